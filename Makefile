@@ -1,0 +1,47 @@
+# make lab | test | lint | bench     Each sets up .venv first, once; python3 (3.11 or newer) and make are all it needs.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lab test lint bench notebooks clean
+
+help:
+	@echo "make lab        open the course in JupyterLab (ARGS=--no-browser prints the address instead)"
+	@echo "make test       run every test"
+	@echo "make lint       check style (ruff)"
+	@echo "make bench      measure speed and memory, side by side with the alternatives"
+	@echo "make notebooks  run the notebooks and store their outputs"
+	@echo "make clean      remove the environment and all caches"
+
+setup: .venv/.ready
+
+# The stamp is written last: an interrupted setup starts again, a finished one takes no time.
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "mapl_explore needs python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Setting up .venv (once, a few minutes and 2.5 GB)"
+	@$(PYTHON) -m venv .venv || { echo "python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	@touch $@
+
+lab: setup
+	@$(BIN)/mapl-explore lab $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+bench: setup
+	@$(BIN)/python tests/bench/numerics.py
+
+notebooks: setup
+	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN notebooks/*.ipynb
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
