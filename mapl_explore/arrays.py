@@ -1,0 +1,220 @@
+"""Numpy and torch behind one door: the only file that knows that two array libraries exist.
+
+A public function opens a :class:`Door` with its arguments, asks it for each of them, converted and checked, computes
+with the standard functions of ``namespace(...)``, and hands the result to :meth:`Door.leave`. The door decides:
+
+* the library: numpy or torch, never both; numbers and lists join the arrays they come with, else numpy;
+* the dtype of the result: that of ``scores`` where they are an array, else the widest among the arrays, else float64;
+* the dtype inside: float16 and bfloat16 are computed in float32 and rounded once, on leaving.
+"""
+
+import math
+from typing import Any
+
+import array_api_compat
+import numpy as np
+from array_api_compat import is_numpy_array, is_torch_array
+
+Array = Any
+HALVES = ("float16", "bfloat16")
+FLOATS = (*HALVES, "float32", "float64")
+INTEGERS = ("n", "length", "label")  # the arguments that are counts or signs
+
+
+class Door:
+    """The arguments of one public call, brought to one library, dtype and device, checked as they are asked for."""
+
+    def __init__(self, **arguments):
+        """Choose the library, the device and the dtypes; see that the shapes fit together."""
+        arrays = {name: value for name, value in arguments.items() if _is_array(value)}
+        plain = {name: _from_plain(name, value) for name, value in arguments.items() if name not in arrays}
+        self.values = {name: arrays.get(name, plain.get(name)) for name in arguments}
+        for name, value in self.values.items():
+            _check_dtype(name, value)
+        self.xp = _one_namespace(arrays)
+        self.device = array_api_compat.device(next(iter(arrays.values()))) if arrays else None
+        self.dtype = self._result_dtype(arrays)
+        self.inside = self.xp.float32 if _name(self.dtype) in HALVES else self.dtype
+        _check_shapes(self.values)
+
+    def scores(self) -> Array:
+        """Return the scores (..., n): n >= 1, none NaN or +inf, one at least finite in every set."""
+        scores, xp = self._cast("scores"), self.xp
+        if scores.ndim == 0 or scores.shape[-1] == 0:
+            raise ValueError(f"scores must hold at least one score on their last axis, not shape {tuple(scores.shape)}")
+        self._require("scores", scores, scores < math.inf, "finite, or -inf for padding")
+        there = xp.reshape(xp.any(scores > -math.inf, axis=-1), (-1,))
+        if not bool(xp.all(there)):
+            number = int(xp.argmin(xp.astype(there, xp.int8)))
+            raise ValueError(f"scores must hold a finite score in every set; set {number} holds only -inf")
+        return scores
+
+    def positive(self, name: str) -> Array:
+        """Return a parameter that is > 0 and finite."""
+        value = self._cast(name)
+        return self._require(name, value, (value > 0) & (value < math.inf), "> 0 and finite")
+
+    def gap(self) -> Array:
+        """Return the gap: >= 0; inf means that there is no second score."""
+        value = self._cast("gap")
+        return self._require("gap", value, value >= 0, ">= 0")
+
+    def share(self) -> Array:
+        """Return the share: strictly between 1/2 and 1."""
+        value = self._cast("share")
+        return self._require("share", value, (value > 0.5) & (value < 1), "strictly between 1/2 and 1")
+
+    def others(self) -> Array:
+        """Return n - 1 in floating point, n being a count >= 1."""
+        count = self.values["n"]
+        self._require("n", count, count >= 1, ">= 1")
+        # Subtract while they are integers: in float32 n and n - 1 are one number from 2**24 on.
+        return self._to_inside(count - 1)
+
+    def finite(self, name: str, where: Array) -> Array:
+        """Return a floating-point argument that is finite wherever it counts, and 0 elsewhere."""
+        value = self.xp.where(where, self._cast(name), 0.0)
+        return self._require(name, value, self.xp.isfinite(value), "finite")
+
+    def integer(self, name: str, low: int, high: float, where: Array | None = None) -> Array:
+        """Return an integer argument from low to high wherever it counts, and the nearest of them to 0 elsewhere."""
+        value = self.xp.asarray(self.values[name], device=self.device)
+        value = value if where is None else self.xp.where(where, value, max(low, 0))
+        rule = f"an integer >= {low}" if high == math.inf else f"an integer from {low} to {high}"
+        return self._require(name, value, (value >= low) & (value <= high), rule)
+
+    def leave(self, result: Array) -> Array:
+        """Return a result in the dtype of the call; a numpy result without axes becomes a scalar."""
+        result = self.xp.astype(result, self.dtype, copy=False)
+        return result[()] if is_numpy_array(result) else result
+
+    def _result_dtype(self, arrays):
+        if "scores" in arrays:
+            return arrays["scores"].dtype
+        dtypes = [value.dtype for name, value in arrays.items() if name not in INTEGERS]
+        return self.xp.result_type(*dtypes) if dtypes else self.xp.float64
+
+    def _cast(self, name: str) -> Array:
+        return self._to_inside(self.values[name])
+
+    def _to_inside(self, value) -> Array:
+        if isinstance(value, np.ndarray | np.generic):
+            return self.xp.asarray(value, dtype=self.inside, device=self.device)
+        return self.xp.astype(value, self.inside, copy=False)
+
+    def _require(self, name: str, value: Array, good: Array, rule: str) -> Array:
+        if not bool(self.xp.all(good) if is_torch_array(good) else np.all(good)):
+            bad = value[~good].reshape(-1)[0] if value.ndim else value
+            where = "" if name in INTEGERS or self.inside == self.xp.float64 else f" in {_name(self.inside)}"
+            raise ValueError(f"{name} must be {rule}{where}, not {bad.item()!r}")
+        return value
+
+
+def namespace(*arrays: Array) -> Any:
+    """Return the array namespace (standard names of functions) of one or several arrays; numbers are passed over."""
+    return array_api_compat.array_namespace(*arrays)
+
+
+def detach(array: Array) -> Array:
+    """Return the same numbers, cut from torch's graph."""
+    return array.detach() if is_torch_array(array) else array
+
+
+def column(array: Array) -> Array:
+    """Return a parameter (...) as (..., 1), to stand beside sets."""
+    return array[..., None]
+
+
+def positions(array: Array) -> Array:
+    """Return 0, 1, ..., n - 1 along the last axis, on the array's device."""
+    return namespace(array).arange(array.shape[-1], device=array_api_compat.device(array))
+
+
+def constant(number: float, array: Array) -> Array:
+    """Return a number as an array without axes, in an array's library, dtype and on its device."""
+    return namespace(array).full((), number, dtype=array.dtype, device=array_api_compat.device(array))
+
+
+def softplus(x: Array) -> Array:
+    """Return log(1 + exp(x)), which is -log sigmoid(-x)."""
+    # Not from abs and where: their gradient at 0, where a run with policy = reference starts, would be 0 and not 1/2.
+    return namespace(x).logaddexp(constant(0.0, x), x)
+
+
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + exp(-x)), the slope of :func:`softplus`."""
+    return namespace(x).exp(-softplus(-x))
+
+
+def row_sum(array: Array) -> Array:
+    """Return the sums over the last axis, rounded pairwise."""
+    # NumPy adds a strided last axis one by one: 391 eps at n = 1e5 in float32, where a contiguous one keeps to 50.
+    array = np.ascontiguousarray(array) if is_numpy_array(array) else array.contiguous()
+    return namespace(array).sum(array, axis=-1)
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """Return the values as a numpy array, off any device and graph, floating-point ones in float64."""
+    array = np.asarray(array.detach().cpu().numpy() if is_torch_array(array) else array)
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+def like(numbers: np.ndarray, array: Array) -> Array:
+    """Return numpy numbers in the library, dtype and on the device of an array."""
+    return namespace(array).asarray(numbers, dtype=array.dtype, device=array_api_compat.device(array))
+
+
+def _is_array(value) -> bool:
+    # np.float64 is a float and np.int64 a count: what a solver returned may meet torch scores.
+    return is_torch_array(value) or (is_numpy_array(value) and not isinstance(value, float | np.integer))
+
+
+def _from_plain(name: str, value) -> np.ndarray:
+    rule = f"{name} must be numbers, (nested) lists of numbers, a numpy array or a torch tensor"
+    if isinstance(value, int | float | np.integer) and not isinstance(value, bool):
+        return np.asarray(value)
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"{rule}, not {_shown(value)}")
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError):
+        raise TypeError(f"{rule} of one length, not {_shown(value)}") from None
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{rule}, not {_shown(value)}")
+    return array if name in INTEGERS and array.size else array.astype(np.float64)
+
+
+def _check_dtype(name: str, value) -> None:
+    kind = _name(value.dtype)
+    if name in INTEGERS and not kind.startswith(("int", "uint")):
+        raise TypeError(f"{name} must be an integer or integers, not {_shown(value)}")
+    if name not in INTEGERS and kind not in FLOATS and not (isinstance(value, np.ndarray) and value.ndim == 0):
+        raise TypeError(f"{name} must be a floating-point array, not one of {kind}")
+
+
+def _one_namespace(arrays: dict) -> Any:
+    libraries = {"torch" if is_torch_array(value) else "numpy" for value in arrays.values()}
+    if len(libraries) > 1:
+        kinds = ", ".join(f"{name} is {'torch' if is_torch_array(v) else 'numpy'}" for name, v in arrays.items())
+        raise TypeError(f"arguments must come from one array library, but {kinds}")
+    return namespace(*(arrays.values() or [np.zeros(())]))
+
+
+def _check_shapes(values: dict) -> None:
+    shapes = {name: tuple(value.shape) for name, value in values.items()}
+    leading = {name: shape[:-1] if name == "scores" else shape for name, shape in shapes.items()}
+    try:
+        np.broadcast_shapes(*leading.values())
+    except ValueError:
+        shown = ", ".join(f"{name} has shape {shape}" for name, shape in shapes.items())
+        note = " (parameters meet the axes of scores before the last)" if "scores" in shapes else ""
+        raise ValueError(f"arguments must broadcast, but {shown}{note}") from None
+
+
+def _name(dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _shown(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,43 @@
+"""What every test shares: one way to compare, one profile for random tests, the two libraries."""
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+# Derandomised: a test that passes here passes everywhere. No deadline: the machines are shared.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=100)
+hypothesis.settings.load_profile("fixed")
+
+EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
+SUBNORMAL = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 5e-324}
+
+
+def dtype_name(array):
+    return str(array.dtype).removeprefix("torch.")
+
+
+def numbers(array):
+    """Return any array as float64 numpy."""
+    return array.detach().cpu().double().numpy() if isinstance(array, torch.Tensor) else np.asarray(array, np.float64)
+
+
+def assert_close(actual, expected, *, k, dtype=None, atol=0.0):
+    """Assert |actual - expected| <= k eps(dtype of actual) |expected| + atol, elementwise; infinities must be equal."""
+    eps = EPS[dtype or dtype_name(actual)]
+    actual, expected = numbers(actual), numbers(expected)
+    assert actual.shape == expected.shape, f"shape {actual.shape}, expected {expected.shape}"
+    with np.errstate(invalid="ignore"):
+        error = np.where(actual == expected, 0.0, np.abs(actual - expected))
+    allowed = k * eps * np.abs(expected) + atol
+    assert np.all(error <= allowed), (
+        f"off by up to {np.max(error / np.maximum(np.abs(expected), 1e-300)) / eps:.3g} eps"
+    )
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def library(request):
+    """Make arrays of either library: library(values, dtype="float64")."""
+    if request.param == "numpy":
+        return lambda values, dtype="float64": np.asarray(values, dtype=dtype)
+    return lambda values, dtype="float64": torch.as_tensor(np.asarray(values), dtype=getattr(torch, dtype))

@@ -1,0 +1,133 @@
+"""Each formula once more: slowly, in 60 digits, from sums that do not cancel. Nothing here uses the package."""
+
+from collections import Counter
+
+import mpmath as mp
+
+mp.mp.dps = 60
+
+
+def exact(value):
+    """Return a float of any library and dtype as the number it stands for."""
+    return mp.mpf(float(value))
+
+
+def split(scores):
+    """Return the largest score and the distances of all the others to it; -inf is padding."""
+    finite = sorted((float(s) for s in scores if s != -float("inf")), reverse=True)
+    return exact(finite[0]), [exact(finite[0]) - exact(s) for s in finite[1:]]
+
+
+def sum_of_exp(distances, tau):
+    """Return the sum of exp(-tau*d), with one exp for equal distances."""
+    return mp.fsum(count * mp.exp(-tau * d) for d, count in Counter(distances).items())
+
+
+def error(scores, tau):
+    _, distances = split(scores)
+    return mp.log1p(sum_of_exp(distances, exact(tau))) / exact(tau)
+
+
+def smooth_max(scores, tau):
+    return split(scores)[0] + error(scores, tau)
+
+
+def weights(scores, tau):
+    top, distances = split(scores)
+    total = 1 + sum_of_exp(distances, exact(tau))
+    padding = -float("inf")
+    return [mp.mpf(0) if s == padding else mp.exp(-exact(tau) * (top - exact(s))) / total for s in scores]
+
+
+def gap(scores):
+    _, distances = split(scores)
+    return distances[0] if distances else mp.inf
+
+
+def upper(n, gap, tau):
+    return mp.log1p((n - 1) * mp.exp(-exact(tau) * exact(gap))) / exact(tau)
+
+
+def asymptote(n, gap, tau):
+    return (n - 1) * mp.exp(-exact(tau) * exact(gap)) / exact(tau)
+
+
+def bisect(falling, low, high, rounds=300):
+    """Return the root of a falling function by halving on a log scale, which cannot converge to anything else."""
+    assert falling(low) >= 0 >= falling(high)
+    for _ in range(rounds):
+        middle = mp.sqrt(low * high)
+        low, high = (middle, high) if falling(middle) > 0 else (low, middle)
+        if high - low < mp.mpf(10) ** -40 * high:
+            return middle
+    raise AssertionError("the reference itself did not converge")
+
+
+def tau_upper(epsilon, n, gap):
+    epsilon = exact(epsilon)
+    ceiling = mp.log(n) / epsilon
+    return bisect(lambda tau: upper_at(n, gap, tau) - epsilon, ceiling * mp.mpf(10) ** -30, ceiling * 2)
+
+
+def tau_asymptotic(epsilon, n, gap):
+    epsilon, gap = exact(epsilon), exact(gap)
+    return (n - 1) / epsilon if gap == 0 else mp.lambertw((n - 1) * gap / epsilon).real / gap
+
+
+def tau_exact(scores, epsilon):
+    _, distances = split(scores)
+    epsilon = exact(epsilon)
+    ceiling = mp.log(1 + len(distances)) / epsilon
+
+    def excess(tau):
+        return mp.log1p(sum_of_exp(distances, tau)) / tau - epsilon
+
+    return bisect(excess, ceiling * mp.mpf(10) ** -30, ceiling * 2)
+
+
+def tau_share(share, gap):
+    return mp.log(exact(share) / (1 - exact(share))) / exact(gap)
+
+
+def tau_share_exact(scores, share):
+    _, distances = split(scores)
+    odds = (1 - exact(share)) / exact(share)
+
+    def excess(tau):
+        return sum_of_exp(distances, tau) - odds
+
+    floor = -mp.log(odds) / distances[0]
+    return bisect(excess, floor * mp.mpf("0.999"), 2 * floor + 2 * mp.log(len(distances)) / distances[0])
+
+
+def upper_at(n, gap, tau):
+    """Return the upper bound at a tau that is an mpmath number already."""
+    return mp.log1p((n - 1) * mp.exp(-tau * exact(gap))) / tau
+
+
+def smooth_margin(r, label, tau):
+    """Return smooth min of the positives minus smooth max of the negatives."""
+    negated = [-x for x, sign in zip(r, label, strict=True) if sign > 0]
+    return -smooth_max(negated, tau) - smooth_max([x for x, sign in zip(r, label, strict=True) if sign < 0], tau)
+
+
+def mellow_max(scores, tau):
+    """Return (1/tau) log mean exp."""
+    return smooth_max(scores, tau) - mp.log(len(scores)) / exact(tau)
+
+
+def softplus(x):
+    """Return log(1 + exp(x)) = -log sigma(-x)."""
+    return mp.log1p(mp.exp(x))
+
+
+def s_dpo(positive, negatives, beta):
+    """Return S-DPO's loss (arXiv:2406.09215, eq. 9): -log sigma(-log sum_j exp(beta (r_j - r_+)))."""
+    beta = exact(beta)
+    return softplus(mp.log(mp.fsum(mp.exp(beta * (exact(r) - exact(positive))) for r in negatives)))
+
+
+def circle(positives, negatives, gamma):
+    """Return the unified loss of Sun et al. (arXiv:2002.10857, eq. 1) at margin 0: log(1 + sum exp(gamma (n - p)))."""
+    gamma = exact(gamma)
+    return mp.log1p(mp.fsum(mp.exp(gamma * (exact(n) - exact(p))) for n in negatives for p in positives))
