@@ -1,0 +1,192 @@
+"""Preference sets as text: one prompt, the responses that were accepted and those that were not."""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+FIELDS = ("prompt", "positives", "negatives")
+
+
+@dataclass(frozen=True)
+class PreferenceSet:
+    """The accepted and the rejected responses to one prompt.
+
+    Parameters
+    ----------
+    prompt : str
+        What was asked. May be empty.
+    positives, negatives : sequence of str
+        The accepted and the rejected responses, at least one each, kept as tuples.
+        No text may stand on both sides. A text may be repeated on its side, and then counts twice.
+
+    Raises
+    ------
+    TypeError
+        If the prompt or a response is not text.
+    ValueError
+        If a side is empty, a text stands on both sides, or a text cannot be written as UTF-8
+        (a lone surrogate, which JSON can spell but no tokenizer can read).
+
+    Examples
+    --------
+    >>> PreferenceSet("2 + 2 =", positives=["4"], negatives=["5", "22"]).negatives
+    ('5', '22')
+    """
+
+    prompt: str
+    positives: tuple[str, ...]
+    negatives: tuple[str, ...]
+
+    def __post_init__(self):
+        """Check the texts and freeze the lists."""
+        _check_text("prompt", self.prompt)
+        for side in ("positives", "negatives"):
+            object.__setattr__(self, side, _checked_texts(side, getattr(self, side)))
+        both = set(self.positives) & set(self.negatives)
+        if both:
+            raise ValueError(f"a response must not stand on both sides; {_shorten(min(both))} does")
+
+
+def read_sets(path: str | os.PathLike) -> list[PreferenceSet]:
+    """Return the preference sets of a JSONL file, all of it checked first.
+
+    A line is ``{"prompt": str, "positives": [str, ...], "negatives": [str, ...]}`` in UTF-8. Lines of white space only
+    are passed over; further fields are allowed and not read.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    list of PreferenceSet
+        In the order of the file.
+
+    Raises
+    ------
+    ValueError
+        If the file holds no set, or naming ``file:line``, the field and the rule, at the first line that is not one.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "two.jsonl"
+    >>> write_sets(path, [PreferenceSet("2 + 2 =", ["4"], ["5"]), PreferenceSet("3 + 3 =", ["6"], ["33"])])
+    >>> [s.prompt for s in read_sets(path)]
+    ['2 + 2 =', '3 + 3 =']
+    """
+    sets = [_parse_line(line, f"{path}:{number}") for number, line in _lines(path)]
+    if not sets:
+        raise ValueError(f"{path}: the file holds no preference set")
+    return sets
+
+
+def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
+    r"""Write preference sets as JSONL, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        The file; an existing one is replaced once the new one is complete.
+    sets : iterable of PreferenceSet
+        What to write, one set a line.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "one.jsonl"
+    >>> write_sets(path, [PreferenceSet("2 + 2 =", ["4"], ["5"])])
+    >>> path.read_text()
+    '{"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"]}\n'
+    """
+    with atomic_writer(path) as file:
+        for one in sets:
+            record = {"prompt": one.prompt, "positives": one.positives, "negatives": one.negatives}
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def atomic_writer(path: str | os.PathLike) -> Iterator:
+    """Open a text file that appears under its name only when all of it was written."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    try:
+        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+            yield file
+        # mkstemp makes files private; a finished file gets the permissions any new one would have.
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _lines(path) -> Iterator[tuple[int, str]]:
+    # Read as bytes and split at \n alone: str.splitlines would cut a record at the U+2028 of real texts.
+    with open(path, "rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path}:{number}: not UTF-8 text ({error.reason})") from None
+            if line.strip():
+                yield number, line
+
+
+def _parse_line(line: str, place: str) -> PreferenceSet:
+    try:
+        record = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{place}: not a JSON object ({error})") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{place}: not a JSON object but {_shorten(record)}")
+    for field in FIELDS:
+        if field not in record:
+            raise ValueError(f"{place}: the field {field!r} is missing")
+    try:
+        return PreferenceSet(*(record[field] for field in FIELDS))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{place}: {error}") from None
+
+
+def _checked_texts(name: str, texts) -> tuple[str, ...]:
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        raise TypeError(f"{name} must be a list of texts, not {_shorten(texts)}")
+    texts = tuple(texts)
+    if not texts:
+        raise ValueError(f"{name} must hold at least one response")
+    for index, text in enumerate(texts):
+        _check_text(f"{name}[{index}]", text)
+    return texts
+
+
+def _check_text(name: str, text) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be text, not {_shorten(text)}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must be writable as UTF-8, but {_shorten(text)} holds a lone surrogate") from None
+
+
+def _shorten(value, width: int = 60) -> str:
+    text = ascii(value) if isinstance(value, str) else repr(value)
+    return text if len(text) <= width else text[: width - 3] + "..."

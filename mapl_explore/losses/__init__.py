@@ -1,0 +1,30 @@
+"""Preference losses over sets of responses: a score per response, a pair made of the set, a link.
+
+    r    = score(sets)               one number per response, in nats
+    m    = margin(sets, loss)        (least of r over the positives) - (largest of r over the negatives), hard or smooth
+    loss = link(m)                   one number per set
+
+A loss is a frozen dataclass whose ``repr`` is its name everywhere: on the command line, in a legend, in a run folder.
+Its gradient in the log-probs is written out once (:meth:`Loss.weights`), for numpy and torch alike.
+"""
+
+from mapl_explore.losses.objectives import DPO, LOSSES, Loss, MaxMin, margin
+from mapl_explore.losses.pairs import First, Hardest, Mean, Mellow, Pair, Smooth
+from mapl_explore.losses.parsing import parse
+from mapl_explore.losses.sets import ScoredSets
+
+__all__ = [
+    "DPO",
+    "LOSSES",
+    "First",
+    "Hardest",
+    "Loss",
+    "MaxMin",
+    "Mean",
+    "Mellow",
+    "Pair",
+    "ScoredSets",
+    "Smooth",
+    "margin",
+    "parse",
+]

@@ -1,0 +1,281 @@
+"""ScoredSets, pairs, objectives, their closed-form gradients, and the names that parse reads."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import reference
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import EPS, assert_close, numbers
+from mapl_explore.losses import (
+    DPO,
+    LOSSES,
+    First,
+    Hardest,
+    Loss,
+    MaxMin,
+    Mean,
+    Mellow,
+    Pair,
+    ScoredSets,
+    Smooth,
+    margin,
+    parse,
+)
+
+INF = float("inf")
+PAIRS = [First(), Mean(), Hardest(), Smooth(tau=0.3), Smooth(tau=40.0), Mellow(tau=1e-3), Mellow(tau=2.0)]
+EVERY = [DPO(beta=0.1, pair=pair) for pair in PAIRS] + [DPO(beta=5.0)] + [MaxMin(pair=pair) for pair in PAIRS]
+
+
+def make_sets(logp, label, ref=None, library=np.asarray):
+    logp = library(logp)
+    ref = library(np.zeros(logp.shape) if ref is None else ref)
+    label = np.asarray(label)
+    label = label if isinstance(logp, np.ndarray) else torch.as_tensor(label)
+    return ScoredSets(logp=logp, ref_logp=ref, length=label * 0 + 1, label=label)
+
+
+def batch(library, seed=0, scale=3.0):
+    """Return ragged sets: 3 + 2 responses, 1 + 4, 1 + 1, and one with padding in the middle."""
+    rng = np.random.default_rng(seed)
+    label = [[1, 1, 1, -1, -1], [1, -1, -1, -1, -1], [-1, 1, 0, 0, 0], [1, 0, -1, 1, -1]]
+    return make_sets(-np.abs(rng.normal(size=(4, 5)) * scale), label, -np.abs(rng.normal(size=(4, 5))), library)
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=repr)
+def test_weights_in_closed_form_are_the_gradient_by_autograd(loss):
+    sets = batch(torch.as_tensor)
+    logp = sets.logp.clone().requires_grad_()
+    value = loss(ScoredSets.unchecked(logp, sets.ref_logp, sets.length, sets.label))
+    (gradient,) = torch.autograd.grad(value.sum(), logp)
+    # Absolute beside relative: autograd adds the leader's weight up as what is left of 1.
+    assert_close(loss.weights(sets), numbers(gradient), k=64, atol=8 * EPS["float64"])
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=repr)
+def test_numpy_and_torch_agree(loss):
+    here, there = batch(np.asarray), batch(torch.as_tensor)
+    assert_close(loss(there), loss(here), k=64)
+    assert_close(loss.weights(there), loss.weights(here), k=64, atol=8 * EPS["float64"])
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=repr)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_nothing_is_nan_or_infinite_at_ten_thousand_nats_in_any_dtype(loss, dtype):
+    extremes = [[-1e4, 0.0, -1e4], [0.0, -1e4, -1e4], [0.0, 0.0, 0.0], [-1e4, -1e4, 0.0]]
+    logp = torch.tensor(extremes, dtype=dtype, requires_grad=True)
+    label = torch.tensor([[1, -1, -1], [1, 1, -1], [1, -1, 0], [1, -1, 1]])
+    value = loss(ScoredSets(logp, torch.zeros_like(logp), torch.ones_like(label), label))
+    assert value.dtype == torch.float32
+    (gradient,) = torch.autograd.grad(value.sum(), logp)
+    assert torch.isfinite(value).all()
+    assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=repr)
+def test_the_first_step_pushes_positives_up_and_negatives_down(loss, library):
+    weights = numbers(loss.weights(make_sets([[-2.0] * 4], [[1, 1, -1, -1]], [[-2.0] * 4], library)))[0]
+    assert weights[:2].sum() < 0 < weights[2:].sum()
+    assert (weights[:2] <= 0).all()
+    assert (weights[2:] >= 0).all()
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=repr)
+def test_padding_gets_no_weight_and_has_no_say(loss, library):
+    plain = make_sets([[-1.0, -2.5, -2.0]], [[1, -1, -1]], None, library)
+    padded = make_sets([[-1.0, INF, -2.5, -2.0, float("nan")]], [[1, 0, -1, -1, 0]], None, library)
+    assert float(loss(padded)[0]) == float(loss(plain)[0])
+    weights = numbers(loss.weights(padded))[0]
+    assert weights[1] == weights[4] == 0.0
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=repr)
+def test_one_positive_and_one_negative_make_every_pair_the_same(pair, library):
+    sets = make_sets([[-1.25, -4.5]], [[1, -1]], None, library)
+    assert_close(margin(sets, DPO(pair=pair)), [3.25], k=4)
+
+
+@pytest.mark.parametrize("pair", [First(), Mean(), Hardest(), Mellow(tau=0.5), Mellow(tau=50.0)], ids=repr)
+def test_policy_equal_to_reference_makes_dpo_log_2_whatever_the_set(pair, library):
+    sets = make_sets(
+        [[-3.0, -700.0, -2.0, -0.1, -9.0]], [[1, 1, -1, -1, -1]], [[-3.0, -700.0, -2.0, -0.1, -9.0]], library
+    )
+    assert_close(DPO(pair=pair)(sets), [math.log(2)], k=1)
+
+
+def test_policy_equal_to_reference_makes_the_smooth_margin_minus_log_p_plus_log_n_over_tau(library):
+    sets = make_sets([[-3.0] * 5], [[1, 1, -1, -1, -1]], [[-3.0] * 5], library)
+    assert_close(margin(sets, DPO(pair=Smooth(tau=4.0))), [-(math.log(2) + math.log(3)) / 4], k=4)
+
+
+finite = st.lists(st.floats(-50, 0), min_size=1, max_size=6)
+
+
+@given(finite, finite, st.floats(0.01, 20))
+def test_the_smooth_margin_is_the_reference(positives, negatives, tau):
+    sets = make_sets(positives + negatives, [1] * len(positives) + [-1] * len(negatives))
+    expected = reference.smooth_margin(positives + negatives, [1] * len(positives) + [-1] * len(negatives), tau)
+    # Each side is within 4 eps of its largest term and its error.
+    scale = 100 + 2 * math.log(6) / tau
+    assert_close(margin(sets, MaxMin(pair=Smooth(tau=tau))), float(expected), k=0, atol=8 * EPS["float64"] * scale)
+
+
+@given(finite, finite, st.floats(0.01, 20))
+def test_the_hard_margin_minus_the_smooth_one_is_both_errors_and_never_negative(positives, negatives, tau):
+    sets = make_sets(positives + negatives, [1] * len(positives) + [-1] * len(negatives))
+    hard, smooth = margin(sets, MaxMin()), margin(sets, MaxMin(pair=Smooth(tau=tau)))
+    assert hard == min(positives) - max(negatives)
+    assert smooth <= hard
+
+
+@given(st.floats(-50, 0), finite, st.floats(0.01, 5))
+def test_dpo_on_the_smooth_pair_with_tau_beta_is_s_dpo_on_one_positive(positive, negatives, beta):
+    sets = make_sets([positive, *negatives], [1] + [-1] * len(negatives))
+    expected = float(reference.s_dpo(positive, negatives, beta))
+    # softplus(x) has condition |x| at most, x being beta times a margin of at most 50.
+    assert_close(DPO(beta=beta, pair=Smooth(tau=beta))(sets), expected, k=64 * (1 + beta * 50))
+
+
+@given(finite, finite, st.floats(0.01, 5))
+def test_dpo_on_the_smooth_pair_with_tau_beta_is_the_circle_form_on_sets(positives, negatives, gamma):
+    sets = make_sets(positives + negatives, [1] * len(positives) + [-1] * len(negatives))
+    expected = float(reference.circle(positives, negatives, gamma))
+    assert_close(DPO(beta=gamma, pair=Smooth(tau=gamma))(sets), expected, k=64 * (1 + gamma * 100))
+
+
+@given(finite, st.floats(1e-9, 100))
+def test_mellow_is_the_reference_and_lies_between_mean_and_maximum(scores, tau):
+    got = Mellow(tau=tau).top(np.asarray(scores))
+    # log1p of the mean of expm1, which loses up to n = 6 eps as the mean nears -1 + 1/6; tau times 50 nats amplifies.
+    assert_close(
+        got, float(reference.mellow_max(scores, tau)), k=0, atol=64 * EPS["float64"] * (50 + 1 / max(tau, 0.02))
+    )
+    slack = 64 * EPS["float64"] * 100
+    assert np.mean(scores) - slack <= got <= max(scores) + slack
+
+
+def test_first_takes_the_first_of_each_side_and_hardest_the_first_of_the_tied(library):
+    sets = make_sets([[-5.0, -1.0, -2.0, -3.0, -2.0]], [[-1, 1, -1, 1, -1]], None, library)
+    assert float(margin(sets, MaxMin(pair=First()))[0]) == -1.0 - -5.0
+    assert float(margin(sets, MaxMin(pair=Hardest()))[0]) == -3.0 - -2.0
+    assert numbers(MaxMin().weights(sets))[0].tolist() == [0.0, 0.0, 1.0, -1.0, 0.0]
+
+
+def test_dpo_of_a_margin_far_below_zero_is_linear_and_far_above_zero_vanishes(library):
+    sets = make_sets([[-1e4, 0.0], [0.0, -1e4]], [[1, -1], [1, -1]], None, library)
+    assert numbers(DPO(beta=1.0)(sets)).tolist() == [1e4, 0.0]
+    assert numbers(DPO(beta=1.0).weights(sets)).tolist() == [[-1.0, 1.0], [0.0, 0.0]]
+
+
+def test_an_unbounded_loss_says_so():
+    assert DPO().bounded
+    assert not MaxMin().bounded
+
+
+@pytest.mark.parametrize("loss", [*EVERY, *LOSSES.values()], ids=repr)
+def test_parse_reads_what_repr_writes(loss):
+    assert parse(repr(loss)) == loss
+
+
+def test_parse_reads_presets_and_fills_in_defaults():
+    assert parse(" dpo ") == DPO(beta=0.1, pair=First())
+    assert parse("MaxMin()") == MaxMin(pair=Hardest())
+    assert parse("DPO(pair=Smooth(tau=5))") == DPO(beta=0.1, pair=Smooth(tau=5.0))
+
+
+def test_a_number_has_one_name():
+    assert repr(DPO(beta=1, pair=Smooth(tau=np.float32(0.5)))) == "DPO(beta=1.0, pair=Smooth(tau=0.5))"
+
+
+def test_a_loss_of_ones_own_is_read_by_its_name():
+    @dataclass(frozen=True)
+    class Perceptron(Loss):
+        pair: Pair = Hardest()
+
+        def score(self, sets):
+            return sets.logp
+
+        def link(self, margin):
+            return np.maximum(0.0, -margin)
+
+        def link_slope(self, margin):
+            return np.where(margin < 0.0, -1.0, 0.0)
+
+    sets = make_sets([[-5.0, -1.0]], [[1, -1]])
+    assert parse("Perceptron(pair=Mean())")(sets).tolist() == [4.0]
+    assert parse("Perceptron()").weights(sets).tolist() == [[-1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "this is not a loss"),
+        ("DPO(", "this is not a loss"),
+        ("dpoo", r"(?s)expected a name with brackets.*Did you mean 'dpo'"),
+        ("DPO", "expected a name with brackets"),
+        ("DPO(0.1)", r"fields are given by name: DPO\(beta=..., pair=...\)"),
+        ("DPO(**{})", "fields are given by name"),
+        ("DPO(gamma=1)", r"no field 'gamma' in DPO\(beta=..., pair=...\)"),
+        ("DPO(beta=-1)", "DPO: beta must be > 0 and finite, not -1.0"),
+        ("DPO(beta=1e999)", "DPO: beta must be > 0 and finite, not inf"),
+        ("DPO(beta=True)", "DPO: beta must be a float, not True"),
+        ("DPO(beta='a')", "DPO: beta must be a float, not 'a'"),
+        ("DPO(pair=0.5)", "DPO: pair must be a Pair, not 0.5"),
+        ("DPO(pair=MaxMin())", "DPO: pair must be a Pair"),
+        ("DPO(pair=Smooth(tau=0))", "Smooth: tau must be > 0 and finite, not 0.0"),
+        ("Hardest()", r"Hardest\(\) is not a loss"),
+        ("3", "3 is not a loss"),
+        ("Nothing()", "nothing is called 'Nothing'"),
+        ("__import__('os').system('true')", "expected a name with brackets"),
+        ("DPO(beta=(lambda: 1)())", "expected a name with brackets"),
+        ("(" * 500 + ")" * 500, "this is not a loss"),
+    ],
+)
+def test_a_wrong_text_gets_an_error_that_points_and_lists_what_exists(text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        parse(text)
+    assert "Presets: dpo," in str(caught.value)
+    assert "Losses: DPO, MaxMin" in str(caught.value)
+    assert "Pairs: First, Mean, Hardest, Smooth, Mellow" in str(caught.value)
+
+
+def test_the_mark_stands_under_the_place():
+    with pytest.raises(ValueError, match="no field") as caught:
+        parse("DPO(beta=0.1, pear=Mean())")
+    _, line, mark, *_ = str(caught.value).splitlines()
+    assert line[mark.index("^") :].startswith("pear")
+
+
+GOOD = {"logp": [[-1.0, -2.0]], "ref_logp": [[-1.0, -2.0]], "length": [[3, 4]], "label": [[1, -1]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"logp": [[-1.0, float("nan")]]}, ValueError, "logp must be finite, not nan"),
+        ({"ref_logp": [[-INF, -1.0]]}, ValueError, "ref_logp must be finite, not -inf"),
+        ({"logp": np.array([[-1, -2]])}, TypeError, "logp must be a floating-point array.*int64"),
+        ({"logp": [[-1.0, -2.0, -3.0]]}, ValueError, r"logp has shape \(1, 3\), ref_logp has shape \(1, 2\)"),
+        ({"logp": [[-1.0]], "label": [[1, -1]]}, ValueError, r"one shape \(..., n\), but logp has \(1, 1\)"),
+        ({"length": [[3, 0]]}, ValueError, "length must be an integer >= 1, not 0"),
+        ({"length": [[3.0, 4.5]]}, TypeError, "length must be an integer"),
+        ({"label": [[1, 2]]}, ValueError, "label must be an integer from -1 to 1, not 2"),
+        ({"label": [[1, 1]]}, ValueError, r"at least one negative \(-1\) in every set"),
+        ({"label": [[-1, 0]]}, ValueError, r"at least one positive \(\+1\) in every set"),
+        ({"logp": torch.tensor([[-1.0, -2.0]]), "label": np.array([[1, -1]])}, TypeError, "one array library"),
+        ({"logp": "text"}, TypeError, "logp must be numbers.*'text'"),
+    ],
+)
+def test_bad_sets_are_refused_by_name(change, kind, message):
+    with pytest.raises(kind, match=message):
+        ScoredSets(**{**GOOD, **change})
+
+
+def test_sets_without_an_axis_for_responses_are_refused():
+    with pytest.raises(ValueError, match=r"one shape \(..., n\)"):
+        ScoredSets(logp=-1.0, ref_logp=-1.0, length=1, label=1)
