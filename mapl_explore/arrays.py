@@ -68,7 +68,6 @@ class Door:
         """Return n - 1 in floating point, n being a count >= 1."""
         count = self.values["n"]
         self._require("n", count, count >= 1, ">= 1")
-        # Subtract while they are integers: in float32 n and n - 1 are one number from 2**24 on.
         return self._to_inside(count - 1)
 
     def finite(self, name: str, where: Array) -> Array:

@@ -136,6 +136,13 @@ def test_the_error_survives_where_log_sum_exp_has_none_left(library):
     assert float(torch.logsumexp(torch.tensor([0.0, -40.0]), 0)) == 0.0
 
 
+def test_the_error_keeps_its_digits_where_the_exponential_is_subnormal_and_its_quotient_by_tau_is_not(library):
+    # exp(-96) is 1.9e-42 in float32, a subnormal with 10 bits; divided by 1e-4 the error is a normal number again.
+    scores, tau = np.float32([[0.0, -gap] for gap in np.linspace(9.2e5, 9.6e5, 50)]), np.float32(1e-4)
+    expected = [float(reference.error(row, tau)) for row in scores]
+    assert_close(smoothing_error(library(scores, "float32"), tau=library(tau, "float32")), expected, k=4 * (1 + 96))
+
+
 finite_scores = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=12)
 taus = st.floats(1e-6, 1e6)
 
