@@ -131,3 +131,22 @@ def circle(positives, negatives, gamma):
     """Return the unified loss of Sun et al. (arXiv:2002.10857, eq. 1) at margin 0: log(1 + sum exp(gamma (n - p)))."""
     gamma = exact(gamma)
     return mp.log1p(mp.fsum(mp.exp(gamma * (exact(n) - exact(p))) for n in negatives for p in positives))
+
+
+def log_odds(logp, length):
+    """Return log(p / (1 - p)) for p = exp(logp / length)."""
+    mean = exact(logp) / int(length)
+    return mean - mp.log(-mp.expm1(mean))
+
+
+def nll(logp, length, label):
+    """Return the mean over the positives of -logp / length."""
+    chosen = [-exact(x) / int(n) for x, n, sign in zip(logp, length, label, strict=True) if sign > 0]
+    return mp.fsum(chosen) / len(chosen)
+
+
+def hard_margin(r, label):
+    """Return the least of the positives minus the largest of the negatives."""
+    return min(x for x, sign in zip(r, label, strict=True) if sign > 0) - max(
+        x for x, sign in zip(r, label, strict=True) if sign < 0
+    )

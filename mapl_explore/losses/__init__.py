@@ -8,23 +8,50 @@ A loss is a frozen dataclass whose ``repr`` is its name everywhere: on the comma
 Its gradient in the log-probs is written out once (:meth:`Loss.weights`), for numpy and torch alike.
 """
 
-from mapl_explore.losses.objectives import DPO, LOSSES, Loss, MaxMin, margin
+from mapl_explore.losses.objectives import (
+    CPO,
+    DPO,
+    IPO,
+    LOSSES,
+    ORPO,
+    SFT,
+    Hinge,
+    Loss,
+    MaxMin,
+    OneSided,
+    SimPO,
+    margin,
+)
 from mapl_explore.losses.pairs import First, Hardest, Mean, Mellow, Pair, Smooth
 from mapl_explore.losses.parsing import parse
+from mapl_explore.losses.rules import Anneal, ExactError, LeaderShare, LowerBound, TauRule, UpperBound
 from mapl_explore.losses.sets import ScoredSets
 
 __all__ = [
+    "CPO",
     "DPO",
+    "IPO",
     "LOSSES",
+    "ORPO",
+    "SFT",
+    "Anneal",
+    "ExactError",
     "First",
     "Hardest",
+    "Hinge",
+    "LeaderShare",
     "Loss",
+    "LowerBound",
     "MaxMin",
     "Mean",
     "Mellow",
+    "OneSided",
     "Pair",
     "ScoredSets",
+    "SimPO",
     "Smooth",
+    "TauRule",
+    "UpperBound",
     "margin",
     "parse",
 ]

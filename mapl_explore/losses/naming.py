@@ -7,9 +7,27 @@ from numbers import Real
 KINDS = {}  # every class that parse knows, by its name
 
 
+RULES = {
+    "positive": ("> 0 and finite", lambda value: 0 < value < math.inf),
+    "nonnegative": (">= 0 and finite", lambda value: 0 <= value < math.inf),
+    "share": ("strictly between 1/2 and 1", lambda value: 0.5 < value < 1),
+    "finite": ("finite", math.isfinite),
+}
+
+
 def positive(default: float) -> float:
     """Return a dataclass field for a number > 0."""
-    return field(default=default, metadata={"positive": True})
+    return field(default=default, metadata={"rule": "positive"})
+
+
+def nonnegative(default: float) -> float:
+    """Return a dataclass field for a number >= 0."""
+    return field(default=default, metadata={"rule": "nonnegative"})
+
+
+def share(default: float) -> float:
+    """Return a dataclass field for a number strictly between 1/2 and 1."""
+    return field(default=default, metadata={"rule": "share"})
 
 
 class Named:
@@ -31,10 +49,14 @@ class Named:
 def _checked(owner: str, one, value):
     if isinstance(value, Real) and not isinstance(value, bool):
         value = float(value)
-        if not math.isfinite(value) or (one.metadata.get("positive") and value <= 0):
-            rule = "> 0 and finite" if one.metadata.get("positive") else "finite"
+        rule, holds = RULES[one.metadata.get("rule", "finite")]
+        if not holds(value):
             raise ValueError(f"{owner}: {one.name} must be {rule}, not {value}")
     # Where annotations are strings (from __future__ import annotations) there is no type to hold the value to.
     if not isinstance(one.type, str) and not isinstance(value, one.type):
-        raise TypeError(f"{owner}: {one.name} must be a {one.type.__name__}, not {value!r}")
+        raise TypeError(f"{owner}: {one.name} must be a {_type_name(one.type)}, not {value!r}")
     return value
+
+
+def _type_name(kind) -> str:
+    return getattr(kind, "__name__", None) or " or a ".join(_type_name(one) for one in kind.__args__)

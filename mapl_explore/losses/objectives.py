@@ -1,17 +1,19 @@
 """The losses: each a score per response, a link of the margin, and the slopes of both."""
 
-import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mapl_explore.arrays import Array, column, namespace, sigmoid, softplus
-from mapl_explore.losses.naming import Named, positive
-from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Smooth
+from mapl_explore.arrays import Array, column, namespace, row_sum, sigmoid, softplus
+from mapl_explore.losses.naming import Named, nonnegative, positive
+from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Smooth, negatives
+from mapl_explore.losses.rules import LeaderShare, LowerBound, UpperBound
 from mapl_explore.losses.sets import ScoredSets
+
+ODDS_FLOOR = -1e-12  # nats a token; nearer to 0 the odds of ORPO are continued by their tangent
 
 
 class Loss(Named, ABC):
-    """A preference loss: a score per response, a link of the margin, and the slopes of both.
+    """A preference loss: a score per response, a link of the margin, the slopes of both, and how much NLL is added.
 
     A subclass is a frozen dataclass with a field ``pair``; its fields have defaults. :func:`parse` and so the command
     line know it by the name of its class.
@@ -53,15 +55,30 @@ class Loss(Named, ABC):
     def link_slope(self, margin: Array) -> Array:
         """Return d link / d margin (...)."""
 
+    @property
+    def nll(self) -> float:
+        """How much of the mean negative log-likelihood per token of the positives is added."""
+        return 0.0
+
+    def margin(self, sets: ScoredSets) -> Array:
+        """Return the margin (...), in nats."""
+        return self.pair.margin(self.score(sets), sets.label)
+
+    def at(self, progress: float) -> "Loss":
+        """Return the loss at a point of training, from 0 to 1: the same, but for what anneals."""
+        return replace(self, pair=self.pair.at(progress)) if hasattr(self, "pair") else self
+
     def __call__(self, sets: ScoredSets) -> Array:
         """Return the loss (...) of each set; lower is better."""
-        return self.link(margin(sets, self))
+        value = self.link(self.margin(sets))
+        return value + self.nll * mean_nll(sets) if self.nll else value
 
     def weights(self, sets: ScoredSets) -> Array:
         """Return d loss / d logp (..., n): below 0 at what is pushed up, above 0 at what is pushed down."""
-        positives, negatives = _sides(self.score(sets), sets.label)
-        slopes = self.pair.top_weights(positives) - self.pair.top_weights(negatives)
-        return column(self.link_slope(margin(sets, self))) * slopes * self.score_slope(sets)
+        r = self.score(sets)
+        slope = column(self.link_slope(self.pair.margin(r, sets.label)))
+        weights = slope * self.pair.margin_slopes(r, sets.label) * self.score_slope(sets)
+        return weights + self.nll * mean_nll_slopes(sets) if self.nll else weights
 
 
 @dataclass(frozen=True)
@@ -133,15 +150,325 @@ class MaxMin(Loss):
         return -namespace(margin).ones_like(margin)
 
 
+@dataclass(frozen=True)
+class OneSided(Loss):
+    r"""The largest score of the negatives, to be pushed down: the post's "ORPO". The positives have no part.
+
+    .. math:: \max_{A^-} r, \qquad r = \log\pi - \lambda \log\pi_0
+
+    It is unbounded below. The reference has no gradient: it chooses which negative is pushed down, and keeps none of
+    them near. Its :meth:`margin` is the hard margin of the log-probs, which the loss itself does not see.
+
+    Parameters
+    ----------
+    lam : float
+        How much of the reference's log-prob is taken off, >= 0.
+    pair : Pair
+        How the negatives become one number.
+
+    Examples
+    --------
+    >>> OneSided(pair=Smooth(tau=2))
+    OneSided(lam=1.0, pair=Smooth(tau=2.0))
+    """
+
+    lam: float = nonnegative(1.0)
+    pair: Pair = Hardest()
+    bounded = False
+
+    def score(self, sets):
+        return sets.logp - self.lam * sets.ref_logp
+
+    def link(self, margin):
+        return margin
+
+    def link_slope(self, margin):
+        return namespace(margin).ones_like(margin)
+
+    def margin(self, sets):
+        return MaxMin().margin(sets)
+
+    def __call__(self, sets):
+        return self.pair.top(negatives(self.score(sets), sets.label))
+
+    def weights(self, sets):
+        return self.pair.top_weights(negatives(self.score(sets), sets.label))
+
+
+@dataclass(frozen=True)
+class CPO(Loss):
+    r"""Contrastive Preference Optimization (Xu et al.): DPO without a reference, plus the NLL of the positives.
+
+    .. math:: -\log\sigma(\beta m) + \alpha \, \mathrm{NLL}, \qquad r = \log\pi
+
+    The NLL is the mean over the positives of -logp/length, as in TRL; the paper sums over tokens.
+
+    Parameters
+    ----------
+    beta : float
+        > 0; how steeply the loss turns with the margin.
+    alpha : float
+        >= 0; how much of the NLL is added.
+    pair : Pair
+        How the set becomes a pair.
+
+    References
+    ----------
+    Xu et al. (2024), "Contrastive Preference Optimization", eqs. 4 and 5, arXiv:2401.08417.
+
+    Examples
+    --------
+    >>> CPO()
+    CPO(beta=0.1, alpha=1.0, pair=Hardest())
+    """
+
+    beta: float = positive(0.1)
+    alpha: float = nonnegative(1.0)
+    pair: Pair = Hardest()
+
+    @property
+    def nll(self):
+        return self.alpha
+
+    def score(self, sets):
+        return sets.logp
+
+    def link(self, margin):
+        return softplus(-self.beta * margin)
+
+    def link_slope(self, margin):
+        return -self.beta * sigmoid(-self.beta * margin)
+
+
+@dataclass(frozen=True)
+class ORPO(Loss):
+    r"""Odds Ratio Preference Optimization (Hong et al.): the NLL of the positives and an odds-ratio term.
+
+    .. math:: \mathrm{NLL} - \lambda \log\sigma(m), \qquad
+              r = \log\frac{p}{1-p}, \quad p = \exp(\log\pi / \text{length})
+
+    At p = 1 the odds are infinite. From -1e-12 nats a token upward, r goes on along its tangent, so that value and
+    gradient stay finite and monotone. The slope there, 1e12 a nat, is beyond float16: keep log-probs in float32.
+
+    Parameters
+    ----------
+    lam : float
+        >= 0; the weight of the odds-ratio term.
+    pair : Pair
+        How the set becomes a pair.
+
+    References
+    ----------
+    Hong, Lee and Thorne (2024), "ORPO: Monolithic Preference Optimization without Reference Model", eqs. 4 to 7,
+    arXiv:2403.07691.
+
+    Examples
+    --------
+    >>> ORPO()
+    ORPO(lam=0.1, pair=Hardest())
+    """
+
+    lam: float = nonnegative(0.1)
+    pair: Pair = Hardest()
+
+    @property
+    def nll(self):
+        return 1.0
+
+    def score(self, sets):
+        xp, mean = namespace(sets.logp), sets.logp / _lengths(sets)
+        # log(1 - p) by expm1: log1p(-exp(mean)) is -inf, and its gradient NaN, from -3e-8 on in float32.
+        safe = xp.where(mean < ODDS_FLOOR, mean, ODDS_FLOOR)
+        return safe - xp.log(-xp.expm1(safe)) + xp.where(mean < ODDS_FLOOR, 0.0, (mean - ODDS_FLOOR) / -ODDS_FLOOR)
+
+    def score_slope(self, sets):
+        xp, mean = namespace(sets.logp), sets.logp / _lengths(sets)
+        return 1 / (-xp.expm1(xp.where(mean < ODDS_FLOOR, mean, ODDS_FLOOR)) * _lengths(sets))
+
+    def link(self, margin):
+        return self.lam * softplus(-margin)
+
+    def link_slope(self, margin):
+        return -self.lam * sigmoid(-margin)
+
+
+@dataclass(frozen=True)
+class SimPO(Loss):
+    r"""Simple Preference Optimization: DPO on the mean log-prob per token, with a target margin and no reference.
+
+    .. math:: -\log\sigma(\beta m - \gamma), \qquad r = \log\pi / \text{length}
+
+    Parameters
+    ----------
+    beta : float
+        > 0; how steeply the loss turns with the margin.
+    gamma : float
+        The target: beta times the margin at which the loss is log 2.
+    pair : Pair
+        How the set becomes a pair.
+
+    References
+    ----------
+    Meng, Xia and Chen (2024), eq. 6, arXiv:2405.14734.
+
+    Examples
+    --------
+    >>> SimPO()
+    SimPO(beta=2.0, gamma=1.0, pair=Hardest())
+    """
+
+    beta: float = positive(2.0)
+    gamma: float = 1.0
+    pair: Pair = Hardest()
+
+    def score(self, sets):
+        return sets.logp / _lengths(sets)
+
+    def score_slope(self, sets):
+        return 1 / _lengths(sets)
+
+    def link(self, margin):
+        return softplus(self.gamma - self.beta * margin)
+
+    def link_slope(self, margin):
+        return -self.beta * sigmoid(self.gamma - self.beta * margin)
+
+
+@dataclass(frozen=True)
+class IPO(Loss):
+    r"""Identity Preference Optimization: a square around the margin 1/(2 beta), which is not to be overshot.
+
+    .. math:: \bigl(m - \tfrac{1}{2\beta}\bigr)^2, \qquad r = \log\pi - \log\pi_0
+
+    r is a sum over tokens, as in the paper; TRL takes the mean per token.
+
+    Parameters
+    ----------
+    beta : float
+        > 0; the larger, the nearer the target margin.
+    pair : Pair
+        How the set becomes a pair.
+
+    References
+    ----------
+    Azar et al. (2023), eq. 17 (tau there is beta here), arXiv:2310.12036.
+
+    Examples
+    --------
+    >>> IPO()
+    IPO(beta=0.1, pair=Hardest())
+    """
+
+    beta: float = positive(0.1)
+    pair: Pair = Hardest()
+
+    def score(self, sets):
+        return sets.logp - sets.ref_logp
+
+    def link(self, margin):
+        return (margin - 0.5 / self.beta) ** 2
+
+    def link_slope(self, margin):
+        return 2 * (margin - 0.5 / self.beta)
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    r"""The hinge of SLiC-HF's rank term, times beta, without its regulariser.
+
+    .. math:: \max(0, 1 - \beta m), \qquad r = \log\pi
+
+    At beta*m = 1, its kink, the slope is 0.
+
+    Parameters
+    ----------
+    beta : float
+        > 0; the margin asked for is 1/beta.
+    pair : Pair
+        How the set becomes a pair.
+
+    References
+    ----------
+    Zhao et al. (2023), "SLiC-HF", eq. 1, arXiv:2305.10425.
+
+    Examples
+    --------
+    >>> Hinge()
+    Hinge(beta=0.1, pair=Hardest())
+    """
+
+    beta: float = positive(0.1)
+    pair: Pair = Hardest()
+
+    def score(self, sets):
+        return sets.logp
+
+    def link(self, margin):
+        short = 1 - self.beta * margin
+        return namespace(margin).where(short > 0, short, 0.0)
+
+    def link_slope(self, margin):
+        return namespace(margin).where(1 - self.beta * margin > 0, -self.beta, namespace(margin).zeros_like(margin))
+
+
+@dataclass(frozen=True)
+class SFT(Loss):
+    r"""Supervised fine-tuning, the baseline: the NLL of the positives alone, the mean of -logp/length.
+
+    .. math:: \mathrm{NLL} = \frac{1}{|A^+|} \sum_{A^+} -\log\pi / \text{length}
+
+    Its :meth:`margin` is the hard margin of the log-probs, which the loss itself does not see.
+
+    Examples
+    --------
+    >>> SFT()
+    SFT()
+    """
+
+    @property
+    def nll(self):
+        return 1.0
+
+    def score(self, sets):
+        return sets.logp
+
+    def link(self, margin):
+        return 0 * margin
+
+    def link_slope(self, margin):
+        return 0 * margin
+
+    def margin(self, sets):
+        return MaxMin().margin(sets)
+
+    def __call__(self, sets):
+        return mean_nll(sets)
+
+    def weights(self, sets):
+        return mean_nll_slopes(sets)
+
+
 LOSSES = {
     "dpo": DPO(pair=First()),
-    "dpo-hardest": DPO(pair=Hardest()),
-    "dpo-smooth": DPO(pair=Smooth()),
-    "dpo-mellow": DPO(pair=Mellow()),
+    "cpo": CPO(pair=First()),
+    "orpo": ORPO(pair=First()),
+    "simpo": SimPO(pair=First()),
+    "ipo": IPO(pair=First()),
+    "hinge": Hinge(pair=First()),
+    "sft": SFT(),
     "s-dpo": DPO(beta=0.1, pair=Smooth(tau=0.1)),
     "post-cpo": MaxMin(pair=Hardest()),
+    "post-orpo": OneSided(lam=1.0, pair=Hardest()),
     "maxneg-minpos": MaxMin(pair=Hardest()),
-    "smooth-maxneg-minpos": MaxMin(pair=Smooth()),
+    "smooth-maxneg-minpos": MaxMin(pair=Smooth(tau=1.0)),
+    "dpo-hardest": DPO(pair=Hardest()),
+    "dpo-smooth": DPO(pair=Smooth(tau=1.0)),
+    "dpo-mellow": DPO(pair=Mellow(tau=1.0)),
+    "cpo-smooth": CPO(pair=Smooth(tau=1.0)),
+    "orpo-smooth": ORPO(pair=Smooth(tau=1.0)),
+    "dpo-upper": DPO(pair=Smooth(tau=UpperBound(epsilon=0.1))),
+    "dpo-lower": DPO(pair=Smooth(tau=LowerBound(epsilon=0.1))),
+    "dpo-share": DPO(pair=Smooth(tau=LeaderShare(share=0.9))),
 }
 
 
@@ -153,7 +480,7 @@ def margin(sets: ScoredSets, loss: Loss) -> Array:
     sets : ScoredSets
         The sets.
     loss : Loss
-        Its score and its pair.
+        Its score and its pair; for OneSided and SFT, which compare nothing, the hard margin of the log-probs.
 
     Returns
     -------
@@ -167,11 +494,25 @@ def margin(sets: ScoredSets, loss: Loss) -> Array:
     >>> margin(sets, MaxMin()), margin(sets, MaxMin(pair=Mean()))
     (np.float64(-1.0), np.float64(1.5))
     """
-    positives, negatives = _sides(loss.score(sets), sets.label)
-    return -loss.pair.top(positives) - loss.pair.top(negatives)
+    return loss.margin(sets)
 
 
-def _sides(r, label):
-    """Return minus the scores of the positives, and those of the negatives, with -inf at all else."""
-    xp = namespace(r)
-    return xp.where(label > 0, -r, -math.inf), xp.where(label < 0, r, -math.inf)
+def mean_nll(sets: ScoredSets) -> Array:
+    """Return the mean over the positives of -logp/length (...), in nats a token."""
+    xp, chosen = namespace(sets.logp), sets.label > 0
+    return row_sum(xp.where(chosen, -sets.logp / _lengths(sets), 0.0)) / _chosen_count(sets)
+
+
+def mean_nll_slopes(sets: ScoredSets) -> Array:
+    """Return d mean_nll / d logp (..., n)."""
+    xp, chosen = namespace(sets.logp), sets.label > 0
+    return xp.where(chosen, -1 / (_lengths(sets) * column(_chosen_count(sets))), 0.0)
+
+
+def _chosen_count(sets):
+    xp = namespace(sets.logp)
+    return row_sum(xp.astype(sets.label > 0, sets.logp.dtype))
+
+
+def _lengths(sets):
+    return namespace(sets.logp).astype(sets.length, sets.logp.dtype)

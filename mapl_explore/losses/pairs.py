@@ -2,10 +2,11 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from mapl_explore.arrays import Array, column, constant, namespace, positions, row_sum
+from mapl_explore.arrays import Array, column, namespace, positions, row_sum
 from mapl_explore.losses.naming import Named, positive
+from mapl_explore.losses.rules import ErrorRule, TauRule, tau_at, tau_of
 from mapl_explore.smoothing import _smooth_max, _split, _weights
 
 
@@ -19,6 +20,18 @@ class Pair(Named, ABC):
     @abstractmethod
     def top_weights(self, scores: Array) -> Array:
         """Return the gradient (..., n) of :meth:`top`."""
+
+    def margin(self, r: Array, label: Array) -> Array:
+        """Return the positive side minus the negative side (...)."""
+        return -self.top(positives(-r, label)) - self.top(negatives(r, label))
+
+    def margin_slopes(self, r: Array, label: Array) -> Array:
+        """Return d margin / d r (..., n)."""
+        return self.top_weights(positives(-r, label)) - self.top_weights(negatives(r, label))
+
+    def at(self, progress: float) -> "Pair":
+        """Return the pair at a point of training, from 0 to 1: the same, but for a tau that anneals."""
+        return self
 
 
 @dataclass(frozen=True)
@@ -86,9 +99,9 @@ class Smooth(Pair):
 
     Parameters
     ----------
-    tau : float
-        Inverse temperature > 0, in 1/nats. The margin is below that of :class:`Hardest` by the smoothing errors
-        of both sides.
+    tau : float or TauRule
+        Inverse temperature > 0, in 1/nats, or the rule that chooses it for each side of each set. The margin is
+        below that of :class:`Hardest` by the smoothing errors of both sides.
 
     Examples
     --------
@@ -96,13 +109,16 @@ class Smooth(Pair):
     np.float64(2.063464)
     """
 
-    tau: float = positive(1.0)
+    tau: float | TauRule = positive(1.0)
 
     def top(self, scores):
-        return _smooth_max(scores, constant(self.tau, scores))
+        return _smooth_max(scores, tau_of(self.tau, scores))
 
     def top_weights(self, scores):
-        return _weights(scores, constant(self.tau, scores))
+        return _weights(scores, tau_of(self.tau, scores))
+
+    def at(self, progress):
+        return replace(self, tau=tau_at(self.tau, progress))
 
 
 @dataclass(frozen=True)
@@ -113,8 +129,14 @@ class Mellow(Pair):
 
     Parameters
     ----------
-    tau : float
-        Inverse temperature > 0, in 1/nats.
+    tau : float or TauRule
+        Inverse temperature > 0, in 1/nats. Of the rules, ``LeaderShare`` and ``Anneal``: those that aim at an error are
+        refused, because the error of this pair, at most maximum minus mean, need not reach it.
+
+    Raises
+    ------
+    ValueError
+        If the rule aims at an error.
 
     References
     ----------
@@ -126,16 +148,34 @@ class Mellow(Pair):
     np.float64(3.0)
     """
 
-    tau: float = positive(1.0)
+    tau: float | TauRule = positive(1.0)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.tau, ErrorRule):
+            raise ValueError(f"Mellow: tau must not aim at an error, which need not have a root here, as {self.tau!r}")
 
     def top(self, scores):
-        xp, tau = namespace(scores), constant(self.tau, scores)
+        xp, tau = namespace(scores), tau_of(self.tau, scores)
         leader, distance, _ = _split(scores)
         # log mean exp = log1p(mean expm1): smooth_max - log(n)/tau would cancel at small tau, where this is the mean.
         return leader + xp.log1p(row_sum(xp.expm1(-tau * distance)) / _count(scores)) / tau
 
     def top_weights(self, scores):
-        return _weights(scores, constant(self.tau, scores))
+        return _weights(scores, tau_of(self.tau, scores))
+
+    def at(self, progress):
+        return replace(self, tau=tau_at(self.tau, progress))
+
+
+def positives(r: Array, label: Array) -> Array:
+    """Return the scores of the positives, with -inf at all else."""
+    return namespace(r).where(label > 0, r, -math.inf)
+
+
+def negatives(r: Array, label: Array) -> Array:
+    """Return the scores of the negatives, with -inf at all else."""
+    return namespace(r).where(label < 0, r, -math.inf)
 
 
 def _leader(scores):

@@ -2,11 +2,13 @@
 
 import ast
 import difflib
+import inspect
 from dataclasses import fields
 
 from mapl_explore.losses.naming import KINDS
 from mapl_explore.losses.objectives import LOSSES, Loss
 from mapl_explore.losses.pairs import Pair
+from mapl_explore.losses.rules import TauRule
 
 
 def parse(text: str) -> Loss:
@@ -56,7 +58,7 @@ def _build(node, text):
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         raise _misread(text, node.col_offset, "expected a name with brackets, such as DPO(), or a number")
     kind = KINDS.get(node.func.id)
-    if kind is None:
+    if kind is None or inspect.isabstract(kind):
         raise _misread(text, node.col_offset, f"nothing is called {node.func.id!r}")
     if node.args or any(keyword.arg is None for keyword in node.keywords):
         raise _misread(text, node.col_offset, f"fields are given by name: {_signature(kind)}")
@@ -80,12 +82,12 @@ def _misread(text: str, column: int, what: str) -> ValueError:
     hint = f"\nDid you mean {near[0]!r}?" if near else ""
     return ValueError(
         f"cannot read the loss: {what}\n  {text}\n  {' ' * column}^{hint}\n"
-        f"Presets: {', '.join(LOSSES)}\nLosses: {_names(Loss)}\nPairs: {_names(Pair)}"
+        f"Presets: {', '.join(LOSSES)}\nLosses: {_names(Loss)}\nPairs: {_names(Pair)}\nRules for tau: {_names(TauRule)}"
     )
 
 
 def _names(base) -> str:
-    return ", ".join(name for name, kind in KINDS.items() if issubclass(kind, base) and kind is not base)
+    return ", ".join(name for name, kind in KINDS.items() if issubclass(kind, base) and not inspect.isabstract(kind))
 
 
 def _signature(kind) -> str:

@@ -1,0 +1,37 @@
+"""The README's tables against the objects; its examples run as doctests."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mapl_explore.losses import LOSSES, Loss, parse
+from mapl_explore.losses.naming import KINDS
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in README.splitlines()
+    if re.match(r"\| `\w+\(", line)
+]
+LOSS_ROWS = [row for row in ROWS if len(row) == 5]
+
+
+@pytest.mark.parametrize("row", LOSS_ROWS, ids=lambda row: row[0])
+def test_each_row_names_a_loss_with_its_defaults_and_says_whether_it_is_bounded(row):
+    loss = parse(row[0].strip("`"))
+    assert loss == type(loss)()
+    assert row[3] == ("yes" if loss.bounded else "no")
+    source = re.search(r"\[(\d{4}\.\d{5})\]", row[4])
+    assert source is None or source.group(1) in type(loss).__doc__
+
+
+def test_every_loss_has_its_row():
+    rows = {row[0].strip("`").split("(")[0] for row in LOSS_ROWS}
+    shipped = {name for name, kind in KINDS.items() if kind.__module__.startswith("mapl_explore") and kind is not Loss}
+    assert rows == {name for name in shipped if issubclass(KINDS[name], Loss)}
+
+
+def test_every_preset_that_is_named_exists():
+    named = re.search(r"Presets by name, such as (.*?), are in", README, re.DOTALL).group(1)
+    assert set(re.findall(r"`([\w-]+)`", named)) <= set(LOSSES)
