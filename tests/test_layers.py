@@ -15,7 +15,7 @@ FLOORS = [
     {"bounds"},
     {"temperature"},
     {"losses"},
-    {"runs", "plots", "lab", "encoding"},
+    {"runs", "plots", "lab", "encoding", "selection", "errata"},
     {"explorers", "scoring"},
     {"training", "pretrain"},
     {"cli"},

@@ -8,6 +8,7 @@ A loss is a frozen dataclass whose ``repr`` is its name everywhere: on the comma
 Its gradient in the log-probs is written out once (:meth:`Loss.weights`), for numpy and torch alike.
 """
 
+from mapl_explore.losses.explaining import Explained, explain
 from mapl_explore.losses.objectives import (
     CPO,
     DPO,
@@ -36,6 +37,7 @@ __all__ = [
     "SFT",
     "Anneal",
     "ExactError",
+    "Explained",
     "First",
     "Hardest",
     "Hinge",
@@ -52,6 +54,7 @@ __all__ = [
     "Smooth",
     "TauRule",
     "UpperBound",
+    "explain",
     "margin",
     "parse",
 ]

@@ -1,0 +1,108 @@
+"""What a loss does with each response of a set, in numbers and in words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapl_explore.arrays import to_numpy
+from mapl_explore.losses.objectives import Loss
+from mapl_explore.losses.sets import ScoredSets
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One response in the eyes of a loss.
+
+    Parameters
+    ----------
+    set, response : int
+        Which set, and which response of it, from 0.
+    label : int
+        +1 for a positive, -1 for a negative.
+    score : float
+        The number r that the loss compares, in nats.
+    rank : int
+        1 for the hardest of its side: the positive with the least score, the negative with the largest.
+    weight : float
+        d loss / d logp: below 0 the response is pushed up, above 0 down.
+    why : str
+        The same in a sentence.
+    """
+
+    set: int
+    response: int
+    label: int
+    score: float
+    rank: int
+    weight: float
+    why: str
+
+
+def explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
+    """Return, for every response, its score, its rank on its side, its weight, and one sentence why.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss.
+    sets : ScoredSets
+        One set (n,) or several (..., n), which are counted through.
+
+    Returns
+    -------
+    list of Explained
+        In the order of the responses, without the padding.
+
+    Examples
+    --------
+    >>> from mapl_explore.losses import DPO, Smooth
+    >>> sets = ScoredSets([-1.0, -4.0, -3.0, -9.0], [-2.0] * 4, [5] * 4, [1, 1, -1, -1])
+    >>> for row in explain(DPO(beta=1.0, pair=Smooth(tau=1.0)), sets):
+    ...     print(f"{row.weight:+.3f}  {row.why}")
+    -0.035  pushed up with 4.7% of what its side gets: positive 2 of 2, hardest first
+    -0.706  pushed up with 95% of what its side gets: the hardest positive
+    +0.739  pushed down with 100% of what its side gets: the hardest negative
+    +0.002  pushed down with 0.25% of what its side gets: negative 2 of 2, hardest first
+    """
+    columns = [to_numpy(array) for array in (loss.score(sets), loss.weights(sets), sets.label)]
+    n = columns[0].shape[-1]
+    rows = []
+    for number, (score, weight, label) in enumerate(zip(*(column.reshape(-1, n) for column in columns), strict=True)):
+        rows += _explained(number, score, weight, label)
+    return rows
+
+
+def _explained(number, score, weight, label) -> list[Explained]:
+    """Return the rows of one set."""
+    # Low is hard for a positive, high for a negative; of equals the first comes first, as for the hardest pair.
+    hardness = {sign: _ranks(np.where(label == sign, sign * score, np.inf)) for sign in (1, -1)}
+    rows = []
+    for response in np.flatnonzero(label):
+        sign = int(label[response])
+        rank, total = int(hardness[sign][response]), np.abs(weight[label == sign]).sum()
+        why = _why(sign, rank, int((label == sign).sum()), weight[response], total)
+        rows.append(Explained(number, int(response), sign, float(score[response]), rank, float(weight[response]), why))
+    return rows
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    ranks = np.empty(values.size, int)
+    ranks[np.argsort(values, kind="stable")] = np.arange(1, values.size + 1)
+    return ranks
+
+
+def _why(sign: int, rank: int, count: int, weight: float, total: float) -> str:
+    side = "positive" if sign > 0 else "negative"
+    place = f"the only {side}" if count == 1 else f"the hardest {side}" if rank == 1 else ""
+    place = place or f"{side} {rank} of {count}, hardest first"
+    if total == 0:
+        return f"left alone, like all {side}s of this set: {place}"
+    if weight == 0:
+        return f"left alone, the others of its side get everything: {place}"
+    return (
+        f"pushed {'up' if weight < 0 else 'down'} with {_percent(abs(weight) / total)} of what its side gets: {place}"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}%" if share < 0.095 else f"{share:.0%}"
