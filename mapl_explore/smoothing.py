@@ -202,6 +202,17 @@ def _weights(scores, tau):
     return terms / column(row_sum(terms))
 
 
+def _smooth_max_with_weights(scores, tau):
+    """Return the smooth maximum (...) and its weights (..., n) from one pass, for use without a graph."""
+    xp = namespace(scores)
+    place = xp.argmax(scores, axis=-1, keepdims=True)
+    leader = xp.take_along_axis(scores, place, axis=-1)
+    # 1 at the leader and, without a gradient to spoil, exp(-inf) = 0 at padding.
+    terms = xp.exp(-column(tau) * (leader - scores))
+    total = row_sum(xp.where(positions(scores) == place, 0.0, terms))
+    return leader[..., 0] + xp.log1p(total) / tau, terms / column(1 + total)
+
+
 def _top_gap(scores):
     xp = namespace(scores)
     _, distance, others = _split(scores)

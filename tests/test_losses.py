@@ -72,6 +72,29 @@ def test_weights_in_closed_form_are_the_gradient_by_autograd(loss):
 
 
 @pytest.mark.parametrize("loss", EVERY, ids=repr)
+def test_weights_in_closed_form_are_the_slopes_of_the_value(loss):
+    sets, step = batch(np.asarray), 1e-6
+    for response in range(5):
+        sides = []
+        for sign in (1, -1):
+            logp = np.array(sets.logp)
+            logp[:, response] += sign * step * (sets.label[:, response] != 0)
+            sides.append(loss(replace_logp(sets, logp)))
+        # Central differences: an error of step**2 times the third derivative, and rounding of 1e-15/step.
+        slope = (sides[0] - sides[1]) / (2 * step)
+        assert np.abs(slope - loss.weights(sets)[:, response]).max() < 1e-7
+
+
+@pytest.mark.parametrize("tau", [0.3, 2.0, 40.0])
+def test_the_smooth_pair_has_the_gradient_of_plain_logsumexp_at_ties_too(tau):
+    logp = torch.tensor([[-1.0, -1.0, -3.0, -3.0, -2.5]], dtype=torch.float64, requires_grad=True)
+    sets = make_sets(logp.detach(), [[1, 1, -1, -1, -1]], None, torch.as_tensor)
+    plain = torch.logsumexp(-tau * logp[:, :2], -1) / tau + torch.logsumexp(tau * logp[:, 2:], -1) / tau
+    (gradient,) = torch.autograd.grad(plain.sum(), logp)
+    assert_close(MaxMin(pair=Smooth(tau=tau)).weights(sets), numbers(gradient), k=64, atol=8 * EPS["float64"])
+
+
+@pytest.mark.parametrize("loss", EVERY, ids=repr)
 def test_numpy_and_torch_agree(loss):
     here, there = batch(np.asarray), batch(torch.as_tensor)
     assert_close(loss(there), loss(here), k=64)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
-from mapl_explore.arrays import Array, column, namespace, row_sum, sigmoid, softplus
+from mapl_explore.arrays import Array, column, detach, namespace, row_sum, sigmoid, softplus, with_gradient
 from mapl_explore.losses.naming import Named, nonnegative, positive
 from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Smooth, negatives
 from mapl_explore.losses.rules import LeaderShare, LowerBound, UpperBound
@@ -75,9 +75,8 @@ class Loss(Named, ABC):
 
     def weights(self, sets: ScoredSets) -> Array:
         """Return d loss / d logp (..., n): below 0 at what is pushed up, above 0 at what is pushed down."""
-        r = self.score(sets)
-        slope = column(self.link_slope(self.pair.margin(r, sets.label)))
-        weights = slope * self.pair.margin_slopes(r, sets.label) * self.score_slope(sets)
+        margin, slopes = self.pair.margin_with_slopes(self.score(sets), sets.label)
+        weights = column(self.link_slope(margin)) * slopes * self.score_slope(sets)
         return weights + self.nll * mean_nll_slopes(sets) if self.nll else weights
 
 
@@ -189,10 +188,11 @@ class OneSided(Loss):
         return MaxMin().margin(sets)
 
     def __call__(self, sets):
-        return self.pair.top(negatives(self.score(sets), sets.label))
+        r = self.score(sets)
+        return with_gradient(*self.pair.side(negatives(detach(r), sets.label)), r)
 
     def weights(self, sets):
-        return self.pair.top_weights(negatives(self.score(sets), sets.label))
+        return self.pair.side(negatives(self.score(sets), sets.label))[1]
 
 
 @dataclass(frozen=True)

@@ -4,30 +4,32 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
-from mapl_explore.arrays import Array, column, namespace, positions, row_sum
+from mapl_explore.arrays import Array, column, detach, namespace, positions, row_sum, with_gradient
 from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.rules import ErrorRule, TauRule, tau_at, tau_of
-from mapl_explore.smoothing import _smooth_max, _split, _weights
+from mapl_explore.smoothing import _smooth_max_with_weights, _split, _weights
 
 
 class Pair(Named, ABC):
     """How one side of a set becomes one number: for the negatives their ``top``, for the positives minus that of -r."""
 
     @abstractmethod
-    def top(self, scores: Array) -> Array:
-        """Return one number (...) for the scores (..., n) of a side, where -inf stands at all but the side."""
+    def side(self, scores: Array) -> tuple[Array, Array]:
+        """Return one number (...) for the scores (..., n) of a side, -inf at all else, and its gradient (..., n)."""
 
-    @abstractmethod
-    def top_weights(self, scores: Array) -> Array:
-        """Return the gradient (..., n) of :meth:`top`."""
+    def top(self, scores: Array) -> Array:
+        """Return the number alone."""
+        return self.side(scores)[0]
+
+    def margin_with_slopes(self, r: Array, label: Array) -> tuple[Array, Array]:
+        """Return the positive side minus the negative side (...), and its gradient in r (..., n)."""
+        low, below = self.side(positives(-r, label))
+        high, above = self.side(negatives(r, label))
+        return -low - high, below - above
 
     def margin(self, r: Array, label: Array) -> Array:
-        """Return the positive side minus the negative side (...)."""
-        return -self.top(positives(-r, label)) - self.top(negatives(r, label))
-
-    def margin_slopes(self, r: Array, label: Array) -> Array:
-        """Return d margin / d r (..., n)."""
-        return self.top_weights(positives(-r, label)) - self.top_weights(negatives(r, label))
+        """Return the margin (...), differentiable once in r."""
+        return with_gradient(*self.margin_with_slopes(detach(r), label), r)
 
     def at(self, progress: float) -> "Pair":
         """Return the pair at a point of training, from 0 to 1: the same, but for a tau that anneals."""
@@ -40,19 +42,13 @@ class First(Pair):
 
     Examples
     --------
-    >>> First().top_weights(np.array([-np.inf, 1.0, 2.0]))
+    >>> First().side(np.array([-np.inf, 1.0, 2.0]))[1]
     array([0., 1., 0.])
     """
 
-    def top(self, scores):
-        return _read(scores, self._place(scores))
-
-    def top_weights(self, scores):
-        return _one_hot(scores, self._place(scores))
-
-    def _place(self, scores):
+    def side(self, scores):
         xp = namespace(scores)
-        return xp.argmax(xp.astype(scores > -math.inf, xp.int8), axis=-1, keepdims=True)
+        return _picked(scores, xp.argmax(xp.astype(scores > -math.inf, xp.int8), axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -65,13 +61,9 @@ class Mean(Pair):
     np.float64(1.5)
     """
 
-    def top(self, scores):
-        xp = namespace(scores)
-        return row_sum(xp.where(scores > -math.inf, scores, 0.0)) / _count(scores)
-
-    def top_weights(self, scores):
-        xp = namespace(scores)
-        return xp.where(scores > -math.inf, 1.0, xp.zeros_like(scores)) / column(_count(scores))
+    def side(self, scores):
+        xp, there, count = namespace(scores), scores > -math.inf, _count(scores)
+        return row_sum(xp.where(there, scores, 0.0)) / count, xp.astype(there, scores.dtype) / column(count)
 
 
 @dataclass(frozen=True)
@@ -84,11 +76,8 @@ class Hardest(Pair):
     2.0
     """
 
-    def top(self, scores):
-        return _read(scores, _leader(scores))
-
-    def top_weights(self, scores):
-        return _one_hot(scores, _leader(scores))
+    def side(self, scores):
+        return _picked(scores, namespace(scores).argmax(scores, axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -111,11 +100,8 @@ class Smooth(Pair):
 
     tau: float | TauRule = positive(1.0)
 
-    def top(self, scores):
-        return _smooth_max(scores, tau_of(self.tau, scores))
-
-    def top_weights(self, scores):
-        return _weights(scores, tau_of(self.tau, scores))
+    def side(self, scores):
+        return _smooth_max_with_weights(scores, tau_of(self.tau, scores))
 
     def at(self, progress):
         return replace(self, tau=tau_at(self.tau, progress))
@@ -155,14 +141,12 @@ class Mellow(Pair):
         if isinstance(self.tau, ErrorRule):
             raise ValueError(f"Mellow: tau must not aim at an error, which need not have a root here, as {self.tau!r}")
 
-    def top(self, scores):
+    def side(self, scores):
         xp, tau = namespace(scores), tau_of(self.tau, scores)
         leader, distance, _ = _split(scores)
         # log mean exp = log1p(mean expm1): smooth_max - log(n)/tau would cancel at small tau, where this is the mean.
-        return leader + xp.log1p(row_sum(xp.expm1(-tau * distance)) / _count(scores)) / tau
-
-    def top_weights(self, scores):
-        return _weights(scores, tau_of(self.tau, scores))
+        mean = row_sum(xp.expm1(-column(tau) * distance)) / _count(scores)
+        return leader + xp.log1p(mean) / tau, _weights(scores, tau)
 
     def at(self, progress):
         return replace(self, tau=tau_at(self.tau, progress))
@@ -178,17 +162,10 @@ def negatives(r: Array, label: Array) -> Array:
     return namespace(r).where(label < 0, r, -math.inf)
 
 
-def _leader(scores):
-    return namespace(scores).argmax(scores, axis=-1, keepdims=True)
-
-
-def _read(scores, place):
-    return namespace(scores).take_along_axis(scores, place, axis=-1)[..., 0]
-
-
-def _one_hot(scores, place):
+def _picked(scores, place):
+    """Return the score at a place of each set, and 1 there and 0 at all else."""
     xp = namespace(scores)
-    return xp.astype(positions(scores) == place, scores.dtype)
+    return xp.take_along_axis(scores, place, axis=-1)[..., 0], xp.astype(positions(scores) == place, scores.dtype)
 
 
 def _count(scores):
