@@ -1,0 +1,289 @@
+"""From texts to log-probabilities: a causal language model read as a scorer of preference sets.
+
+A prompt is computed once for its whole set; its key/value cache is then handed to every response, and only the
+responses get logits.
+"""
+
+import contextlib
+import inspect
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import huggingface_hub
+import torch
+import transformers
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from mapl_explore.data import PreferenceSet
+from mapl_explore.encoding import EncodedSet, collate, encode_sets
+from mapl_explore.losses import ScoredSets
+
+BATCH_TOKENS = 8192  # in one forward pass: with GPT-2's 50,257 logits of 4 bytes each, 1.6 GB
+HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
+
+
+def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device = "cpu") -> tuple:
+    """Return a causal language model in float32 and evaluation mode (no dropout), and its tokenizer.
+
+    Weights are read from safetensors only, and code that comes with a model is never run. A hub model that was fetched
+    before is read from this machine without asking the hub.
+
+    Parameters
+    ----------
+    name : str or path
+        ``"tiny"``, the small GPT-2 that comes with this package; a folder; or a name on the Hugging Face hub.
+    device : str or torch.device
+        Where the model is put.
+
+    Returns
+    -------
+    model, tokenizer
+        Of ``transformers``. A tokenizer without a padding token pads with its end-of-text token.
+
+    Raises
+    ------
+    OSError
+        If the model is not there, cannot be read, or has to come from a hub that cannot be reached.
+    ValueError
+        If the tokenizer has no end-of-text token: nothing would say where a response ends.
+
+    Examples
+    --------
+    >>> model, tokenizer = load_model("tiny")
+    >>> model.training
+    False
+    """
+    source = str(_shipped("tiny-gpt2")) if name == "tiny" else os.fspath(name)
+    model, tokenizer = _from_pretrained(source) if os.path.isdir(source) else _from_hub(source)
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"the tokenizer of {source!r} has no end-of-text token (eos) to end a response with")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(device).eval(), tokenizer
+
+
+def score_sets(
+    model,
+    tokenizer,
+    sets: Sequence[PreferenceSet],
+    *,
+    reference=None,
+    batch_size: int | None = None,
+    truncate: str = "keep-start",
+    progress: bool = True,
+) -> ScoredSets:
+    r"""Return the log-probability of every response given its prompt, in nats, with lengths and labels.
+
+    .. math:: \log \pi(y \mid x) = \sum_{t=1}^{|y|} \log \pi(y_t \mid x, y_{<t}), \qquad y_{|y|} = \text{eos}
+
+    Parameters
+    ----------
+    model, tokenizer
+        As :func:`load_model` returns them. The model's dropout is off while it scores.
+    sets : sequence of PreferenceSet
+        What to score.
+    reference : model, optional
+        Gives ``ref_logp``. Without one the model is its own reference, and all log-ratios are 0.
+    batch_size : int, optional
+        The most sets in one pass; as many as make 8,192 tokens if not given.
+    truncate : {"keep-start", "error"}
+        What to do with a set beyond the model's context, see :func:`encode_sets`.
+    progress : bool
+        Show a progress bar, on a terminal.
+
+    Returns
+    -------
+    ScoredSets of numpy arrays (sets, n)
+        float64 sums of float32 log-softmax values; n is the size of the largest set, positives stand first, padding
+        last. The values depend on padding, batch size and order by no more than 1e-5 nats on responses of a few dozen
+        tokens; the error grows like the root of the length.
+
+    Raises
+    ------
+    ValueError
+        If there are no sets, or a set does not fit and ``truncate`` is ``"error"``.
+
+    Examples
+    --------
+    >>> model, tokenizer = load_model("tiny")
+    >>> scored = score_sets(model, tokenizer, [PreferenceSet("2 + 2 =", [" 4"], [" 5", " 22"])])
+    >>> scored.label.tolist()
+    [[1, -1, -1]]
+    """
+    encoded = encode_sets(tokenizer, sets, context=context_length(model), truncate=truncate)
+    logp = score_encoded(SetScorer(model), encoded, batch_size=batch_size, progress=progress)
+    ref_logp = logp
+    if reference is not None:
+        ref_logp = score_encoded(SetScorer(reference), encoded, batch_size=batch_size, progress=progress)
+    table = collate(encoded)
+    return ScoredSets(*(column.numpy() for column in (logp, ref_logp, table["length"], table["label"])))
+
+
+def context_length(model) -> float:
+    """Return how many tokens the model can read at once; inf where its configuration sets no limit."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+
+
+class SetScorer(torch.nn.Module):
+    """One model as a function from a batch of encoded sets to log-probabilities, differentiable in its weights.
+
+    Both passes, of the prompts and of the responses, are in this one ``forward``: DistributedDataParallel collects
+    gradients once per ``forward`` and would miss those of a first pass outside.
+
+    Parameters
+    ----------
+    model
+        A causal language model of ``transformers``.
+    share_prompt : bool, optional
+        Compute each prompt once. By default wherever the model has the cache for it; else every response is computed
+        with its prompt, which any causal model can do.
+    """
+
+    def __init__(self, model, share_prompt: bool | None = None):
+        super().__init__()
+        self.model = model
+        self.share_prompt = _has_plain_cache(model) if share_prompt is None else share_prompt
+        self.train(False)
+
+    def train(self, mode: bool = True) -> "SetScorer":
+        """Stay in evaluation mode: with GPT-2's dropout of 0.1 policy and reference differ before the first step."""
+        return super().train(False)
+
+    def forward(self, prompt, prompt_mask, response, response_mask, owner, label) -> torch.Tensor:
+        """Return log-probabilities (sets, n), float64, 0 at padding; the arguments are those of :func:`collate`."""
+        path = self._shared if self.share_prompt else self._repeated
+        token_logp = path(prompt, prompt_mask, response, response_mask, owner)
+        # A response of 1,000 tokens sums to some -5,000 nats, where float32 steps by 0.0005: too coarse for a margin.
+        summed = token_logp.masked_fill(~response_mask, 0.0).double().sum(dim=-1)
+        return torch.zeros(label.shape, dtype=summed.dtype, device=summed.device).masked_scatter(label != 0, summed)
+
+    def _shared(self, prompt, prompt_mask, response, response_mask, owner):
+        cache = DynamicCache(config=self.model.config)
+        positions = (prompt_mask.cumsum(-1) - 1).clamp(min=0)
+        first = self._logits(prompt, prompt_mask, positions, cache, logits_to_keep=1)
+        token_logp = [_gathered(first.index_select(0, owner), response[:, :1])]
+        if response.shape[1] > 1:
+            cache.reorder_cache(owner)
+            inputs, real = response[:, :-1], response_mask[:, :-1]
+            mask = torch.cat([prompt_mask.index_select(0, owner), real], dim=1)
+            # Padding stays at position 0: counted on, it runs past the context beside a set with a shorter prompt.
+            positions = (mask.cumsum(-1) - 1)[:, prompt.shape[1] :] * real
+            token_logp.append(_gathered(self._logits(inputs, mask, positions, cache), response[:, 1:]))
+        return torch.cat(token_logp, dim=1)
+
+    def _repeated(self, prompt, prompt_mask, response, response_mask, owner):
+        # Padded on the right alone, where no causal model looks: this path needs neither masks nor positions.
+        start = prompt_mask.sum(-1).index_select(0, owner)[:, None]
+        padding = prompt.shape[1] - start
+        joined = torch.cat([prompt.index_select(0, owner), response], dim=1)
+        width = int((start[:, 0] + response_mask.sum(-1)).max())
+        columns = torch.arange(joined.shape[1], device=joined.device)
+        inputs = joined.gather(1, (columns + padding).clamp(max=joined.shape[1] - 1))[:, :width]
+        logits = self.model(input_ids=inputs, use_cache=False).logits
+        places = (start - 1 + columns[: response.shape[1]]).clamp(max=width - 1)
+        return _gathered(logits.gather(1, places[..., None].expand(-1, -1, logits.shape[-1])), response)
+
+    def _logits(self, inputs, mask, positions, cache, **options):
+        options |= {"attention_mask": mask, "position_ids": positions, "past_key_values": cache, "use_cache": True}
+        return self.model(input_ids=inputs, **options).logits
+
+
+@torch.no_grad()
+def score_encoded(
+    scorer: SetScorer, sets: Sequence[EncodedSet], *, batch_size: int | None = None, progress: bool = True
+) -> torch.Tensor:
+    """Return the log-probabilities (sets, n) of encoded sets, on the CPU, without gradients, 0 at padding."""
+    device = next(scorer.parameters()).device
+    result = torch.zeros(len(sets), max(len(one.responses) for one in sets), dtype=torch.float64)
+    with tqdm(total=len(sets), desc="scoring", unit="set", disable=None if progress else True, leave=False) as bar:
+        for rows in _batches(sets, batch_size):
+            batch = collate([sets[row] for row in rows])
+            del batch["length"]
+            logp = scorer(**{name: value.to(device) for name, value in batch.items()})
+            result[rows, : logp.shape[1]] = logp.cpu().double()
+            bar.update(len(rows))
+    return result
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence the weight-loading bars and advice of ``transformers`` for a while; errors still come."""
+    log = transformers.utils.logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
+
+
+def _shipped(name: str) -> Path:
+    package = Path(__file__).parent
+    in_wheel = package / "shipped" / "data" / name
+    return in_wheel if in_wheel.is_dir() else package.parent / "data" / name
+
+
+def _from_hub(name: str) -> tuple:
+    with contextlib.suppress(OSError):
+        return _from_pretrained(name, local_files_only=True)
+    # transformers would retry for minutes where there is no network, so one short question goes first.
+    try:
+        huggingface_hub.HfApi().model_info(name, timeout=HUB_TIMEOUT)
+    except huggingface_hub.errors.HFValidationError:
+        raise OSError(f"no folder {name!r}, and no name a model on the hub can have") from None
+    except huggingface_hub.errors.RepositoryNotFoundError:
+        raise OSError(f"no folder {name!r} here, and no public model of that name on the hub") from None
+    except Exception as error:
+        raise OSError(
+            f"no folder {name!r} here, no such model fetched before, and the hub cannot be reached"
+            f" ({type(error).__name__}): run 'hf download {name}' where there is a network, or name a folder, or 'tiny'"
+        ) from None
+    return _from_pretrained(name)
+
+
+def _from_pretrained(source: str, **options) -> tuple:
+    options |= {"trust_remote_code": False}
+    quiet = quiet_transformers() if os.path.isdir(source) or "local_files_only" in options else contextlib.nullcontext()
+    try:
+        with quiet:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                source, dtype=torch.float32, use_safetensors=True, **options
+            )
+    except (OSError, ValueError, KeyError) as error:
+        raise OSError(f"{source!r} holds no causal language model that can be read: {_first_line(error)}") from error
+    return model, tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _has_plain_cache(model) -> bool:
+    # A sliding window or a recurrent state forgets or mixes the prompt's tokens: those models take the other path.
+    needed = {"past_key_values", "position_ids", "attention_mask", "logits_to_keep"}
+    if not needed <= inspect.signature(model.forward).parameters.keys():
+        return False
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+
+
+def _gathered(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Return the log-probability of each id (m, t) under logits (m, t, vocabulary), in float32."""
+    # cross_entropy keeps one array of the size of the logits for the gradient, log_softmax and gather two.
+    return -cross_entropy(logits.float().flatten(0, 1), ids.flatten(), reduction="none").view(ids.shape)
+
+
+def _batches(sets: Sequence[EncodedSet], batch_size: int | None) -> Iterator[list[int]]:
+    """Yield the rows of each batch, largest sets first: what runs out of memory does so at once."""
+    rows = sorted(range(len(sets)), key=lambda row: -sets[row].tokens)
+    while rows:
+        size = batch_size or max(1, BATCH_TOKENS // sets[rows[0]].tokens)
+        yield rows[:size]
+        rows = rows[size:]
