@@ -1,0 +1,190 @@
+"""The command line, ``mapl-explore``: arguments in, plain words and an exit code out.
+
+Exit codes: 0 done, 1 the work failed, 2 the user's mistake, 130 interrupted. What a command needs is imported when it
+runs, so that ``--help`` does not wait for torch.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+
+PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after the program's name; those of this process if not given.
+
+    Returns
+    -------
+    int
+        0, 1 or 130; a mistake in the arguments themselves exits with 2, as ``--help`` does with 0.
+
+    Examples
+    --------
+    >>> main(["tau", "--n", "1", "--gap", "1", "--epsilon", "0.1"])
+    2
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+    except KeyboardInterrupt:
+        print(f"\nmapl-explore: interrupted{arguments.after_interrupt}", file=sys.stderr)
+        return 130
+    except ModuleNotFoundError as error:
+        return _failed(f"{error.name} is not installed: pip install 'mapl_explore[{arguments.extra}]'", code=1)
+    except OSError as error:
+        return _failed(
+            f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error), code=2
+        )
+    except ValueError as error:
+        return _failed(str(error), code=2)
+    except (ArithmeticError, MemoryError, RuntimeError) as error:
+        return _failed(str(error) or type(error).__name__, code=1)
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and whose help keeps the lines of its example."""
+
+    def __init__(self, *args, example: str, **kwargs):
+        super().__init__(*args, formatter_class=_Help, epilog=f"example:\n  {example}", **kwargs)
+
+    def error(self, message):
+        self.exit(2, f"mapl-explore: error: {message} ('{self.prog} --help' explains)\n")
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Show defaults where there are any, and the example as it is typed."""
+
+    def _get_help_string(self, action):
+        return super()._get_help_string(action) if action.default not in (None, False) else action.help
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mapl-explore",
+        description="See, trust and train with the mathematics of smoothed max-min preference learning.",
+        example="mapl-explore tau --n 8 --gap 0.5 --epsilon 0.05",
+    )
+    parser.set_defaults(after_interrupt="", extra="train")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_lab, _add_tau, _add_finetune, _add_pretrain):
+        add(commands)
+    return parser
+
+
+def _add_lab(commands) -> None:
+    parser = _command(commands, "lab", _lab, "Open the notebooks in JupyterLab, on this machine alone.", "--no-browser")
+    parser.add_argument("--student", action="store_true", help="copies without the solutions")
+    parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    parser.set_defaults(extra="lab")
+
+
+def _add_tau(commands) -> None:
+    text = "Print the inverse temperatures at which the smoothing error, or a bound on it, meets a target."
+    parser = _command(commands, "tau", _tau, text, "--n 8 --gap 0.5 --epsilon 0.05")
+    parser.add_argument("--n", type=int, required=True, help="number of scores, at least 2")
+    parser.add_argument("--gap", type=float, required=True, help="largest minus second largest score, nats, at least 0")
+    parser.add_argument("--epsilon", type=float, required=True, help="target error, nats, above 0")
+    text = "Newton's method, or SciPy's bracketing root finder"
+    parser.add_argument("--method", choices=("newton", "bracket"), default="newton", help=text)
+
+
+def _add_finetune(commands) -> None:
+    text = "Fine-tune a causal language model with a loss on preference sets; print held-out means before and after."
+    example = '--loss "DPO(beta=0.1, pair=Smooth(tau=5.0))" --data sets.jsonl --output runs/first'
+    parser = _command(commands, "finetune", _finetune, text, example)
+    add = parser.add_argument
+    add("--loss", required=True, metavar="TEXT", help="a preset such as dpo-smooth, or a loss such as 'DPO(beta=0.1)'")
+    add("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
+    add("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
+    add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
+    add("--data", required=True, metavar="FILE", help="JSONL with prompt, positives and negatives on each line")
+    add("--eval", metavar="FILE", help="held-out sets; without it, those of a tenth of the prompts of --data")
+    add("--output", required=True, metavar="DIR", help="the run folder, new or empty")
+    add("--steps", type=int, default=40, help="updates of the weights")
+    add("--sets-per-step", type=int, default=4, help="preference sets in each update")
+    add("--lr", type=float, default=2e-5, help="highest learning rate")
+    add("--seed", type=int, default=0, help="decides the order of the sets and which are held out")
+    add("--truncate", choices=("keep-start", "error"), default="keep-start", help="sets beyond the model's context")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
+    add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
+    parser.set_defaults(after_interrupt="; the same command with --resume goes on from the last checkpoint")
+
+
+def _add_pretrain(commands) -> None:
+    text = "Make the tiny GPT-2 that comes with this package again."
+    parser = _command(commands, "pretrain", _pretrain, text, "--output data/tiny-gpt2")
+    parser.add_argument("--output", required=True, metavar="DIR", help="where the model is written")
+
+
+def _command(commands, name: str, run, text: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text, example=f"mapl-explore {name} {example}")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _lab(arguments) -> None:
+    from mapl_explore.lab import open_lab
+
+    open_lab(student=arguments.student, browser=not arguments.no_browser)
+
+
+def _tau(arguments) -> None:
+    from mapl_explore.bounds import error_upper_bound
+    from mapl_explore.temperature import solve_tau_asymptotic, solve_tau_lower, solve_tau_upper
+
+    n, gap, epsilon, method = arguments.n, arguments.gap, arguments.epsilon, arguments.method
+    upper = solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method)
+    lower = solve_tau_lower(epsilon=epsilon, gap=gap, method=method)
+    asymptotic = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
+    bound = error_upper_bound(n=n, gap=gap, tau=asymptotic)
+    over = f"{asymptotic / upper - 1:.1%} too large, where the bound is {bound:.3g} and not {epsilon:g}."
+    print(f"{n} scores, the largest {gap:g} nats above the second; target error {epsilon:g} nats; tau in 1/nats")
+    print(f"lower      {lower:12.6g}  At and below it, the error is at least {epsilon:g}, whatever the others.")
+    print(f"upper      {upper:12.6g}  At and above it, the error is at most {epsilon:g}, whatever the others.")
+    print(f"asymptotic {asymptotic:12.6g}  The Lambert-W form of upper, meant for large tau: here {over}")
+    if n > 2:
+        print("Between lower and upper, the error depends on the other scores.")
+
+
+def _finetune(arguments) -> None:
+    loss = _loss(arguments.loss, arguments.pair, arguments.tau)
+    from mapl_explore.training import finetune
+
+    names = "data output model eval steps seed lr sets_per_step truncate device report resume"
+    done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
+    print(f"written to {done.folder}")
+
+
+def _loss(text: str, pair: str | None, tau: float | None):
+    """Return the loss that the three arguments name together."""
+    from mapl_explore.losses import parse
+
+    loss = parse(text)
+    if pair is None and tau is not None:
+        raise ValueError("--tau belongs to --pair smooth or --pair mellow")
+    if pair is None:
+        return loss
+    if not hasattr(loss, "pair"):
+        raise ValueError(f"--pair {pair}: {loss!r} compares nothing, it has no pair")
+    tau = "" if tau is None else f"tau={tau!r}"
+    return replace(loss, pair=parse(f"DPO(pair={pair.capitalize()}({tau}))").pair)
+
+
+def _pretrain(arguments) -> None:
+    from mapl_explore.pretrain import pretrain
+
+    pretrain(output=arguments.output)
+
+
+def _failed(message: str, *, code: int) -> int:
+    print(f"mapl-explore: error: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,225 @@
+"""The run folder: what was trained, on what, and what came of it. Written and read without torch.
+
+    run.json        the loss, the arguments, versions, checksums of the data, the held-out table, the log of every step
+    README.md       the same in short, for people
+    checkpoints/    what an interrupted run goes on from
+    the rest        the model and its tokenizer, as transformers reads them
+
+No text of the data is in it.
+"""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from importlib import metadata
+from pathlib import Path
+
+from mapl_explore.data import PreferenceSet, atomic_writer
+
+RECORD = "run.json"
+MEASURES = {
+    "loss": "loss",
+    "hard_margin": "hard margin (nats)",
+    "margin": "the loss's own margin (nats)",
+    "accuracy": "share of sets with hard margin > 0",
+    "chosen": "chosen log-prob (nats)",
+    "rejected": "rejected log-prob (nats)",
+}
+VERSIONS = ("mapl_explore", "torch", "transformers", "numpy")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of one fine-tuning.
+
+    Parameters
+    ----------
+    loss : str
+        The ``repr`` of the loss, which :func:`mapl_explore.losses.parse` reads back.
+    arguments : dict
+        What else decides the result: model, steps, seed and so on.
+    data : dict
+        ``train`` and ``eval``, each as :func:`fingerprint` gives it.
+    versions : dict
+        Of Python and the packages that matter.
+    before, after : dict or None
+        Means over the held-out sets, by the names of :data:`MEASURES`; None until they are known.
+    log : list of dict
+        One for each step.
+
+    Examples
+    --------
+    >>> run = Run(loss="MaxMin()", arguments={"steps": 2}, data={})
+    >>> run.finished
+    False
+    """
+
+    loss: str
+    arguments: dict
+    data: dict
+    versions: dict = field(default_factory=lambda: versions())
+    before: dict | None = None
+    after: dict | None = None
+    log: list = field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        """Return whether the run came to its end."""
+        return self.after is not None
+
+    @property
+    def table(self) -> str:
+        """Return the held-out means before and after, for people."""
+        before, after = self.before or {}, self.after or {}
+        title = f"held out, mean of {self.data['eval']['sets']} sets"
+        lines = [f"{title:<36}{'before':>12}{'after':>12}{'change':>12}"]
+        for name, label in MEASURES.items():
+            values = before.get(name), after.get(name)
+            change = None if None in values else values[1] - values[0]
+            lines.append(f"{label:<36}{_number(values[0])}{_number(values[1])}{_number(change, sign='+')}")
+        return "\n".join(lines)
+
+
+def write_run(folder: str | os.PathLike, run: Run) -> None:
+    """Write ``run.json`` and ``README.md``, each whole or not at all.
+
+    Parameters
+    ----------
+    folder : path
+        An existing folder.
+    run : Run
+        What to write.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be written.
+    """
+    for name, text in ((RECORD, json.dumps(asdict(run), indent=1)), ("README.md", _card(run))):
+        with atomic_writer(Path(folder) / name) as file:
+            file.write(text + "\n")
+
+
+def read_run(folder: str | os.PathLike) -> Run:
+    """Return the record of a run folder.
+
+    Parameters
+    ----------
+    folder : path
+        Of a run, finished or not.
+
+    Returns
+    -------
+    Run
+        Equal to the one that was written.
+
+    Raises
+    ------
+    ValueError
+        If ``run.json`` is not a record of a run.
+    OSError
+        If there is none, or it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder, run = tempfile.mkdtemp(), Run(loss="MaxMin()", arguments={"steps": 2}, data={})
+    >>> write_run(folder, run)
+    >>> read_run(folder) == run
+    True
+    """
+    path = Path(folder) / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return Run(**{each.name: record[each.name] for each in fields(Run)})
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not the record of a run ({type(error).__name__}: {error})") from None
+
+
+def require_new(folder: str | os.PathLike) -> None:
+    """Raise FileExistsError unless the folder is new or empty: a run never mixes with what is there."""
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"output {str(folder)!r} is a file, not a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        hint = "; --resume goes on with the run in it" if (folder / RECORD).exists() else ""
+        raise FileExistsError(f"output {str(folder)!r} is not empty: name a new folder{hint}")
+
+
+def require_same(folder: str | os.PathLike, run: Run) -> None:
+    """Raise ValueError unless the run in the folder was started with the same loss, arguments and data."""
+    before = read_run(folder)
+    old = {"loss": before.loss, **before.arguments, **{f"{name} data": each for name, each in before.data.items()}}
+    new = {"loss": run.loss, **run.arguments, **{f"{name} data": each for name, each in run.data.items()}}
+    for name in new:
+        if old.get(name) != new[name]:
+            raise ValueError(f"the run in {str(folder)!r} was started with {name} {old.get(name)}, not {new[name]}")
+
+
+def last_checkpoint(folder: str | os.PathLike) -> Path | None:
+    """Return the newest whole checkpoint of a run, or None; half-written ones are passed over."""
+    found = (Path(folder) / "checkpoints").glob("checkpoint-*")
+    whole = [path for path in found if _is_whole(path)]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def fingerprint(sets: Sequence[PreferenceSet]) -> dict:
+    """Return the number of sets and the sha256 of their contents as JSON, the same wherever they were read from."""
+    digest = hashlib.sha256()
+    for one in sets:
+        digest.update(json.dumps([one.prompt, one.positives, one.negatives]).encode() + b"\n")
+    return {"sets": len(sets), "sha256": digest.hexdigest()}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide a result."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in VERSIONS}}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    # transformers writes the trainer's state last, and not atomically: where it can be read, the rest is there.
+    try:
+        return "global_step" in json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return f"{'-':>12}" if value is None else f"{value:>{sign}12.4f}"
+
+
+def _card(run: Run) -> str:
+    return f"""---
+library_name: transformers
+pipeline_tag: text-generation
+tags: [preference-learning, mapl_explore]
+---
+
+# A causal language model fine-tuned on preference sets
+
+Loss: `{run.loss}`
+
+{_listed(run.arguments)}
+{_listed({f"{name} data": f"{each['sets']} sets, sha256 {each['sha256']}" for name, each in run.data.items()})}
+- versions: {", ".join(f"{name} {version}" for name, version in run.versions.items())}
+
+```
+{run.table if run.finished else "The run has not come to its end."}
+```
+
+`transformers.AutoModelForCausalLM.from_pretrained` on this folder gives the model. Its dropout was off in training.
+The margins compare responses by the loss's own score; `run.json` has every step."""
+
+
+def _listed(items: Mapping) -> str:
+    return "\n".join(f"- {name}: {value}" for name, value in items.items())

@@ -1,0 +1,235 @@
+"""The command line says what it does, refuses mistakes in one line, and never shows a traceback."""
+
+import inspect
+import math
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from mapl_explore import cli
+from mapl_explore.data import PreferenceSet, write_sets
+from mapl_explore.losses import DPO, MaxMin, Mean, Smooth
+
+COMMANDS = ("lab", "tau", "finetune", "pretrain")
+SETS = [PreferenceSet(f"say {word}", [f" {word}"], [" no", " x"]) for word in ("a", "b", "c", "d")]
+
+
+@pytest.fixture
+def sets_file(tmp_path):
+    write_sets(tmp_path / "sets.jsonl", SETS)
+    return tmp_path / "sets.jsonl"
+
+
+@pytest.fixture
+def finetuned(monkeypatch):
+    """Replace finetune by one that keeps its arguments: a list of them."""
+    calls = []
+
+    def finetune(**options):
+        calls.append(options)
+        return SimpleNamespace(folder=options["output"])
+
+    monkeypatch.setattr("mapl_explore.training.finetune", finetune)
+    return calls
+
+
+def refused(capsys, *words):
+    """Run a command that fails and return its exit code and what it wrote on stderr."""
+    try:
+        code = cli.main(words)
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert "Traceback" not in out + err
+    return code, err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example_of_itself(capsys, command):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, "--help"])
+    assert stop.value.code == 0
+    assert re.search(rf"^example:\n  mapl-explore {command} ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_the_help_of_the_program_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    out = capsys.readouterr().out
+    assert all(re.search(rf"^    {command} ", out, re.MULTILINE) for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "words", ["finetune --help", "finetune --loss nil --data x --output y", "tau --n 2 --gap 1 --epsilon 1"]
+)
+def test_help_and_a_refused_loss_do_not_wait_for_torch(words):
+    code = (
+        "import sys; from mapl_explore import cli\ntry: cli.main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *words.split()], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_the_package_runs_as_a_module():
+    command = [sys.executable, "-m", "mapl_explore", "tau", "--n=1", "--gap=0", "--epsilon=1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("mapl-explore: error: no tau exists")
+
+
+def test_tau_prints_the_three_roots_and_what_each_means(capsys):
+    assert cli.main(["tau", "--n", "4", "--gap", "1", "--epsilon", "0.1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    lower, upper, asymptotic = (float(line.split()[1]) for line in lines[1:4])
+    # Six digits are printed; each root put back into its equation gives the target.
+    assert math.isclose(math.log1p(math.exp(-lower)) / lower, 0.1, rel_tol=1e-4)
+    assert math.isclose(math.log1p(3 * math.exp(-upper)) / upper, 0.1, rel_tol=1e-4)
+    assert math.isclose(3 * math.exp(-asymptotic) / asymptotic, 0.1, rel_tol=1e-4)
+    assert "At and below it, the error is at least 0.1, whatever the others." in lines[1]
+    assert "At and above it, the error is at most 0.1, whatever the others." in lines[2]
+    assert "3.6% too large, where the bound is 0.0893 and not 0.1" in lines[3]
+
+
+def test_tau_by_bracket_agrees_with_newton(capsys):
+    printed = []
+    for method in ("newton", "bracket"):
+        assert cli.main(["tau", "--n", "8", "--gap", "0.5", "--epsilon", "0.05", "--method", method]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["nothing"], "invalid choice: 'nothing'"),
+        (["tau", "--n", "8"], "the following arguments are required: --gap, --epsilon"),
+        (["tau", "--n", "x", "--gap", "1", "--epsilon", "1"], "argument --n: invalid int value: 'x'"),
+        (["tau", "--n", "1", "--gap", "1", "--epsilon", "1"], "no tau exists for n = 1"),
+        (["tau", "--n", "2", "--gap", "-1", "--epsilon", "1"], "gap must be >= 0, not -1"),
+        (["tau", "--n", "2", "--gap", "1", "--epsilon", "0"], "epsilon must be > 0 and finite, not 0"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, message):
+    code, err = refused(capsys, *words)
+    assert code == 2
+    assert err.startswith("mapl-explore: error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_finetune_passes_every_argument_on(finetuned, capsys):
+    words = "--loss dpo --data d --eval e --output o --model m --steps 3 --sets-per-step 2 --lr 0.5 --seed 7"
+    words += " --truncate error --device cpu --report tensorboard --resume"
+    assert cli.main(["finetune", *words.split()]) == 0
+    (options,) = finetuned
+    assert options == {
+        "loss": cli._loss("dpo", None, None), "data": "d", "eval": "e", "output": "o", "model": "m", "steps": 3,
+        "sets_per_step": 2, "lr": 0.5, "seed": 7, "truncate": "error", "device": "cpu", "report": "tensorboard",
+        "resume": True,
+    }  # fmt: skip
+    assert "written to o" in capsys.readouterr().out
+
+
+def test_the_defaults_of_the_command_are_those_of_the_function():
+    from mapl_explore.training import finetune
+
+    given = vars(cli._parser().parse_args(["finetune", "--loss", "dpo", "--data", "d", "--output", "o"]))
+    for name, parameter in inspect.signature(finetune).parameters.items():
+        if parameter.default is not inspect.Parameter.empty and name != "progress":
+            assert given[name] == parameter.default, name
+
+
+@pytest.mark.parametrize(
+    ("text", "pair", "tau", "loss"),
+    [
+        ("dpo", None, None, "dpo"),
+        ("DPO(beta=0.5)", "smooth", 5.0, DPO(beta=0.5, pair=Smooth(tau=5.0))),
+        ("MaxMin()", "mean", None, MaxMin(pair=Mean())),
+    ],
+)
+def test_loss_pair_and_tau_name_one_loss(text, pair, tau, loss):
+    from mapl_explore.losses import parse
+
+    assert cli._loss(text, pair, tau) == (parse(loss) if isinstance(loss, str) else loss)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--loss", "dop"], "dop"),
+        (["--loss", "dpo", "--tau", "5"], "--tau belongs to --pair smooth or --pair mellow"),
+        (["--loss", "dpo", "--pair", "mean", "--tau", "5"], "no field 'tau' in Mean"),
+        (["--loss", "dpo", "--pair", "softest"], "argument --pair: invalid choice: 'softest'"),
+        (["--loss", "dpo", "--data", "not/there.jsonl"], "not/there.jsonl: No such file or directory"),
+        (["--loss", "dpo", "--steps", "0"], "steps must be an integer from 1"),
+        (["--loss", "dpo", "--model", "./not/there"], "no folder './not/there'"),
+    ],
+)
+def test_a_mistake_in_finetune_is_named_and_leaves_no_output(capsys, sets_file, tmp_path, words, message):
+    output = tmp_path / "run"
+    code, err = refused(capsys, "finetune", "--data", str(sets_file), "--output", str(output), *words)
+    assert code == 2
+    assert err.startswith("mapl-explore: error: ")
+    assert message in err
+    assert not output.exists()
+
+
+def test_a_bad_second_line_is_refused_with_its_number_and_leaves_no_output(capsys, tmp_path):
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "p", "positives": ["a"], "negatives": ["b"]}\n{"prompt": 3}\n')
+    words = ("finetune", "--loss", "dpo", "--data", str(tmp_path / "bad.jsonl"), "--output", str(tmp_path / "run"))
+    code, err = refused(capsys, *words)
+    assert code == 2
+    assert "bad.jsonl:2: the field 'positives' is missing" in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_failed_work_has_exit_code_1(capsys, monkeypatch):
+    def fail(**options):
+        raise FloatingPointError("the loss became nan at step 3")
+
+    monkeypatch.setattr("mapl_explore.training.finetune", fail)
+    code, err = refused(capsys, "finetune", "--loss", "dpo", "--data", "d", "--output", "o")
+    assert (code, err) == (1, "mapl-explore: error: the loss became nan at step 3\n")
+
+
+def test_a_missing_package_names_the_extra_that_brings_it(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mapl_explore.training", None)
+    code, err = refused(capsys, "finetune", "--loss", "dpo", "--data", "d", "--output", "o")
+    assert code == 1
+    assert "pip install 'mapl_explore[train]'" in err
+
+
+def test_ctrl_c_is_a_word_and_exit_code_130(capsys, monkeypatch):
+    def interrupt(**options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mapl_explore.training.finetune", interrupt)
+    code, err = refused(capsys, "finetune", "--loss", "dpo", "--data", "d", "--output", "o")
+    assert code == 130
+    assert err == "\nmapl-explore: interrupted; the same command with --resume goes on from the last checkpoint\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [([], {"student": False, "browser": True}), (["--no-browser", "--student"], {"student": True, "browser": False})],
+)
+def test_lab_opens_the_lab(monkeypatch, words, expected):
+    opened = []
+    monkeypatch.setitem(
+        sys.modules, "mapl_explore.lab", SimpleNamespace(open_lab=lambda **options: opened.append(options))
+    )
+    assert cli.main(["lab", *words]) == 0
+    assert opened == [expected]
+
+
+def test_pretrain_writes_where_it_is_told(monkeypatch):
+    made = []
+    module = SimpleNamespace(pretrain=lambda **options: made.append(options))
+    monkeypatch.setitem(sys.modules, "mapl_explore.pretrain", module)
+    assert cli.main(["pretrain", "--output", "somewhere"]) == 0
+    assert made == [{"output": "somewhere"}]

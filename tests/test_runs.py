@@ -1,0 +1,148 @@
+"""A run folder says what was run, whole or not at all, and never mixes with another run."""
+
+import json
+
+import pytest
+
+from mapl_explore.data import PreferenceSet
+from mapl_explore.runs import (
+    MEASURES,
+    Run,
+    fingerprint,
+    last_checkpoint,
+    read_run,
+    require_new,
+    require_same,
+    versions,
+    write_run,
+)
+
+BEFORE = dict.fromkeys(MEASURES, 1.0)
+AFTER = dict.fromkeys(MEASURES, 0.25)
+DATA = {"train": {"sets": 3, "sha256": "abc"}, "eval": {"sets": 2, "sha256": "def"}}
+RUN = Run(loss="MaxMin(pair=Hardest())", arguments={"steps": 2, "lr": 0.1}, data=DATA, before=BEFORE, after=AFTER)
+
+
+def checkpoint(folder, step, state='{"global_step": 1}'):
+    path = folder / "checkpoints" / f"checkpoint-{step}"
+    path.mkdir(parents=True)
+    if state is not None:
+        (path / "trainer_state.json").write_text(state)
+    return path
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    write_run(tmp_path, RUN)
+    assert read_run(tmp_path) == RUN
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "run.json"]
+
+
+def test_a_failed_write_leaves_the_old_record_and_no_part_of_a_new_one(tmp_path, monkeypatch):
+    write_run(tmp_path, RUN)
+    monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_run(tmp_path, Run(loss="DPO()", arguments={}, data=DATA))
+    assert read_run(tmp_path) == RUN
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_table_shows_each_measure_before_after_and_their_difference():
+    lines = RUN.table.splitlines()
+    assert lines[0].split() == ["held", "out,", "mean", "of", "2", "sets", "before", "after", "change"]
+    assert len(lines) == 1 + len(MEASURES)
+    for line, label in zip(lines[1:], MEASURES.values(), strict=True):
+        assert line.startswith(label)
+        assert line.removeprefix(label).split() == ["1.0000", "0.2500", "-0.7500"]
+
+
+def test_a_run_is_finished_when_it_has_an_after():
+    assert RUN.finished
+    assert not Run(loss="DPO()", arguments={}, data=DATA, before=BEFORE).finished
+
+
+def test_an_unfinished_run_has_a_card_that_says_so(tmp_path):
+    write_run(tmp_path, Run(loss="DPO()", arguments={"steps": 2}, data=DATA))
+    assert "has not come to its end" in (tmp_path / "README.md").read_text()
+
+
+def test_the_card_of_a_finished_run_holds_loss_arguments_data_and_table(tmp_path):
+    write_run(tmp_path, RUN)
+    card = (tmp_path / "README.md").read_text()
+    for part in ("MaxMin(pair=Hardest())", "- lr: 0.1", "3 sets, sha256 abc", "2 sets, sha256 def", RUN.table):
+        assert part in card
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"loss": "DPO()"}', "\udcff"])
+def test_what_is_no_record_is_refused_with_its_path(tmp_path, text):
+    (tmp_path / "run.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=r"run\.json: not the record of a run"):
+        read_run(tmp_path)
+
+
+def test_a_new_or_empty_folder_may_be_used(tmp_path):
+    require_new(tmp_path / "new")
+    require_new(tmp_path)
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match=f"'{tmp_path}' is not empty: name a new folder$"):
+        require_new(tmp_path)
+
+
+def test_a_folder_with_a_run_is_refused_with_the_way_to_go_on(tmp_path):
+    write_run(tmp_path, RUN)
+    with pytest.raises(FileExistsError, match="--resume goes on with the run in it"):
+        require_new(tmp_path)
+
+
+def test_a_file_is_no_output_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError, match="is a file"):
+        require_new(tmp_path / "file")
+
+
+def test_a_run_goes_on_only_with_its_own_loss_arguments_and_data(tmp_path):
+    write_run(tmp_path, RUN)
+    require_same(tmp_path, Run(loss=RUN.loss, arguments=dict(RUN.arguments), data=dict(DATA)))
+    for other, named in (
+        (Run(loss="DPO()", arguments=RUN.arguments, data=DATA), r"with loss MaxMin\(pair=Hardest\(\)\), not DPO\(\)"),
+        (Run(loss=RUN.loss, arguments={"steps": 2, "lr": 0.2}, data=DATA), r"with lr 0\.1, not 0\.2"),
+        (Run(loss=RUN.loss, arguments=RUN.arguments, data={**DATA, "eval": {"sets": 3}}), "with eval data"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            require_same(tmp_path, other)
+
+
+def test_the_last_checkpoint_is_the_one_of_the_highest_step(tmp_path):
+    for step in (9, 10, 8):
+        checkpoint(tmp_path, step)
+    assert last_checkpoint(tmp_path).name == "checkpoint-10"
+
+
+@pytest.mark.parametrize("state", [None, "", '{"global_st'])
+def test_a_half_written_checkpoint_is_passed_over(tmp_path, state):
+    checkpoint(tmp_path, 1)
+    checkpoint(tmp_path, 2, state)
+    assert last_checkpoint(tmp_path).name == "checkpoint-1"
+
+
+def test_without_a_whole_checkpoint_there_is_none(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+
+
+def test_a_fingerprint_changes_with_any_text_and_with_the_order():
+    one, two = PreferenceSet("p", ["a"], ["b"]), PreferenceSet("p", ["a"], ["c"])
+    prints = [fingerprint(sets)["sha256"] for sets in ([one, two], [two, one], [one], [one, one])]
+    assert len(set(prints)) == 4
+    assert fingerprint([one, two])["sets"] == 2
+
+
+def test_a_fingerprint_tells_one_side_from_the_other():
+    one, two = PreferenceSet("p", ["a", "b"], ["c"]), PreferenceSet("p", ["a"], ["b", "c"])
+    assert fingerprint([one]) != fingerprint([two])
+
+
+def test_versions_name_what_decides_a_result():
+    assert versions().keys() == {"python", "mapl_explore", "torch", "transformers", "numpy"}
+    json.dumps(versions())

@@ -1,0 +1,314 @@
+"""The trainer minimises the loss it is given, repeats itself bit for bit, and leaves a run folder that says it all."""
+
+import math
+import os
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import save_tiny
+
+from conftest import assert_close
+from mapl_explore import training
+from mapl_explore.data import PreferenceSet, write_sets
+from mapl_explore.encoding import encode_sets
+from mapl_explore.losses import DPO, LOSSES, First, Hardest, MaxMin, ScoredSets, Smooth
+from mapl_explore.runs import MEASURES, last_checkpoint, read_run
+from mapl_explore.scoring import load_model, score_sets
+from mapl_explore.training import finetune
+
+WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+SETS = [
+    PreferenceSet(
+        f"what comes after {word}?",
+        [f" {word} and one", f" next to {word}"][: 1 + i % 2],
+        [f" {word}", " no", " x"][i % 3 :],
+    )
+    for i, word in enumerate(
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+    )
+]
+TRAIN, EVAL = SETS[:8], SETS[8:]
+QUICK = {"data": TRAIN, "eval": EVAL, "steps": 2, "sets_per_step": 4, "lr": 1e-3, "progress": False}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    # GPT-2's own dropout would be 0.1; with 0.5 a forgotten one cannot be missed.
+    return save_tiny(tmp_path_factory.mktemp("base"), dropout=0.5)
+
+
+@pytest.fixture
+def tune(base, tmp_path):
+    """Fine-tune the random model: tune(name of the run, options...)."""
+    return lambda name="run", **options: finetune(**{"model": base, "output": tmp_path / name, **QUICK, **options})
+
+
+def weights(folder):
+    return (folder / "model.safetensors").read_bytes()
+
+
+def by_hand(model, tokenizer, sets):
+    """Return label and log-probabilities of each set, from the logits of every whole sequence alone."""
+    rows = []
+    for one in encode_sets(tokenizer, sets, context=64):
+        with torch.no_grad():
+            logits = [model(torch.tensor([[*one.prompt, *ids]])).logits[0].double() for ids in one.responses]
+        logp = [
+            each.log_softmax(-1)[len(one.prompt) - 1 : -1].gather(1, torch.tensor(ids)[:, None]).sum().item()
+            for each, ids in zip(logits, one.responses, strict=True)
+        ]
+        rows.append((np.array(one.labels), np.array(logp)))
+    return rows
+
+
+def measures_by_hand(rows, tau):
+    """Return the means that a MaxMin on the smooth pair logs, from the definitions in design terms."""
+    chosen = [logp[label > 0] for label, logp in rows]
+    rejected = [logp[label < 0] for label, logp in rows]
+    hard = np.array([up.min() - down.max() for up, down in zip(chosen, rejected, strict=True)])
+    smooth = np.array(
+        [
+            -np.log(np.exp(-tau * up).sum()) / tau - np.log(np.exp(tau * down).sum()) / tau
+            for up, down in zip(chosen, rejected, strict=True)
+        ]
+    )
+    return {
+        "loss": -smooth.mean(), "margin": smooth.mean(), "hard_margin": hard.mean(), "accuracy": (hard > 0).mean(),
+        "chosen": np.mean([up.mean() for up in chosen]), "rejected": np.mean([down.mean() for down in rejected]),
+    }  # fmt: skip
+
+
+def test_the_logged_step_is_the_loss_computed_outside(tune, base):
+    # All sets in the first step, of different sizes, so that neither order nor padding may matter.
+    run = tune(loss=MaxMin(pair=Smooth(tau=0.5)), sets_per_step=8, steps=1).run
+    expected = measures_by_hand(by_hand(*load_model(base), TRAIN), tau=0.5)
+    for name in MEASURES:
+        # Log-probs of 50 to 100 nats from float32 logits are within 1e-5.
+        assert_close(np.float64(run.log[0][name]), expected[name], k=0, atol=2e-5)
+
+
+def test_the_table_is_measured_on_the_held_out_sets_before_and_after(tune, base):
+    done = tune(loss=MaxMin(pair=Smooth(tau=0.5)))
+    for found, model in ((done.run.before, load_model(base)[0]), (done.run.after, done.model)):
+        expected = measures_by_hand(by_hand(model, done.tokenizer, EVAL), tau=0.5)
+        for name in MEASURES:
+            assert_close(np.float64(found[name]), expected[name], k=0, atol=2e-5)
+    assert done.run.before["loss"] != done.run.after["loss"]
+
+
+def test_the_first_step_of_dpo_is_log_2(tune):
+    run = tune(loss=DPO(pair=First())).run
+    assert abs(run.log[0]["loss"] - math.log(2)) <= 1e-6
+    assert abs(run.before["loss"] - math.log(2)) <= 1e-6
+    assert abs(run.log[1]["loss"] - math.log(2)) > 1e-3
+
+
+def test_one_set_is_learnt(tune):
+    run = tune(
+        loss="DPO(beta=0.5, pair=Hardest())", data=[SETS[3]], eval=[SETS[3]], sets_per_step=1, steps=30, lr=3e-3
+    ).run
+    assert run.after["loss"] < 0.1 < run.before["loss"]
+    assert (run.before["accuracy"], run.after["accuracy"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_preset_changes_the_model_and_stays_finite(tune, base, name):
+    done = tune(loss=name, steps=1)
+    assert all(math.isfinite(value) for value in done.run.after.values())
+    assert weights(done.folder) != weights(base)
+
+
+def test_cutting_a_step_into_passes_changes_nothing_but_rounding(tune, monkeypatch):
+    whole = tune("whole", loss=LOSSES["dpo-smooth"])
+    monkeypatch.setattr(training, "BATCH_TOKENS", 1)
+    parts = tune("parts", loss=LOSSES["dpo-smooth"])
+    for one, other in zip(whole.run.log, parts.run.log, strict=True):
+        # Rounding in the gradient, through the sign-like first steps of Adam, reaches the loss of the second step.
+        assert abs(one["loss"] - other["loss"]) <= 1e-5
+        assert abs(one["grad_norm"] - other["grad_norm"]) <= 1e-4 * one["grad_norm"]
+
+
+def test_the_same_seed_gives_the_same_bits(tune):
+    one, other = tune("one", loss="dpo"), tune("other", loss="dpo")
+    assert weights(one.folder) == weights(other.folder)
+    assert replace(one.run, log=[]) == replace(other.run, log=[])
+    assert one.run.log == other.run.log
+
+
+def test_another_seed_gives_another_order(tune):
+    one, other = tune("one", loss="maxneg-minpos"), tune("other", loss="maxneg-minpos", seed=1)
+    assert one.run.log[0]["loss"] != other.run.log[0]["loss"]
+
+
+def test_an_interrupted_run_resumes_to_the_bits_of_the_uninterrupted_one(tune, monkeypatch):
+    whole = tune("whole", loss="dpo-smooth", steps=6)
+    log = training.PreferenceTrainer.log
+
+    def interrupted(self, logs, start_time=None):
+        if self.state.global_step == 5:
+            raise KeyboardInterrupt
+        log(self, logs, start_time)
+
+    monkeypatch.setattr(training.PreferenceTrainer, "log", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tune("cut", loss="dpo-smooth", steps=6)
+    monkeypatch.undo()
+    cut = whole.folder.parent / "cut"
+    assert not read_run(cut).finished
+    assert last_checkpoint(cut).name == "checkpoint-4"
+    resumed = tune("cut", loss="dpo-smooth", steps=6, resume=True)
+    assert weights(cut) == weights(whole.folder)
+    assert resumed.run == whole.run
+
+
+def test_a_run_interrupted_before_its_first_checkpoint_starts_again(tune):
+    whole = tune("whole", loss="dpo")
+    cut = tune("cut", loss="dpo").folder
+    shutil.rmtree(cut / "checkpoints")
+    assert tune("cut", loss="dpo", resume=True).run == whole.run
+
+
+def test_resume_with_other_arguments_is_refused(tune):
+    tune(loss="dpo")
+    with pytest.raises(ValueError, match=r"started with lr 0\.001, not 0\.01"):
+        tune(loss="dpo", lr=0.01, resume=True)
+
+
+def test_resume_of_nothing_is_refused(tune, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        tune("new", loss="dpo", resume=True)
+    assert not (tmp_path / "new").exists()
+
+
+def test_the_saved_model_is_the_returned_one_and_scores_alike(tune):
+    done = tune(loss="dpo")
+    model, tokenizer = load_model(done.folder)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), done.model.parameters(), strict=True))
+    scored = [score_sets(each, tokenizer, EVAL, progress=False).logp for each in (model, done.model)]
+    assert (scored[0] == scored[1]).all()
+
+
+def test_the_folder_holds_the_record_and_neither_texts_nor_pickled_arguments(tune):
+    done = tune(loss="dpo")
+    assert read_run(done.folder) == done.run
+    files = [path for path in done.folder.rglob("*") if path.is_file()]
+    assert {"run.json", "README.md", "model.safetensors", "tokenizer.json", "trainer_state.json"} <= {
+        f.name for f in files
+    }
+    assert not [path for path in files if path.suffix == ".bin"]
+    assert not [path for path in files if b"what comes after" in path.read_bytes()]
+
+
+def test_a_tenth_of_the_prompts_is_held_out_by_the_seed():
+    sets = [PreferenceSet(f"prompt {i // 2}", [f"a{i}"], ["b"]) for i in range(80)]
+    train, held = training._read_data(sets, None, seed=0)
+    assert len(held) == 8
+    assert {one.prompt for one in train}.isdisjoint(one.prompt for one in held)
+    assert sorted(map(repr, train + held)) == sorted(map(repr, sets))
+    assert training._read_data(sets, None, seed=0)[1] == held != training._read_data(sets, None, seed=1)[1]
+
+
+def test_every_set_is_used_once_before_any_is_used_twice():
+    order = training._schedule(5, 12, seed=0)
+    assert sorted(order[:5]) == sorted(order[5:10]) == list(range(5))
+    assert len(order) == 12
+
+
+def test_the_trainer_takes_the_sets_in_the_order_drawn(tune, base):
+    run = tune(loss="maxneg-minpos", sets_per_step=1, steps=1, seed=5).run
+    first = TRAIN[training._schedule(len(TRAIN), 1, seed=5)[0]]
+    expected = measures_by_hand(by_hand(*load_model(base), [first]), tau=1.0)
+    assert_close(np.float64(run.log[0]["chosen"]), expected["chosen"], k=0, atol=2e-5)
+
+
+def test_a_full_output_folder_is_refused_before_any_work(tune, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "load_model", lambda *args, **options: pytest.fail("work was done"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match="not empty"):
+        tune(loss="dpo")
+
+
+def test_refused_data_leave_no_output_folder(tune, tmp_path):
+    write_sets(tmp_path / "sets.jsonl", TRAIN)
+    with open(tmp_path / "sets.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"prompt": "p"}\n')
+    with pytest.raises(ValueError, match=r"sets\.jsonl:9: the field 'positives' is missing"):
+        tune(loss="dpo", data=tmp_path / "sets.jsonl")
+    assert not (tmp_path / "run").exists()
+
+
+def test_sets_that_do_not_fit_leave_no_output_folder(tune, tmp_path):
+    with pytest.raises(ValueError, match="set 9 does not fit"):
+        tune(loss="dpo", eval=[PreferenceSet("p" * 70, ["a"], ["b"])], truncate="error")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps must be an integer from 1 .* not 0"),
+        ({"steps": 2.5}, r"steps must be an integer .* not 2\.5"),
+        ({"sets_per_step": -1}, "sets_per_step must be"),
+        ({"seed": -1}, "seed must be an integer from 0"),
+        ({"lr": 0.0}, r"lr must be > 0 and finite, not 0\.0"),
+        ({"lr": math.nan}, "lr must be > 0 and finite, not nan"),
+        ({"truncate": "end"}, "truncate must be one of 'keep-start', 'error', not 'end'"),
+        ({"device": "gpu"}, "device must be one of"),
+        ({"report": "wandb"}, "report must be one of"),
+        ({"loss": "DPO(bet=1)"}, "no field 'bet'"),
+        ({"data": TRAIN[:1], "eval": None}, "at least 2 prompts"),
+    ],
+)
+def test_a_wrong_argument_is_named_and_leaves_no_output_folder(tune, tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        tune(**{"loss": "dpo", **options})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA GPU")
+def test_a_gpu_that_is_not_there_is_refused(tune):
+    with pytest.raises(ValueError, match="torch finds no CUDA GPU"):
+        tune(loss="dpo", device="cuda")
+
+
+def test_an_unbounded_loss_is_noted_once_and_a_bounded_one_not(tune, capsys):
+    tune("one", loss=MaxMin(pair=Hardest()))
+    assert capsys.readouterr().out.count("has no lower bound") == 1
+    tune("other", loss="dpo")
+    assert "bound" not in capsys.readouterr().out
+
+
+def test_without_progress_only_the_table_is_printed(tune, capfd):
+    done = tune(loss="dpo")
+    assert capfd.readouterr() == (done.run.table + "\n", "")
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_its_step(tmp_path):
+    model, _ = load_model(save_tiny(tmp_path / "base"))
+    with torch.no_grad():
+        model.transformer.ln_f.weight[0] = math.nan
+    model.save_pretrained(tmp_path / "base")
+    with pytest.raises(FloatingPointError, match="the loss became nan at step 1"):
+        finetune(loss="dpo", model=tmp_path / "base", output=tmp_path / "run", **QUICK)
+
+
+def test_steps_are_reported_to_tensorboard_when_asked(tune):
+    folder = tune(loss="dpo", report="tensorboard").folder
+    assert list(folder.rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.skipif("MAPL_REAL_SETS" not in os.environ, reason="MAPL_REAL_SETS names no file of real sets")
+def test_real_sets_train(tune, capsys):
+    run = tune(loss="DPO(pair=Smooth(tau=5.0))", data=os.environ["MAPL_REAL_SETS"], eval=None, steps=1).run
+    assert all(math.isfinite(value) for value in run.after.values())
+    assert "cut to the model's context of 64 tokens" in capsys.readouterr().out
+
+
+def test_measures_leave_no_graph():
+    logp = torch.tensor([[-1.0, -2.0]], requires_grad=True)
+    sets = ScoredSets.unchecked(logp, torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([[1, -1]]))
+    assert not any(value.requires_grad for value in training.measures(DPO(), sets).values())
