@@ -1,0 +1,5 @@
+"""Pictures to move by slider: each shows what the library computes and hands out the loss as set."""
+
+from mapl_explore.explorers.bounds import BoundsExplorer
+
+__all__ = ["BoundsExplorer"]

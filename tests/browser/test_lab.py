@@ -1,0 +1,166 @@
+"""The first page as a person meets it: JupyterLab in a real browser, sliders by keyboard, numbers and picture checked.
+
+With MAPL_SCREENSHOTS=FOLDER the pages are photographed there.
+"""
+
+import base64
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mapl_explore.explorers import BoundsExplorer
+from mapl_explore.explorers.stage import digits
+from mapl_explore.knobs import KNOBS
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")]
+ROOT = Path(__file__).parents[2]
+# No sandbox: browsers refuse to start one as root, as in a container. The others keep it from calling home.
+FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
+LAB = "from mapl_explore.lab import open_lab; open_lab(student=True, browser=False)"
+TAU = f"{KNOBS['tau'].label} ({KNOBS['tau'].unit})"
+SECONDS = 1000  # playwright counts in milliseconds
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A lab on copies of the notebooks, with a home of its own: its address, and what it says on stderr."""
+    folder = tmp_path_factory.mktemp("lab")
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    paths = {"HOME": str(folder), "PYTHONPATH": path, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    with open(folder / "stderr.txt", "w") as log:
+        command = [sys.executable, "-c", LAB]
+        process = subprocess.Popen(command, cwd=folder, env=os.environ | paths, stdout=subprocess.PIPE, stderr=log)
+        with process:
+            yield process.stdout.readline().decode().split()[-1], folder
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)
+    assert process.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def page(server):
+    """The first page at a projector's size, its first cell run."""
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        page.set_default_timeout(60 * SECONDS)
+        playwright.expect.set_options(timeout=30 * SECONDS)
+        page.errors = []
+        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.goto(server[0])
+        # JupyterLab drops a cell that is run before its kernel has answered.
+        page.get_by_text("| Idle").wait_for()
+        shoot(page, "opened")
+        page.locator(".jp-CodeCell").first.click()
+        page.keyboard.press("Shift+Enter")
+        box(page).wait_for()
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def start(page):
+    """The page with every slider where it started."""
+    page.get_by_role("button", name="reset").click()
+    playwright.expect(box(page)).to_have_value(f"{KNOBS['tau'].default:g}")
+    return page
+
+
+def box(page):
+    return page.get_by_label(TAU)
+
+
+def slider(page):
+    """The handle in the row of tau's box."""
+    return page.locator(".widget-hbox", has=box(page)).last.get_by_role("slider")
+
+
+def readout(page):
+    return page.locator(".widget-html-content")
+
+
+def picture(page):
+    """The PNG on screen."""
+    source = page.locator("img.widget-image").get_attribute("src")
+    script = """async (source) => {
+        const reader = new FileReader();
+        reader.readAsDataURL(await (await fetch(source)).blob());
+        await new Promise((done) => { reader.onload = done });
+        return reader.result.split(",")[1];
+    }"""
+    return base64.b64decode(page.evaluate(script, source))
+
+
+def assert_shows(page, **settings):
+    """What is on screen is what the library makes of these settings, to the last pixel."""
+    explorer = BoundsExplorer(**settings)
+    error = digits(explorer.reading.errors["exact"])
+    playwright.expect(readout(page)).to_contain_text(
+        f"At τ = {digits(explorer.settings['tau'])} the error is {error} nats"
+    )
+    shown = re.sub(r"\s+", "", readout(page).text_content())
+    assert shown == re.sub(r"<[^>]*>|\s+", "", explorer.html(explorer.reading))
+    assert picture(page) == explorer._image.value
+
+
+def shoot(page, name):
+    if folder := os.environ.get("MAPL_SCREENSHOTS"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def test_the_first_cell_shows_what_the_library_computes(start):
+    assert_shows(start)
+
+
+def test_arrow_keys_on_the_slider_move_the_number_the_readout_and_the_picture(start):
+    slider(start).focus()
+    for _ in range(20):
+        start.keyboard.press("ArrowRight")
+    # Twenty steps of 0.01 in the exponent, from 0.70, the step next to log10(5): three digits of 10^0.90.
+    playwright.expect(box(start)).to_have_value("7.94")
+    assert_shows(start, tau=7.94)
+    shoot(start, "moved")
+
+
+def test_a_number_typed_into_the_box_moves_the_slider(start):
+    box(start).fill("0.5")
+    box(start).press("Enter")
+    assert_shows(start, tau=0.5)
+    # A logarithmic slider reports its exponent, rounded to one decimal.
+    playwright.expect(slider(start)).to_have_attribute("aria-valuenow", "-0.3")
+
+
+def test_presets_set_the_sliders(start):
+    start.get_by_role("button", name="one response").click()
+    playwright.expect(start.get_by_label(KNOBS["n"].label)).to_have_value("1")
+    assert_shows(start, n=1)
+
+
+def test_the_tau_of_the_slider_is_what_the_trainer_runs(start):
+    box(start).fill("2.5")
+    box(start).press("Enter")
+    assert_shows(start, tau=2.5)
+    first = start.locator(".jp-CodeCell", has_text="explorer.loss").first
+    first.locator(".jp-InputArea-editor").click()
+    start.get_by_role("menuitem", name="Run").click()
+    start.get_by_text("Run Selected Cell and All Below").click()
+    last = start.locator(".jp-OutputArea-output", has_text="trained with").last
+    # Seconds on a quiet machine; a shared one may take minutes to load the libraries and train.
+    playwright.expect(last).to_contain_text("DPO(beta=0.1, pair=Smooth(tau=2.5))", timeout=240 * SECONDS)
+    last.scroll_into_view_if_needed()
+    shoot(start, "trained")
+
+
+def test_neither_the_console_nor_the_server_reports_an_error(page, server):
+    assert page.errors == []
+    log = (server[1] / "stderr.txt").read_text()
+    assert "Traceback" not in log, log
