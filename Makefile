@@ -40,8 +40,10 @@ lint: setup
 bench: setup
 	@$(BIN)/python tests/bench/numerics.py
 
+# Without widget state, exports and a fresh checkout show the PNG; without timing, a run changes outputs only.
 notebooks: setup
-	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN notebooks/*.ipynb
+	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
+		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -168,10 +168,10 @@ class SetScorer(torch.nn.Module):
         token_logp = [_gathered(first.index_select(0, owner), response[:, :1])]
         if response.shape[1] > 1:
             cache.reorder_cache(owner)
-            inputs, real = response[:, :-1], response_mask[:, :-1]
-            mask = torch.cat([prompt_mask.index_select(0, owner), real], dim=1)
-            # Padding stays at position 0: counted on, it runs past the context beside a set with a shorter prompt.
-            positions = (mask.cumsum(-1) - 1)[:, prompt.shape[1] :] * real
+            inputs = response[:, :-1]
+            mask = torch.cat([prompt_mask.index_select(0, owner), response_mask[:, :-1]], dim=1)
+            # Counted over the mask: over the columns, padding would run past the context beside a longer prompt.
+            positions = (mask.cumsum(-1) - 1)[:, prompt.shape[1] :]
             token_logp.append(_gathered(self._logits(inputs, mask, positions, cache), response[:, 1:]))
         return torch.cat(token_logp, dim=1)
 

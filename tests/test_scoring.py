@@ -84,6 +84,11 @@ def test_scores_are_those_of_one_whole_sequence_at_a_time(model, shared, batch_s
     assert_close(scored.logp, plain_table(model, encode_sets(TOKENIZER, SETS)), k=0, atol=NATS)
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_a_path_that_is_asked_for_is_taken(share):
+    assert SetScorer(random_gpt2(), share_prompt=share).share_prompt is share
+
+
 def test_scores_do_not_depend_on_the_order_of_sets():
     model = random_gpt2()
     forwards, backwards = (score_sets(model, TOKENIZER, sets, batch_size=2).logp for sets in (SETS, SETS[::-1]))

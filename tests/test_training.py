@@ -218,8 +218,8 @@ def test_every_set_is_used_once_before_any_is_used_twice():
 
 
 def test_the_trainer_takes_the_sets_in_the_order_drawn(tune, base):
-    run = tune(loss="maxneg-minpos", sets_per_step=1, steps=1, seed=5).run
-    first = TRAIN[training._schedule(len(TRAIN), 1, seed=5)[0]]
+    run = tune(loss="maxneg-minpos", sets_per_step=1, steps=8, seed=5).run
+    first = TRAIN[training._schedule(len(TRAIN), 8, seed=5)[0]]
     expected = measures_by_hand(by_hand(*load_model(base), [first]), tau=1.0)
     assert_close(np.float64(run.log[0]["chosen"]), expected["chosen"], k=0, atol=2e-5)
 
