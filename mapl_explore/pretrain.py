@@ -210,7 +210,7 @@ def _restated(case: Case, rng: random.Random) -> tuple[str, str]:
     """Return passages, and again either the official one, as asked, or two of them in any order."""
     # Questions alone taught nothing but the kinds of words; copying is what makes the model bind a value to its source.
     if rng.random() < 0.5:
-        return "\n".join([*case.lines, f"{REPEAT} {OFFICIAL}"]), f"\n{case.lines[0]}"
+        return "\n".join([*case.lines, f"{REPEAT} {OFFICIAL}"]), f"\n{case.lines[case.right - 1]}"
     again = rng.sample(case.lines, min(2, len(case.lines)))
     return "\n".join([*case.lines, REPEAT]), "".join(f"\n{line}" for line in again)
 
