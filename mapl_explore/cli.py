@@ -110,7 +110,7 @@ def _add_finetune(commands) -> None:
     add("--output", required=True, metavar="DIR", help="the run folder, new or empty")
     add("--steps", type=int, default=40, help="updates of the weights")
     add("--sets-per-step", type=int, default=4, help="preference sets in each update")
-    add("--lr", type=float, default=2e-5, help="highest learning rate")
+    add("--lr", type=float, default=5e-5, help="highest learning rate")
     add("--seed", type=int, default=0, help="decides the order of the sets and which are held out")
     add("--truncate", choices=("keep-start", "error"), default="keep-start", help="sets beyond the model's context")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
@@ -122,7 +122,10 @@ def _add_finetune(commands) -> None:
 def _add_pretrain(commands) -> None:
     text = "Make the tiny GPT-2 that comes with this package again."
     parser = _command(commands, "pretrain", _pretrain, text, "--output data/tiny-gpt2")
-    parser.add_argument("--output", required=True, metavar="DIR", help="where the model is written")
+    parser.add_argument("--output", required=True, metavar="DIR", help="where the model is written, new or interrupted")
+    parser.add_argument("--steps", type=int, default=1200, help="updates of the weights")
+    parser.add_argument("--seed", type=int, default=0, help="decides the texts and the first weights")
+    parser.set_defaults(after_interrupt="; the same command goes on from the last checkpoint")
 
 
 def _command(commands, name: str, run, text: str, example: str) -> argparse.ArgumentParser:
@@ -182,7 +185,7 @@ def _loss(text: str, pair: str | None, tau: float | None):
 def _pretrain(arguments) -> None:
     from mapl_explore.pretrain import pretrain
 
-    pretrain(output=arguments.output)
+    pretrain(output=arguments.output, steps=arguments.steps, seed=arguments.seed)
 
 
 def _failed(message: str, *, code: int) -> int:

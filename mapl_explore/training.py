@@ -77,8 +77,9 @@ class PreferenceTrainer(transformers.Trainer):
         """Return the mean loss of a batch; the Trainer divides it by the batches of a step."""
         columns = {name: inputs.pop(name) for name in ("ref_logp", "length")}
         sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
-        losses = self.loss(sets)
-        self._measured.append(measures(self.loss, sets, losses))
+        loss = self.loss.at(self.state.global_step / self.state.max_steps)  # where a tau anneals
+        losses = loss(sets)
+        self._measured.append(measures(loss, sets, losses))
         return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()
 
     def log(self, logs, start_time=None):
@@ -117,7 +118,7 @@ def finetune(
     eval: str | os.PathLike | Sequence[PreferenceSet] | None = None,
     steps: int = 40,
     seed: int = 0,
-    lr: float = 2e-5,
+    lr: float = 5e-5,
     sets_per_step: int = 4,
     truncate: str = "keep-start",
     device: str = "auto",

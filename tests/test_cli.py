@@ -232,4 +232,4 @@ def test_pretrain_writes_where_it_is_told(monkeypatch):
     module = SimpleNamespace(pretrain=lambda **options: made.append(options))
     monkeypatch.setitem(sys.modules, "mapl_explore.pretrain", module)
     assert cli.main(["pretrain", "--output", "somewhere"]) == 0
-    assert made == [{"output": "somewhere"}]
+    assert made == [{"output": "somewhere", "steps": 1200, "seed": 0}]

@@ -16,7 +16,7 @@ FLOORS = [
     {"temperature"},
     {"losses"},
     {"runs", "plots", "lab", "encoding", "selection", "errata"},
-    {"explorers", "scoring"},
+    {"explorers", "scoring", "claims"},
     {"training", "pretrain"},
     {"cli"},
     {"__main__", "__init__"},
