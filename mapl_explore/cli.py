@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(after_interrupt="", extra="train")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_lab, _add_tau, _add_finetune, _add_pretrain):
+    for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_pretrain):
         add(commands)
     return parser
 
@@ -87,13 +87,35 @@ def _add_lab(commands) -> None:
 
 
 def _add_tau(commands) -> None:
-    text = "Print the inverse temperatures at which the smoothing error, or a bound on it, meets a target."
+    text = (
+        "Print the inverse temperatures that meet a target: for one set by its size and gap, or for all sets of a file."
+    )
     parser = _command(commands, "tau", _tau, text, "--n 8 --gap 0.5 --epsilon 0.05")
-    parser.add_argument("--n", type=int, required=True, help="number of scores, at least 2")
-    parser.add_argument("--gap", type=float, required=True, help="largest minus second largest score, nats, at least 0")
-    parser.add_argument("--epsilon", type=float, required=True, help="target error, nats, above 0")
-    text = "Newton's method, or SciPy's bracketing root finder"
-    parser.add_argument("--method", choices=("newton", "bracket"), default="newton", help=text)
+    add = parser.add_argument
+    add("--n", type=int, help="number of scores, at least 2")
+    add("--gap", type=float, help="largest minus second largest score, nats, at least 0")
+    add("--epsilon", type=float, help="target error, nats, above 0 (with --data: 0.1 if not given)")
+    add("--method", choices=("newton", "bracket"), default="newton", help="Newton's, or SciPy's bracketing root finder")
+    add("--data", metavar="FILE", help="preference sets: the gaps in them, and the tau that each rule gives")
+    add("--model", default="tiny", help="with --data: tiny, a folder, or a name on the Hugging Face hub")
+    add("--loss", default="maxneg-minpos", metavar="TEXT", help="with --data: whose score is compared")
+    add("--share", type=float, default=0.9, help="with --data: the leader share to aim at, in (1/2, 1)")
+
+
+def _add_select(commands) -> None:
+    text = (
+        "Draw pairs from preference sets by their margin under a model: rejection sampling. Writes data for finetune."
+    )
+    example = 'sets.jsonl pairs.jsonl --accept "Band(low=0, high=2)"'
+    parser = _command(commands, "select", _select, text, example)
+    add = parser.add_argument
+    add("input", metavar="IN", help="preference sets, JSONL")
+    add("output", metavar="OUT", help="where the accepted pairs are written, one a line, in the order of acceptance")
+    add("--accept", required=True, metavar="KERNEL", help="Band, Bell, QuantileBand or QuantileBell, with their fields")
+    add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
+    add("--loss", default="maxneg-minpos", metavar="TEXT", help="whose score makes the margins")
+    add("--size", type=int, help="how many pairs to draw, with replacement; as many as there are sets if not given")
+    add("--seed", type=int, default=0, help="decides which are drawn")
 
 
 def _add_finetune(commands) -> None:
@@ -141,10 +163,18 @@ def _lab(arguments) -> None:
 
 
 def _tau(arguments) -> None:
+    single = [arguments.n, arguments.gap, arguments.epsilon]
+    if arguments.data is None and None in single:
+        raise ValueError("tau needs --n, --gap and --epsilon, or --data")
+    if arguments.data is not None and (arguments.n, arguments.gap) != (None, None):
+        raise ValueError("--data brings its own sizes and gaps: leave --n and --gap out")
+    _tau_of_one(*single, arguments.method) if arguments.data is None else _tau_of_data(arguments)
+
+
+def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
     from mapl_explore.bounds import error_upper_bound
     from mapl_explore.temperature import solve_tau_asymptotic, solve_tau_lower, solve_tau_upper
 
-    n, gap, epsilon, method = arguments.n, arguments.gap, arguments.epsilon, arguments.method
     upper = solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method)
     lower = solve_tau_lower(epsilon=epsilon, gap=gap, method=method)
     asymptotic = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
@@ -156,6 +186,52 @@ def _tau(arguments) -> None:
     print(f"asymptotic {asymptotic:12.6g}  The Lambert-W form of upper, meant for large tau: here {over}")
     if n > 2:
         print("Between lower and upper, the error depends on the other scores.")
+
+
+def _tau_of_data(arguments) -> None:
+    from mapl_explore.advice import advise
+    from mapl_explore.losses import parse
+
+    loss = parse(arguments.loss)
+    _, scored = _scored(arguments.data, arguments.model)
+    epsilon = 0.1 if arguments.epsilon is None else arguments.epsilon
+    print(f"{len(scored.label)} sets; scores of {loss!r} under {arguments.model}")
+    print(advise(scored, loss, epsilon=epsilon, share=arguments.share))
+
+
+def _select(arguments) -> None:
+    import numpy as np
+
+    from mapl_explore.data import PreferenceSet, write_sets
+    from mapl_explore.losses import parse
+    from mapl_explore.selection import RejectionSampler, pair_margins, parse_kernel
+
+    sampler, loss = RejectionSampler(parse_kernel(arguments.accept)), parse(arguments.loss)
+    sets, scored = _scored(arguments.input, arguments.model)
+    pairs = pair_margins(scored, loss)
+    size = len(sets) if arguments.size is None else arguments.size
+    indices, report = sampler.sample(np.random.default_rng(arguments.seed), pairs.margin, size)
+    chosen = pairs.take(indices)
+    texts = [(*one.positives, *one.negatives) for one in sets]
+    write_sets(
+        arguments.output,
+        (
+            PreferenceSet(sets[number].prompt, [texts[number][plus]], [texts[number][minus]])
+            for number, plus, minus in zip(chosen.set, chosen.positive, chosen.negative, strict=True)
+        ),
+    )
+    different = len(set(indices.tolist()))
+    print(f"{report}\n{different} of {len(pairs)} pairs of {len(sets)} sets, written to {arguments.output}")
+
+
+def _scored(path: str, model: str):
+    """Return the sets of a file, and their log-probs under a model that is its own reference."""
+    from mapl_explore.data import read_sets
+
+    sets = read_sets(path)
+    from mapl_explore.scoring import load_model, score_sets
+
+    return sets, score_sets(*load_model(model), sets)
 
 
 def _finetune(arguments) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from mapl_explore.arrays import to_numpy
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.losses.naming import Named, positive
+from mapl_explore.losses.parsing import read_as
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,22 @@ class QuantileBell(Kernel):
 
     def __call__(self, margins):
         return self.fitted(margins)(margins)
+
+
+def parse_kernel(text: str) -> Kernel:
+    """Return the kernel that a text names as its ``repr`` would; nothing is evaluated.
+
+    Raises
+    ------
+    ValueError
+        Pointing at the place, and naming what there is.
+
+    Examples
+    --------
+    >>> parse_kernel("Band(low=0, high=2)")
+    Band(low=0.0, high=2.0)
+    """
+    return read_as(Kernel, text)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mapl_explore import cli
@@ -106,7 +107,7 @@ def test_tau_by_bracket_agrees_with_newton(capsys):
     [
         ([], "the following arguments are required: COMMAND"),
         (["nothing"], "invalid choice: 'nothing'"),
-        (["tau", "--n", "8"], "the following arguments are required: --gap, --epsilon"),
+        (["tau", "--n", "8"], "tau needs --n, --gap and --epsilon, or --data"),
         (["tau", "--n", "x", "--gap", "1", "--epsilon", "1"], "argument --n: invalid int value: 'x'"),
         (["tau", "--n", "1", "--gap", "1", "--epsilon", "1"], "no tau exists for n = 1"),
         (["tau", "--n", "2", "--gap", "-1", "--epsilon", "1"], "gap must be >= 0, not -1"),
@@ -233,3 +234,50 @@ def test_pretrain_writes_where_it_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "mapl_explore.pretrain", module)
     assert cli.main(["pretrain", "--output", "somewhere"]) == 0
     assert made == [{"output": "somewhere", "steps": 1200, "seed": 0}]
+
+
+@pytest.fixture(scope="module")
+def world_file(tmp_path_factory):
+    from mapl_explore.data import write_sets
+    from mapl_explore.world import world_sets
+
+    path = tmp_path_factory.mktemp("world") / "sets.jsonl"
+    write_sets(path, world_sets(12, seed=4))
+    return path
+
+
+def test_select_writes_pairs_that_finetune_reads_and_whose_margins_are_in_the_band(world_file, tmp_path, capsys):
+    from mapl_explore.data import read_sets
+    from mapl_explore.scoring import load_model, score_sets
+
+    output = tmp_path / "pairs.jsonl"
+    words = ["select", str(world_file), str(output), "--accept", "Band(low=-2, high=2)", "--size", "30"]
+    assert cli.main(words) == 0
+    assert "30 of" in capsys.readouterr().out
+    pairs = read_sets(output)
+    assert len(pairs) == 30
+    logp = score_sets(*load_model("tiny"), pairs, progress=False).logp
+    # The log-probs depend on how the sets are batched by up to 1e-5 nats.
+    assert np.abs(logp[:, 0] - logp[:, 1]).max() <= 2 + 1e-4
+
+
+def test_select_writes_nothing_when_the_kernel_accepts_nothing(world_file, tmp_path, capsys):
+    output = tmp_path / "pairs.jsonl"
+    assert cli.main(["select", str(world_file), str(output), "--accept", "Band(low=900, high=901)"]) == 2
+    assert "accepts (almost) none of" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_tau_of_data_recommends_with_its_reason(world_file, capsys):
+    assert cli.main(["tau", "--data", str(world_file), "--epsilon", "0.05"]) == 0
+    out = capsys.readouterr().out
+    assert "12 sets" in out
+    assert "UpperBound(epsilon=0.05)" in out
+    assert "recommended: Smooth(tau=" in out
+    assert "because one tau of" in out
+
+
+@pytest.mark.parametrize("words", [["tau", "--data", "x.jsonl", "--n", "4"], ["tau"]])
+def test_tau_takes_either_numbers_or_a_file(words, capsys):
+    assert cli.main(words) == 2
+    assert "--data" in capsys.readouterr().err

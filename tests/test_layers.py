@@ -15,7 +15,7 @@ FLOORS = [
     {"bounds"},
     {"temperature"},
     {"losses"},
-    {"runs", "plots", "lab", "encoding", "selection", "errata"},
+    {"runs", "plots", "lab", "encoding", "selection", "errata", "advice"},
     {"explorers", "scoring", "claims"},
     {"training", "pretrain"},
     {"cli"},

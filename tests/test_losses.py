@@ -421,8 +421,8 @@ def test_a_loss_of_ones_own_is_read_by_its_name():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "this is not a loss"),
-        ("DPO(", "this is not a loss"),
+        ("", "this has no such form"),
+        ("DPO(", "this has no such form"),
         ("dpoo", r"(?s)expected a name with brackets.*Did you mean 'dpo'"),
         ("DPO", "expected a name with brackets"),
         ("DPO(0.1)", r"fields are given by name: DPO\(beta=..., pair=...\)"),
@@ -442,7 +442,7 @@ def test_a_loss_of_ones_own_is_read_by_its_name():
         ("Nothing()", "nothing is called 'Nothing'"),
         ("__import__('os').system('true')", "expected a name with brackets"),
         ("DPO(beta=(lambda: 1)())", "expected a name with brackets"),
-        ("(" * 500 + ")" * 500, "this is not a loss"),
+        ("(" * 500 + ")" * 500, "this has no such form"),
     ],
 )
 def test_a_wrong_text_gets_an_error_that_points_and_lists_what_exists(text, message):

@@ -39,51 +39,71 @@ def parse(text: str) -> Loss:
     """
     if text.strip() in LOSSES:
         return LOSSES[text.strip()]
+    return read_as(Loss, text)
+
+
+def read_as(base: type, text: str):
+    """Return the object of a kind (a loss, a pair, a rule, a kernel) that a text names as its ``repr`` would."""
+    text = text.strip()
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise _misread(text, (getattr(error, "offset", None) or 1) - 1, "this is not a loss") from None
-    loss = _build(tree, text.strip())
-    if not isinstance(loss, Loss):
-        raise _misread(text.strip(), 0, f"{loss!r} is not a loss")
-    return loss
+        raise _misread(text, (getattr(error, "offset", None) or 1) - 1, "this has no such form", base) from None
+    try:
+        thing = _build(tree)
+    except _Misread as error:
+        raise _misread(text, error.column, str(error), base) from None
+    if not isinstance(thing, base):
+        raise _misread(text, 0, f"{thing!r} is not a {base.__name__.lower()}", base)
+    return thing
 
 
-def _build(node, text):
+class _Misread(Exception):
+    """What is wrong, and at which column."""
+
+    def __init__(self, column: int, what: str):
+        super().__init__(what)
+        self.column = column
+
+
+def _build(node):
     """Return what a node of the syntax tree stands for: a number, a word, a pair or a loss."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-        return -_build(node.operand, text)
+        return -_build(node.operand)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        raise _misread(text, node.col_offset, "expected a name with brackets, such as DPO(), or a number")
+        raise _Misread(node.col_offset, "expected a name with brackets, such as DPO(), or a number")
     kind = KINDS.get(node.func.id)
     if kind is None or inspect.isabstract(kind):
-        raise _misread(text, node.col_offset, f"nothing is called {node.func.id!r}")
+        raise _Misread(node.col_offset, f"nothing is called {node.func.id!r}")
     if node.args or any(keyword.arg is None for keyword in node.keywords):
-        raise _misread(text, node.col_offset, f"fields are given by name: {_signature(kind)}")
-    return _call(kind, node, text)
+        raise _Misread(node.col_offset, f"fields are given by name: {_signature(kind)}")
+    return _call(kind, node)
 
 
-def _call(kind, node, text):
+def _call(kind, node):
     known = [one.name for one in fields(kind)]
     for keyword in node.keywords:
         if keyword.arg not in known:
-            raise _misread(text, keyword.col_offset, f"no field {keyword.arg!r} in {_signature(kind)}")
-    values = {keyword.arg: _build(keyword.value, text) for keyword in node.keywords}
+            raise _Misread(keyword.col_offset, f"no field {keyword.arg!r} in {_signature(kind)}")
+    values = {keyword.arg: _build(keyword.value) for keyword in node.keywords}
     try:
         return kind(**values)
     except (TypeError, ValueError) as error:
-        raise _misread(text, node.col_offset, str(error)) from None
+        raise _Misread(node.col_offset, str(error)) from None
 
 
-def _misread(text: str, column: int, what: str) -> ValueError:
-    near = difflib.get_close_matches(text.strip(), LOSSES, n=1)
-    hint = f"\nDid you mean {near[0]!r}?" if near else ""
-    return ValueError(
-        f"cannot read the loss: {what}\n  {text}\n  {' ' * column}^{hint}\n"
-        f"Presets: {', '.join(LOSSES)}\nLosses: {_names(Loss)}\nPairs: {_names(Pair)}\nRules for tau: {_names(TauRule)}"
-    )
+def _misread(text: str, column: int, what: str, base: type) -> ValueError:
+    lines = [f"cannot read the {base.__name__.lower()}: {what}", f"  {text}", f"  {' ' * column}^"]
+    if base is Loss:
+        near = difflib.get_close_matches(text, LOSSES, n=1)
+        lines += [f"Did you mean {near[0]!r}?"] if near else []
+        lines += [f"Presets: {', '.join(LOSSES)}", f"Losses: {_names(Loss)}"]
+        lines += [f"Pairs: {_names(Pair)}", f"Rules for tau: {_names(TauRule)}"]
+    else:
+        lines.append(f"There are: {_names(base)}")
+    return ValueError("\n".join(lines))
 
 
 def _names(base) -> str:
