@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mapl_explore.losses import LOSSES, Loss, parse
@@ -30,6 +31,17 @@ def test_every_loss_has_its_row():
     rows = {row[0].strip("`").split("(")[0] for row in LOSS_ROWS}
     shipped = {name for name, kind in KINDS.items() if kind.__module__.startswith("mapl_explore") and kind is not Loss}
     assert rows == {name for name in shipped if issubclass(KINDS[name], Loss)}
+
+
+def test_the_table_of_rules_is_measured():
+    gaps = np.array([0.1, 1.0, 10.0, 100.0, 1000.0])
+    scores = -gaps[:, None] * np.arange(4)
+    rows = [row for row in ALL_ROWS if len(row) == 7 and row[0].startswith("`")]
+    assert len(rows) == 5
+    for row in rows:
+        rule = parse(f"DPO(pair=Smooth(tau={row[0].strip('`')}))").pair
+        shares = rule.side(scores)[1].max(axis=-1)
+        assert row[1:6] == [f"{share:.3f}" for share in shares]
 
 
 def test_every_preset_that_is_named_exists():
