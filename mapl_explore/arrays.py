@@ -27,10 +27,12 @@ class Door:
     def __init__(self, **arguments):
         """Choose the library, the device and the dtypes; see that the shapes fit together."""
         arrays = {name: value for name, value in arguments.items() if _is_array(value)}
+        # Among arrays a numpy scalar is a number like any other; alone, its dtype decides.
+        arrays = arrays or {name: value for name, value in arguments.items() if isinstance(value, np.generic)}
         plain = {name: _from_plain(name, value) for name, value in arguments.items() if name not in arrays}
-        self.values = {name: arrays.get(name, plain.get(name)) for name in arguments}
-        for name, value in self.values.items():
+        for name, value in arrays.items():
             _check_dtype(name, value)
+        self.values = {name: arrays.get(name, plain.get(name)) for name in arguments}
         self.xp = _one_namespace(arrays)
         self.device = array_api_compat.device(next(iter(arrays.values()))) if arrays else None
         self.dtype = self._result_dtype(arrays)
@@ -84,7 +86,8 @@ class Door:
 
     def leave(self, result: Array) -> Array:
         """Return a result in the dtype of the call; a numpy result without axes becomes a scalar."""
-        result = self.xp.astype(result, self.dtype, copy=False)
+        with np.errstate(over="ignore"):  # beyond float16 is inf, as in torch
+            result = self.xp.astype(result, self.dtype, copy=False)
         return result[()] if is_numpy_array(result) else result
 
     def _result_dtype(self, arrays):
@@ -172,22 +175,24 @@ def like(numbers: np.ndarray, array: Array) -> Array:
 
 
 def _is_array(value) -> bool:
-    # np.float64 is a float and np.int64 a count: what a solver returned may meet torch scores.
-    return is_torch_array(value) or (is_numpy_array(value) and not isinstance(value, float | np.integer))
+    return is_torch_array(value) or (isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray))
 
 
 def _from_plain(name: str, value) -> np.ndarray:
     rule = f"{name} must be numbers, (nested) lists of numbers, a numpy array or a torch tensor"
-    if isinstance(value, int | float | np.integer) and not isinstance(value, bool):
-        return np.asarray(value)
-    if not isinstance(value, list | tuple):
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number and not isinstance(value, list | tuple):
         raise TypeError(f"{rule}, not {_shown(value)}")
     try:
         array = np.asarray(value)
     except (ValueError, TypeError, RuntimeError):
         raise TypeError(f"{rule} of one length, not {_shown(value)}") from None
+    if array.dtype.kind == "O" and number:
+        raise ValueError(f"{name} must be a number that a float or an int64 can hold, not {_shown(value)}")
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{rule}, not {_shown(value)}")
+    if name in INTEGERS and array.dtype.kind == "f" and array.size:
+        raise TypeError(f"{name} must be an integer or integers, not {_shown(value)}")
     return array if name in INTEGERS and array.size else array.astype(np.float64)
 
 
@@ -195,7 +200,7 @@ def _check_dtype(name: str, value) -> None:
     kind = _name(value.dtype)
     if name in INTEGERS and not kind.startswith(("int", "uint")):
         raise TypeError(f"{name} must be an integer or integers, not {_shown(value)}")
-    if name not in INTEGERS and kind not in FLOATS and not (isinstance(value, np.ndarray) and value.ndim == 0):
+    if name not in INTEGERS and kind not in FLOATS:
         raise TypeError(f"{name} must be a floating-point array, not one of {kind}")
 
 

@@ -5,6 +5,7 @@ runs, so that ``--help`` does not wait for torch.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except KeyboardInterrupt:
-        print(f"\nmapl-explore: interrupted{arguments.after_interrupt}", file=sys.stderr)
+        print(f"\nmapl-explore: interrupted{arguments.after_interrupt(arguments)}", file=sys.stderr)
         return 130
     except ModuleNotFoundError as error:
         return _failed(f"{error.name} is not installed: pip install 'mapl_explore[{arguments.extra}]'", code=1)
@@ -72,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         description="See, trust and train with the mathematics of smoothed max-min preference learning.",
         example="mapl-explore tau --n 8 --gap 0.5 --epsilon 0.05",
     )
-    parser.set_defaults(after_interrupt="", extra="train")
+    parser.set_defaults(after_interrupt=lambda _: "", extra="train")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_pretrain):
         add(commands)
@@ -138,7 +139,7 @@ def _add_finetune(commands) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
     add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
-    parser.set_defaults(after_interrupt="; the same command with --resume goes on from the last checkpoint")
+    parser.set_defaults(after_interrupt=_after_finetune)
 
 
 def _add_pretrain(commands) -> None:
@@ -147,7 +148,7 @@ def _add_pretrain(commands) -> None:
     parser.add_argument("--output", required=True, metavar="DIR", help="where the model is written, new or interrupted")
     parser.add_argument("--steps", type=int, default=1200, help="updates of the weights")
     parser.add_argument("--seed", type=int, default=0, help="decides the texts and the first weights")
-    parser.set_defaults(after_interrupt="; the same command goes on from the last checkpoint")
+    parser.set_defaults(after_interrupt=lambda _: "; the same command goes on from the last checkpoint")
 
 
 def _command(commands, name: str, run, text: str, example: str) -> argparse.ArgumentParser:
@@ -172,12 +173,15 @@ def _tau(arguments) -> None:
 
 
 def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
+    import numpy as np
+
     from mapl_explore.bounds import error_upper_bound
     from mapl_explore.temperature import solve_tau_asymptotic, solve_tau_lower, solve_tau_upper
 
-    upper = solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method)
-    lower = solve_tau_lower(epsilon=epsilon, gap=gap, method=method)
-    asymptotic = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
+    with np.errstate(all="ignore"):  # what overflows ends in an error of our own
+        upper = solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method)
+        lower = solve_tau_lower(epsilon=epsilon, gap=gap, method=method)
+        asymptotic = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
     bound = error_upper_bound(n=n, gap=gap, tau=asymptotic)
     over = f"{asymptotic / upper - 1:.1%} too large, where the bound is {bound:.3g} and not {epsilon:g}."
     print(f"{n} scores, the largest {gap:g} nats above the second; target error {epsilon:g} nats; tau in 1/nats")
@@ -238,9 +242,20 @@ def _finetune(arguments) -> None:
     loss = _loss(arguments.loss, arguments.pair, arguments.tau)
     from mapl_explore.training import finetune
 
+    print(f"loss: {loss!r}", flush=True)
     names = "data output model eval steps seed lr sets_per_step truncate device report resume"
     done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
     print(f"written to {done.folder}")
+
+
+def _after_finetune(arguments) -> str:
+    from mapl_explore.runs import RECORD, last_checkpoint
+
+    if not os.path.exists(os.path.join(arguments.output, RECORD)):
+        return ""
+    checkpoint = last_checkpoint(arguments.output)
+    start = f"from {checkpoint.name}" if checkpoint else "from the beginning, there being no checkpoint yet"
+    return f"; the same command with --resume goes on {start}"
 
 
 def _loss(text: str, pair: str | None, tau: float | None):

@@ -154,8 +154,10 @@ def _lines(path) -> Iterator[tuple[int, str]]:
 def _parse_line(line: str, place: str) -> PreferenceSet:
     try:
         record = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{place}: not a JSON object ({error})") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{place}: not a JSON object ({error.msg} at column {error.colno})") from None
+    except RecursionError:
+        raise ValueError(f"{place}: not a JSON object that can be read (nested too deeply)") from None
     if not isinstance(record, dict):
         raise ValueError(f"{place}: not a JSON object but {_shorten(record)}")
     for field in FIELDS:

@@ -79,7 +79,7 @@ def encode_sets(
         raise ValueError("sets must hold at least one preference set")
     whole = _encoded(tokenizer, sets)
     if truncate == "error":
-        _require_fit(whole, context)
+        _require_fit(whole, sets, context)
     fitted = [_fitted(one, context) for one in whole]
     if fitted != whole:
         print(_cut_summary(whole, fitted, context))
@@ -117,12 +117,12 @@ def _encoded(tokenizer, sets: Sequence[PreferenceSet]) -> list[EncodedSet]:
     ]
 
 
-def _require_fit(sets: Sequence[EncodedSet], context: float) -> None:
-    for number, one in enumerate(sets, start=1):
+def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], context: float) -> None:
+    for one, text in zip(encoded, sets, strict=True):
         if len(one.prompt) + one.longest > context:
             raise ValueError(
-                f"set {number} does not fit: a prompt of {len(one.prompt)} tokens and a response of {one.longest}"
-                f" exceed the model's context of {context} tokens (truncate='keep-start' would cut)"
+                f"the set of the prompt {text.prompt[:40]!a} does not fit: {len(one.prompt)} tokens of prompt and"
+                f" {one.longest} of response exceed the model's context of {context} ('keep-start' would cut them)"
             )
 
 

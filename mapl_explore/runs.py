@@ -151,9 +151,10 @@ def require_new(folder: str | os.PathLike) -> None:
 
 def require_same(folder: str | os.PathLike, run: Run) -> None:
     """Raise ValueError unless the run in the folder was started with the same loss, arguments and data."""
+    if not (Path(folder) / RECORD).exists():
+        raise FileNotFoundError(f"there is no run in {str(folder)!r} to go on with")
     before = read_run(folder)
-    old = {"loss": before.loss, **before.arguments, **{f"{name} data": each for name, each in before.data.items()}}
-    new = {"loss": run.loss, **run.arguments, **{f"{name} data": each for name, each in run.data.items()}}
+    old, new = ({"loss": each.loss, **each.arguments, **_data_lines(each)} for each in (before, run))
     for name in new:
         if old.get(name) != new[name]:
             raise ValueError(f"the run in {str(folder)!r} was started with {name} {old.get(name)}, not {new[name]}")
@@ -172,6 +173,12 @@ def fingerprint(sets: Sequence[PreferenceSet]) -> dict:
     for one in sets:
         digest.update(json.dumps([one.prompt, one.positives, one.negatives]).encode() + b"\n")
     return {"sets": len(sets), "sha256": digest.hexdigest()}
+
+
+def _data_lines(run: Run) -> dict[str, str]:
+    """Return what data a run has, for people."""
+    text = "{sets} sets with contents of sha256 {sha256}"
+    return {f"{name} data": text.format(**each) for name, each in run.data.items()}
 
 
 def versions() -> dict[str, str]:
@@ -210,7 +217,7 @@ tags: [preference-learning, mapl_explore]
 Loss: `{run.loss}`
 
 {_listed(run.arguments)}
-{_listed({f"{name} data": f"{each['sets']} sets, sha256 {each['sha256']}" for name, each in run.data.items()})}
+{_listed(_data_lines(run))}
 - versions: {", ".join(f"{name} {version}" for name, version in run.versions.items())}
 
 ```

@@ -58,6 +58,8 @@ def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device =
     False
     """
     source = str(_shipped("tiny-gpt2")) if name == "tiny" else os.fspath(name)
+    if os.path.isdir(source) and not os.path.isfile(os.path.join(source, "config.json")):
+        raise OSError(f"{source!r} holds no model: there is no config.json in it")
     model, tokenizer = _from_pretrained(source) if os.path.isdir(source) else _from_hub(source)
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {source!r} has no end-of-text token (eos) to end a response with")

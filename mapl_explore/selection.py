@@ -12,6 +12,7 @@ import numpy as np
 from mapl_explore.arrays import to_numpy
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.losses.naming import Named, positive
+from mapl_explore.losses.pairs import negatives, positives
 from mapl_explore.losses.parsing import read_as
 
 
@@ -353,8 +354,9 @@ def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:
     >>> (pair.positive.tolist(), pair.negative.tolist(), pair.margin.tolist())
     ([1], [2], [-1.0])
     """
-    pairs = pair_margins(sets, loss)
-    # The hardest pair of a set has its least margin; a stable sort keeps the first of equals.
-    order = np.lexsort((pairs.margin, pairs.set))
-    first = np.unique(pairs.set[order], return_index=True)[1]
-    return pairs.take(order[first])
+    r, label = to_numpy(loss.score(sets)), to_numpy(sets.label)
+    n = r.shape[-1]
+    r, label = r.reshape(-1, n), label.reshape(-1, n)
+    low, high = positives(-r, label).argmax(axis=-1), negatives(r, label).argmax(axis=-1)
+    number = np.arange(len(r))
+    return Pairs(number, low, high, r[number, low] - r[number, high])

@@ -27,7 +27,8 @@ def smooth_max(scores: Array, *, tau: Array) -> Array:
     -------
     array (...)
         Never below the maximum, at most log(n)/tau above it. Within 4 eps (1 + tau*gap + log n) of
-        abs(max) + error. Its gradient in the scores is :func:`smooth_max_weights`, at ties too.
+        abs(max) + error. Its gradient in the scores is :func:`smooth_max_weights`, at ties too; autograd has the
+        leader's weight as 1 minus the others, so to a few eps of 1.
 
     Raises
     ------
@@ -98,7 +99,8 @@ def smooth_max_weights(scores: Array, *, tau: Array) -> Array:
     Returns
     -------
     array (..., n)
-        Weights that sum to 1; exactly 0 at padding. Each within 4 eps (1 + tau*(max - s_i) + log n) of itself.
+        Weights that sum to 1; exactly 0 at padding. Each within 4 eps (1 + tau*(max - s_i) + log n) of itself, above
+        the smallest subnormal number.
         The largest is the leader share, exp(-tau * smoothing_error).
 
     Raises
@@ -244,20 +246,25 @@ def _error(distance, others, tau):
 def _log_sum(distance, others, tau):
     """Return log of S = the sum over the others of exp(-tau * distance); 0 where there are no others."""
     xp = namespace(distance)
-    nearest, _, terms = _terms(distance, others, tau)
-    total = row_sum(terms)
-    return xp.log(xp.where(total > 0, total, 1.0)) - tau * nearest
+    place, nearest, beyond, terms = _terms(distance, others, tau)
+    # The nearest's own term is 1. It enters as expm1, 0 with its gradient, and log1p adds the 1: log(1 + tiny) would
+    # round tiny away, and with it the root for a share near 1/2 (8,500 eps at 0.500003).
+    own = xp.expm1(-column(tau) * beyond)
+    rest = row_sum(xp.where(others & (positions(distance) == place), own, terms))
+    return xp.log1p(rest) - tau * nearest
 
 
 def _terms(distance, others, tau):
-    """Return the nearest other's distance, how far the others lie beyond it, and exp(-tau * beyond), 0 at the rest."""
+    """Return the nearest other's place and distance, how far all lie beyond it, and exp(-tau * beyond), 0 elsewhere."""
     xp = namespace(distance)
     # With the nearest factored out nothing underflows that matters; the plain sum loses 74,000 eps in float32 on its
     # way to 0. It cancels from the sum, so it is a constant to the gradient.
-    nearest = detach(xp.min(xp.where(others, distance, math.inf), axis=-1))
+    fixed = xp.where(others, detach(distance), math.inf)
+    place = xp.argmin(fixed, axis=-1, keepdims=True)
+    nearest = xp.take_along_axis(fixed, place, axis=-1)
     nearest = xp.where(nearest < math.inf, nearest, 0.0)
-    beyond = xp.where(others, distance - column(nearest), 0.0)
-    return nearest, beyond, xp.where(others, xp.exp(-column(tau) * beyond), 0.0)
+    beyond = xp.where(others, distance - nearest, 0.0)
+    return place, nearest[..., 0], beyond, xp.where(others, xp.exp(-column(tau) * beyond), 0.0)
 
 
 def exp_over(z: Array, tau: Array, *, outer) -> Array:

@@ -160,7 +160,8 @@ def solve_tau_exact(scores: Array, *, epsilon: Array, method: str = "newton") ->
     -------
     array (...)
         Within 4 eps of the root, which is the only one, also at tied maxima. It lies between
-        :func:`solve_tau_lower` and :func:`solve_tau_upper`. Differentiable in torch, first derivatives only.
+        :func:`solve_tau_lower` and :func:`solve_tau_upper`, but for their rounding.
+        Differentiable in torch, first derivatives only.
 
     Raises
     ------
@@ -376,7 +377,7 @@ def _flat(parameter, leading):
 
 def _mean_distance(distance, others, tau):
     """Return the mean distance to the leader under the weights of the others: minus the slope of log S in tau."""
-    nearest, beyond, terms = _terms(distance, others, tau)
+    _, nearest, beyond, terms = _terms(distance, others, tau)
     return nearest + row_sum(terms * beyond) / row_sum(terms)
 
 

@@ -205,14 +205,28 @@ def test_a_missing_package_names_the_extra_that_brings_it(capsys, monkeypatch):
     assert "pip install 'mapl_explore[train]'" in err
 
 
-def test_ctrl_c_is_a_word_and_exit_code_130(capsys, monkeypatch):
+@pytest.mark.parametrize(
+    ("made", "then"),
+    [
+        ([], ""),
+        (["run.json"], "; the same command with --resume goes on from the beginning, there being no checkpoint yet"),
+        (
+            ["run.json", "checkpoints/checkpoint-7/trainer_state.json"],
+            "; the same command with --resume goes on from checkpoint-7",
+        ),
+    ],
+)
+def test_ctrl_c_is_a_word_on_how_to_go_on_and_exit_code_130(capsys, monkeypatch, tmp_path, made, then):
     def interrupt(**options):
+        for name in made:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text('{"global_step": 7}')
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mapl_explore.training.finetune", interrupt)
-    code, err = refused(capsys, "finetune", "--loss", "dpo", "--data", "d", "--output", "o")
+    code, err = refused(capsys, "finetune", "--loss", "dpo", "--data", "d", "--output", str(tmp_path))
     assert code == 130
-    assert err == "\nmapl-explore: interrupted; the same command with --resume goes on from the last checkpoint\n"
+    assert err == f"\nmapl-explore: interrupted{then}\n"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,13 @@ def test_an_unfinished_run_has_a_card_that_says_so(tmp_path):
 def test_the_card_of_a_finished_run_holds_loss_arguments_data_and_table(tmp_path):
     write_run(tmp_path, RUN)
     card = (tmp_path / "README.md").read_text()
-    for part in ("MaxMin(pair=Hardest())", "- lr: 0.1", "3 sets, sha256 abc", "2 sets, sha256 def", RUN.table):
+    for part in (
+        "MaxMin(pair=Hardest())",
+        "- lr: 0.1",
+        "3 sets with contents of sha256 abc",
+        "2 sets with contents of sha256 def",
+        RUN.table,
+    ):
         assert part in card
 
 
@@ -108,7 +114,7 @@ def test_a_run_goes_on_only_with_its_own_loss_arguments_and_data(tmp_path):
     for other, named in (
         (Run(loss="DPO()", arguments=RUN.arguments, data=DATA), r"with loss MaxMin\(pair=Hardest\(\)\), not DPO\(\)"),
         (Run(loss=RUN.loss, arguments={"steps": 2, "lr": 0.2}, data=DATA), r"with lr 0\.1, not 0\.2"),
-        (Run(loss=RUN.loss, arguments=RUN.arguments, data={**DATA, "eval": {"sets": 3}}), "with eval data"),
+        (Run(loss=RUN.loss, arguments=RUN.arguments, data={**DATA, "eval": {"sets": 3, "sha256": "def"}}), "with eval data 2 sets .* not 3 sets"),
     ):
         with pytest.raises(ValueError, match=named):
             require_same(tmp_path, other)

@@ -48,6 +48,11 @@ def test_maxneg_minpos_is_the_hardest_pair_of_each_set_and_its_margin_is_the_har
     assert pairs.margin.tolist() == MaxMin().margin(ragged()).tolist()
 
 
+def test_maxneg_minpos_picks_by_score_where_margins_round_to_the_same():
+    sets = ScoredSets([1e-20, 0.0, -1.0], [0.0] * 3, [1] * 3, [1, 1, -1])
+    assert maxneg_minpos(sets, MaxMin()).positive.tolist() == [1]
+
+
 @pytest.mark.parametrize(
     "kernel", [Band(low=-1, high=1), Bell(center=0.5, width=1.5), QuantileBand(), QuantileBell()], ids=repr
 )

@@ -281,6 +281,28 @@ def test_bad_scores_are_refused_by_name(scores, kind, message):
             call(scores)
 
 
+@pytest.mark.parametrize(
+    ("tau", "kind", "message"),
+    [
+        (np.array(2), TypeError, "tau must be a floating-point array, not one of int64"),
+        (np.array(1 + 2j), TypeError, "tau must be a floating-point array, not one of complex128"),
+        (np.array(True), TypeError, "tau must be a floating-point array, not one of bool"),
+        (np.array("x"), TypeError, "tau must be a floating-point array, not one of <U1"),
+        (np.ma.masked_array([1.0], [True]), TypeError, "tau must be numbers"),
+        (10**400, ValueError, "tau must be a number that a float or an int64 can hold"),
+    ],
+)
+def test_what_is_no_float_is_refused_without_axes_too(tau, kind, message):
+    with pytest.raises(kind, match=message):
+        smooth_max([0.3, 0.1], tau=tau)
+
+
+def test_a_numpy_scalar_joins_the_arrays_it_comes_with_and_alone_decides_the_dtype():
+    assert smooth_max(torch.tensor([1.0, 2.0]), tau=np.float32(1.0)).dtype == torch.float32
+    assert smooth_max(np.float64([1.0, 2.0]), tau=np.float32(1.0)).dtype == np.float64
+    assert smooth_max([1.0, 2.0], tau=np.float32(1.0)).dtype == np.float32
+
+
 @pytest.mark.parametrize("tau", [0.0, -1.0, float("nan"), INF])
 def test_bad_tau_is_refused_by_name_and_value(library, tau):
     with pytest.raises(ValueError, match=rf"tau must be > 0 and finite, not {tau}"):

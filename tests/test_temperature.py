@@ -77,6 +77,38 @@ def test_the_roots_of_the_share_are_within_4_eps(library, dtype, method, seed):
     assert_close(got, float(reference.tau_share(share, gap)), k=4, dtype=dtype)
 
 
+@METHODS
+@pytest.mark.parametrize(
+    ("dtype", "scores", "share"),
+    [
+        ("float64", [0.0, -1.3109507621888332e-06, -1.9693396290762215, -1.8500620881938212], 0.5000033083706781),
+        ("float64", [0.0, -0.009964983691413222, -4.534288334902825], 0.51),
+        ("float64", [-5.7, -30.0, -4225.0], 0.51),
+        ("float32", [0.0, -80.26585, -1856.0525, -0.0063577625], 0.50024629),
+        ("float32", [-5.8, -69.0, -8890.0], 0.51),
+        ("float32", [-50.0, -52.40235, -50.00004, -53.66976], 0.50000685),
+    ],
+)
+def test_a_share_near_one_half_keeps_its_root_where_the_far_scores_have_hardly_a_say(
+    library, dtype, scores, share, method
+):
+    kind = np.dtype(dtype).type
+    scores, share = np.asarray(scores, dtype), kind(share)
+    got = solve_tau_share_exact(library(scores, dtype), share=library(share, dtype), method=method)
+    assert_close(got, float(reference.tau_share_exact(scores, share)), k=4, dtype=dtype)
+
+
+@given(
+    st.tuples(st.floats(-20, -1), st.floats(-400, -21), st.floats(-10_000, -401)),
+    st.floats(0.5001, 0.999),
+    st.sampled_from(["float32", "float64"]),
+)
+def test_scores_of_very_different_sizes_have_a_root_for_any_share(scores, share, dtype):
+    scores, share = np.asarray(scores, dtype), np.dtype(dtype).type(share)
+    tau = solve_tau_share_exact(scores, share=share)
+    assert_close(tau, float(reference.tau_share_exact(scores, share)), k=4, dtype=dtype)
+
+
 def test_a_million_ties_and_gaps_of_all_sizes_converge(library):
     # log(n)/epsilon alone as a start would underflow exp over half of this range.
     gap = library(np.concatenate([[0.0], 10.0 ** np.arange(-12, 5)])[:, None])

@@ -48,7 +48,7 @@ class Named:
 
 def _checked(owner: str, one, value):
     if isinstance(value, Real) and not isinstance(value, bool):
-        value = float(value)
+        value = _as_float(owner, one.name, value)
         rule, holds = RULES[one.metadata.get("rule", "finite")]
         if not holds(value):
             raise ValueError(f"{owner}: {one.name} must be {rule}, not {value}")
@@ -56,6 +56,13 @@ def _checked(owner: str, one, value):
     if not isinstance(one.type, str) and not isinstance(value, one.type):
         raise TypeError(f"{owner}: {one.name} must be a {_type_name(one.type)}, not {value!r}")
     return value
+
+
+def _as_float(owner: str, name: str, value) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{owner}: {name} must be a number that a float can hold") from None
 
 
 def _type_name(kind) -> str:

@@ -29,6 +29,8 @@ def parse(text: str) -> Loss:
     ------
     ValueError
         Pointing at the place, and naming what there is.
+    TypeError
+        If it is no text.
 
     Examples
     --------
@@ -37,6 +39,8 @@ def parse(text: str) -> Loss:
     >>> parse("DPO(pair=Smooth(tau=5))")
     DPO(beta=0.1, pair=Smooth(tau=5.0))
     """
+    if not isinstance(text, str):
+        raise TypeError(f"a loss is read from text, not from {text!r}")
     if text.strip() in LOSSES:
         return LOSSES[text.strip()]
     return read_as(Loss, text)
@@ -70,8 +74,8 @@ def _build(node):
     """Return what a node of the syntax tree stands for: a number, a word, a pair or a loss."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
         return node.value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant):
-        return -_build(node.operand)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_number(node.operand):
+        return -node.operand.value
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         raise _Misread(node.col_offset, "expected a name with brackets, such as DPO(), or a number")
     kind = KINDS.get(node.func.id)
@@ -82,15 +86,22 @@ def _build(node):
     return _call(kind, node)
 
 
+def _is_number(node) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
+
+
 def _call(kind, node):
     known = [one.name for one in fields(kind)]
     for keyword in node.keywords:
         if keyword.arg not in known:
             raise _Misread(keyword.col_offset, f"no field {keyword.arg!r} in {_signature(kind)}")
+    names = [keyword.arg for keyword in node.keywords]
+    if len(set(names)) < len(names):
+        raise _Misread(node.col_offset, f"a field is given twice in {kind.__name__}")
     values = {keyword.arg: _build(keyword.value) for keyword in node.keywords}
     try:
         return kind(**values)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _Misread(node.col_offset, str(error)) from None
 
 
