@@ -6,15 +6,16 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench notebooks clean
+.PHONY: help setup lab test lint bench peers notebooks clean
 
 help:
 	@echo "make lab        open the course in JupyterLab (ARGS=--no-browser prints the address instead)"
 	@echo "make test       run every test"
 	@echo "make lint       check style (ruff)"
 	@echo "make bench      measure speed and memory, side by side with the alternatives"
+	@echo "make peers      compare the losses with TRL's own, in an environment of its own"
 	@echo "make notebooks  run the notebooks and store their outputs"
-	@echo "make clean      remove the environment and all caches"
+	@echo "make clean      remove the environments and all caches"
 
 setup: .venv/.ready
 
@@ -39,6 +40,18 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python tests/bench/numerics.py
+	@$(BIN)/python tests/bench/losses.py
+
+# TRL is the newest that pip finds; what it asks for must not move the versions that the tests run with.
+.peers-venv/.ready: tests/peers/requirements.txt
+	@echo "Setting up .peers-venv (once, a few minutes and 2 GB)"
+	@$(PYTHON) -m venv .peers-venv
+	@.peers-venv/bin/python -m pip install --quiet --requirement tests/peers/requirements.txt
+	@.peers-venv/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+peers: .peers-venv/.ready
+	@OMP_NUM_THREADS=1 TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/peers/trl_parity.py
 
 # Without widget state, exports and a fresh checkout show the PNG; without timing, a run changes outputs only.
 notebooks: setup
@@ -46,4 +59,4 @@ notebooks: setup
 		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .peers-venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -5,6 +5,7 @@ runs, so that ``--help`` does not wait for torch.
 """
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -100,6 +101,7 @@ def _add_tau(commands) -> None:
     add("--data", metavar="FILE", help="preference sets: the gaps in them, and the tau that each rule gives")
     add("--model", default="tiny", help="with --data: tiny, a folder, or a name on the Hugging Face hub")
     add("--loss", default="maxneg-minpos", metavar="TEXT", help="with --data: whose score is compared")
+    _add_import(parser)
     add("--share", type=float, default=0.9, help="with --data: the leader share to aim at, in (1/2, 1)")
 
 
@@ -115,6 +117,7 @@ def _add_select(commands) -> None:
     add("--accept", required=True, metavar="KERNEL", help="Band, Bell, QuantileBand or QuantileBell, with their fields")
     add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
     add("--loss", default="maxneg-minpos", metavar="TEXT", help="whose score makes the margins")
+    _add_import(parser)
     add("--size", type=int, help="how many pairs to draw, with replacement; as many as there are sets if not given")
     add("--seed", type=int, default=0, help="decides which are drawn")
 
@@ -125,6 +128,7 @@ def _add_finetune(commands) -> None:
     parser = _command(commands, "finetune", _finetune, text, example)
     add = parser.add_argument
     add("--loss", required=True, metavar="TEXT", help="a preset such as dpo-smooth, or a loss such as 'DPO(beta=0.1)'")
+    _add_import(parser)
     add("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
     add("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
     add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
@@ -149,6 +153,22 @@ def _add_pretrain(commands) -> None:
     parser.add_argument("--steps", type=int, default=1200, help="updates of the weights")
     parser.add_argument("--seed", type=int, default=0, help="decides the texts and the first weights")
     parser.set_defaults(after_interrupt=lambda _: "; the same command goes on from the last checkpoint")
+
+
+def _add_import(parser) -> None:
+    text = "a Python module of yours, found from this folder, that defines losses of your own for --loss"
+    parser.add_argument("--import", dest="module", metavar="MODULE", action=_Import, help=text)
+
+
+class _Import(argparse.Action):
+    """Import a module at once: its losses then have names."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        sys.path.insert(0, os.getcwd())
+        try:
+            importlib.import_module(values)
+        except ImportError as error:
+            parser.error(f"--import {values}: {error}")
 
 
 def _command(commands, name: str, run, text: str, example: str) -> argparse.ArgumentParser:

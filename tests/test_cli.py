@@ -13,6 +13,7 @@ import pytest
 from mapl_explore import cli
 from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.losses import DPO, MaxMin, Mean, Smooth
+from mapl_explore.losses.naming import KINDS
 
 COMMANDS = ("lab", "tau", "finetune", "pretrain")
 SETS = [PreferenceSet(f"say {word}", [f" {word}"], [" no", " x"]) for word in ("a", "b", "c", "d")]
@@ -295,3 +296,27 @@ def test_tau_of_data_recommends_with_its_reason(world_file, capsys):
 def test_tau_takes_either_numbers_or_a_file(words, capsys):
     assert cli.main(words) == 2
     assert "--data" in capsys.readouterr().err
+
+
+def test_a_loss_of_ones_own_is_known_by_its_name_after_import(world_file, tmp_path, monkeypatch, capsys):
+    (tmp_path / "my_own_losses.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from mapl_explore.losses import Hardest, Loss, Pair\n"
+        "@dataclass(frozen=True)\n"
+        "class Plain(Loss):\n"
+        "    pair: Pair = Hardest()\n"
+        "    def score(self, sets):\n        return sets.logp\n"
+        "    def link(self, margin):\n        return -margin\n"
+        "    def link_slope(self, margin):\n        return 0 * margin - 1\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = ["finetune", "--import", "my_own_losses", "--loss", "Plain()", "--data", str(world_file)]
+    assert cli.main([*words, "--output", "run", "--steps", "1", "--sets-per-step", "1"]) == 0
+    assert "loss: Plain(pair=Hardest())" in capsys.readouterr().out
+    KINDS.pop("Plain")
+
+
+def test_a_module_that_is_not_there_is_said(capsys):
+    code, err = refused(capsys, "finetune", "--import", "no_such", "--loss", "dpo", "--data", "d", "--output", "o")
+    assert code == 2
+    assert "--import no_such: No module named 'no_such'" in err

@@ -20,6 +20,7 @@ from mapl_explore.runs import (
 BEFORE = dict.fromkeys(MEASURES, 1.0)
 AFTER = dict.fromkeys(MEASURES, 0.25)
 DATA = {"train": {"sets": 3, "sha256": "abc"}, "eval": {"sets": 2, "sha256": "def"}}
+OTHER_DATA = {**DATA, "eval": {"sets": 3, "sha256": "def"}}
 RUN = Run(loss="MaxMin(pair=Hardest())", arguments={"steps": 2, "lr": 0.1}, data=DATA, before=BEFORE, after=AFTER)
 
 
@@ -114,7 +115,7 @@ def test_a_run_goes_on_only_with_its_own_loss_arguments_and_data(tmp_path):
     for other, named in (
         (Run(loss="DPO()", arguments=RUN.arguments, data=DATA), r"with loss MaxMin\(pair=Hardest\(\)\), not DPO\(\)"),
         (Run(loss=RUN.loss, arguments={"steps": 2, "lr": 0.2}, data=DATA), r"with lr 0\.1, not 0\.2"),
-        (Run(loss=RUN.loss, arguments=RUN.arguments, data={**DATA, "eval": {"sets": 3, "sha256": "def"}}), "with eval data 2 sets .* not 3 sets"),
+        (Run(loss=RUN.loss, arguments=RUN.arguments, data=OTHER_DATA), r"with eval data 2 sets .* not 3 sets"),
     ):
         with pytest.raises(ValueError, match=named):
             require_same(tmp_path, other)

@@ -201,7 +201,7 @@ class CPO(Loss):
 
     .. math:: -\log\sigma(\beta m) + \alpha \, \mathrm{NLL}, \qquad r = \log\pi
 
-    The NLL is the mean over the positives of -logp/length, as in TRL; the paper sums over tokens.
+    The NLL is the mean over the positives of -logp/length, as TRL's is on a single pair; the paper sums over tokens.
 
     Parameters
     ----------
@@ -247,8 +247,9 @@ class ORPO(Loss):
     .. math:: \mathrm{NLL} - \lambda \log\sigma(m), \qquad
               r = \log\frac{p}{1-p}, \quad p = \exp(\log\pi / \text{length})
 
-    At p = 1 the odds are infinite. From -1e-12 nats a token upward, r goes on along its tangent, so that value and
-    gradient stay finite and monotone. The slope there, 1e12 a nat, is beyond float16: keep log-probs in float32.
+    The NLL covers the responses alone; TRL's covers the prompt as well. At p = 1 the odds are infinite. From -1e-12
+    nats a token upward, r goes on along its tangent, so that value and gradient stay finite and monotone. The slope
+    there, 1e12 a nat, is beyond float16: keep log-probs in float32.
 
     Parameters
     ----------
