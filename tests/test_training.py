@@ -14,7 +14,7 @@ from conftest import assert_close
 from mapl_explore import training
 from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.encoding import encode_sets
-from mapl_explore.losses import DPO, LOSSES, First, Hardest, MaxMin, ScoredSets, Smooth
+from mapl_explore.losses import DPO, LOSSES, First, Hardest, Loss, MaxMin, ScoredSets, Smooth
 from mapl_explore.runs import MEASURES, last_checkpoint, read_run
 from mapl_explore.scoring import load_model, score_sets
 from mapl_explore.training import finetune
@@ -312,3 +312,10 @@ def test_measures_leave_no_graph():
     logp = torch.tensor([[-1.0, -2.0]], requires_grad=True)
     sets = ScoredSets.unchecked(logp, torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([[1, -1]]))
     assert not any(value.requires_grad for value in training.measures(DPO(), sets).values())
+
+
+def test_a_tau_anneals_over_the_steps(tune, monkeypatch):
+    seen, at = [], Loss.at
+    monkeypatch.setattr(Loss, "at", lambda self, progress: seen.append(progress) or at(self, progress))
+    tune(loss="DPO(pair=Smooth(tau=Anneal(start=1, stop=4)))", steps=4, sets_per_step=1)
+    assert seen == [0.0, 0.25, 0.5, 0.75]
