@@ -9,6 +9,7 @@ with the standard functions of ``namespace(...)``, and hands the result to :meth
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
@@ -18,6 +19,7 @@ from array_api_compat import is_numpy_array, is_torch_array
 Array = Any
 HALVES = ("float16", "bfloat16")
 FLOATS = (*HALVES, "float32", "float64")
+BLOCK = 16_384  # elements whose temporaries stay in the cache, which numpy leaves at every step of a longer array
 INTEGERS = ("n", "length", "label")  # the arguments that are counts or signs
 
 
@@ -146,6 +148,17 @@ def softplus(x: Array) -> Array:
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), the slope of :func:`softplus`."""
     return namespace(x).exp(-softplus(-x))
+
+
+def in_blocks(function: Callable, *arrays: Array) -> Array:
+    """Return an elementwise function of arrays that broadcast, computed block by block where numpy gains from it."""
+    arrays = namespace(*arrays).broadcast_arrays(*arrays)
+    if not is_numpy_array(arrays[0]) or arrays[0].size <= BLOCK:
+        return function(*arrays)
+    flat = [array.reshape(-1) for array in arrays]
+    starts = range(0, flat[0].size, BLOCK)
+    blocks = [function(*(array[start : start + BLOCK] for array in flat)) for start in starts]
+    return np.concatenate(blocks).reshape(arrays[0].shape)
 
 
 def with_gradient(value: Array, slopes: Array, x: Array) -> Array:

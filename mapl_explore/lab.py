@@ -56,9 +56,12 @@ def open_lab(student: bool = False, browser: bool = True, port: int | None = Non
     JupyterLab is at http://127.0.0.1:8888/lab/tree/00_start_here.ipynb?token=...
     ctrl-C ends it.
     """
-    # A kill of this process must not leave the server behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    server = subprocess.Popen(_command(_notebooks(student), browser, port), env=_environment())
+    # A kill of this process, or a closed terminal, must not leave the server behind.
+    for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
+        signal.signal(getattr(signal, name), signal.default_int_handler)
+    # In a session of its own: else ctrl-C reaches it twice, from the terminal and from us, and its clean-up breaks off.
+    command = _command(_notebooks(student), browser, port)
+    server = subprocess.Popen(command, env=_environment(), start_new_session=True)
     try:
         print(f"JupyterLab is at {_address(server)}\nctrl-C ends it.", flush=True)
         server.wait()

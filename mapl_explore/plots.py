@@ -9,10 +9,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE, CARETUP
 
 STYLE = {
-    "font.size": 14,
-    "axes.labelsize": 15,
+    "font.size": 16,
+    "axes.labelsize": 17,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -26,12 +27,19 @@ BLACK, ORANGE, BLUE, GREEN, PURPLE, GREY = "#000000", "#d55e00", "#0072b2", "#00
 
 # What one idea looks like, in the picture and in the table beside it.
 LINES = {
-    "asymptote": {"color": PURPLE, "linestyle": (0, (1, 1.5)), "label": "large-τ form"},
     "upper": {"color": ORANGE, "linestyle": (0, (5, 2)), "label": "upper bound"},
     "exact": {"color": BLACK, "linestyle": "-", "label": "these scores"},
     "lower": {"color": BLUE, "linestyle": (0, (6, 2, 1.5, 2)), "label": "lower bound"},
+    "asymptote": {"color": PURPLE, "linestyle": (0, (1, 1.5)), "label": "large-τ form"},
 }
-MARKS = {"asymptote": ("X", "✖"), "upper": (">", "▶"), "exact": ("o", "●"), "lower": ("<", "◀")}
+# The triangles touch the root from three sides, so that roots a hair apart show side by side: the lower bound's lies to
+# the left, where the error is surely at least the target, the upper bound's to the right, where it is surely at most.
+MARKS = {
+    "upper": (CARETRIGHTBASE, "▶"),
+    "exact": ("o", "●"),
+    "lower": (CARETLEFTBASE, "◀"),
+    "asymptote": (CARETUP, "▲"),
+}
 
 
 def styled_figure(width: float, height: float) -> Figure:
@@ -71,6 +79,7 @@ class ErrorPanel:
         self.target = axes.axhline(1.0, color=GREEN, linewidth=1.5)
         self.now = axes.axvline(1.0, color=GREEN, linewidth=1.5)
         self.here = axes.plot([], [], "o", color="white", markersize=11, markeredgecolor=GREEN, markeredgewidth=3)[0]
+        self.here.set(clip_on=False, in_layout=False)
         self.roots = {name: self._mark(axes, name) for name in LINES}
         bold = {"color": GREEN, "fontweight": "bold", "clip_on": True}
         self.names = [axes.text(0, 0, "target ε", ha="right", **bold), axes.text(0, 0, "τ", **bold)]
@@ -80,12 +89,12 @@ class ErrorPanel:
 
     @staticmethod
     def _mark(axes, name):
-        size, layer = (9, 4.1) if name == "exact" else (13, 4)
+        size, layer = {"exact": (8, 4.1), "asymptote": (15, 3.9)}.get(name, (15, 4))
         look = {"color": LINES[name]["color"], "markersize": size, "markeredgecolor": "white", "zorder": layer}
-        return axes.plot([], [], MARKS[name][0], **look)[0]
+        return axes.plot([], [], linestyle="none", marker=MARKS[name][0], **look)[0]
 
     def move(self, *, curves: dict, roots: dict, tau: float, epsilon: float, error: float) -> None:
-        """Show the curves (each over ``taus``), the roots there are, the target and the error at tau."""
+        """Show the curves (each over ``taus``), the roots there are, the target, and a ring at tau and its error."""
         for name, line in self.curves.items():
             line.set_data(self.taus, curves[name])
         there = np.concatenate([self.taus, self.taus[::-1]])
@@ -94,9 +103,11 @@ class ErrorPanel:
             mark.set_data(([roots[name]], [epsilon]) if name in roots else ([], []))
         self.target.set_ydata([epsilon, epsilon])
         self.now.set_xdata([tau, tau])
-        self.here.set_data([tau], [error])
+        # A ring below the picture rests on its edge.
+        self.here.set_data([tau], [max(error, self.ERRORS[0])])
         self.names[0].set_position((self.taus[-1], epsilon * 1.2))
-        self.names[1].set_position((tau * 1.1, self.ERRORS[1] / 3))
+        at_left = tau < np.sqrt(self.taus[0] * self.taus[-1])
+        self.names[1].set(x=tau * (1.1 if at_left else 0.9), y=self.ERRORS[1] / 3, ha="left" if at_left else "right")
 
 
 class WeightsPanel:

@@ -11,11 +11,12 @@ the right it lands on the left after one step.
 """
 
 import math
+from functools import partial
 
 import numpy as np
 from scipy.optimize.elementwise import find_root
 
-from mapl_explore.arrays import Array, Door, column, detach, like, namespace, row_sum, to_numpy
+from mapl_explore.arrays import Array, Door, column, detach, in_blocks, like, namespace, row_sum, to_numpy
 from mapl_explore.smoothing import _log_sum, _split, _terms, _top_gap
 
 STEPS = 100  # 3 to 5 suffice for the bounds, 8 for the exact root of a million ties
@@ -253,8 +254,11 @@ def solve_tau_share_exact(scores: Array, *, share: Array, method: str = "newton"
 
 
 def _tau_upper(epsilon, others, gap, method="newton"):
-    xp = namespace(gap)
-    a, others = xp.broadcast_arrays(gap / epsilon, others)
+    return in_blocks(partial(_tau_upper_of_block, method), epsilon, others, gap)
+
+
+def _tau_upper_of_block(method, epsilon, others, gap):
+    xp, a = namespace(gap), gap / epsilon
     log_n = xp.log1p(others)
     # Two upper brackets: the root at gap 0, and the root once log(expm1(t)) is replaced by its lower bound
     # log(t) + t/2, which leaves a Lambert W; its approximation makes the second a start value only.
@@ -265,8 +269,11 @@ def _tau_upper(epsilon, others, gap, method="newton"):
 
 
 def _tau_asymptotic(epsilon, others, gap):
-    xp = namespace(gap)
-    a, others = xp.broadcast_arrays(gap / epsilon, others)
+    return in_blocks(_tau_asymptotic_of_block, epsilon, others, gap)
+
+
+def _tau_asymptotic_of_block(epsilon, others, gap):
+    xp, a = namespace(gap), gap / epsilon
     # (n-1) exp(-W) is W/a, and right at a = 0 as well.
     start = others * xp.exp(-_lambert_w(others * a))
     t = _newton(_asymptotic_equation, (a, others), start)

@@ -15,7 +15,7 @@ from mapl_explore.losses import parse
 from mapl_explore.smoothing import smooth_max_weights, smoothing_error
 from mapl_explore.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
 
-SLIDERS = ("n", "gap", "spread", "tau", "epsilon")
+SLIDERS = ("tau", "epsilon", "n", "gap", "spread")
 ENDS = [(KNOBS[name].low, KNOBS[name].default, KNOBS[name].high) for name in SLIDERS]
 
 
@@ -96,7 +96,7 @@ def test_the_picture_draws_the_reading(explorer):
 
 
 def test_a_frame_equals_the_full_drawing_with_the_spines_over_the_curves(explorer):
-    explorer.set(n=64, gap=0.0, spread=0.0, tau=0.01, epsilon=10.0)
+    explorer.set(n=64, gap=0.0, spread=0.0, tau=0.1, epsilon=10.0)
     figure = explorer.snapshot()
     figure.canvas.draw()
     np.testing.assert_array_equal(explorer.frame(), np.array(figure.canvas.buffer_rgba())[..., :3])
@@ -117,8 +117,8 @@ def test_one_score_has_no_error_and_no_root_and_says_so(explorer):
     reading = explorer.reading
     assert set(reading.errors.values()) == {0.0}
     assert reading.roots == {}
-    assert "no τ has an error" in explorer.html(reading)
-    assert "one score has no error at any tau" in repr(explorer)
+    assert "the error is 0 at every τ" in explorer.html(reading)
+    assert "one score: the error is 0 at every tau" in repr(explorer)
     assert all(len(mark.get_xdata()) == 0 for mark in panels(explorer)[0].roots.values())
 
 
@@ -132,7 +132,7 @@ def test_the_readout_tells_the_error_the_roots_and_what_each_is_good_for(explore
         ("lower bound", "1.69", "below: surely ≥ ε"),
         ("these scores", "2.4", "exactly ε"),
         ("upper bound", "2.4", "above: surely ≤ ε"),
-        ("large-τ form", "2.49", "from above"),
+        ("large-τ form", "2.49", "never below ▶"),
     ):
         row = next(row for row in html.split("<tr>") if name in row)
         assert f">{tau}</td>" in row

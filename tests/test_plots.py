@@ -5,7 +5,7 @@ import pytest
 
 from mapl_explore.plots import LINES, MARKS, ErrorPanel, WeightsPanel, drawing_style, styled_figure
 
-TAUS = np.geomspace(0.01, 1000.0, 11)
+TAUS = np.geomspace(0.1, 100.0, 11)
 
 
 @pytest.fixture
@@ -64,6 +64,27 @@ def test_roots_that_do_not_exist_are_not_drawn(axes):
     assert {name for name, mark in panel.roots.items() if len(mark.get_xdata())} == {"upper"}
     panel.move(curves=curves, roots={}, tau=1.0, epsilon=1.0, error=1.0)
     assert not any(len(mark.get_xdata()) for mark in panel.roots.values())
+
+
+def test_roots_a_hair_apart_show_as_four_marks(axes):
+    panel = ErrorPanel(axes, TAUS)
+    curves, roots = {name: np.ones(11) for name in LINES}, {"lower": 1.9, "exact": 2.0, "upper": 2.1, "asymptote": 2.1}
+    panel.move(curves=curves, roots=roots, tau=0.5, epsilon=0.01, error=1.0)
+    axes.figure.canvas.draw()
+    pixels = np.array(axes.figure.canvas.buffer_rgba())[..., :3]
+    x, y = axes.transData.transform([2.0, 0.01]).astype(int)
+    near = pixels[::-1][y - 30 : y + 30, x - 40 : x + 40]
+    for look in LINES.values():
+        # Each covers some 100; less its white edge and what others hide, 40.
+        color = [int(look["color"][i : i + 2], 16) for i in (1, 3, 5)]
+        assert np.all(near == color, axis=-1).sum() >= 40, look["label"]
+
+
+def test_a_ring_below_the_picture_rests_on_its_edge(axes):
+    panel = ErrorPanel(axes, TAUS)
+    curves = {name: np.ones(11) for name in LINES}
+    panel.move(curves=curves, roots={}, tau=50.0, epsilon=1.0, error=1e-200)
+    assert panel.here.get_data() == ([50.0], [axes.get_ylim()[0]])
 
 
 def test_curves_of_zero_on_the_logarithmic_axis_draw_without_a_warning(axes):

@@ -262,9 +262,10 @@ def test_two_threads_and_2000_changes_leave_sliders_boxes_and_picture_in_agreeme
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0, "0"), (0.012345, "0.0123"), (999.4, "999"), (41588.1, "41,588"), (1e12, "1e+12")]
+    ("value", "text"),
+    [(0.0, "0"), (0.012345, "0.0123"), (999.4, "999"), (41588.1, "41,588"), (1e12, "1e+12"), (7e-221, "under 1e-12")],
 )
-def test_digits_are_three_or_whole(value, text):
+def test_digits_are_three_or_whole_and_a_speck_has_a_bound(value, text):
     assert digits(value) == text
 
 

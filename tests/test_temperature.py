@@ -292,3 +292,16 @@ def test_an_unknown_method_is_refused():
 def test_a_ratio_of_gap_and_epsilon_that_overflows_is_said_and_not_guessed():
     with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="no convergence"):
         solve_tau_upper(epsilon=1e-310, n=4, gap=1e4)
+
+
+def test_a_long_array_has_the_roots_of_its_parts(library):
+    rng = np.random.default_rng(0)
+    n, gap, epsilon = rng.integers(2, 100, 40_001), rng.uniform(0, 5, 40_001), 10 ** rng.uniform(-6, 2, 40_001)
+    whole = numbers(solve_tau_upper(epsilon=library(epsilon), n=library(n, "int64"), gap=library(gap)))
+    parts = [
+        numbers(solve_tau_upper(epsilon=library(epsilon[i::7]), n=library(n[i::7], "int64"), gap=library(gap[i::7])))
+        for i in range(7)
+    ]
+    # A root may stop a step earlier beside other problems.
+    for i, part in enumerate(parts):
+        assert_close(whole[i::7], part, k=4)

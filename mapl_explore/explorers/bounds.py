@@ -18,15 +18,15 @@ TAUS = np.geomspace(KNOBS["tau"].low, KNOBS["tau"].high, 201)
 PRESETS = {
     "runners-up tie": {"spread": 0.0},
     "runners-up far apart": {"spread": 10.0},
-    "leaders tie": {"gap": 0.0},
+    "leaders tie": {"gap": 0.0, "epsilon": 0.1},
     "one response": {"n": 1},
-    "large-τ form off": {"n": 4, "gap": 1.0, "spread": 0.0, "epsilon": 0.1, "tau": 2.4},
+    "large-τ form off": {"n": 8, "gap": 0.2, "spread": 0.0, "epsilon": 0.2, "tau": 2.0},
 }
 MEANINGS = {
     "lower": "below: surely ≥ ε",
     "exact": "exactly ε",
     "upper": "above: surely ≤ ε",
-    "asymptote": "near ▶, from above",
+    "asymptote": "never below ▶",
 }
 HEAD, NUMBER = "text-align: left; white-space: nowrap", "text-align: right; padding: 0 0.6em"
 
@@ -71,7 +71,7 @@ class BoundsExplorer(Stage):
     scores : array (n,), optional
         A set of your own instead, in nats (``-inf`` marks padding); only the sliders of tau and epsilon remain.
     **settings : float or int
-        Where the sliders start: ``n``, ``gap``, ``spread``, ``tau``, ``epsilon``.
+        Where the sliders start: ``tau``, ``epsilon``, ``n``, ``gap``, ``spread``.
 
     Raises
     ------
@@ -83,7 +83,7 @@ class BoundsExplorer(Stage):
     >>> explorer = BoundsExplorer(n=4, gap=1.0, spread=0.0, epsilon=0.1)
     >>> explorer.set(tau=2.0)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    BoundsExplorer(n=4, gap=1, spread=0, tau=2, epsilon=0.1): error 0.17 nats between 0.0635 and 0.17, leader share
+    BoundsExplorer(tau=2, epsilon=0.1, n=4, gap=1, spread=0): error 0.17 nats between 0.0635 and 0.17, leader share
     71%; the error is 0.1 at tau 2.4, the bounds are at 1.69 and 2.4, the large-tau form at 2.49
     >>> explorer.loss
     DPO(beta=0.1, pair=Smooth(tau=2.0))
@@ -92,7 +92,7 @@ class BoundsExplorer(Stage):
     def __init__(self, scores=None, **settings):
         """Make the sliders that the set leaves free."""
         self._scores = None if scores is None else _best_first(scores)
-        names = ("n", "gap", "spread", "tau", "epsilon") if scores is None else ("tau", "epsilon")
+        names = ("tau", "epsilon", "n", "gap", "spread") if scores is None else ("tau", "epsilon")
         super().__init__([KNOBS[name] for name in names], PRESETS if scores is None else {}, settings)
 
     @property
@@ -128,22 +128,22 @@ class BoundsExplorer(Stage):
 
     def text(self, reading: BoundsReading) -> str:
         """Return the reading in a line of plain text, rounded."""
+        if not reading.roots:
+            return "one score: the error is 0 at every tau"
         at = {name: digits(error) for name, error in reading.errors.items()}
         now = f"error {at['exact']} nats between {at['lower']} and {at['upper']}, leader share {reading.weights[0]:.0%}"
-        if not reading.roots:
-            return f"{now}; one score has no error at any tau"
         to = {name: digits(tau) for name, tau in reading.roots.items()}
         there = f"the bounds are at {to['lower']} and {to['upper']}, the large-tau form at {to['asymptote']}"
         return f"{now}; the error is {digits(reading.epsilon)} at tau {to['exact']}, {there}"
 
     def html(self, reading: BoundsReading) -> str:
         """Return the reading as a sentence and a table of the roots."""
+        if not reading.roots:
+            return "<p>One score: the smooth maximum is the maximum, and the error is 0 at every τ.</p>"
         at = {name: digits(error) for name, error in reading.errors.items()}
         now = f"At τ = {digits(reading.tau)} the error is <b>{at['exact']}</b> nats. Other scores with this n and gap"
         now += f" could make it {at['lower']} to {at['upper']}."
         now += f" The leader gets {reading.weights[0]:.0%} of the gradient."
-        if not reading.roots:
-            return f"<p>{now}</p><p>One score: the smooth maximum is the maximum, and no τ has an error.</p>"
         rows = "".join(_row(name, tau) for name, tau in reading.roots.items())
         caption = (
             f"The τ for an error of ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"

@@ -22,6 +22,8 @@ from mapl_explore.knobs import Knob
 from mapl_explore.plots import STYLE, drawing_style, styled_figure
 
 BOX_WIDTH, SLIDER_WIDTH = 21.5, 16.0  # em
+# On a projector's wide window the controls grow with the picture; widgets take every size from this one.
+LARGER = "<style>@media (min-width: 1600px) { .mapl-stage { --jp-widgets-font-size: 16px } }</style>"
 
 
 class Picture:
@@ -75,7 +77,7 @@ class Stage(abc.ABC):
         If ``start`` names no knob, or a value is no number or off its slider; the message names it.
     """
 
-    size = (11.0, 4.4)
+    size = (13.0, 4.4)
 
     def __init__(self, knobs: Iterable[Knob], presets: Mapping[str, Mapping], start: Mapping[str, Any]):
         """Make the controls and draw the first frame."""
@@ -210,17 +212,17 @@ class Stage(abc.ABC):
             reading = self.reading
             self.move(self._picture.panels, reading)
             self._image.value = _png(self._picture.pixels())
-            self._readout.value = f'<div style="line-height: 1.4; font-size: 115%">{self.html(reading)}</div>'
+            self._readout.value = f'<div style="line-height: 1.3; font-size: 105%">{self.html(reading)}</div>'
 
     def _arranged(self) -> widgets.Widget:
         buttons = [self._button(label, preset) for label, preset in self._presets.items()]
         buttons.append(self._button("reset", {}))
         rows = [control.row for control in self._controls.values()]
-        # As wide as a row of controls: wider, they would push the readout below.
-        width = f"{BOX_WIDTH + SLIDER_WIDTH}em"
-        wrapped = widgets.HBox(buttons, layout=widgets.Layout(flex_flow="row wrap", max_width=width))
-        columns = [widgets.VBox([*rows, wrapped]), self._readout]
-        return widgets.VBox([self._image, widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap"))])
+        wrapping = {"layout": widgets.Layout(flex_flow="row wrap")}
+        columns = widgets.HBox([widgets.VBox(rows), self._readout], **wrapping)
+        stage = widgets.VBox([widgets.HTML(LARGER), self._image, widgets.HBox(buttons, **wrapping), columns])
+        stage.add_class("mapl-stage")
+        return stage
 
     def _button(self, label, preset):
         tip = ", ".join(f"{name} = {value:g}" for name, value in preset.items()) or "where the sliders started"
@@ -342,7 +344,9 @@ def _settled(figure: Figure, panels: Iterable) -> list:
 
 
 def digits(value: float) -> str:
-    """Return a number as people read it: three digits, or whole from a thousand on."""
+    """Return a number as people read it: three digits, whole from a thousand on, a bound for a speck."""
+    if 0 < abs(value) < 1e-12:
+        return "under 1e-12"
     return f"{value:,.0f}" if 1000 <= value < 1e9 else f"{value:.3g}"
 
 
