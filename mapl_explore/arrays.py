@@ -104,7 +104,12 @@ class Door:
     def _to_inside(self, value) -> Array:
         if isinstance(value, np.ndarray | np.generic):
             return self.xp.asarray(value, dtype=self.inside, device=self.device)
-        return self.xp.astype(value, self.inside, copy=False)
+        inside = self.xp.astype(value, self.inside, copy=False)
+        if is_torch_array(inside) and inside.requires_grad and _name(value.dtype) in HALVES:
+            # A slope that is finite here may be beyond the half it goes back to: there it saturates, and is not inf.
+            largest = self.xp.finfo(value.dtype).max
+            inside.register_hook(lambda gradient: gradient.clamp(-largest, largest))
+        return inside
 
     def _require(self, name: str, value: Array, good: Array, rule: str) -> Array:
         if not bool(self.xp.all(good) if is_torch_array(good) else np.all(good)):

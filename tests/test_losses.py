@@ -111,9 +111,7 @@ def test_nothing_is_nan_or_infinite_at_ten_thousand_nats_in_any_dtype(loss, dtyp
     assert value.dtype == torch.float32
     (gradient,) = torch.autograd.grad(value.sum(), logp)
     assert torch.isfinite(value).all()
-    assert not torch.isnan(gradient).any()
-    # At a log-prob of 0 the slope of ORPO, 1e12 a nat, is finite but beyond what a float16 leaf can hold.
-    assert torch.isfinite(gradient).all() or (isinstance(loss, ORPO) and dtype == torch.float16)
+    assert torch.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("loss", COMPARING, ids=repr)

@@ -249,7 +249,7 @@ class ORPO(Loss):
 
     The NLL covers the responses alone; TRL's covers the prompt as well. At p = 1 the odds are infinite. From -1e-12
     nats a token upward, r goes on along its tangent, so that value and gradient stay finite and monotone. The slope
-    there, 1e12 a nat, is beyond float16: keep log-probs in float32.
+    there is 1e12 a nat; in float16 it saturates.
 
     Parameters
     ----------
