@@ -37,6 +37,7 @@ from mapl_explore.losses import (
     margin,
     parse,
 )
+from mapl_explore.selection import Band, Bell, QuantileBand, QuantileBell, RejectionSampler, pair_margins
 from mapl_explore.smoothing import smooth_max, smooth_max_weights, smooth_min, smoothing_error, top_gap
 from mapl_explore.temperature import (
     solve_tau_asymptotic,
@@ -65,6 +66,8 @@ __all__ = [
     "ORPO",
     "SFT",
     "Anneal",
+    "Band",
+    "Bell",
     "BoundsExplorer",
     "ExactError",
     "Explained",
@@ -81,6 +84,9 @@ __all__ = [
     "Pair",
     "PreferenceSet",
     "PreferenceTrainer",
+    "QuantileBand",
+    "QuantileBell",
+    "RejectionSampler",
     "ScoredSets",
     "SimPO",
     "Smooth",
@@ -93,6 +99,7 @@ __all__ = [
     "finetune",
     "load_model",
     "margin",
+    "pair_margins",
     "parse",
     "read_sets",
     "score_sets",
