@@ -66,9 +66,7 @@ def pair_margins(sets: ScoredSets, loss: Loss) -> Pairs:
     >>> pair_margins(sets, MaxMin()).margin
     array([ 2., -1.])
     """
-    r, label = to_numpy(loss.score(sets)), to_numpy(sets.label)
-    n = r.shape[-1]
-    r, label = r.reshape(-1, n), label.reshape(-1, n)
+    r, label = _scores_and_labels(sets, loss)
     number, plus, minus = np.nonzero((label[:, :, None] > 0) & (label[:, None, :] < 0))
     return Pairs(number, plus, minus, r[number, plus] - r[number, minus])
 
@@ -354,9 +352,13 @@ def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:
     >>> (pair.positive.tolist(), pair.negative.tolist(), pair.margin.tolist())
     ([1], [2], [-1.0])
     """
-    r, label = to_numpy(loss.score(sets)), to_numpy(sets.label)
-    n = r.shape[-1]
-    r, label = r.reshape(-1, n), label.reshape(-1, n)
+    r, label = _scores_and_labels(sets, loss)
     low, high = positives(-r, label).argmax(axis=-1), negatives(r, label).argmax(axis=-1)
     number = np.arange(len(r))
     return Pairs(number, low, high, r[number, low] - r[number, high])
+
+
+def _scores_and_labels(sets: ScoredSets, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores and the labels as (sets, n) in numpy, whatever axes the sets had."""
+    columns = to_numpy(loss.score(sets)), to_numpy(sets.label)
+    return tuple(column.reshape(-1, column.shape[-1]) for column in columns)

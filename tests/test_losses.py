@@ -324,6 +324,7 @@ def test_a_side_of_one_takes_the_upper_end_and_every_root_stays_in_the_clamp(rul
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_a_rule_is_a_constant_to_the_gradient(rule):
+    assert not rule.tau(torch.tensor([0.0, -1.0, -2.5], requires_grad=True)).requires_grad
     sets = batch(torch.as_tensor)
     logp = sets.logp.clone().requires_grad_()
     loss = DPO(pair=Smooth(tau=rule))
