@@ -6,7 +6,7 @@ ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench peers notebooks clean
+.PHONY: help setup lab test lint bench peers notebooks screenshots clean
 
 help:
 	@echo "make lab        open the course in JupyterLab (ARGS=--no-browser prints the address instead)"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench      measure speed and memory, side by side with the alternatives"
 	@echo "make peers      compare the losses with TRL's own, in an environment of its own"
 	@echo "make notebooks  run the notebooks and store their outputs"
+	@echo "make screenshots photograph every explorer and notebook into build/screenshots (needs chromium)"
 	@echo "make clean      remove the environments and all caches"
 
 setup: .venv/.ready
@@ -57,6 +58,9 @@ peers: .peers-venv/.ready
 notebooks: setup
 	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+screenshots: setup
+	@PYTHONPATH=tests $(BIN)/python -m browser.screenshots $(ARGS)
 
 clean:
 	rm -rf .venv .peers-venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -6,64 +6,38 @@ With MAPL_SCREENSHOTS=FOLDER the pages are photographed there.
 import base64
 import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from browser.browsing import CHROMIUM, SECONDS, browsed, closed, opened, served
 
 from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.knobs import KNOBS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")]
-ROOT = Path(__file__).parents[2]
-# No sandbox: browsers refuse to start one as root, as in a container. The others keep it from calling home.
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
-LAB = "from mapl_explore.lab import open_lab; open_lab(student=True, browser=False)"
 TAU = f"{KNOBS['tau'].label} ({KNOBS['tau'].unit})"
-SECONDS = 1000  # playwright counts in milliseconds
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A lab on copies of the notebooks, with a home of its own: its address, and what it says on stderr."""
+    """A lab on copies of the notebooks, with a home of its own: its address, and the folder with what it says."""
     folder = tmp_path_factory.mktemp("lab")
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    paths = {"HOME": str(folder), "PYTHONPATH": path, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
-    with open(folder / "stderr.txt", "w") as log:
-        command = [sys.executable, "-c", LAB]
-        process = subprocess.Popen(command, cwd=folder, env=os.environ | paths, stdout=subprocess.PIPE, stderr=log)
-        with process:
-            yield process.stdout.readline().decode().split()[-1], folder
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=30)
-    assert process.returncode == 0
+    with served(folder) as address:
+        yield address, folder
 
 
 @pytest.fixture(scope="module")
 def page(server):
     """The first page at a projector's size, its first cell run."""
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        page.set_default_timeout(60 * SECONDS)
-        playwright.expect.set_options(timeout=30 * SECONDS)
-        page.errors = []
-        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.goto(server[0])
-        # JupyterLab drops a cell that is run before its kernel has answered.
-        page.get_by_text("| Idle").wait_for()
+    with browsed() as browser:
+        page = opened(browser, server[0])
         shoot(page, "opened")
         page.locator(".jp-CodeCell").first.click()
         page.keyboard.press("Shift+Enter")
         box(page).wait_for()
         yield page
-        browser.close()
+        closed(page, server[0])
 
 
 @pytest.fixture
@@ -116,6 +90,13 @@ def test_the_first_cell_shows_what_the_library_computes(start):
     assert_shows(start)
 
 
+def test_the_first_page_has_the_window_to_itself_and_others_open_beside_it(start):
+    assert start.locator(".jp-FileBrowser:visible").count() == 0
+    assert start.locator(".lm-DockPanel-tabBar:visible").count() == 1
+    assert start.locator(".jp-NotebookPanel").bounding_box()["width"] > 0.9 * start.viewport_size["width"]
+    assert not start.get_by_text("Voil").is_visible()
+
+
 def test_arrow_keys_on_the_slider_move_the_number_the_readout_and_the_picture(start):
     slider(start).focus()
     for _ in range(20):
@@ -157,5 +138,4 @@ def test_the_tau_of_the_slider_is_what_the_trainer_runs(start):
 
 def test_neither_the_console_nor_the_server_reports_an_error(page, server):
     assert page.errors == []
-    log = (server[1] / "stderr.txt").read_text()
-    assert "Traceback" not in log, log
+    assert (server[1] / "stderr.txt").read_text() == ""

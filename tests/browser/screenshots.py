@@ -1,0 +1,106 @@
+"""Photograph every explorer and every notebook as JupyterLab shows them, all cells run, into build/screenshots.
+
+A folder for each size of window holds NOTEBOOK-CLASS-k.png, an explorer; NOTEBOOK-page-k.png, the notebook from top to
+bottom; and NOTEBOOK-opened-k.png, the same with its folded parts opened and its predictions revealed. ``make
+screenshots`` takes all; ``make screenshots ARGS="00_start_here 03_temperature"`` takes those.
+"""
+
+import json
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from browser.browsing import CHROMIUM, NOTEBOOKS, ROOT, SIZES, browsed, closed, opened, resized, run_all, served
+
+PICTURES = ROOT / "build" / "screenshots"
+PAGE_HEIGHT = 2000  # a few pictures a notebook, and each explorer whole
+ERROR = '[data-mime-type="application/vnd.jupyter.error"]'
+# From the number of the cell that each explorer is in; a cell may hold several.
+CELLS = """() => {
+    const cells = [...document.querySelectorAll(".jp-Notebook .jp-Cell")];
+    const stages = [...document.querySelectorAll(".jp-Notebook .mapl-stage")];
+    return stages.map((stage) => cells.indexOf(stage.closest(".jp-Cell")));
+}"""
+OPEN = """() => {
+    for (const folded of document.querySelectorAll(".jp-Notebook details")) folded.open = true;
+    for (const asked of document.querySelectorAll(".mapl-predict")) asked.querySelector("input[type=radio]").click();
+}"""
+REVEAL = (
+    """() => document.querySelectorAll(".mapl-predict button:not([disabled])").forEach((button) => button.click())"""
+)
+
+
+def main(names: list[str]) -> int:
+    """Photograph these notebooks, or all; return how many have a cell that fails."""
+    if CHROMIUM is None:
+        sys.exit("screenshots need chromium on PATH; on Debian and Ubuntu: apt install chromium")
+    paths = [path for path in NOTEBOOKS if not names or path.stem in names]
+    unknown = sorted(set(names) - {path.stem for path in paths})
+    if unknown:
+        sys.exit(f"no notebook {unknown[0]}; there are {', '.join(path.stem for path in NOTEBOOKS)}")
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder), student=False) as address, browsed() as browser:
+        failed = [path for path in paths if not photographed(browser, address, path)]
+    print(f"the pictures are in {PICTURES.relative_to(ROOT)}")
+    return len(failed)
+
+
+def photographed(browser, address: str, path: Path) -> bool:
+    """Run a notebook and take its pictures; return whether every cell ran."""
+    print(f"{path.stem}: running", flush=True)
+    for old in PICTURES.glob(f"*/{path.stem}-*.png"):
+        old.unlink()
+    page = opened(browser, address, path.name)
+    run_all(page, minutes=8)
+    names = explorers(json.loads(path.read_text(encoding="utf-8"))["cells"], page.evaluate(CELLS))
+    for width, height in SIZES:
+        folder = PICTURES / f"{width}x{height}"
+        folder.mkdir(parents=True, exist_ok=True)
+        resized(page, width, PAGE_HEIGHT)
+        for k, (name, stage) in enumerate(zip(names, page.locator(".mapl-stage").all(), strict=True), 1):
+            stage.screenshot(path=folder / f"{path.stem}-{name}-{k}.png")
+        pages(page, folder / f"{path.stem}-page")
+    page.evaluate(OPEN)
+    page.wait_for_timeout(1000)
+    page.evaluate(REVEAL)
+    resized(page, width, PAGE_HEIGHT)
+    pages(page, folder / f"{path.stem}-opened")
+    errors = page.locator(ERROR).all_inner_texts()
+    for error in errors:
+        print(f"{path.stem}: a cell failed\n{error}", file=sys.stderr)
+    print(f"{path.stem}: {len(names)} explorers", flush=True)
+    closed(page, address)
+    return not errors
+
+
+def pages(page, stem: Path) -> None:
+    """Photograph the notebook from top to bottom."""
+    paper = page.locator(".jp-WindowedPanel-outer").first
+    seen, k, height = 0, 0, paper.evaluate("(outer) => outer.clientHeight")
+    while seen < paper.evaluate("(outer) => outer.querySelector('.jp-WindowedPanel-inner').offsetHeight"):
+        paper.evaluate("(outer, top) => { outer.scrollTop = top }", seen)
+        page.wait_for_timeout(200)
+        k, seen = k + 1, seen + height
+        page.screenshot(path=f"{stem}-{k}.png", clip=paper.bounding_box())
+
+
+def explorers(cells: list[dict], shown: list[int]) -> list[str]:
+    """Return the class of each explorer that is shown in the cells of these numbers.
+
+    >>> cells = [{"source": "a = BoundsExplorer(n=4)"}, {"source": ["b = LossExplorer()\\n", "HBox([a, b])"]}]
+    >>> explorers(cells, [1, 1])
+    ['BoundsExplorer', 'LossExplorer']
+    """
+    names = []
+    for number in shown:
+        before = "\n".join("".join(cell["source"]) for cell in cells[: number + 1])
+        made = dict(re.findall(r"(\w+) = (\w+Explorer)\(", before))
+        words = re.findall(r"\w+", before.splitlines()[-1])
+        here = [made.get(word, word) for word in words if word in made or word.endswith("Explorer")]
+        nth = shown[: len(names)].count(number)
+        names.append(here[nth] if nth < len(here) else "Explorer")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(min(main(sys.argv[1:]), 1))

@@ -1,0 +1,120 @@
+"""Outputs as they are seen: every cell run in JupyterLab, nothing empty, blank, cut off or gone wrong."""
+
+import re
+
+import pytest
+from browser.browsing import CHROMIUM, NOTEBOOKS, SIZES, browsed, closed, opened, resized, run_all, served
+
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")]
+# 06 trains for minutes; its outputs are of the kinds that the others have.
+QUICK = [path.name for path in NOTEBOOKS if not path.name.startswith("06")]
+# What is wrong with each output on the page, in words; ours to find, so a new kind of output cannot hide.
+FAULTS = """async () => {
+    const faults = [];
+    const named = (node) => [node.tagName.toLowerCase(), ...[...node.classList].slice(-2)].join(".");
+    const words = (node) => JSON.stringify((node.value || node.innerText || "").trim().slice(0, 40));
+    const tell = (output, text) => {
+        const cell = output.closest(".jp-Cell").querySelector(".jp-InputPrompt").textContent;
+        if (!faults.includes(`${cell} ${text}`)) faults.push(`${cell} ${text}`);
+    };
+    // Inside a slider things hang over by design, and what is for screen readers alone is clipped by design.
+    const apart = (node) => node.closest(".noUi-target, mjx-assistive-mml, select, option") !== null;
+    const clips = (node) => getComputedStyle(node).overflow !== "visible";
+    const cut = (node, output) => {
+        const inner = node.getBoundingClientRect();
+        for (let outer = node.parentElement; outer !== output.closest(".jp-Cell"); outer = outer.parentElement) {
+            const box = outer.getBoundingClientRect();
+            const [right, bottom] = [inner.right - box.right, inner.bottom - box.bottom];
+            const over = Math.max(right, bottom, box.left - inner.left, box.top - inner.top);
+            if (clips(outer) && over > 1) return `${named(outer)} by ${over.toFixed(0)} px`;
+        }
+    };
+    const colours = (image) => {
+        const canvas = new OffscreenCanvas(200, 100);
+        const context = canvas.getContext("2d");
+        context.drawImage(image, 0, 0, 200, 100);
+        return new Set(new Uint32Array(context.getImageData(0, 0, 200, 100).data.buffer)).size;
+    };
+    for (const output of document.querySelectorAll(".jp-Notebook .jp-OutputArea-output, .mapl-stage")) {
+        output.scrollIntoView();
+        if (output.getBoundingClientRect().height < 5) tell(output, "an output has no height");
+        for (const node of [output, ...output.querySelectorAll("*")]) {
+            if (apart(node) || !node.checkVisibility() || node.closest("svg") !== null) continue;
+            // The width inside is 0 for what flows with the text; its block is looked at instead.
+            const narrow = node.scrollWidth - node.clientWidth;
+            if (node.clientWidth > 0 && narrow > 1)
+                tell(output, `${named(node)} is ${narrow} px too narrow for ${words(node)}`);
+            const by = cut(node, output);
+            if (by) tell(output, `${named(node)} ${words(node)} is cut off by ${by}`);
+        }
+        for (const image of output.querySelectorAll("img")) {
+            if (!image.complete || image.naturalWidth === 0) tell(output, "an image is empty");
+            else if (colours(image) < 10) tell(output, "an image is blank");
+        }
+        for (const text of ["Error displaying widget", "Click to show javascript error", "Loading widget"])
+            if (output.innerText.includes(text)) tell(output, text);
+        const kind = output.dataset.mimeType || "";
+        if (/stderr|error/.test(kind)) tell(output, `${kind}: ${words(output)}`);
+    }
+    return faults;
+}"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    with served(tmp_path_factory.mktemp("lab")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with browsed() as browser:
+        yield browser
+
+
+PAGE = """<div class="jp-Notebook"><div class="jp-Cell"><div class="jp-InputPrompt">[1]:</div>
+<div class="jp-OutputArea-output" style="overflow: auto" {0}</div></div></div>"""
+BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+
+
+@pytest.mark.parametrize(
+    ("output", "fault"),
+    [
+        ("><style>p { margin: 0 }</style>", "an output has no height"),
+        ('><div style="width: 90px"><p style="width: 99px">wide', 'div is 9 px too narrow for "wide"'),
+        ('><input type="number" value="123456" style="width: 20px">', "input is .* px too narrow for .*123456"),
+        ('><div style="max-height: 50px; overflow: auto"><p style="height: 90px">high', '"high" is cut off by div by'),
+        ('><div style="overflow: clip"><p style="margin-left: -9px">left', '"left" is cut off by div by 9 px'),
+        ('>words <img src="data:image/png;base64,AAAA">', "an image is empty"),
+        (f'>words <img src="{BLANK}">', "an image is blank"),
+        (">Error displaying widget: model not found", "Error displaying widget"),
+        (">Click to show javascript error.", "Click to show javascript error"),
+        (' data-mime-type="application/vnd.jupyter.stderr">beware', 'stderr: "beware"'),
+    ],
+)
+def test_a_fault_of_each_kind_is_found(browser, output, fault):
+    page = browser.new_page()
+    page.set_content(PAGE.format(output))
+    assert re.search(fault, "\n".join(page.evaluate(FAULTS)))
+    page.close()
+
+
+def test_an_output_without_fault_has_none(browser):
+    page = browser.new_page()
+    page.set_content(PAGE.format("><p>words</p><details><summary>more</summary><p style='width: 9999px'>far</details>"))
+    assert page.evaluate(FAULTS) == []
+    page.close()
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_no_output_is_empty_blank_cut_off_or_an_error(browser, address, name):
+    page = opened(browser, address, name)
+    run_all(page)
+    assert page.locator(".jp-OutputArea-output").count() > 0
+    for width, height in SIZES:
+        resized(page, width, height)
+        faults = page.evaluate(FAULTS)
+        assert not faults, "\n".join([f"in a window of {width} x {height}:", *faults])
+    assert page.errors == []
+    closed(page, address)
