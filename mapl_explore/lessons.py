@@ -14,10 +14,12 @@ COLORS = {True: "#005a9c", False: "#b03a00", None: "#555555"}
 SIGNS = {True: "✓", False: "✗", None: "…"}
 NUMBER, STRING, BOOL = "a number", "a string", "True or False"
 KINDS = {"i": NUMBER, "u": NUMBER, "f": NUMBER, "U": STRING, "b": BOOL}  # by numpy's letter for a dtype
-# ipywidgets gives an option one line of 20 pixels, whatever it holds; ours may wrap. Wide windows are projectors.
+# ipywidgets gives an option one line of 20 pixels, whatever it holds, and puts the button after it; ours may wrap, with
+# the button at the first line. Wide windows are projectors.
 LOOK = """<style>
-.mapl-predict .widget-radio-box label { height: auto; line-height: 1.4; margin: 0.15em 0; padding-left: 1.6em }
-.mapl-predict .widget-radio-box input { margin-left: -1.6em; height: 1.4em }
+.mapl-predict .widget-radio-box label { height: auto; line-height: 1.4; margin: 0.15em 0 }
+.mapl-predict .widget-radio-box label { display: flex; flex-direction: row-reverse; justify-content: flex-end }
+.mapl-predict .widget-radio-box input { flex: none; height: 1.4em; margin: 0 0.6em 0 1px }
 .mapl-predict .widget-html-content { line-height: 1.4; font-size: var(--jp-widgets-font-size) }
 .mapl-predict { --jp-widgets-font-size: 15px }
 @media (min-width: 1600px) { .mapl-predict { --jp-widgets-font-size: 18px } }
@@ -110,7 +112,7 @@ class Prediction:
             if self.guess is None and self._radio.value is not None:
                 self.guess = self._radio.value
                 self._radio.disabled = self._button.disabled = True
-                said = "Your guess is right" if self.right else "Not this time, right is"
+                said = "Your guess is right" if self.right else f"You guessed: {self.guess}. Right is"
                 verdict = _signed(self.right, f"{said}: {self.answer}")
                 self._verdict.value = f'<div role="alert">{verdict}{_paragraph(self.why)}</div>'
 
