@@ -73,7 +73,9 @@ class Prediction:
         self.guess: str | None = None
         self._lock = threading.RLock()  # widget callbacks run on threads of their own
         self._radio = widgets.RadioButtons(options=self.options, value=None, layout=widgets.Layout(width="auto"))
-        self._button = widgets.Button(description="Reveal", tooltip="Choose an option first", disabled=True)
+        self._button = widgets.Button(
+            description="Reveal", tooltip="Show the answer, once an option is chosen", disabled=True
+        )
         self._verdict = widgets.HTML()
         self._radio.observe(self._chosen, "value")
         self._button.on_click(self._reveal)
