@@ -25,16 +25,18 @@ lab.copy_notebooks(lab.CHECKOUT, Path("whole"))
 lab.CHECKOUT = Path("whole").resolve()
 lab.open_lab(browser=False)
 """
+# What a cell writes to stderr; JupyterLab shows errors under the same name.
+STDERR = '[data-mime-type="application/vnd.jupyter.stderr"]'
 # Every cell has a number, or one has failed and none is under way.
 DONE = """() => {
     // A cell whose source is folded away has an empty prompt.
     const prompts = [...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
         .map((prompt) => prompt.textContent.trim()).filter((text) => text !== "");
-    const failed = document.querySelector('[data-mime-type="application/vnd.jupyter.error"]') !== null;
+    const failed = document.querySelector(`STDERR`) !== null;
     const all = prompts.every((text) => /^\\[\\d+\\]/.test(text));
     const none = prompts.every((text) => !text.includes("*"));
     return prompts.length > 0 && (all || (failed && none)) && document.body.innerText.includes("| Idle");
-}"""
+}""".replace("STDERR", STDERR)
 # JupyterLab renders an output once it comes near the window; then the widgets still have to load.
 SETTLED = """async () => {
     const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));

@@ -11,11 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from browser.browsing import CHROMIUM, NOTEBOOKS, ROOT, SIZES, browsed, closed, opened, resized, run_all, served
+from browser.browsing import CHROMIUM, NOTEBOOKS, ROOT, SIZES, STDERR, browsed, closed, opened, resized, run_all, served
 
 PICTURES = ROOT / "build" / "screenshots"
 PAGE_HEIGHT = 2000  # a few pictures a notebook, and each explorer whole
-ERROR = '[data-mime-type="application/vnd.jupyter.error"]'
 # From the number of the cell that each explorer is in; a cell may hold several.
 CELLS = """() => {
     const cells = [...document.querySelectorAll(".jp-Notebook .jp-Cell")];
@@ -32,7 +31,7 @@ REVEAL = (
 
 
 def main(names: list[str]) -> int:
-    """Photograph these notebooks, or all; return how many have a cell that fails."""
+    """Photograph these notebooks, or all; return how many have a cell that fails or warns."""
     if CHROMIUM is None:
         sys.exit("screenshots need chromium on PATH; on Debian and Ubuntu: apt install chromium")
     paths = [path for path in NOTEBOOKS if not names or path.stem in names]
@@ -46,7 +45,7 @@ def main(names: list[str]) -> int:
 
 
 def photographed(browser, address: str, path: Path) -> bool:
-    """Run a notebook and take its pictures; return whether every cell ran."""
+    """Run a notebook and take its pictures; return whether every cell ran in silence."""
     print(f"{path.stem}: running", flush=True)
     for old in PICTURES.glob(f"*/{path.stem}-*.png"):
         old.unlink()
@@ -65,9 +64,9 @@ def photographed(browser, address: str, path: Path) -> bool:
     page.evaluate(REVEAL)
     resized(page, width, PAGE_HEIGHT)
     pages(page, folder / f"{path.stem}-opened")
-    errors = page.locator(ERROR).all_inner_texts()
+    errors = page.locator(STDERR).all_inner_texts()
     for error in errors:
-        print(f"{path.stem}: a cell failed\n{error}", file=sys.stderr)
+        print(f"{path.stem}: a cell failed or warned\n{error}", file=sys.stderr)
     print(f"{path.stem}: {len(names)} explorers", flush=True)
     closed(page, address)
     return not errors

