@@ -18,8 +18,8 @@ FAULTS = """async () => {
         const cell = output.closest(".jp-Cell").querySelector(".jp-InputPrompt").textContent;
         if (!faults.includes(`${cell} ${text}`)) faults.push(`${cell} ${text}`);
     };
-    // Inside a slider things hang over by design, and what is for screen readers alone is clipped by design.
-    const apart = (node) => node.closest(".noUi-target, mjx-assistive-mml, select, option") !== null;
+    // The knob of a slider hangs over its end by design, and what is for screen readers alone is clipped by design.
+    const apart = (node) => node.closest(".widget-slider, mjx-assistive-mml, select, option") !== null;
     const clips = (node) => getComputedStyle(node).overflow !== "visible";
     const cut = (node, output) => {
         const inner = node.getBoundingClientRect();
