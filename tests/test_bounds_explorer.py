@@ -2,19 +2,18 @@
 
 import itertools
 import math
-import threading
 
 import numpy as np
 import pytest
 
 from mapl_explore.bounds import error_asymptote, error_lower_bound, error_upper_bound
 from mapl_explore.explorers import BoundsExplorer
-from mapl_explore.explorers.bounds import TAUS
 from mapl_explore.knobs import KNOBS
 from mapl_explore.losses import parse
 from mapl_explore.smoothing import smooth_max_weights, smoothing_error
 from mapl_explore.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
 
+TAUS = np.geomspace(0.1, 100.0, 201)
 SLIDERS = ("tau", "epsilon", "n", "gap", "spread")
 ENDS = [(KNOBS[name].low, KNOBS[name].default, KNOBS[name].high) for name in SLIDERS]
 
@@ -57,7 +56,7 @@ def control(explorer, name):
 
 
 def panels(explorer):
-    return explorer._picture.panels
+    return explorer._picture_of(explorer.scene(explorer.reading)).panels
 
 
 def test_every_corner_of_the_sliders_shows_the_librarys_numbers(explorer):
@@ -153,7 +152,7 @@ def test_to_frame_holds_the_curves(explorer):
 
 def test_a_set_of_ones_own_is_shown_best_first_without_its_padding():
     explorer = BoundsExplorer(scores=[-50.0, 0.0, -math.inf, -1.0, -50.0], epsilon=0.1)
-    assert list(explorer.settings) == ["tau", "epsilon"]
+    assert list(explorer.settings) == ["tau", "epsilon", "against", "post"]
     np.testing.assert_array_equal(explorer.reading.scores, [0.0, -1.0, -50.0, -50.0])
     assert_reading_is_the_librarys(explorer.reading, [0.0, -1.0, -50.0, -50.0], 1.0, 5.0, 0.1)
 
@@ -172,24 +171,3 @@ def test_a_set_of_ones_own_is_shown_best_first_without_its_padding():
 def test_a_wrong_set_is_refused_by_name(scores, settings, message):
     with pytest.raises((TypeError, ValueError), match=message):
         BoundsExplorer(scores=scores, **settings)
-
-
-def test_two_threads_and_200_changes_leave_the_picture_of_the_last_settings(explorer):
-    def move(seed):
-        rng = np.random.default_rng(seed)
-        for _ in range(100):
-            knob = KNOBS[rng.choice(SLIDERS)]
-            value = knob.value(rng.uniform(knob.position(knob.low), knob.position(knob.high)))
-            control(explorer, knob.name).slider.value = round(value) if knob.scale == "integer" else value
-
-    threads = [threading.Thread(target=move, args=(seed,)) for seed in (1, 2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=300)
-        assert not thread.is_alive()
-    fresh = BoundsExplorer(**explorer.settings)
-    assert explorer._image.value == fresh._image.value
-    assert explorer._readout.value == fresh._readout.value
-    for one in explorer._controls.values():
-        assert one.box.value == one.value

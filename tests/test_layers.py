@@ -15,7 +15,7 @@ FLOORS = [
     {"bounds"},
     {"temperature"},
     {"losses"},
-    {"runs", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice"},
+    {"runs", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims"},
     {"training", "pretrain"},
     {"cli"},

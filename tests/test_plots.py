@@ -40,7 +40,7 @@ def test_shares_are_written_so_that_a_small_one_is_not_zero(axes):
 
 def test_no_two_curves_look_alike_without_their_colours():
     assert len({str(look["linestyle"]) for look in LINES.values()}) == len(LINES)
-    assert len({shape for shape, _ in MARKS.values()}) == len({sign for _, sign in MARKS.values()}) == len(LINES)
+    assert len({shape for shape, _ in MARKS.values()}) == len({sign for _, sign in MARKS.values()}) == len(MARKS)
 
 
 def test_curves_differ_in_lightness_or_hue_for_the_colour_blind(axes):
@@ -60,21 +60,22 @@ def linear_rgb(color):
 def test_roots_that_do_not_exist_are_not_drawn(axes):
     panel = ErrorPanel(axes, TAUS)
     curves = {name: np.ones(11) for name in LINES}
-    panel.move(curves=curves, roots={"upper": 3.0}, tau=1.0, epsilon=1.0, error=1.0)
+    panel.move(curves=curves, roots={"upper": 3.0}, now=1.0, epsilon=1.0, error=1.0)
     assert {name for name, mark in panel.roots.items() if len(mark.get_xdata())} == {"upper"}
-    panel.move(curves=curves, roots={}, tau=1.0, epsilon=1.0, error=1.0)
+    panel.move(curves=curves, roots={}, now=1.0, epsilon=1.0, error=1.0)
     assert not any(len(mark.get_xdata()) for mark in panel.roots.values())
 
 
 def test_roots_a_hair_apart_show_as_four_marks(axes):
     panel = ErrorPanel(axes, TAUS)
     curves, roots = {name: np.ones(11) for name in LINES}, {"lower": 1.9, "exact": 2.0, "upper": 2.1, "asymptote": 2.1}
-    panel.move(curves=curves, roots=roots, tau=0.5, epsilon=0.01, error=1.0)
+    panel.move(curves=curves, roots=roots, now=0.5, epsilon=0.01, error=1.0)
     axes.figure.canvas.draw()
     pixels = np.array(axes.figure.canvas.buffer_rgba())[..., :3]
     x, y = axes.transData.transform([2.0, 0.01]).astype(int)
     near = pixels[::-1][y - 30 : y + 30, x - 40 : x + 40]
-    for look in LINES.values():
+    for name in MARKS:
+        look = LINES[name]
         # Each covers some 100; less its white edge and what others hide, 40.
         color = [int(look["color"][i : i + 2], 16) for i in (1, 3, 5)]
         assert np.all(near == color, axis=-1).sum() >= 40, look["label"]
@@ -83,19 +84,19 @@ def test_roots_a_hair_apart_show_as_four_marks(axes):
 def test_a_ring_below_the_picture_rests_on_its_edge(axes):
     panel = ErrorPanel(axes, TAUS)
     curves = {name: np.ones(11) for name in LINES}
-    panel.move(curves=curves, roots={}, tau=50.0, epsilon=1.0, error=1e-200)
+    panel.move(curves=curves, roots={}, now=50.0, epsilon=1.0, error=1e-200)
     assert panel.here.get_data() == ([50.0], [axes.get_ylim()[0]])
 
 
 def test_curves_of_zero_on_the_logarithmic_axis_draw_without_a_warning(axes):
     panel = ErrorPanel(axes, TAUS)
-    panel.move(curves={name: np.zeros(11) for name in LINES}, roots={}, tau=1.0, epsilon=1.0, error=0.0)
+    panel.move(curves={name: np.zeros(11) for name in LINES}, roots={}, now=1.0, epsilon=1.0, error=0.0)
     axes.figure.canvas.draw()
 
 
 def test_both_axes_are_labelled_with_their_units_and_nothing_is_cut_off(axes):
     ErrorPanel(axes, TAUS)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("inverse temperature τ (1/nats)", "smoothing error (nats)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("inverse temperature τ (1/nats)", "error (nats)")
     figure = axes.figure
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mapl_explore.explorers.stage import Stage, digits
+from mapl_explore.explorers.readout import digits
+from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import Knob
 
 KNOBS = (
@@ -38,7 +39,7 @@ class DotStage(Stage):
     size = (3.0, 2.0)
     frames = 0
 
-    def build(self, figure):
+    def build(self, figure, scene):
         return [DotPanel(figure.subplots())]
 
     def read(self, settings):

@@ -4,23 +4,27 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from mapl_explore.bounds import error_asymptote, error_lower_bound, error_upper_bound
-from mapl_explore.explorers.stage import Stage, digits
-from mapl_explore.knobs import KNOBS
+from mapl_explore.errata import post_smooth_max
+from mapl_explore.explorers.readout import digits, sign, table
+from mapl_explore.explorers.sources import Shaped, source_of
+from mapl_explore.explorers.stage import Stage
+from mapl_explore.knobs import KNOBS, Choice
 from mapl_explore.losses import DPO, Smooth
 from mapl_explore.plots import LINES, MARKS, ErrorPanel, WeightsPanel
 from mapl_explore.smoothing import smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
 
-TAUS = np.geomspace(KNOBS["tau"].low, KNOBS["tau"].high, 201)
+AGAINST = Choice("against", "curves against", ("tau", "gap"), "tau", "What the horizontal axis shows.")
+POST = Choice("post", "the post's formula", ("hide", "show"), "hide", "The error as the post writes it, sign and all.")
 PRESETS = {
     "runners-up tie": {"spread": 0.0},
     "runners-up far apart": {"spread": 10.0},
     "leaders tie": {"gap": 0.0, "epsilon": 0.1},
     "one response": {"n": 1},
     "large-τ form off": {"n": 8, "gap": 0.2, "spread": 0.0, "epsilon": 0.2, "tau": 2.0},
+    "the post's sign": {"n": 4, "gap": 1.0, "spread": 1.0, "tau": 1.0, "post": "show"},
 }
 MEANINGS = {
     "lower": "below: surely ≥ ε",
@@ -28,7 +32,6 @@ MEANINGS = {
     "upper": "above: surely ≤ ε",
     "asymptote": "never below ▶",
 }
-HEAD, NUMBER = "text-align: left; white-space: nowrap", "text-align: right; padding: 0 0.6em"
 
 
 @dataclass(frozen=True)
@@ -39,91 +42,118 @@ class BoundsReading:
     ----------
     scores : array (n,)
         Best first, in nats.
-    tau, epsilon : float
-        Inverse temperature (1/nats) and target error (nats).
+    tau, gap, epsilon : float
+        Inverse temperature (1/nats), gap (nats, inf for one score) and target error (nats).
+    against : {"tau", "gap"}
+        What the curves run over.
     errors : dict of float
-        ``lower``, ``exact``, ``upper``, ``asymptote`` at tau, in nats.
+        ``lower``, ``exact``, ``upper``, ``asymptote`` at tau, in nats, and ``post`` where it is shown.
     roots : dict of float
-        The tau at which each of them is epsilon, in 1/nats; empty for one score, which has no error.
+        The tau at which each of the first four is epsilon, in 1/nats; empty for one score, which has no error.
+    places : array (k,)
+        Where the curves are computed, of tau or of the gap.
     curves : dict of arrays (k,)
-        Each of them over ``TAUS``.
+        Each of the errors over ``places``.
     weights : array (n,)
         The gradient of the smooth maximum in each score.
     """
 
     scores: np.ndarray
     tau: float
+    gap: float
     epsilon: float
+    against: str
     errors: dict[str, float]
     roots: dict[str, float]
+    places: np.ndarray
     curves: dict[str, np.ndarray]
     weights: np.ndarray
 
 
 class BoundsExplorer(Stage):
-    """Show the smoothing error of a set of scores against tau, between its bounds, and the weights beside it.
+    """Show the smoothing error of a set of scores against tau or the gap, between its bounds, and the weights beside.
 
     The set is a leader at 0, a second at minus the gap, and the others evenly spaced from there down by the spread:
     at a spread of 0 the runners-up tie and the error is the upper bound; as they fall away it nears the lower one.
+    Against the gap, the leader moves and the others stay.
 
     Parameters
     ----------
-    scores : array (n,), optional
-        A set of your own instead, in nats (``-inf`` marks padding); only the sliders of tau and epsilon remain.
-    **settings : float or int
-        Where the sliders start: ``tau``, ``epsilon``, ``n``, ``gap``, ``spread``.
+    scores : array (n,) or ScoredSets, optional
+        A set of your own instead, in nats (``-inf`` marks padding), or preference sets, of which one side is shown.
+    **settings : float, int or str
+        Where the controls start: ``tau``, ``epsilon``, ``n``, ``gap``, ``spread``, ``against``, ``post``.
 
     Raises
     ------
     TypeError, ValueError
-        If the scores are no set, or a setting is no slider here or off it; the message names it.
+        If the scores are no set, or a setting is no control here or off it; the message names it.
 
     Examples
     --------
     >>> explorer = BoundsExplorer(n=4, gap=1.0, spread=0.0, epsilon=0.1)
     >>> explorer.set(tau=2.0)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    BoundsExplorer(tau=2, epsilon=0.1, n=4, gap=1, spread=0): error 0.17 nats between 0.0635 and 0.17, leader share
-    71%; the error is 0.1 at tau 2.4, the bounds are at 1.69 and 2.4, the large-tau form at 2.49
+    BoundsExplorer(tau=2, epsilon=0.1, n=4, gap=1, spread=0, against='tau', post='hide'): error 0.17 nats between 0.0635
+    and 0.17, leader share 71%; the error is 0.1 at tau 2.4, the bounds are at 1.69 and 2.4, the large-tau form at 2.49
     >>> explorer.loss
     DPO(beta=0.1, pair=Smooth(tau=2.0))
     """
 
     def __init__(self, scores=None, **settings):
         """Make the sliders that the set leaves free."""
-        self._scores = None if scores is None else _best_first(scores)
-        names = ("tau", "epsilon", "n", "gap", "spread") if scores is None else ("tau", "epsilon")
-        super().__init__([KNOBS[name] for name in names], PRESETS if scores is None else {}, settings)
+        self._source = source_of(scores)
+        tau = self._source.tau()
+        self._taus = np.geomspace(tau.low, tau.high, 201)
+        self._gaps = np.linspace(0.0, max(KNOBS["gap"].high, 1.2 * self._source.widest), 201)
+        presets = PRESETS if isinstance(self._source, Shaped) else {}
+        super().__init__([tau, KNOBS["epsilon"], *self._source.knobs, AGAINST, POST], presets, settings)
 
     @property
     def loss(self) -> DPO:
         """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
-    def build(self, figure: Figure) -> list:
-        """Return the panel of errors and the panel of weights."""
-        left, right = figure.subplots(1, 2, width_ratios=(2.6, 1))
-        return [ErrorPanel(left, TAUS), WeightsPanel(right)]
+    def scene(self, reading: BoundsReading) -> tuple:
+        """Return the axis and whether the post's curve is there."""
+        return reading.against, "post" in reading.errors
 
-    def read(self, settings: dict[str, float]) -> BoundsReading:
+    def build(self, figure, scene) -> list:
+        """Return the panel of errors and the panel of weights."""
+        against, post = scene
+        left, right = figure.subplots(1, 2, width_ratios=(2.6, 1))
+        places = self._taus if against == "tau" else self._gaps
+        top = 1e2 * max(1.0, KNOBS["tau"].low / self._taus[0])
+        return [ErrorPanel(left, places, against, post, top), WeightsPanel(right)]
+
+    def read(self, settings: dict) -> BoundsReading:
         """Return every number that is shown at these settings."""
-        tau, epsilon = settings["tau"], settings["epsilon"]
-        scores = _shaped(settings) if self._scores is None else self._scores
+        tau, epsilon, post = settings["tau"], settings["epsilon"], settings["post"] == "show"
+        scores = self._source.scores(settings)
+        against = settings["against"]
+        if against == "tau":
+            places, curves = self._taus, _errors(scores, self._taus, post)
+        else:
+            places, curves = self._gaps, _errors(_led_by(scores, self._gaps), tau, post)
         return BoundsReading(
             scores=scores,
             tau=tau,
+            gap=float(top_gap(scores)),
             epsilon=epsilon,
-            errors={name: float(error) for name, error in _errors(scores, tau).items()},
+            against=against,
+            errors={name: float(error) for name, error in _errors(scores, tau, post).items()},
             roots=_roots(scores, epsilon),
-            curves=_errors(scores, TAUS),
+            places=places,
+            curves=curves,
             weights=smooth_max_weights(scores, tau=tau),
         )
 
     def move(self, panels: list, reading: BoundsReading) -> None:
         """Move both panels to a reading."""
         errors, weights = panels
-        now = {"tau": reading.tau, "epsilon": reading.epsilon, "error": reading.errors["exact"]}
-        errors.move(curves=reading.curves, roots=reading.roots, **now)
+        now = reading.tau if reading.against == "tau" else min(reading.gap, self._gaps[-1])
+        here = {"now": now, "epsilon": reading.epsilon, "error": reading.errors["exact"]}
+        errors.move(curves=reading.curves, roots=reading.roots, **here)
         weights.move(reading.weights)
 
     def text(self, reading: BoundsReading) -> str:
@@ -132,6 +162,7 @@ class BoundsExplorer(Stage):
             return "one score: the error is 0 at every tau"
         at = {name: digits(error) for name, error in reading.errors.items()}
         now = f"error {at['exact']} nats between {at['lower']} and {at['upper']}, leader share {reading.weights[0]:.0%}"
+        now += f", the post's formula {at['post']}" if "post" in at else ""
         to = {name: digits(tau) for name, tau in reading.roots.items()}
         there = f"the bounds are at {to['lower']} and {to['upper']}, the large-tau form at {to['asymptote']}"
         return f"{now}; the error is {digits(reading.epsilon)} at tau {to['exact']}, {there}"
@@ -144,41 +175,52 @@ class BoundsExplorer(Stage):
         now = f"At τ = {digits(reading.tau)} the error is <b>{at['exact']}</b> nats. Other scores with this n and gap"
         now += f" could make it {at['lower']} to {at['upper']}."
         now += f" The leader gets {reading.weights[0]:.0%} of the gradient."
-        rows = "".join(_row(name, tau) for name, tau in reading.roots.items())
+        now += f" The post's formula says {at['post']}." if "post" in at else ""
         caption = (
             f"The τ for an error of ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"
         )
-        return f'<p>{now}</p><table><caption style="text-align: left">{caption}</caption>{rows}</table>'
+        rows = [
+            (f"{sign(LINES[name]['color'], MARKS[name][1])} {LINES[name]['label']}", tau, MEANINGS[name])
+            for name, tau in reading.roots.items()
+        ]
+        return f"<p>{now}</p>{table(caption, rows)}"
 
     def to_frame(self):
-        """Return the curves as a pandas.DataFrame, one row a tau (1/nats): the errors in nats."""
+        """Return the curves as a pandas.DataFrame, one row a tau (1/nats) or a gap (nats): the errors in nats."""
         import pandas
 
-        return pandas.DataFrame({"tau": TAUS, **self.reading.curves})
+        reading = self.reading
+        return pandas.DataFrame({reading.against: reading.places, **reading.curves})
 
 
-def _best_first(scores) -> np.ndarray:
-    top_gap(scores)  # the library's own check of the values
-    scores = np.asarray(scores, dtype=float)
-    if scores.ndim != 1:
-        raise ValueError(f"scores must be one set, an array (n,), not shape {scores.shape}")
-    return np.sort(scores[scores > -math.inf])[::-1].copy()
+def _led_by(scores: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Return the set under leaders at these gaps above its second, (k, n); one score has no second and stays."""
+    if scores.size == 1:
+        return np.tile(scores, (gaps.size, 1))
+    # From a second at 0: gap, second - gap and back would not return the gap.
+    others = np.tile(scores[1:] - scores[1], (gaps.size, 1))
+    return np.concatenate([gaps[:, None], others], axis=-1)
 
 
-def _shaped(settings: dict[str, float]) -> np.ndarray:
-    gap, spread = settings["gap"], settings["spread"]
-    return np.concatenate([[0.0], np.linspace(-gap, -gap - spread, settings["n"] - 1)])
-
-
-def _errors(scores: np.ndarray, tau) -> dict[str, np.ndarray]:
-    """Return the error, its bounds and the asymptote, in nats, over tau."""
-    n, gap = scores.size, top_gap(scores)
-    return {
+def _errors(scores: np.ndarray, tau, post: bool) -> dict[str, np.ndarray]:
+    """Return the error, its bounds and the asymptote, in nats, of one or several sets."""
+    n, gap = scores.shape[-1], top_gap(scores)
+    errors = {
         "lower": error_lower_bound(gap=gap, tau=tau),
         "exact": smoothing_error(scores, tau=tau),
         "upper": error_upper_bound(n=n, gap=gap, tau=tau),
         "asymptote": error_asymptote(n=n, gap=gap, tau=tau),
     }
+    return errors | ({"post": _post_error(scores, tau)} if post else {})
+
+
+def _post_error(scores: np.ndarray, tau) -> np.ndarray:
+    """Return what the post's formula gives as the error; infinite where its exponential overflows."""
+    sets, taus = np.broadcast_arrays(scores, np.asarray(tau)[..., None])
+    flat = zip(sets.reshape(-1, sets.shape[-1]), taus.reshape(-1, sets.shape[-1]), strict=True)
+    with np.errstate(over="ignore"):
+        errors = [post_smooth_max(one, tau=at[0]) - one.max() for one, at in flat]
+    return np.reshape(errors, sets.shape[:-1])
 
 
 def _roots(scores: np.ndarray, epsilon: float) -> dict[str, float]:
@@ -192,10 +234,4 @@ def _roots(scores: np.ndarray, epsilon: float) -> dict[str, float]:
         "upper": solve_tau_upper(epsilon=epsilon, n=n, gap=gap),
         "asymptote": solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap),
     }
-    return {name: float(tau) for name, tau in roots.items()}
-
-
-def _row(name: str, tau: float) -> str:
-    color, label, mark = LINES[name]["color"], LINES[name]["label"], MARKS[name][1]
-    head = f'<th scope="row" style="{HEAD}"><span style="color: {color}">{mark}</span> {label}</th>'
-    return f'<tr>{head}<td style="{NUMBER}">{digits(tau)}</td><td>{MEANINGS[name]}</td></tr>'
+    return {name: float(tau) for name, tau in roots.items() if math.isfinite(tau)}

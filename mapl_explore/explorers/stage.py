@@ -1,4 +1,4 @@
-"""The stage under every explorer: sliders, one picture, and its numbers as text.
+"""The stage under every explorer: controls, one picture, and its numbers as text.
 
 From slider to screen a frame costs the kernel about 18 ms, because matplotlib draws the scenery (axes, ticks, labels,
 legend) once and keeps it as pixels; a frame restores them, draws the few artists that move, and sends one PNG. To draw
@@ -7,23 +7,29 @@ everything anew, as ``ipywidgets.interact`` does, takes about ten times as long.
 
 import abc
 import base64
-import math
 import struct
 import threading
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from mapl_explore.knobs import Knob
+from mapl_explore.explorers.controls import control_of
+from mapl_explore.knobs import Choice, Knob
 from mapl_explore.plots import STYLE, drawing_style, styled_figure
 
-BOX_WIDTH, SLIDER_WIDTH = 21.5, 16.0  # em
+# One for all stages: two that are linked would each wait for the other's. JupyterLab >= 4.4 with ipykernel >= 7 runs
+# callbacks on a thread of their own, beside the cell's.
+LOCK = threading.RLock()
+SCENES = 12  # pictures kept, 3 MB each; a scene beyond them is drawn again when it comes back
 # On a projector's wide window the controls grow with the picture; widgets take every size from this one.
-LARGER = "<style>@media (min-width: 1600px) { .mapl-stage { --jp-widgets-font-size: 16px } }</style>"
+LARGER = """<style>@media (min-width: 1600px) {
+.mapl-stage { --jp-widgets-font-size: 16px }
+.mapl-stage .jupyter-widgets { font-size: 16px }
+}</style>"""
 
 
 class Picture:
@@ -57,19 +63,20 @@ class Picture:
 
 
 class Stage(abc.ABC):
-    """Sliders, a picture and a readout that agree, from Python and in the notebook; an explorer says what they show.
+    """Controls, a picture and a readout that agree, from Python and in the notebook; an explorer says what they show.
 
-    Show one as the last line of a cell. ``settings`` tells where the sliders are, :meth:`set` moves them,
-    :meth:`snapshot` returns the picture for a paper and :meth:`to_frame` the numbers behind it.
+    Show one as the last line of a cell. ``settings`` tells where the controls are, :meth:`set` moves them,
+    :meth:`link` ties them to another explorer's, :meth:`snapshot` returns the picture for a paper and :meth:`to_frame`
+    the numbers behind it.
 
     Parameters
     ----------
-    knobs : iterable of Knob
-        One slider each.
+    knobs : iterable of Knob or Choice
+        One control each.
     presets : mapping
-        What each button sets: a label to settings. Sliders that it does not name go to where they started.
+        What each button sets: a label to settings. Controls that it does not name go to where they started.
     start : mapping
-        Where sliders start, if not at their knob's default.
+        Where controls start, if not at their knob's default.
 
     Raises
     ------
@@ -79,28 +86,28 @@ class Stage(abc.ABC):
 
     size = (13.0, 4.4)
 
-    def __init__(self, knobs: Iterable[Knob], presets: Mapping[str, Mapping], start: Mapping[str, Any]):
+    def __init__(self, knobs: Iterable[Knob | Choice], presets: Mapping[str, Mapping], start: Mapping[str, Any]):
         """Make the controls and draw the first frame."""
-        # JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on a thread of their own, beside the cell's.
-        self._lock = threading.RLock()
-        self._controls = {knob.name: Control(knob, self._lock, self._redraw) for knob in knobs}
+        self._lock = LOCK
+        self._controls = {knob.name: control_of(knob, LOCK, self._moved) for knob in knobs}
         self._start = {name: control.knob.default for name, control in self._controls.items()}
-        self._start |= self._checked(start)
+        self._start |= self._followed(self._checked(start))
         self._presets = {label: self._checked(preset) for label, preset in presets.items()}
-        self._picture = Picture(self.build, self.size)
+        self._pictures: dict[Hashable, Picture] = {}
+        self._links: list[tuple[Stage, tuple[str, ...]]] = []
         # Smaller where the page is narrow, never larger than drawn.
-        fitting = widgets.Layout(width="100%", max_width=f"{100 * self.size[0]:.0f}px")
+        fitting = widgets.Layout(width="100%", max_width=f"{100 * self.size[0]:.0f}px", margin="0")
         self._image = widgets.Image(format="png", layout=fitting)
         self._readout = widgets.HTML(layout=widgets.Layout(flex="1 1 22em", margin="0 0 0 1.5em"))
         self.reset()
         self.widget = self._arranged()
 
     @abc.abstractmethod
-    def build(self, figure: Figure) -> list:
-        """Return the panels, with their scenery drawn on an empty figure."""
+    def build(self, figure: Figure, scene: Hashable) -> list:
+        """Return the panels, with the scenery of a scene drawn on an empty figure."""
 
     @abc.abstractmethod
-    def read(self, settings: dict[str, float]) -> Any:
+    def read(self, settings: dict[str, Any]) -> Any:
         """Return the reading at these settings: every number that is shown."""
 
     @abc.abstractmethod
@@ -119,9 +126,25 @@ class Stage(abc.ABC):
     def to_frame(self):
         """Return the numbers behind the picture as a pandas.DataFrame."""
 
+    def scene(self, reading: Any) -> Hashable:
+        """Return what decides the scenery (axes, labels, legend) of a reading; each scene is drawn once."""
+        return ()
+
+    def idle(self, settings: dict[str, Any]) -> set[str]:
+        """Return the names of the controls that have no effect at these settings."""
+        return set()
+
+    def actions(self) -> dict[str, tuple[Callable[[], None], str]]:
+        """Return what further buttons do: a label to the action and one sentence for a tooltip."""
+        return {}
+
+    def follow(self, name: str, value: Any) -> dict[str, Any]:
+        """Return where other controls go when this one is set, unless they are set along with it."""
+        return {}
+
     @property
-    def settings(self) -> dict[str, float]:
-        """Where each slider is."""
+    def settings(self) -> dict[str, Any]:
+        """Where each control is."""
         with self._lock:
             return {name: control.value for name, control in self._controls.items()}
 
@@ -131,27 +154,53 @@ class Stage(abc.ABC):
         return self.read(self.settings)
 
     def set(self, **settings) -> None:
-        """Move several sliders at one stroke.
+        """Move several controls at one stroke.
 
         Parameters
         ----------
-        **settings : float or int
-            A value for each slider to move, by the knob's name and in its unit.
+        **settings : float, int or str
+            A value for each control to move, by the knob's name and in its unit.
 
         Raises
         ------
         TypeError, ValueError
             If a name is no slider, or a value is no number or off its slider; no slider has moved then.
         """
-        checked = self._checked(settings)
+        checked = self._followed(self._checked(settings))
         with self._lock:
             for name, value in checked.items():
                 self._controls[name].put(value)
             self._redraw()
+            self._tell()
 
     def reset(self) -> None:
-        """Move every slider to where it started."""
+        """Move every control to where it started."""
         self.set(**self._start)
+
+    def link(self, other: "Stage", *names: str) -> None:
+        """Tie controls to those of another explorer: from now on one is where the other is.
+
+        Parameters
+        ----------
+        other : Stage
+            Goes to where this one is.
+        *names : str
+            Which controls; all that both have if none is named.
+
+        Raises
+        ------
+        ValueError
+            If one of them lacks a control of that name, or the two reach over different ranges.
+        """
+        shared = names or tuple(name for name in self._controls if name in other._controls)
+        if not shared or other is self:
+            raise ValueError(f"{type(self).__name__} and {type(other).__name__} share no control to link")
+        for name in shared:
+            self._check_alike(other, name)
+        with self._lock:
+            self._links.append((other, shared))
+            other._links.append((self, shared))
+            self._tell()
 
     def frame(self, **settings) -> np.ndarray:
         """Return the picture with some settings changed and the sliders where they are.
@@ -171,10 +220,9 @@ class Stage(abc.ABC):
         TypeError, ValueError
             As for :meth:`set`.
         """
-        checked = self._checked(settings)
+        checked = self._followed(self._checked(settings))
         with self._lock:
-            self.move(self._picture.panels, self.read(self.settings | checked))
-            return self._picture.pixels()
+            return self._drawn(self.read(self.settings | checked))
 
     def snapshot(self) -> Figure:
         """Return the picture at the settings as a figure of its own, to save or to change.
@@ -184,16 +232,17 @@ class Stage(abc.ABC):
         matplotlib.figure.Figure
             For example ``explorer.snapshot().savefig("bounds.pdf")``.
         """
+        reading = self.reading
         with drawing_style():
             figure = styled_figure(*self.size)
-            panels = self.build(figure)
+            panels = self.build(figure, self.scene(reading))
             _settled(figure, panels)
-        self.move(panels, self.reading)
+        self.move(panels, reading)
         return figure
 
     def __repr__(self) -> str:
         """Return the settings and the reading in a line."""
-        settings = ", ".join(f"{name}={value:.4g}" for name, value in self.settings.items())
+        settings = ", ".join(map("=".join, _written(self.settings)))
         return f"{type(self).__name__}({settings}): {self.text(self.reading)}"
 
     def _repr_mimebundle_(self, **_):
@@ -201,22 +250,66 @@ class Stage(abc.ABC):
         bundle = self.widget._repr_mimebundle_()
         return bundle | {"text/plain": repr(self), "image/png": base64.b64encode(self._image.value).decode()}
 
-    def _checked(self, settings: Mapping[str, Any]) -> dict[str, float]:
+    def _checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         unknown = sorted(set(settings) - set(self._controls))
         if unknown:
             raise TypeError(f"{unknown[0]} is no slider here; there are {', '.join(self._controls)}")
         return {name: self._controls[name].checked(value) for name, value in settings.items()}
 
+    def _followed(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings and what follows from them; what is set by name stays as it was set."""
+        followers = [self.follow(name, value) for name, value in settings.items()]
+        return {name: value for one in followers for name, value in one.items()} | settings
+
+    def _moved(self, name: str) -> None:
+        """Draw what a person has moved, and what goes with it."""
+        for other, value in self.follow(name, self._controls[name].value).items():
+            self._controls[other].put(value)
+        self._redraw()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Move the linked explorers that are elsewhere; they tell theirs, and it ends where all agree."""
+        for other, names in self._links:
+            here, there = self.settings, other.settings
+            news = {name: here[name] for name in names if here[name] != there[name]}
+            if news:
+                other.set(**news)
+
+    def _check_alike(self, other: "Stage", name: str) -> None:
+        for stage in (self, other):
+            if name not in stage._controls:
+                raise ValueError(f"{type(stage).__name__} has no {name} to link; it has {', '.join(stage._controls)}")
+        if self._controls[name].reach != other._controls[name].reach:
+            kinds = f"{type(self).__name__} and {type(other).__name__}"
+            raise ValueError(f"{name} cannot be linked: that of {kinds} reach over different ranges")
+
     def _redraw(self) -> None:
         with self._lock:
-            reading = self.reading
-            self.move(self._picture.panels, reading)
-            self._image.value = _png(self._picture.pixels())
-            self._readout.value = f'<div style="line-height: 1.3; font-size: 105%">{self.html(reading)}</div>'
+            reading, idle = self.reading, self.idle(self.settings)
+            for name, control in self._controls.items():
+                control.idle(name in idle)
+            self._image.value = _png(self._drawn(reading))
+            self._readout.value = f'<div style="line-height: 1.3; font-size: 112%">{self.html(reading)}</div>'
+
+    def _drawn(self, reading: Any) -> np.ndarray:
+        """Return the pixels of a reading."""
+        picture = self._picture_of(self.scene(reading))
+        self.move(picture.panels, reading)
+        return picture.pixels()
+
+    def _picture_of(self, scene: Hashable) -> Picture:
+        """Return the picture of a scene, drawn when it is first needed."""
+        picture = self._pictures.pop(scene, None) or Picture(lambda figure: self.build(figure, scene), self.size)
+        self._pictures[scene] = picture  # last: the first is the one not seen for longest
+        if len(self._pictures) > SCENES:
+            del self._pictures[next(iter(self._pictures))]
+        return picture
 
     def _arranged(self) -> widgets.Widget:
         buttons = [self._button(label, preset) for label, preset in self._presets.items()]
         buttons.append(self._button("reset", {}))
+        buttons += [_button(label, tip, action) for label, (action, tip) in self.actions().items()]
         rows = [control.row for control in self._controls.values()]
         wrapping = {"layout": widgets.Layout(flex_flow="row wrap")}
         columns = widgets.HBox([widgets.VBox(rows), self._readout], **wrapping)
@@ -225,109 +318,14 @@ class Stage(abc.ABC):
         return stage
 
     def _button(self, label, preset):
-        tip = ", ".join(f"{name} = {value:g}" for name, value in preset.items()) or "where the sliders started"
-        button = widgets.Button(description=label, tooltip=tip, layout=widgets.Layout(width="auto"))
-        button.on_click(lambda _: self.set(**(self._start | preset)))
-        return button
+        tip = ", ".join(map(" = ".join, _written(preset))) or "where the sliders started"
+        return _button(label, tip, lambda: self.set(**(self._start | preset)))
 
 
-class Control:
-    """A slider and the number box beside it: one value, two ways to set it.
-
-    The box carries the name that a screen reader speaks: of a logarithmic slider it would read the exponent.
-
-    Parameters
-    ----------
-    knob : Knob
-        Name, range and scale.
-    lock : threading.RLock
-        Held while the value changes.
-    changed : callable
-        Called, under the lock, after a person has moved the slider or typed a number.
-    """
-
-    def __init__(self, knob: Knob, lock, changed):
-        """Make the two widgets and tie them together."""
-        self.knob, self.value = knob, knob.default
-        self._lock, self._changed, self._following = lock, changed, False
-        self.slider, self.box = _slider(knob), _box(knob)
-        self.slider.observe(self._slid, "value")
-        self.box.observe(self._typed, "value")
-        self.row = widgets.HBox([self.box, self.slider])
-
-    def checked(self, value) -> float:
-        """Return a value of the knob's kind, or raise the error that names it."""
-        name, low, high = self.knob.name, self.knob.low, self.knob.high
-        try:
-            number = self._kind(value)
-        except (TypeError, ValueError, OverflowError):
-            raise TypeError(f"{name} must be a number, not {value!r}") from None
-        if number != value or not low <= number <= high:
-            kind = "a whole number" if self.knob.scale == "integer" else "a number"
-            raise ValueError(f"{name} must be {kind} in [{low:g}, {high:g}], not {value!r}")
-        return number
-
-    def put(self, value: float) -> None:
-        """Show a value on both widgets, without a call to ``changed``."""
-        self._follow(value, self.slider, self.box)
-
-    def _slid(self, _) -> None:
-        with self._lock:
-            # The slider is read again, not from the message: of two threads the later one must win.
-            if not self._following and self._is_moved(self.slider.value):
-                self._follow(self._rounded(self.slider.value), self.box)
-                self._changed()
-
-    def _typed(self, _) -> None:
-        with self._lock:
-            if not self._following:
-                self._follow(self._kind(self.box.value), self.slider)
-                self._changed()
-
-    def _follow(self, value, *followers) -> None:
-        """Take a value and show it on widgets whose own messages about it are then not news."""
-        with self._lock:
-            self.value, self._following = value, True
-            try:
-                for widget in followers:
-                    widget.value = value
-            finally:
-                self._following = False
-
-    def _kind(self, value):
-        return int(value) if self.knob.scale == "integer" else float(value)
-
-    def _is_moved(self, value) -> bool:
-        # A browser puts the knob on the nearest step as soon as it shows it, and reports that: 5.01 for 5.
-        away = abs(self.knob.position(value) - self.knob.position(self.value))
-        return away > 0.501 * self.slider.step
-
-    def _rounded(self, value):
-        """Return a value as one can set it by hand: the loss and the run folder then hold 5.01, not 5.0118723."""
-        if self.knob.scale == "integer":
-            return value
-        return min(max(float(f"{value:.3g}"), self.knob.low), self.knob.high)
-
-
-def _slider(knob: Knob) -> widgets.Widget:
-    layout = widgets.Layout(width=f"{SLIDER_WIDTH}em")
-    if knob.scale == "log":
-        ends = {"min": math.log10(knob.low), "max": math.log10(knob.high), "step": 0.01}
-        return widgets.FloatLogSlider(knob.default, **ends, readout=False, layout=layout)
-    kind = widgets.IntSlider if knob.scale == "integer" else widgets.FloatSlider
-    # About a hundred steps of a round size: an arrow key then moves the picture visibly and never far.
-    step = 1 if knob.scale == "integer" else 10.0 ** math.floor(math.log10((knob.high - knob.low) / 100))
-    return kind(knob.default, min=knob.low, max=knob.high, step=step, readout=False, layout=layout)
-
-
-def _box(knob: Knob) -> widgets.Widget:
-    kind = widgets.BoundedIntText if knob.scale == "integer" else widgets.BoundedFloatText
-    name = f"{knob.label} ({knob.unit})" if knob.unit else knob.label
-    ends = {"min": knob.low, "max": knob.high} | ({} if knob.scale == "integer" else {"step": None})
-    style = {"description_width": "15.5em"}
-    return kind(
-        knob.default, **ends, description=name, tooltip=knob.help, style=style, layout={"width": f"{BOX_WIDTH}em"}
-    )
+def _button(label: str, tip: str, action: Callable[[], None]) -> widgets.Button:
+    button = widgets.Button(description=label, tooltip=tip, layout=widgets.Layout(width="auto"))
+    button.on_click(lambda _: action())
+    return button
 
 
 def _settled(figure: Figure, panels: Iterable) -> list:
@@ -343,11 +341,9 @@ def _settled(figure: Figure, panels: Iterable) -> list:
     return sorted([*moving, *spines], key=lambda artist: artist.get_zorder())
 
 
-def digits(value: float) -> str:
-    """Return a number as people read it: three digits, whole from a thousand on, a bound for a speck."""
-    if 0 < abs(value) < 1e-12:
-        return "under 1e-12"
-    return f"{value:,.0f}" if 1000 <= value < 1e9 else f"{value:.3g}"
+def _written(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return names and values as they are read in a line."""
+    return [(name, repr(value) if isinstance(value, str) else f"{value:.4g}") for name, value in settings.items()]
 
 
 def _png(pixels: np.ndarray) -> bytes:

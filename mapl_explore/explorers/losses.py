@@ -1,0 +1,354 @@
+"""Any loss, or several over each other: value, slope and weights, as the log-probs of a set are moved."""
+
+import math
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from mapl_explore.arrays import to_numpy
+from mapl_explore.explorers.readout import digits, minus, sign, table
+from mapl_explore.explorers.sources import Sides
+from mapl_explore.explorers.stage import Stage
+from mapl_explore.knobs import KNOBS, Choice, Knob
+from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, explain, parse
+from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel
+
+# Three positives and three negatives whose log-ratios to the reference are 3, 0.5, 0 and 0, -0.5, -3: hard margin 0.
+EXAMPLE = ScoredSets(
+    logp=[-22.0, -24.5, -25.0, -25.0, -25.5, -28.0], ref_logp=[-25.0] * 6, length=[10] * 6, label=[1, 1, 1, -1, -1, -1]
+)
+POSITIVES = "all positives"
+STROKES = ("━━", "╌╌", "─·", "····", "— —")  # the line styles of LOOKS, in text
+NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have a slider
+PRESETS = {
+    "hard pair": {"loss": "dpo-hardest"},
+    "smooth pair": {"loss": "dpo-smooth", "tau": 0.3},
+    "share rule": {"loss": "dpo-share"},
+    "no floor": {"loss": "smooth-maxneg-minpos"},
+    "with NLL": {"loss": "cpo-smooth"},
+}
+MOST = len(LOOKS) - 1  # curves that can be kept
+SHOWN = 8  # responses listed in the readout
+
+
+@dataclass(frozen=True)
+class LossReading:
+    """What a :class:`LossExplorer` shows at one setting.
+
+    Parameters
+    ----------
+    losses : tuple of Loss
+        The loss as set, then those that are kept.
+    sets : ScoredSets
+        The set (n,) as moved, positives first.
+    names : list of str
+        What its responses are called.
+    moved : str
+        What is moved along the horizontal axis: all positives, or one response.
+    now : float
+        By how much it is moved, in nats.
+    places : array (k,)
+        Where the curves are computed: the same, along the axis.
+    values, slopes : list of arrays (k,)
+        Of each loss, and its derivative along the axis, per nat.
+    value, slope, margin, hard_margin : float
+        Of the loss as set, where it is; the margins in nats of what it compares.
+    weights : list of arrays (n,)
+        Of each loss: d loss / d logp there.
+    reach : (tuple, tuple, float)
+        The ends of the axes of values, slopes and weights: round numbers around what the curves take.
+    """
+
+    losses: tuple[Loss, ...]
+    sets: ScoredSets
+    names: list[str]
+    moved: str
+    now: float
+    places: np.ndarray
+    values: list[np.ndarray]
+    slopes: list[np.ndarray]
+    value: float
+    slope: float
+    margin: float
+    hard_margin: float
+    weights: list[np.ndarray]
+    reach: tuple
+
+
+class LossExplorer(Stage):
+    """Show a loss, its slope and its weights per response, against the margin or against one log-prob.
+
+    Moving all positives moves the margin, one to one; moving one response shows who is listened to. *Keep* leaves a
+    curve where it is, to be compared with the next.
+
+    Parameters
+    ----------
+    loss : Loss or str
+        Where to start: a loss, a preset of ``LOSSES``, or a text that ``parse`` reads.
+    over : sequence of Loss or str
+        Up to four losses to show beside it.
+    sets : ScoredSets, optional
+        Preference sets of your own, as ``score_sets`` returns them, in place of the example of three and three.
+    **settings : float, int or str
+        Where the other controls start: ``beta``, ``tau``, ``epsilon``, ``share``, ``moved``, ``shift``, and ``set``
+        where there are several.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something is no loss, a number of it lies off its slider, or a setting is no control here.
+
+    Examples
+    --------
+    >>> explorer = LossExplorer("dpo-smooth", over=["dpo-hardest"], tau=1.0)
+    >>> explorer  # doctest: +NORMALIZE_WHITESPACE
+    LossExplorer(loss='dpo-smooth', beta=0.1, tau=1, epsilon=0.05, share=0.9, moved='all positives', shift=0):
+    loss 0.745, slope −0.0525, margin −1.01 (hard 0); weights −0.002 −0.019 −0.032 +0.032 +0.019 +0.002
+    >>> explorer.set(tau=0.5, beta=0.2)
+    >>> explorer.loss
+    DPO(beta=0.2, pair=Smooth(tau=0.5))
+    """
+
+    def __init__(self, loss="dpo-smooth", *, over=("dpo-hardest",), sets=None, **settings):
+        """Make the sliders that a loss can have, and one for the set where there are several."""
+        self._sets = _rows(EXAMPLE if sets is None else sets)
+        self._tau = KNOBS["tau"] if sets is None else Sides(sets).tau()
+        self.kept = tuple(map(_loss, over))
+        if len(self.kept) > MOST:
+            raise ValueError(f"over must hold at most {MOST} losses, not {len(self.kept)}")
+        options = (*LOSSES, *({_text(loss)} - set(LOSSES)))
+        choice = Choice("loss", "loss", options, _text(loss), "A preset, or any loss set from Python.", self._admit)
+        moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
+        number = Knob("set", "preference set", "", 1, len(self._sets), 1, "integer", "Which of the sets, from 1.")
+        shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
+        knobs = [choice, KNOBS["beta"], self._tau, KNOBS["epsilon"], KNOBS["share"], moved, shift]
+        knobs += [number] if len(self._sets) > 1 else []
+        self._ends = shift.low, shift.high
+        super().__init__(knobs, PRESETS, {"loss": self._admit(loss)} | settings)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss as set: the chosen one, with the numbers of the sliders."""
+        return _with(_loss(self.settings["loss"]), self.settings)
+
+    def keep(self) -> None:
+        """Leave the curve of the loss as set where it is; beyond four, the oldest goes."""
+        with self._lock:
+            self.kept = (*self.kept, self.loss)[-MOST:]
+            self._redraw()
+
+    def clear(self) -> None:
+        """Take the kept curves away."""
+        with self._lock:
+            self.kept = ()
+            self._redraw()
+
+    def actions(self) -> dict:
+        """Return the buttons that keep and clear curves."""
+        return {
+            "keep this curve": (self.keep, "Leave it in the picture, to compare the next with."),
+            "clear kept": (self.clear, "Take the kept curves away."),
+        }
+
+    def follow(self, name, value) -> dict:
+        """Return where the sliders go when a loss is chosen: to its own numbers."""
+        return _numbers(_loss(value)) if name == "loss" else {}
+
+    def idle(self, settings: dict) -> set[str]:
+        """Return the sliders of numbers that the loss does not have."""
+        return set(NUMBERS) - set(_numbers(_loss(settings["loss"])))
+
+    def scene(self, reading: LossReading) -> tuple:
+        """Return what stands on the axes, and how far they go."""
+        return reading.moved, tuple(reading.names), _labels(reading.losses), reading.reach
+
+    def build(self, figure, scene) -> list:
+        """Return the panels of the value, the slope and the weights."""
+        moved, names, labels, (values, slopes, weights) = scene
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))
+        what = f"{moved} moved by (nats)" if moved == POSITIVES else f"log π of {moved} moved by (nats)"
+        panels = [
+            CurvesPanel(left, self._ends, values, what, "loss"),
+            CurvesPanel(middle, self._ends, slopes, what, "slope of the loss (per nat)"),
+            PushPanel(right, list(names), weights),
+        ]
+        figure.legend(handles=panels[0].curves[: len(labels)], labels=labels, loc="outside upper left", ncols=5)
+        return panels
+
+    def read(self, settings: dict) -> LossReading:
+        """Return every number that is shown at these settings."""
+        losses = (_with(_loss(settings["loss"]), settings), *self.kept)
+        one = self._sets[settings.get("set", 1) - 1]
+        names = _names(one)
+        moved = settings["moved"] if settings["moved"] in names else POSITIVES
+        mask = one.label > 0 if moved == POSITIVES else np.array([name == moved for name in names])
+        places = np.linspace(*self._ends, 161)
+        swept, here = _moved(one, mask, places), _moved(one, mask, settings["shift"])
+        values, along = [loss(swept) for loss in losses], [loss.weights(swept) for loss in losses]
+        slopes = [(each * mask).sum(axis=-1) for each in along]
+        weights = [loss.weights(here) for loss in losses]
+        largest = max(float(np.max(np.abs(each))) for each in along)
+        return LossReading(
+            losses=losses,
+            sets=here,
+            names=names,
+            moved=moved,
+            now=settings["shift"],
+            places=places,
+            values=values,
+            slopes=slopes,
+            value=float(losses[0](here)),
+            slope=float((weights[0] * mask).sum()),
+            margin=float(losses[0].margin(here)),
+            hard_margin=float(Hardest().margin(losses[0].score(here), here.label)),
+            weights=weights,
+            reach=(_around(values), _around(slopes), _ladder(largest)),
+        )
+
+    def move(self, panels: list, reading: LossReading) -> None:
+        """Move the panels to a reading."""
+        values, slopes, pushes = panels
+        values.move(reading.places, reading.values, reading.now, reading.value)
+        slopes.move(reading.places, reading.slopes, reading.now, reading.slope)
+        pushes.move(reading.weights)
+
+    def text(self, reading: LossReading) -> str:
+        """Return the reading in a line of plain text, rounded."""
+        weights = " ".join(minus(f"{weight + 0.0:+.3f}") for weight in reading.weights[0][:SHOWN])
+        margins = f"margin {digits(reading.margin)} (hard {digits(reading.hard_margin)})"
+        return f"loss {digits(reading.value)}, slope {digits(reading.slope)}, {margins}; weights {weights}"
+
+    def html(self, reading: LossReading) -> str:
+        """Return the reading as a sentence, a table of the losses and a table of the responses."""
+        loss = reading.losses[0]
+        margins = f"Its margin is {digits(reading.margin)} nats, the hard one {digits(reading.hard_margin)}."
+        floor = "" if loss.bounded else " <b>It has no floor</b>: training with it never comes to an end."
+        now = f"The loss is <b>{digits(reading.value)}</b> and changes by {digits(reading.slope)} a nat."
+        lines = [
+            (f"{sign(LOOKS[number]['color'], STROKES[number])} {short(one)}", float(one(reading.sets)))
+            for number, one in enumerate(reading.losses)
+        ]
+        rows = zip(reading.names, explain(loss, reading.sets), strict=True)
+        listed = [(name, row.score, minus(f"{row.weight + 0.0:+.3g}"), row.why) for name, row in rows]
+        caption = "Each response: what is compared (r), the weight, and why"
+        caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
+        return f"<p>{now} {margins}{floor}</p>{table('Here, the losses are', lines)}{table(caption, listed[:SHOWN])}"
+
+    def to_frame(self):
+        """Return the curves as a pandas.DataFrame, one row a place (nats): value and slope of each loss."""
+        import pandas
+
+        reading = self.reading
+        columns = {"moved_by": reading.places}
+        for number, loss in enumerate(reading.losses):
+            columns[f"loss: {loss!r}"], columns[f"slope: {loss!r}"] = reading.values[number], reading.slopes[number]
+        return pandas.DataFrame(columns)
+
+    def _admit(self, loss) -> str:
+        """Return the name of a loss, if its numbers lie on their sliders."""
+        text = _text(loss)
+        for name, value in _numbers(_loss(text)).items():
+            knob = self._tau if name == "tau" else KNOBS[name]
+            if not knob.low <= value <= knob.high:
+                raise ValueError(f"loss: {name} must be in [{knob.low:g}, {knob.high:g}] to be shown, not {value:g}")
+        return text
+
+
+def short(loss: Loss) -> str:
+    """Return the name of a loss without the limits of its rules where they are the usual ones."""
+    return repr(loss).replace(", low=0.001, high=1000.0", "")
+
+
+def _labels(losses: tuple[Loss, ...]) -> tuple[str, ...]:
+    """Return what the curves are called in the legend: kept presets by their name, as long as there is room."""
+    presets = {loss: name for name, loss in LOSSES.items()}
+    names = [presets.get(loss, f"kept {number}") for number, loss in enumerate(losses[1:], start=1)]
+    if sum(map(len, names)) > 44:
+        names = [f"kept {number}" for number in range(1, len(losses))]
+    return ("as set", *names)
+
+
+def _loss(loss) -> Loss:
+    return loss if isinstance(loss, Loss) else parse(loss)
+
+
+def _text(loss) -> str:
+    """Return the text that stands for a loss: a preset's name as it is, else its repr."""
+    return loss if isinstance(loss, str) and loss in LOSSES else repr(_loss(loss))
+
+
+def _numbers(loss: Loss) -> dict[str, float]:
+    """Return the numbers of a loss, its pair and its rule that have a slider."""
+    pair = getattr(loss, "pair", None)
+    parts = [loss, pair, getattr(pair, "tau", None)]
+    return {
+        name: getattr(part, name) for part in parts for name in NUMBERS if isinstance(getattr(part, name, None), float)
+    }
+
+
+def _with(part, settings: dict):
+    """Return a loss (or its pair, or its rule) with the numbers of the sliders."""
+    news = {}
+    for one in fields(part):
+        value = getattr(part, one.name)
+        if one.name in NUMBERS and isinstance(value, float):
+            news[one.name] = settings[one.name]
+        elif hasattr(value, "__dataclass_fields__"):
+            news[one.name] = _with(value, settings)
+    return replace(part, **news)
+
+
+def _rows(sets: ScoredSets) -> list[ScoredSets]:
+    """Return each set (n,) on its own in float64, its positives first, without padding."""
+    if not isinstance(sets, ScoredSets):
+        raise TypeError(f"sets must be ScoredSets, as score_sets returns them, not {type(sets).__name__}")
+    arrays = [to_numpy(array) for array in (sets.logp, sets.ref_logp, sets.length, sets.label)]
+    n = arrays[0].shape[-1]
+    rows = []
+    for row in zip(*(array.reshape(-1, n) for array in arrays), strict=True):
+        label = row[3]
+        order = np.argsort(-label, kind="stable")
+        order = order[label[order] != 0]
+        rows.append(ScoredSets(*(array[order] for array in row)))
+    return rows
+
+
+def _names(one: ScoredSets) -> list[str]:
+    count = int((one.label > 0).sum())
+    return [f"+{number}" for number in range(1, count + 1)] + [f"−{n}" for n in range(1, one.label.size - count + 1)]
+
+
+def _movable(sets: list[ScoredSets]) -> tuple[str, ...]:
+    names = {name for one in sets for name in _names(one)}
+    return (POSITIVES, *sorted(names, key=lambda name: (name[0] == "−", int(name[1:]))))
+
+
+def _room(sets: list[ScoredSets], example: bool) -> float:
+    """Return how far log-probs are moved: 20 nats, or to where the hard margins of one's own sets change sign."""
+    if example:
+        return KNOBS["shift"].high
+    widest = max(float(np.max(np.abs(Hardest().margin(one.logp, one.label)))) for one in sets)
+    return max(KNOBS["shift"].high, _ladder(widest))
+
+
+def _moved(one: ScoredSets, mask: np.ndarray, by) -> ScoredSets:
+    """Return the set with some log-probs moved, once for each amount: (..., n)."""
+    logp = one.logp + np.asarray(by)[..., None] * mask
+    others = [np.broadcast_to(array, logp.shape) for array in (one.ref_logp, one.length, one.label)]
+    return ScoredSets(logp, *others)
+
+
+def _around(curves: list[np.ndarray]) -> tuple[float, float]:
+    """Return round ends that hold every curve and 0."""
+    low, high = min(float(np.min(c)) for c in curves), max(float(np.max(c)) for c in curves)
+    top, bottom = _ladder(max(high, 0.0)), _ladder(max(-low, 0.0))
+    # A tenth of the other side, where a side is empty: the line at 0 stays inside.
+    return -(bottom or 0.05 * (top or 1.0)), top or 0.05 * (bottom or 1.0)
+
+
+def _ladder(value: float) -> float:
+    """Return the least of 1, 1.5, 2, 3, 5, 7 times a power of ten that is not below a value; 0 for 0."""
+    if value == 0:
+        return 0.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next((step * power for step in (1, 1.5, 2, 3, 5, 7) if step * power >= value * (1 - 1e-12)), 10 * power)

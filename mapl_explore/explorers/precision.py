@@ -1,0 +1,173 @@
+"""Where a formula that is right on paper goes wrong in floats: the smoothing error in four types."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapl_explore.explorers.readout import digits, sign, table
+from mapl_explore.explorers.sources import Shaped
+from mapl_explore.explorers.stage import Stage
+from mapl_explore.knobs import KNOBS, Choice
+from mapl_explore.losses import DPO, Smooth
+from mapl_explore.plots import DTYPES, DigitsPanel, NaivePanel
+from mapl_explore.precision import FORMULAS, held_error, library_error, naive_error, right_digits, true_error
+
+FORMULA = Choice("formula", "obvious way", FORMULAS, FORMULAS[1], "How one would compute the error at first.")
+PRESETS = {
+    "near zero": {"level": -1.0},
+    "exp of everything": {"formula": FORMULAS[0], "tau": 3.0},
+    "small error": {"gap": 5.0, "tau": 8.0, "level": -1.0},
+    "leaders tie": {"gap": 0.0, "level": -1000.0},
+}
+WRONG = 0.1  # a relative error from which a curve counts as wrong
+
+
+@dataclass(frozen=True)
+class PrecisionReading:
+    """What a :class:`PrecisionExplorer` shows at one setting.
+
+    Parameters
+    ----------
+    scores : array (n,)
+        Best first, in nats.
+    tau : float
+        Inverse temperature, in 1/nats.
+    truth : float
+        The smoothing error of these scores, in nats.
+    naive, ours : dict of float
+        By type: the error computed the obvious way, and by the library, in nats.
+    naive_digits, our_digits : dict of float
+        By type: how many decimal digits of it are right, for the scores as that type holds them.
+    curve : array (k,)
+        The error over the explorer's taus.
+    curves : dict of arrays (k,)
+        By type: the obvious way's; NaN where it is not above 0.
+    lies : dict of int or None
+        By type: the first of the taus at which it is off by a tenth or more.
+    """
+
+    scores: np.ndarray
+    tau: float
+    truth: float
+    naive: dict[str, float]
+    ours: dict[str, float]
+    naive_digits: dict[str, float]
+    our_digits: dict[str, float]
+    curve: np.ndarray
+    curves: dict[str, np.ndarray]
+    lies: dict[str, int | None]
+
+
+class PrecisionExplorer(Stage):
+    """Show what each floating-point type makes of the smoothing error: the obvious way, and this library's.
+
+    The set is that of the bounds explorer, with its leader at the level. A cross marks where a type is first off by a
+    tenth; a line that ends has come to 0, below it, or to something that is no number.
+
+    Parameters
+    ----------
+    **settings : float, int or str
+        Where the controls start: ``tau``, ``level``, ``n``, ``gap``, ``spread``, ``formula``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is no control here or off it; the message names it.
+
+    Examples
+    --------
+    >>> PrecisionExplorer(tau=5.0, level=-100.0)  # doctest: +NORMALIZE_WHITESPACE
+    PrecisionExplorer(tau=5, level=-100, n=8, gap=0.5, spread=1, formula='shifted log-sum-exp'): true error 0.027 nats;
+    right digits, obvious way and library: bfloat16 0 and 2, float16 0 and 3, float32 4 and 7, float64 12 and 15
+    """
+
+    def __init__(self, **settings):
+        """Make the sliders."""
+        self._source = Shaped()
+        self._taus = np.geomspace(KNOBS["tau"].low, KNOBS["tau"].high, 201)
+        super().__init__(
+            [KNOBS["tau"], KNOBS["level"], *self._source.knobs, FORMULA], PRESETS, {"level": -100.0} | settings
+        )
+
+    @property
+    def loss(self) -> DPO:
+        """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
+        return DPO(pair=Smooth(tau=self.settings["tau"]))
+
+    def build(self, figure, scene) -> list:
+        """Return the panel of the curves and the panel of the digits."""
+        left, right = figure.subplots(1, 2, width_ratios=(1.7, 1))
+        return [NaivePanel(left, self._taus), DigitsPanel(right)]
+
+    def read(self, settings: dict) -> PrecisionReading:
+        """Return every number that is shown at these settings."""
+        scores, tau, formula = self._source.scores(settings) + settings["level"], settings["tau"], settings["formula"]
+        naive = {dtype: float(naive_error(scores, tau=tau, formula=formula, dtype=dtype)) for dtype in DTYPES}
+        ours = {dtype: float(library_error(scores, tau=tau, dtype=dtype)) for dtype in DTYPES}
+        truths = {dtype: true_error(scores, tau=tau, dtype=dtype) for dtype in DTYPES}
+        curves = {dtype: naive_error(scores, tau=self._taus, formula=formula, dtype=dtype) for dtype in DTYPES}
+        return PrecisionReading(
+            scores=scores,
+            tau=tau,
+            truth=float(truths["float64"]),
+            naive=naive,
+            ours=ours,
+            naive_digits={dtype: right_digits(naive[dtype], truths[dtype]) for dtype in DTYPES},
+            our_digits={dtype: right_digits(ours[dtype], truths[dtype]) for dtype in DTYPES},
+            curve=library_error(scores, tau=self._taus, dtype="float64"),
+            curves={dtype: np.where(curve > 0, curve, np.nan) for dtype, curve in curves.items()},
+            lies={dtype: self._first_lie(scores, dtype, curve) for dtype, curve in curves.items()},
+        )
+
+    def _first_lie(self, scores, dtype, curve) -> int | None:
+        """Return the first place at which a curve is off by a tenth of the error of the scores that its type holds."""
+        held = held_error(scores, tau=self._taus, dtype=dtype)
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.abs(curve - held) <= WRONG * held)  # so that NaN is wrong
+        return int(np.argmax(wrong)) if wrong.any() else None
+
+    def move(self, panels: list, reading: PrecisionReading) -> None:
+        """Move both panels to a reading."""
+        curves, bars = panels
+        curves.move(truth=reading.curve, curves=reading.curves, lies=reading.lies, tau=reading.tau, error=reading.truth)
+        bars.move(reading.our_digits, reading.naive_digits)
+
+    def text(self, reading: PrecisionReading) -> str:
+        """Return the reading in a line of plain text, rounded."""
+        if reading.scores.size == 1:
+            return "one score: the true error is 0"
+        each = ", ".join(f"{d} {_count(reading.naive_digits[d])} and {_count(reading.our_digits[d])}" for d in DTYPES)
+        return f"true error {digits(reading.truth)} nats; right digits, obvious way and library: {each}"
+
+    def html(self, reading: PrecisionReading) -> str:
+        """Return the reading as a sentence and a table of the types."""
+        if reading.scores.size == 1:
+            return "<p>One score: the true error is 0, and there is no digit to be right.</p>"
+        rows = [
+            (
+                f"{sign(DTYPES[dtype]['color'], '━')} {dtype}",
+                _value(reading.naive[dtype]),
+                f"{_count(reading.naive_digits[dtype])} right",
+                _value(reading.ours[dtype]),
+                f"{_count(reading.our_digits[dtype])} right",
+            )
+            for dtype in DTYPES
+        ]
+        head = ("", "obvious way", "", "this library", "")
+        caption = f"Nats, and decimal digits, at τ = {digits(reading.tau)} (for the scores as each type holds them)"
+        return f"<p>The true error is <b>{digits(reading.truth)}</b> nats.</p>{table(caption, rows, head)}"
+
+    def to_frame(self):
+        """Return the curves as a pandas.DataFrame, one row a tau (1/nats): the true error and each type's, in nats."""
+        import pandas
+
+        reading = self.reading
+        return pandas.DataFrame({"tau": self._taus, "true": reading.curve, **reading.curves})
+
+
+def _value(error: float) -> str:
+    return f'<span style="padding-left: 1em">{digits(error)}</span>'
+
+
+def _count(right: float) -> str:
+    return f"{int(min(right, DigitsPanel.MOST))}"  # whole ones: the rest depends on the processor's exp

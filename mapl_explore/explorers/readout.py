@@ -1,0 +1,51 @@
+"""Numbers as people read them: digits, sentences and tables for the readout beside a picture."""
+
+import math
+from collections.abc import Iterable
+
+HEAD, WORDS = "text-align: left; white-space: nowrap", "text-align: left; padding: 0 0.6em"
+NUMBER = "text-align: right; padding: 0 0.6em"
+
+
+def digits(value: float) -> str:
+    """Return a number as people read it: three digits, whole from a thousand on, a bound for a speck."""
+    if math.isnan(value):
+        return "no number"
+    if 0 < abs(value) < 1e-12:
+        return "under 1e-12"
+    value = value + 0.0  # no minus before a zero
+    return minus(f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}")
+
+
+def minus(text: str) -> str:
+    """Return a number's text with the minus sign that the axes have."""
+    return text.replace("-", "−")
+
+
+def percent(share: float) -> str:
+    """Return a share in percent, so that what is not all of it does not read as 100, nor what is some as 0."""
+    shown = f"{100 * share:.3g}"
+    if shown == "100" and share < 1:
+        return "over 99.9%"
+    return "under 0.001%" if 0 < share < 1e-5 else f"{shown}%"
+
+
+def sign(color: str, mark: str) -> str:
+    """Return the mark of a line in its colour."""
+    return f'<span style="color: {color}; font-weight: bold">{mark}</span>'
+
+
+def table(caption: str, rows: Iterable, head: Iterable[str] = ()) -> str:
+    """Return a table; each row is its heading, then cells: numbers to the right, words to the left."""
+    top = "".join(f'<th scope="col" style="{WORDS}">{title}</th>' for title in head)
+    body = "".join(
+        f'<tr><th scope="row" style="{HEAD}">{row[0]}</th>{"".join(map(_cell, row[1:]))}</tr>' for row in rows
+    )
+    body = f"<tr>{top}</tr>{body}" if top else body
+    return f'<table style="margin-top: 0.6em"><caption style="text-align: left">{caption}</caption>{body}</table>'
+
+
+def _cell(cell) -> str:
+    if isinstance(cell, str):
+        return f'<td style="{WORDS}">{cell}</td>'
+    return f'<td style="{NUMBER}">{digits(cell)}</td>'

@@ -1,0 +1,187 @@
+"""The scores of one set on sliders, their smooth maximum or minimum, and who gets its gradient."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mapl_explore.arrays import to_numpy
+from mapl_explore.explorers.readout import digits, percent
+from mapl_explore.explorers.stage import Stage
+from mapl_explore.knobs import KNOBS, Choice
+from mapl_explore.losses import DPO, Smooth
+from mapl_explore.plots import ApproachPanel, ScoresPanel, WeightsPanel
+from mapl_explore.smoothing import smooth_max, smooth_max_weights, smoothing_error, top_gap
+
+SIDE = Choice("of", "smooth", ("max", "min"), "max", "The largest of the scores, or the smallest.")
+START = (-1.0, -1.5, -4.0, -6.0)
+MOST = 8
+
+
+@dataclass(frozen=True)
+class SmoothMaxReading:
+    """What a :class:`SmoothMaxExplorer` shows at one setting.
+
+    Parameters
+    ----------
+    of : {"max", "min"}
+        Which of the two.
+    scores : array (n,)
+        In the order of the sliders, in nats.
+    tau : float
+        Inverse temperature, in 1/nats.
+    leader : int
+        The place of the maximum or minimum, the first of those that tie.
+    hard, soft, error : float
+        The maximum or minimum, the smooth one, and the distance between them, in nats.
+    weights : array (n,)
+        The gradient of the smooth one in each score.
+    curve : array (k,)
+        The smooth one over the explorer's taus.
+    """
+
+    of: str
+    scores: np.ndarray
+    tau: float
+    leader: int
+    hard: float
+    soft: float
+    error: float
+    weights: np.ndarray
+    curve: np.ndarray
+
+
+class SmoothMaxExplorer(Stage):
+    """Show the smooth maximum or minimum of scores that you move, how it nears the hard one, and its weights.
+
+    Parameters
+    ----------
+    scores : array (n,), optional
+        Where the sliders of the scores start, one to eight of them, in nats.
+    **settings : float or str
+        Where the other controls start: ``tau``, ``of``, and any score by its name ``s1``, ``s2``, ...
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the scores are no set of one to eight finite numbers, or a setting is no control here or off it.
+
+    Examples
+    --------
+    >>> explorer = SmoothMaxExplorer([-1.0, -2.0, -4.0])
+    >>> explorer
+    SmoothMaxExplorer(tau=1, of='max', s1=-1, s2=-2, s3=-4): smooth max −0.651 = max −1 + 0.349; weights 0.71 0.26 0.04
+    >>> explorer.set(s2=-1.0, of="min")
+    >>> explorer
+    SmoothMaxExplorer(tau=1, of='min', s1=-1, s2=-1, s3=-4): smooth min −4.09 = min −4 − 0.0949; weights 0.05 0.05 0.91
+    """
+
+    def __init__(self, scores=START, **settings):
+        """Make one slider a score."""
+        knobs = _score_knobs(_checked(scores))
+        self._names = [knob.name for knob in knobs]
+        self._span = min(knob.low for knob in knobs), max(knob.high for knob in knobs)
+        self._taus = np.geomspace(KNOBS["tau"].low, KNOBS["tau"].high, 201)
+        super().__init__([KNOBS["tau"], SIDE, *knobs], _presets(self._names, self._span), {"tau": 1.0} | settings)
+
+    @property
+    def loss(self) -> DPO:
+        """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
+        return DPO(pair=Smooth(tau=self.settings["tau"]))
+
+    def scene(self, reading: SmoothMaxReading) -> str:
+        """Return which of the two is shown."""
+        return reading.of
+
+    def build(self, figure, scene) -> list:
+        """Return the panels of the scores, of the approach, and of the weights."""
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1.25, 1))
+        low, high = self._span
+        # Room for the error, which at a small tau goes far beyond, and on the other side for a word.
+        error, word = 0.45 * (high - low), 0.15 * (high - low)
+        span = (low - word, high + error) if scene == "max" else (low - error, high + word)
+        middle.sharey(left)
+        scores = ScoresPanel(left, len(self._names), span, scene)
+        return [scores, ApproachPanel(middle, self._taus), WeightsPanel(right, self._names)]
+
+    def read(self, settings: dict) -> SmoothMaxReading:
+        """Return every number that is shown at these settings."""
+        scores, tau = np.array([settings[name] for name in self._names]), settings["tau"]
+        sharp = 1.0 if settings["of"] == "max" else -1.0
+        leader = int(np.argmax(sharp * scores))
+        return SmoothMaxReading(
+            of=settings["of"],
+            scores=scores,
+            tau=tau,
+            leader=leader,
+            hard=float(scores[leader]),
+            # smooth_min(s) = -smooth_max(-s), and both have the weights of the smooth max.
+            soft=float(sharp * smooth_max(sharp * scores, tau=tau)),
+            error=float(smoothing_error(sharp * scores, tau=tau)),
+            weights=smooth_max_weights(sharp * scores, tau=tau),
+            curve=sharp * smooth_max(sharp * scores, tau=self._taus),
+        )
+
+    def move(self, panels: list, reading: SmoothMaxReading) -> None:
+        """Move the panels to a reading."""
+        scores, approach, weights = panels
+        scores.move(reading.scores, reading.leader, reading.soft)
+        approach.move(reading.hard, reading.curve, reading.tau, reading.soft)
+        weights.move(reading.weights, reading.leader)
+
+    def text(self, reading: SmoothMaxReading) -> str:
+        """Return the reading in a line of plain text, rounded."""
+        sign = "+" if reading.of == "max" else "−"
+        soft = f"smooth {reading.of} {digits(reading.soft)} = {reading.of} {digits(reading.hard)}"
+        return f"{soft} {sign} {digits(reading.error)}; weights {' '.join(f'{w:.2f}' for w in reading.weights)}"
+
+    def html(self, reading: SmoothMaxReading) -> str:
+        """Return the reading as sentences."""
+        beyond = "above" if reading.of == "max" else "below"
+        soft = f"The smooth {reading.of} is <b>{digits(reading.soft)}</b> nats: {digits(reading.error)} {beyond} the"
+        soft += f" {reading.of}, {digits(reading.hard)}."
+        if reading.weights.size == 1:
+            return f"<p>{soft} With one score there is nothing to smooth: the error is 0 at every τ.</p>"
+        listed = ", ".join(f"s{number} {percent(weight)}" for number, weight in enumerate(reading.weights, start=1))
+        ties = int(np.sum(reading.scores == reading.hard))
+        tied = f" {ties} responses tie for the lead and get the same." if ties > 1 else ""
+        # The weights are the slope: moved up together by one nat, all scores move the smooth max by one.
+        return f"<p>{soft}</p><p>Shares of the gradient: {listed}. They add up to 100%.{tied}</p>"
+
+    def to_frame(self):
+        """Return the scores and their weights as a pandas.DataFrame, one row a response."""
+        import pandas
+
+        reading = self.reading
+        return pandas.DataFrame({"response": self._names, "score": reading.scores, "weight": reading.weights})
+
+
+def _checked(scores) -> np.ndarray:
+    top_gap(scores)  # the library's own check of the values
+    scores = to_numpy(np.asarray(scores) if isinstance(scores, list | tuple) else scores)
+    if scores.ndim != 1 or scores.size > MOST or not np.all(scores > -math.inf):
+        raise ValueError(f"scores must be 1 to {MOST} finite numbers, not {scores.tolist()!r}")
+    return scores
+
+
+def _score_knobs(scores: np.ndarray) -> list:
+    """Return one knob a score, over the usual range or as far as the scores reach."""
+    usual = KNOBS["score"]
+    low, high = min(usual.low, math.floor(scores.min())), max(usual.high, math.ceil(scores.max()))
+    return [
+        replace(usual, name=f"s{number}", label=f"score s{number}", low=low, high=high, default=float(score))
+        for number, score in enumerate(scores, start=1)
+    ]
+
+
+def _presets(names: list[str], span: tuple[float, float]) -> dict:
+    low, high = span
+    if len(names) == 1:
+        return {}
+    return {
+        "all tie": dict.fromkeys(names, high),
+        "two lead": {name: high if number < 2 else low for number, name in enumerate(names)},
+        "soft": {"tau": 0.3},
+        "sharp": {"tau": 30.0},
+        "minimum": {"of": "min"},
+    }

@@ -1,0 +1,120 @@
+"""Where the scores that an explorer shows come from: sliders, an array of one's own, or preference sets."""
+
+import abc
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from mapl_explore.arrays import to_numpy
+from mapl_explore.knobs import KNOBS, Choice, Knob
+from mapl_explore.losses import Loss, MaxMin, ScoredSets
+from mapl_explore.smoothing import top_gap
+
+SIDE = Choice("side", "side of the set", ("negatives", "positives"), "negatives", "The responses that are compared.")
+
+
+class Source(abc.ABC):
+    """Scores at given settings, best first, and the controls that choose them."""
+
+    knobs: tuple[Knob | Choice, ...] = ()
+    widest = 0.0  # the largest finite gap that the source can show, in nats
+
+    @abc.abstractmethod
+    def scores(self, settings: dict) -> np.ndarray:
+        """Return the scores (n,) at these settings, best first, in nats."""
+
+    def tau(self) -> Knob:
+        """Return the knob of tau, which reaches down to where tau times the widest gap is 1."""
+        low = KNOBS["tau"].low
+        if self.widest * low > 1:
+            low = 10.0 ** math.floor(-math.log10(self.widest))
+        return replace(KNOBS["tau"], low=low)
+
+
+class Shaped(Source):
+    """A leader at 0, a second at minus the gap, the others evenly spaced from there down by the spread.
+
+    Parameters
+    ----------
+    gap : {"gap", "wide_gap"}
+        Which knob sets the gap.
+    """
+
+    def __init__(self, gap: str = "gap"):
+        """Take the knob of the gap."""
+        self.gap = gap
+        self.knobs = (KNOBS["n"], KNOBS[gap], KNOBS["spread"])
+
+    def scores(self, settings):
+        gap, spread = settings[self.gap], settings["spread"]
+        return np.concatenate([[0.0], np.linspace(-gap, -gap - spread, settings["n"] - 1)])
+
+
+class Own(Source):
+    """One set, as an array of its scores.
+
+    Parameters
+    ----------
+    scores : array (n,)
+        In nats; ``-inf`` marks padding.
+    """
+
+    def __init__(self, scores):
+        """Check and sort the scores."""
+        top_gap(scores)  # the library's own check of the values
+        scores = to_numpy(np.asarray(scores) if isinstance(scores, list | tuple) else scores)
+        if scores.ndim != 1:
+            raise ValueError(f"scores must be one set, an array (n,), not shape {scores.shape}")
+        self._scores = best_first(scores)
+        self.widest = finite_gap(self._scores)
+
+    def scores(self, settings):
+        return self._scores
+
+
+class Sides(Source):
+    """The positives or the negatives of one of several preference sets, by what a loss compares.
+
+    The negatives are ranked by their score, the positives by minus their score: the leader is the hardest of its side.
+
+    Parameters
+    ----------
+    sets : ScoredSets
+        One set (n,) or several (k, n).
+    loss : Loss, optional
+        Whose score is compared; the log-prob if not given.
+    """
+
+    def __init__(self, sets: ScoredSets, loss: Loss | None = None):
+        """Score all responses."""
+        label = to_numpy(sets.label)
+        scores = to_numpy((loss or MaxMin()).score(sets)).reshape(-1, label.shape[-1])
+        label = label.reshape(scores.shape)
+        self._sides = {
+            side: [best_first(sign * row[own == sign_of]) for row, own in zip(scores, label, strict=True)]
+            for side, sign, sign_of in (("negatives", 1, -1), ("positives", -1, 1))
+        }
+        number = Knob("set", "preference set", "", 1, len(scores), 1, "integer", "Which of the sets, from 1.")
+        self.knobs = (number, SIDE)
+        self.widest = max(finite_gap(one) for side in self._sides.values() for one in side)
+
+    def scores(self, settings):
+        return self._sides[settings["side"]][settings["set"] - 1]
+
+
+def source_of(scores, gap: str = "gap") -> Source:
+    """Return the source that an explorer's first argument names: sliders for None, else an array or ScoredSets."""
+    if scores is None:
+        return Shaped(gap)
+    return Sides(scores) if isinstance(scores, ScoredSets) else Own(scores)
+
+
+def best_first(scores: np.ndarray) -> np.ndarray:
+    """Return the scores that are no padding, sorted."""
+    return np.sort(scores[scores > -math.inf])[::-1].copy()
+
+
+def finite_gap(scores: np.ndarray) -> float:
+    """Return the gap of sorted scores, 0 where there is no second."""
+    return float(scores[0] - scores[1]) if scores.size > 1 else 0.0

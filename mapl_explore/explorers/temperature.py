@@ -1,0 +1,253 @@
+"""Which tau a target asks for, over the gap: every root, what each promises, and what it leaves to the others."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapl_explore.bounds import error_lower_bound, error_upper_bound
+from mapl_explore.explorers.readout import digits, percent, sign, table
+from mapl_explore.explorers.sources import Shaped, source_of
+from mapl_explore.explorers.stage import Stage
+from mapl_explore.knobs import KNOBS, Choice
+from mapl_explore.losses import DPO, ExactError, LeaderShare, LowerBound, Smooth, UpperBound
+from mapl_explore.plots import LINES, STROKES, OthersPanel, RootsPanel
+from mapl_explore.smoothing import smooth_max_weights, smoothing_error, top_gap
+from mapl_explore.temperature import (
+    solve_tau_asymptotic,
+    solve_tau_exact,
+    solve_tau_lower,
+    solve_tau_share,
+    solve_tau_share_exact,
+    solve_tau_upper,
+)
+
+RULE = Choice(
+    "rule",
+    "rule in use",
+    ("upper", "exact", "lower", "asymptote", "share"),
+    "upper",
+    "Which root the ring and the loss take.",
+)
+SPAN = (1e-3, 1e3)
+PRESETS = {
+    "an error in nats": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 1.0},
+    "the same at gap 100": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 100.0},
+    "a share instead": {"rule": "share", "n": 2, "wide_gap": 100.0},
+    "large-τ form off": {"rule": "asymptote", "n": 8, "wide_gap": 0.02, "spread": 0.0, "epsilon": 0.2},
+}
+PROMISES = {
+    "upper": "surely ≤ ε",
+    "exact": "= ε, here only",
+    "lower": "surely ≥ ε",
+    "asymptote": "≤ ε, overshoots",
+    "share": "share, here only",
+    "certain": "surely ≤ share",
+}
+CERTAIN = "certain share"
+
+
+@dataclass(frozen=True)
+class TemperatureReading:
+    """What a :class:`TemperatureExplorer` shows at one setting.
+
+    Parameters
+    ----------
+    scores : array (n,)
+        Best first, in nats.
+    gap, epsilon, share : float
+        Gap and target error (nats), target for the leader's share.
+    rule : str
+        The one in use.
+    roots : dict of float
+        The tau (1/nats) of each rule, ``certain`` being the share's from the gap alone; inf where a tie keeps the share
+        below the target at every tau; empty for one score.
+    errors, others : dict of float
+        At each finite root: the smoothing error of these scores (nats), and the share of all but the leader.
+    floors, ceilings : dict of float
+        At each root: the bounds on the error of any scores with this n and gap, in nats.
+    curves, starved : dict of arrays (k,)
+        Over the explorer's gaps: the roots, and the share of all but the leader there.
+    """
+
+    scores: np.ndarray
+    gap: float
+    epsilon: float
+    share: float
+    rule: str
+    roots: dict[str, float]
+    errors: dict[str, float]
+    others: dict[str, float]
+    floors: dict[str, float]
+    ceilings: dict[str, float]
+    curves: dict[str, np.ndarray]
+    starved: dict[str, np.ndarray]
+
+
+class TemperatureExplorer(Stage):
+    """Show which tau a target error or a target share asks for, over the gap, and what each choice then does.
+
+    Left, every rule's tau; above the upper bound's the error is surely at most the target, below the lower bound's
+    surely at least. Right, what all but the leader get of the gradient there: the error rules starve them as the gap
+    grows, the share rule does not.
+
+    Parameters
+    ----------
+    scores : array (n,) or ScoredSets, optional
+        A set of your own instead, in nats (``-inf`` marks padding), or preference sets, of which one side is shown. The
+        curves then move its leader and leave the others where they are.
+    **settings : float, int or str
+        Where the controls start: ``epsilon``, ``share``, ``n``, ``wide_gap``, ``spread``, ``rule``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the scores are no set, or a setting is no control here or off it; the message names it.
+
+    Examples
+    --------
+    >>> explorer = TemperatureExplorer(n=4, wide_gap=1.0, spread=0.0, epsilon=0.1, share=0.9)
+    >>> explorer  # doctest: +NORMALIZE_WHITESPACE
+    TemperatureExplorer(epsilon=0.1, share=0.9, n=4, wide_gap=1, spread=0, rule='upper'): tau upper 2.4 exact 2.4 lower
+    1.69 asymptote 2.49 share 3.3 certain 2.2; at the upper one the error is 0.1 nats and the others get 21.4%
+    >>> explorer.loss
+    DPO(beta=0.1, pair=Smooth(tau=UpperBound(epsilon=0.1, low=0.001, high=1000.0)))
+    """
+
+    def __init__(self, scores=None, **settings):
+        """Make the sliders that the set leaves free."""
+        self._source = source_of(scores, gap="wide_gap")
+        gap = KNOBS["wide_gap"]
+        high = max(gap.high, 10.0 ** np.ceil(np.log10(max(self._source.widest, 1.0))))
+        self._gaps = np.geomspace(gap.low, high, 151)
+        presets = PRESETS if isinstance(self._source, Shaped) else {}
+        super().__init__([KNOBS["epsilon"], KNOBS["share"], *self._source.knobs, RULE], presets, settings)
+
+    @property
+    def loss(self) -> DPO:
+        """The loss as set: DPO on the smooth pair by the rule in use, or at the large-tau form's number."""
+        settings = self.settings
+        epsilon, share = settings["epsilon"], settings["share"]
+        if settings["rule"] == "asymptote":
+            roots = self.reading.roots
+            return DPO(pair=Smooth(tau=roots["asymptote"])) if roots else DPO()
+        rules = {"upper": UpperBound(epsilon), "exact": ExactError(epsilon), "lower": LowerBound(epsilon)}
+        return DPO(pair=Smooth(tau=(rules | {"share": LeaderShare(share)})[settings["rule"]]))
+
+    def idle(self, settings: dict) -> set[str]:
+        """Return the spread where it moves nothing: of two scores none lies beyond the second."""
+        return {"spread"} if settings.get("n", 3) <= 2 else set()
+
+    def build(self, figure, scene) -> list:
+        """Return the panel of the roots and the panel of the others' share."""
+        left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
+        return [RootsPanel(left, self._gaps, SPAN), OthersPanel(right, self._gaps)]
+
+    def read(self, settings: dict) -> TemperatureReading:
+        """Return every number that is shown at these settings."""
+        scores, epsilon, share = self._source.scores(settings), settings["epsilon"], settings["share"]
+        n, gap = scores.size, top_gap(scores)
+        roots = {name: float(tau) for name, tau in _roots(scores, epsilon, share).items()}
+        curves, starved = self._curves(scores, epsilon, share)
+        finite = {name: tau for name, tau in roots.items() if np.isfinite(tau)}
+        return TemperatureReading(
+            scores=scores,
+            gap=float(gap),
+            epsilon=epsilon,
+            share=share,
+            rule=settings["rule"],
+            roots=roots,
+            errors={name: float(smoothing_error(scores, tau=tau)) for name, tau in finite.items()},
+            others={name: float(_others(scores, tau)) for name, tau in finite.items()},
+            floors={name: float(error_lower_bound(gap=gap, tau=tau)) for name, tau in finite.items()},
+            ceilings={name: float(error_upper_bound(n=n, gap=gap, tau=tau)) for name, tau in finite.items()},
+            curves=curves,
+            starved=starved,
+        )
+
+    def move(self, panels: list, reading: TemperatureReading) -> None:
+        """Move both panels to a reading."""
+        roots, others = panels
+        # A tie, or a gap beyond the picture, rests on its edge.
+        gap = float(np.clip(reading.gap, self._gaps[0], self._gaps[-1]))
+        tau = reading.roots.get(reading.rule)
+        roots.move(curves=reading.curves, gap=gap, here=tau)
+        others.move(curves=reading.starved, gap=gap, here=reading.others.get(reading.rule))
+
+    def text(self, reading: TemperatureReading) -> str:
+        """Return the reading in a line of plain text, rounded."""
+        if not reading.roots:
+            return "one score: no tau makes an error, or a share below 1"
+        listed = " ".join(f"{name} {digits(tau)}" for name, tau in reading.roots.items())
+        if reading.rule not in reading.errors:
+            return f"tau {listed}; a tie keeps the leader's share below the target at every tau"
+        error, others = reading.errors[reading.rule], reading.others[reading.rule]
+        there = f"the error is {digits(error)} nats and the others get {percent(others)}"
+        return f"tau {listed}; at the {reading.rule} one {there}"
+
+    def html(self, reading: TemperatureReading) -> str:
+        """Return the reading as a sentence and a table: each root, what is promised there, and what is not."""
+        if not reading.roots:
+            return "<p>One score: the error is 0 and the leader's share 1 at every τ, so no τ meets a target.</p>"
+        caption = f"The τ for ε = {digits(reading.epsilon)} nats, or for a leader's share of {percent(reading.share)}"
+        head = ("", "τ", "error", "could be", "others get", "promise")
+        rows = [self._row(reading, name) for name in reading.roots]
+        note = "<p>Surely: whatever the scores after the second. <i>Could be</i>: the error of any of them.</p>"
+        return f"{table(caption, rows, head)}{note}{self._limits(reading)}"
+
+    def _row(self, reading: TemperatureReading, name: str) -> tuple:
+        head = CERTAIN if name == "certain" else f"{sign(LINES[name]['color'], STROKES[name])} {LINES[name]['label']}"
+        head = f"<u>{head}</u>" if name == reading.rule else head
+        if name not in reading.errors:
+            return head, "any", "", "", "", "a tie: share ≤ 1/2"
+        could = f"{digits(reading.floors[name])} to {digits(reading.ceilings[name])}"
+        others = percent(reading.others[name])
+        return head, reading.roots[name], reading.errors[name], could, others, PROMISES[name]
+
+    def _limits(self, reading: TemperatureReading) -> str:
+        """Return a word where the rule that trains would not go as far as its root."""
+        tau = reading.roots.get(reading.rule, 1.0)
+        if reading.rule == "asymptote" or SPAN[0] <= tau <= SPAN[1]:
+            return ""
+        name, end = ("low", SPAN[0]) if tau < SPAN[0] else ("high", SPAN[1])
+        return f"<p>In a loss the rule stops at {end:g}, the default of its field <code>{name}</code>.</p>"
+
+    def to_frame(self):
+        """Return the curves as a pandas.DataFrame, one row a gap (nats): tau of each rule, and the others' share."""
+        import pandas
+
+        reading = self.reading
+        taus = {f"tau_{name}": curve for name, curve in reading.curves.items()}
+        others = {f"others_{name}": curve for name, curve in reading.starved.items()}
+        return pandas.DataFrame({"gap": self._gaps, **taus, **others})
+
+    def _curves(self, scores, epsilon, share) -> tuple[dict, dict]:
+        """Return each rule's tau and the others' share there, over the gaps; NaN for one score."""
+        if scores.size == 1:
+            none = dict.fromkeys(("upper", "exact", "lower", "asymptote", "share"), np.full(self._gaps.size, np.nan))
+            return none, none
+        below = np.tile(scores[1:] - scores[1], (self._gaps.size, 1))
+        sets = np.concatenate([self._gaps[:, None], below], axis=-1)
+        curves = _roots(sets, epsilon, share)
+        del curves["certain"]
+        return curves, {name: _others(sets, tau) for name, tau in curves.items()}
+
+
+def _others(scores: np.ndarray, tau) -> np.ndarray:
+    """Return the share of all but the leader of sorted scores."""
+    # As a sum: 1 minus the leader's would cancel where they get next to nothing.
+    return smooth_max_weights(scores, tau=tau)[..., 1:].sum(axis=-1)
+
+
+def _roots(scores: np.ndarray, epsilon: float, share: float) -> dict[str, np.ndarray]:
+    """Return the tau of each rule for one or several sets; none for one score."""
+    n, gap = scores.shape[-1], top_gap(scores)
+    if n == 1:
+        return {}
+    return {
+        "upper": solve_tau_upper(epsilon=epsilon, n=n, gap=gap),
+        "exact": solve_tau_exact(scores, epsilon=epsilon),
+        "lower": solve_tau_lower(epsilon=epsilon, gap=gap),
+        "asymptote": solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap),
+        "share": solve_tau_share_exact(scores, share=share),
+        "certain": solve_tau_share(share=share, gap=gap),
+    }

@@ -1,0 +1,33 @@
+"""What the explorers draw: panels on matplotlib axes, without widgets and without pyplot's global state.
+
+A panel draws its scenery once, when it is made, and then moves its artists to each new reading.
+"""
+
+from mapl_explore.plots.errors import ErrorPanel
+from mapl_explore.plots.losses import LOOKS, CurvesPanel
+from mapl_explore.plots.maps import OthersPanel, RootsPanel
+from mapl_explore.plots.precision import DTYPES, DigitsPanel, NaivePanel
+from mapl_explore.plots.scores import ApproachPanel, ScoresPanel
+from mapl_explore.plots.style import LINES, MARKS, STROKES, STYLE, drawing_style, styled_figure
+from mapl_explore.plots.weights import PushPanel, WeightsPanel
+
+__all__ = [
+    "DTYPES",
+    "LINES",
+    "LOOKS",
+    "MARKS",
+    "STROKES",
+    "STYLE",
+    "ApproachPanel",
+    "CurvesPanel",
+    "DigitsPanel",
+    "ErrorPanel",
+    "NaivePanel",
+    "OthersPanel",
+    "PushPanel",
+    "RootsPanel",
+    "ScoresPanel",
+    "WeightsPanel",
+    "drawing_style",
+    "styled_figure",
+]

@@ -1,0 +1,449 @@
+"""Every explorer, wherever its controls are: no exception, the library's numbers, the whole picture, any thread."""
+
+import decimal
+import itertools
+import threading
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+
+from mapl_explore.explorers import (
+    BoundsExplorer,
+    LossExplorer,
+    PrecisionExplorer,
+    SmoothMaxExplorer,
+    TemperatureExplorer,
+)
+from mapl_explore.knobs import Choice
+from mapl_explore.losses import LOSSES, ScoredSets, parse
+from mapl_explore.precision import FORMULAS, naive_error, right_digits, true_error
+
+EPS = 2.0**-52
+
+SETS = ScoredSets(
+    logp=[[-40.0, -42.5, -300.0, -41.0], [-9.0, -3.0, -3.0, 0.0], [-2.0, -2.0, -2.0, -2.0]],
+    ref_logp=[[-41.0, -41.5, -290.0, -39.0], [-8.0, -4.0, -2.0, 0.0], [-2.0, -2.0, -2.0, -2.0]],
+    length=[[9, 8, 70, 9], [4, 2, 2, 1], [3, 3, 3, 3]],
+    label=[[1, -1, 1, -1], [-1, 1, -1, 0], [1, 1, -1, -1]],
+)
+MAKERS = {
+    "smooth max": SmoothMaxExplorer,
+    "smooth max of one": lambda: SmoothMaxExplorer([-1.0]),
+    "smooth max of eight ties": lambda: SmoothMaxExplorer([3.0] * 8),
+    "bounds": BoundsExplorer,
+    "bounds of own scores": lambda: BoundsExplorer([-1.0, -float("inf"), -700.0]),
+    "bounds of sets": lambda: BoundsExplorer(SETS),
+    "temperature": TemperatureExplorer,
+    "temperature of one score": lambda: TemperatureExplorer([-1.0]),
+    "temperature of a tie": lambda: TemperatureExplorer([-1.0, -1.0, -2.0]),
+    "temperature of sets": lambda: TemperatureExplorer(SETS),
+    "loss": LossExplorer,
+    "loss over four": lambda: LossExplorer("dpo-share", over=["orpo", "ipo", "simpo", "post-orpo"]),
+    "loss on sets": lambda: LossExplorer("dpo-mellow", sets=SETS),
+    "precision": PrecisionExplorer,
+}
+
+
+@pytest.fixture(params=MAKERS, scope="module")
+def explorer(request):
+    return MAKERS[request.param]()
+
+
+def values_of(control):
+    """The ends, the middle and an odd value of a slider; every option of a choice."""
+    knob = control.knob
+    if isinstance(knob, Choice):
+        return control.picker.options
+    middle = knob.value((knob.position(knob.low) + knob.position(knob.high)) / 2)
+    if knob.scale == "integer":
+        return sorted({knob.low, min(knob.low + 1, knob.high), round(middle), knob.high})
+    return [knob.low, middle, knob.high, min(max(np.pi / 3, knob.low), knob.high)]
+
+
+def move(control, value):
+    """Set a control as a person would."""
+    (control.picker if isinstance(control.knob, Choice) else control.box).value = value
+
+
+def assert_whole(explorer):
+    """All that is written is inside the picture, and the picture is that of a full drawing."""
+    figure = explorer.snapshot()
+    figure.canvas.draw()
+    pixels = np.array(figure.canvas.buffer_rgba())[..., :3]
+    np.testing.assert_array_equal(explorer.frame(), pixels)
+    renderer, width, height = figure.canvas.get_renderer(), figure.bbox.x1, figure.bbox.y1
+    for axes in figure.axes:
+        parts = [axes.xaxis.label, axes.yaxis.label, *axes.texts]
+        parts += [tick for axis in (axes.xaxis, axes.yaxis) for tick in ticks(axis)]
+        for text in (part for part in parts if part.get_visible() and part.get_text() and not part.get_clip_on()):
+            box = text.get_window_extent(renderer)
+            assert -0.5 <= box.x0 <= box.x1 <= width + 0.5, text
+            assert -0.5 <= box.y0 <= box.y1 <= height + 0.5, text
+    for legend in [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]:
+        box = legend.get_window_extent(renderer)
+        assert -0.5 <= box.x0 <= box.x1 <= width + 0.5, "legend"
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50, "blank"
+
+
+def ticks(axis):
+    low, high = sorted(axis.get_view_interval())
+    return [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+
+
+def test_every_control_goes_to_its_ends_and_its_odd_values_and_everything_stays_whole(explorer):
+    for control in explorer._controls.values():
+        explorer.reset()
+        for value in values_of(control):
+            move(control, value)
+            assert explorer.settings[control.knob.name] == value
+            assert "nan" not in repr(explorer).lower()
+            assert "nan" not in explorer._readout.value.lower()
+        assert_whole(explorer)
+
+
+def test_every_corner_of_the_sliders_has_numbers(explorer):
+    explorer.reset()
+    numeric = [control for control in explorer._controls.values() if not isinstance(control.knob, Choice)]
+    for ends in itertools.product(*([control.knob.low, control.knob.high] for control in numeric)):
+        corner = {control.knob.name: end for control, end in zip(numeric, ends, strict=True)}
+        reading = explorer.read(explorer.settings | corner)
+        assert "nan" not in explorer.text(reading).lower()
+        assert "nan" not in explorer.html(reading).lower()
+
+
+def test_every_preset_sets_what_its_button_says(explorer):
+    for label, preset in explorer._presets.items():
+        explorer.reset()
+        button(explorer, label).click()
+        assert {name: explorer.settings[name] for name in preset} == preset
+        assert_whole(explorer)
+
+
+def test_reset_returns_to_the_start(explorer):
+    explorer.reset()
+    start, picture = explorer.settings, bytes(explorer._image.value)
+    for control in explorer._controls.values():
+        move(control, values_of(control)[-1])
+    button(explorer, "reset").click()
+    assert explorer.settings == start
+    assert bytes(explorer._image.value) == picture
+
+
+def test_the_loss_as_set_is_one_that_the_command_line_reads(explorer):
+    explorer.reset()
+    assert parse(repr(explorer.loss)) == explorer.loss
+
+
+def test_every_control_has_a_name_and_a_help(explorer):
+    for control in explorer._controls.values():
+        named = control.picker if isinstance(control.knob, Choice) else control.box
+        assert named.description.startswith(control.knob.label)
+        assert named.tooltip == control.knob.help
+
+
+def test_to_frame_has_numbers(explorer):
+    explorer.reset()
+    frame = explorer.to_frame()
+    assert len(frame) > 0
+    assert next(iter(frame.columns)) in ("response", "tau", "gap", "moved_by")
+
+
+@pytest.mark.parametrize("name", ["smooth max", "bounds", "temperature", "loss", "precision"])
+def test_two_threads_and_400_changes_leave_the_picture_of_the_last_settings(name):
+    explorer = MAKERS[name]()
+
+    def shake(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(200):
+            control = explorer._controls[rng.choice(list(explorer._controls))]
+            if isinstance(control.knob, Choice):
+                move(control, str(rng.choice(control.picker.options)))
+                continue
+            knob = control.knob
+            value = knob.value(rng.uniform(knob.position(knob.low), knob.position(knob.high)))
+            control.slider.value = round(value) if knob.scale == "integer" else value
+
+    threads = [threading.Thread(target=shake, args=(seed,)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=300)
+        assert not thread.is_alive()
+    fresh = MAKERS[name]()
+    fresh.set(**explorer.settings)
+    assert explorer._image.value == fresh._image.value
+    assert explorer._readout.value == fresh._readout.value
+
+
+def test_linked_explorers_go_where_either_goes():
+    bounds, loss, smooth = BoundsExplorer(tau=2.0), LossExplorer("dpo-smooth"), SmoothMaxExplorer()
+    bounds.link(loss, "tau")
+    bounds.link(smooth)
+    assert (loss.settings["tau"], smooth.settings["tau"]) == (2.0, 2.0)
+    loss._controls["tau"].box.value = 0.7
+    assert (bounds.settings["tau"], smooth.settings["tau"]) == (0.7, 0.7)
+    assert "tau=0.7" in repr(smooth)
+    np.testing.assert_array_equal(smooth.frame(), SmoothMaxExplorer(tau=0.7).frame())
+    smooth.reset()
+    assert bounds.settings["tau"] == loss.settings["tau"] == 1.0
+
+
+def test_linked_explorers_agree_after_changes_from_two_threads():
+    one, other = BoundsExplorer(), SmoothMaxExplorer()
+    one.link(other)
+
+    def shake(explorer, seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(60):
+            explorer._controls["tau"].box.value = float(f"{10 ** rng.uniform(-1, 2):.3g}")
+
+    threads = [threading.Thread(target=shake, args=pair) for pair in ((one, 1), (other, 2))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+        assert not thread.is_alive()
+    assert one.settings["tau"] == other.settings["tau"]
+
+
+@pytest.mark.parametrize(
+    ("make", "names", "message"),
+    [
+        (
+            lambda: (BoundsExplorer(), PrecisionExplorer()),
+            ("share",),
+            "BoundsExplorer has no share to link; it has",
+        ),
+        (lambda: (SmoothMaxExplorer(), SmoothMaxExplorer([9.0])), ("s1",), "s1 cannot be linked: .* different ranges"),
+        (lambda: (SmoothMaxExplorer([-1.0]), TemperatureExplorer()), (), "share no control to link"),
+        (lambda: (BoundsExplorer(SETS), BoundsExplorer()), ("tau",), "tau cannot be linked"),
+    ],
+)
+def test_a_link_that_cannot_hold_is_refused(make, names, message):
+    one, other = make()
+    with pytest.raises(ValueError, match=message):
+        one.link(other, *names)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SmoothMaxExplorer([]), "scores must hold at least one score"),
+        (lambda: SmoothMaxExplorer([0.0] * 9), "scores must be 1 to 8 finite numbers"),
+        (lambda: SmoothMaxExplorer([0.0, -float("inf")]), "scores must be 1 to 8 finite numbers"),
+        (lambda: SmoothMaxExplorer(of="mean"), "of must be one of max, min, not 'mean'"),
+        (lambda: TemperatureExplorer(rule=3), "rule must be one of upper, exact, lower, asymptote, share, not 3"),
+        (lambda: LossExplorer("dpo-hrdest"), "Did you mean 'dpo-hardest'"),
+        (
+            lambda: LossExplorer("DPO(pair=Smooth(tau=1e-3))"),
+            "loss: tau must be in .* to be shown, not 0.001",
+        ),
+        (lambda: LossExplorer(over=["dpo"] * 5), "over must hold at most 4 losses, not 5"),
+        (lambda: LossExplorer(sets=[1.0, 2.0]), "sets must be ScoredSets, as score_sets returns them, not list"),
+        (lambda: LossExplorer(sets=SETS, set=4), r"set must be a whole number in \[1, 3\], not 4"),
+    ],
+)
+def test_what_is_no_setting_is_refused_by_name(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
+
+
+def button(explorer, label):
+    (found,) = [one for one in descendants(explorer.widget) if getattr(one, "description", None) == label]
+    return found
+
+
+def descendants(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from descendants(child)
+
+
+def test_every_preset_loss_can_be_chosen_and_is_then_the_loss():
+    explorer = LossExplorer()
+    for name, loss in LOSSES.items():
+        move(explorer._controls["loss"], name)
+        assert explorer.loss == loss
+
+
+def test_the_smooth_maximum_and_its_weights_are_log_sum_exp_and_softmax():
+    explorer = SmoothMaxExplorer([-1.0, -2.5, -4.0], tau=0.8)
+    for of, sign in (("max", 1), ("min", -1)):
+        explorer.set(of=of)
+        reading = explorer.reading
+        with mpmath.workdps(40):
+            terms = [mpmath.exp(sign * mpmath.mpf(s) * mpmath.mpf(0.8)) for s in (-1.0, -2.5, -4.0)]
+            soft = sign * mpmath.log(sum(terms)) / mpmath.mpf(0.8)
+            weights = [term / sum(terms) for term in terms]
+        # One division and a sum of three terms: a few eps, and no cancellation at these sizes.
+        assert abs(reading.soft - float(soft)) <= 8 * EPS * abs(float(soft))
+        assert np.max(np.abs(reading.weights / np.array(weights, float) - 1)) <= 16 * EPS
+        assert reading.error == pytest.approx(abs(float(soft) - reading.hard), rel=64 * EPS)
+
+
+def test_each_root_of_the_temperature_explorer_meets_its_target():
+    explorer = TemperatureExplorer(epsilon=0.2, share=0.8, n=5, wide_gap=2.0, spread=1.5)
+    distances = [mpmath.mpf(d) for d in (2.0, 2.5, 3.0, 3.5)]
+    reading = explorer.reading
+    for name, tau in reading.roots.items():
+        with mpmath.workdps(40):
+            total = sum(mpmath.exp(-mpmath.mpf(tau) * d) for d in distances)
+            one = mpmath.exp(-mpmath.mpf(tau) * distances[0])
+            met = {
+                "upper": mpmath.log(1 + 4 * one) / tau / 0.2,
+                "exact": mpmath.log(1 + total) / tau / 0.2,
+                "lower": mpmath.log(1 + one) / tau / 0.2,
+                "asymptote": 4 * one / tau / 0.2,
+                "share": 1 / (1 + total) / 0.8,
+                "certain": 1 / (1 + one) / 0.8,
+            }[name]
+            error, others = mpmath.log(1 + total) / tau, total / (1 + total)
+        # The error falls like exp(-tau*gap): an ulp of the root, tau*gap of about 4, counts some ten times.
+        assert abs(float(met) - 1) <= 64 * EPS, name
+        assert abs(reading.errors[name] / float(error) - 1) <= 64 * EPS
+        assert abs(reading.others[name] / float(others) - 1) <= 64 * EPS
+
+
+def test_an_error_in_nats_starves_the_others_as_the_gap_grows_and_a_share_does_not():
+    explorer = TemperatureExplorer(epsilon=0.1, n=2, rule="exact")
+    # With one runner-up the error is log1p(exp(-tau*gap))/tau, solved here by bisection, and its share 1-exp(-tau*0.1).
+    for gap, percent in ((1.0, "15.6"), (100.0, "0.523"), (1000.0, "0.0693")):
+        explorer.set(wide_gap=gap, rule="exact")
+        low, high = 1e-6, 10.0
+        for _ in range(100):
+            tau = (low + high) / 2
+            low, high = (tau, high) if np.log1p(np.exp(-tau * gap)) / tau > 0.1 else (low, tau)
+        assert explorer.reading.others["exact"] == pytest.approx(-np.expm1(-tau * 0.1), rel=1e-9)
+        assert f"{100 * explorer.reading.others['exact']:.3g}" == percent
+        assert explorer.reading.others["share"] == pytest.approx(0.1, rel=64 * EPS)
+
+
+def test_the_loss_explorer_moves_log_probs_and_asks_the_loss_itself():
+    explorer = LossExplorer("dpo-smooth", over=["cpo"], tau=0.7, beta=0.3, shift=2.5, moved="−2")
+    logp = np.array([-22.0, -24.5, -25.0, -25.0, -25.5, -28.0])
+    moved = logp + np.array([0, 0, 0, 0, 2.5, 0])
+    sets = ScoredSets(moved, np.full(6, -25.0), np.full(6, 10), np.array([1, 1, 1, -1, -1, -1]))
+    loss, reading = parse("DPO(beta=0.3, pair=Smooth(tau=0.7))"), explorer.reading
+    assert explorer.loss == loss
+    assert reading.value == loss(sets)
+    np.testing.assert_array_equal(reading.weights[0], loss.weights(sets))
+    assert reading.slope == loss.weights(sets)[4]
+    # The slope on the curve is the derivative of the curve: central differences of 0.25 nats, to their own error.
+    values, slopes, step = reading.values[0], reading.slopes[0], reading.places[1] - reading.places[0]
+    np.testing.assert_allclose((values[2:] - values[:-2]) / (2 * step), slopes[1:-1], atol=1e-3)
+    assert np.ptp(slopes) > 0.1
+
+
+def test_moving_all_positives_moves_the_margin_one_to_one():
+    explorer = LossExplorer("maxneg-minpos", over=[])
+    for shift in (-20.0, -3.5, 0.0, 8.0):
+        explorer.set(shift=shift)
+        assert explorer.reading.hard_margin == shift
+
+
+def test_sets_of_ones_own_are_shown_positives_first_without_padding():
+    explorer = LossExplorer("maxneg-minpos", over=[], sets=SETS, set=2)
+    reading = explorer.reading
+    assert reading.names == ["+1", "−1", "−2"]
+    np.testing.assert_array_equal(reading.sets.logp, [-3.0, -9.0, -3.0])
+    assert reading.hard_margin == 0.0
+    explorer.set(set=1)
+    np.testing.assert_array_equal(explorer.reading.sets.logp, [-40.0, -300.0, -42.5, -41.0])
+    assert explorer.reading.hard_margin == -300.0 - -41.0
+    # A response that a set lacks cannot be moved in it: all positives are.
+    explorer.set(set=2, moved="+2")
+    assert explorer.reading.moved == "all positives"
+
+
+def test_a_side_of_a_set_is_ranked_hardest_first():
+    explorer = BoundsExplorer(SETS, set=1)
+    np.testing.assert_array_equal(explorer.reading.scores, [-41.0, -42.5])
+    explorer.set(side="positives")
+    np.testing.assert_array_equal(explorer.reading.scores, [300.0, 40.0])
+
+
+def test_kept_curves_stay_while_the_loss_moves_on():
+    explorer = LossExplorer("dpo-smooth", over=[], tau=0.5)
+    before = explorer.reading.values[0]
+    button(explorer, "keep this curve").click()
+    explorer.set(tau=50.0)
+    assert explorer.kept == (parse("DPO(beta=0.1, pair=Smooth(tau=0.5))"),)
+    np.testing.assert_array_equal(explorer.reading.values[1], before)
+    assert (explorer.reading.values[0] != before).any()
+    for _ in range(5):
+        explorer.keep()
+    assert len(explorer.kept) == 4
+    button(explorer, "clear kept").click()
+    assert explorer.kept == ()
+    assert len(explorer.reading.values) == 1
+
+
+def test_a_loss_brings_its_own_numbers_and_greys_out_what_it_lacks():
+    explorer = LossExplorer("dpo-smooth")
+    explorer.set(loss="DPO(beta=0.5, pair=Smooth(tau=LeaderShare(share=0.7)))")
+    assert (explorer.settings["beta"], explorer.settings["share"]) == (0.5, 0.7)
+    assert {name: explorer._controls[name].box.disabled for name in ("beta", "tau", "epsilon", "share")} == {
+        "beta": False,
+        "tau": True,
+        "epsilon": True,
+        "share": False,
+    }
+    explorer.set(share=0.6)
+    assert explorer.loss == parse("DPO(beta=0.5, pair=Smooth(tau=LeaderShare(share=0.6)))")
+
+
+def test_the_true_error_has_fifty_digits_and_naive_ones_are_those_of_the_type():
+    scores, tau = [-1000.25, -1000.75, -1003.0], 3.0
+    with mpmath.workdps(60):
+        truth = mpmath.log(1 + mpmath.exp(-1.5) + mpmath.exp(-8.25)) / 3
+        digits = mpmath.mpf(str(true_error(scores, tau=tau, dtype="float64")))
+        assert abs(digits / truth - 1) < 1e-47
+    # PyTorch's arithmetic in the same type, operation by operation; its exp and log may differ by an ulp or two,
+    # which cancellation against 1000 makes into that many ulps of 1000.
+    for dtype in ("float32", "float64"):
+        s = torch.tensor(scores, dtype=getattr(torch, dtype))
+        shifted = (tau * s.max() + (tau * s - tau * s.max()).exp().sum().log()) / tau - s.max()
+        ours = naive_error(scores, tau=tau, formula=FORMULAS[1], dtype=dtype)
+        assert abs(float(shifted) - float(ours)) <= 4 * 1000 * torch.finfo(s.dtype).eps
+        assert np.isinf(naive_error(scores, tau=tau, formula=FORMULAS[0], dtype=dtype))
+        assert (
+            right_digits(float(ours), true_error(scores, tau=tau, dtype=dtype)) < {"float32": 5, "float64": 14}[dtype]
+        )
+
+
+def test_a_cross_stands_where_a_type_is_first_off_by_a_tenth():
+    explorer = PrecisionExplorer(level=-100.0, formula=FORMULAS[0])
+    reading = explorer.reading
+    # exp(-100 tau) is 0 in float32 from 103.97/100 on (the smallest subnormal is exp(-103.97)), in float64 from 7.45.
+    assert explorer._taus[reading.lies["float32"]] == pytest.approx(1.04, rel=0.05)
+    assert explorer._taus[reading.lies["float64"]] == pytest.approx(7.45, rel=0.05)
+    assert explorer.read(explorer.settings | {"tau": 8.0}).naive["float64"] == -np.inf
+
+
+def test_right_digits_count_the_relative_error():
+    truth = decimal.Decimal("0.125")
+    assert right_digits(0.125, truth) == np.inf
+    assert right_digits(0.125 * (1 + 2.0**-40), truth) == pytest.approx(40 * np.log10(2), rel=1e-6)
+    assert right_digits(0.25, truth) == right_digits(-0.1, truth) == right_digits(float("nan"), truth) == 0.0
+
+
+def test_the_posts_formula_is_shown_as_it_is_written():
+    explorer = BoundsExplorer(n=2, gap=5.0, tau=1.0, post="show")
+    # log(1 + exp(5)) where the error is log(1 + exp(-5)).
+    assert explorer.reading.errors["post"] == pytest.approx(5.006715348489118, rel=8 * EPS)
+    assert explorer.reading.errors["exact"] == pytest.approx(0.006715348489118, rel=1e-9)
+    explorer.set(post="hide")
+    assert "post" not in explorer.reading.errors
+
+
+def test_against_the_gap_the_leader_moves_and_the_others_stay():
+    explorer = BoundsExplorer(n=4, spread=2.0, tau=1.5, against="gap")
+    reading = explorer.reading
+    for place in (0, 57, 200):
+        gap = reading.places[place]
+        expected = BoundsExplorer(n=4, spread=2.0, tau=1.5, gap=float(gap)).reading.errors
+        for name, error in expected.items():
+            # The scores are the same up to where the zero lies: 8 eps of 12 nats.
+            assert abs(reading.curves[name][place] - error) <= 8 * EPS * 12 * error
