@@ -13,6 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mapl_explore import (
+    error_lower_bound,
+    error_upper_bound,
+    smooth_max,
+    smooth_max_weights,
+    solve_tau_exact,
+    solve_tau_share,
+)
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # Where people's files lie; nothing of the machine that ran a notebook belongs in it.
@@ -80,8 +89,11 @@ def test_every_widget_has_a_picture_that_is_not_blank_for_those_who_only_read(pa
     shown = [
         output["data"] for output in outputs(cells) if any("widget-view" in kind for kind in output.get("data", ()))
     ]
-    assert shown, "no explorer"
-    for data in shown:
+    explorers = [data for data in shown if "image/png" in data]
+    assert explorers, "no explorer"
+    # A question has its options, and its answer folded, as text.
+    assert all("<summary>Answer</summary>" in "".join(data["text/html"]) for data in shown if data not in explorers)
+    for data in explorers:
         picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(data["image/png"]))))
         assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
     # With saved state an export would show sliders that do nothing, in place of the picture.
@@ -97,3 +109,30 @@ def test_cells_are_short_and_define_nothing_that_belongs_in_the_library(cells):
 def test_nothing_that_cannot_be_compared_is_used(cells):
     for cell in code(cells):
         assert not re.search(r"\binteract\b|clear_output|Output\(|;\s*$", cell["source"]), cell["source"]
+
+
+def test_the_answers_to_the_quiz_are_the_librarys():
+    text = (ROOT / "notebooks" / "INSTRUCTOR.md").read_text(encoding="utf-8")
+    answers = text.split("<summary>Answers</summary>")[1]
+    lower, upper = error_lower_bound(gap=0.5, tau=2.0), error_upper_bound(n=8, gap=0.5, tau=2.0)
+    pair = [0.0, -100.0]
+    others = smooth_max_weights(pair, tau=solve_tau_exact(pair, epsilon=0.1))[1]
+    for claim in (
+        f"= {smooth_max([-2.0] * 3, tau=3.0):.3f} nats".replace("-", "−"),
+        f"exp(−4 · 0.05) = {np.exp(-4 * 0.05):.0%}".replace("%", " %"),
+        f"= {lower:.3f} and D",
+        f"7 e⁻¹)/2 = {upper:.3f}.",
+        f"About {others:.1%}".replace("%", " %"),
+        f"log(0.9/0.1)/4 = {solve_tau_share(share=0.9, gap=4.0):.3f}, or less",
+        f"{np.spacing(np.float32(1000)):.5f} apart",
+    ):
+        assert claim in answers, claim
+
+
+def test_every_lesson_asks_before_it_tells_and_marks_its_exercises(path, cells):
+    if path.name != "00_start_here.ipynb":
+        sources = [cell["source"] for cell in code(cells)]
+        assert sum("predict(" in source for source in sources) >= 1
+        assert sum(source.startswith("check(") or "\ncheck(" in source for source in sources) == 2
+        assert any("Find the mistake" in cell["source"] for cell in cells)
+        assert any("What to take home" in cell["source"] and "**Read on.**" in cell["source"] for cell in cells)
