@@ -11,13 +11,16 @@ from mapl_explore.explorers.sources import Sides
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import KNOBS, Choice, Knob
 from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, explain, parse
-from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel
+from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel, response_looks
 
 # Three positives and three negatives whose log-ratios to the reference are 3, 0.5, 0 and 0, -0.5, -3: hard margin 0.
 EXAMPLE = ScoredSets(
     logp=[-22.0, -24.5, -25.0, -25.0, -25.5, -28.0], ref_logp=[-25.0] * 6, length=[10] * 6, label=[1, 1, 1, -1, -1, -1]
 )
 POSITIVES = "all positives"
+MIDDLE = Choice(
+    "curves", "middle picture", ("slope", "weights"), "slope", "Of each loss its slope, or of each response its weight."
+)
 STROKES = ("━━", "╌╌", "─·", "····", "— —")  # the line styles of LOOKS, in text
 NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have a slider
 PRESETS = {
@@ -51,6 +54,10 @@ class LossReading:
         Where the curves are computed: the same, along the axis.
     values, slopes : list of arrays (k,)
         Of each loss, and its derivative along the axis, per nat.
+    curves : {"slope", "weights"}
+        What is in the middle: the slopes, or the weights of the loss as set.
+    along : array (k, n)
+        Those weights, over ``places``.
     value, slope, margin, hard_margin : float
         Of the loss as set, where it is; the margins in nats of what it compares.
     weights : list of arrays (n,)
@@ -67,6 +74,8 @@ class LossReading:
     places: np.ndarray
     values: list[np.ndarray]
     slopes: list[np.ndarray]
+    curves: str
+    along: np.ndarray
     value: float
     slope: float
     margin: float
@@ -90,8 +99,8 @@ class LossExplorer(Stage):
     sets : ScoredSets, optional
         Preference sets of your own, as ``score_sets`` returns them, in place of the example of three and three.
     **settings : float, int or str
-        Where the other controls start: ``beta``, ``tau``, ``epsilon``, ``share``, ``moved``, ``shift``, and ``set``
-        where there are several.
+        Where the other controls start: ``beta``, ``tau``, ``epsilon``, ``share``, ``moved``, ``shift``, ``curves``, and
+        ``set`` where there are several.
 
     Raises
     ------
@@ -102,8 +111,8 @@ class LossExplorer(Stage):
     --------
     >>> explorer = LossExplorer("dpo-smooth", over=["dpo-hardest"], tau=1.0)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    LossExplorer(loss='dpo-smooth', beta=0.1, tau=1, epsilon=0.05, share=0.9, moved='all positives', shift=0):
-    loss 0.745, slope −0.0525, margin −1.01 (hard 0); weights −0.002 −0.019 −0.032 +0.032 +0.019 +0.002
+    LossExplorer(loss='dpo-smooth', beta=0.1, tau=1, epsilon=0.05, share=0.9, moved='all positives', shift=0,
+    curves='slope'): loss 0.745, slope −0.0525, margin −1.01 (hard 0); weights −0.002 −0.019 −0.032 +0.032 +0.019 +0.002
     >>> explorer.set(tau=0.5, beta=0.2)
     >>> explorer.loss
     DPO(beta=0.2, pair=Smooth(tau=0.5))
@@ -121,7 +130,7 @@ class LossExplorer(Stage):
         moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
         number = Knob("set", "preference set", "", 1, len(self._sets), 1, "integer", "Which of the sets, from 1.")
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
-        knobs = [choice, KNOBS["beta"], self._tau, KNOBS["epsilon"], KNOBS["share"], moved, shift]
+        knobs = [choice, KNOBS["beta"], self._tau, KNOBS["epsilon"], KNOBS["share"], moved, shift, MIDDLE]
         knobs += [number] if len(self._sets) > 1 else []
         self._ends = shift.low, shift.high
         super().__init__(knobs, PRESETS, {"loss": self._admit(loss)} | settings)
@@ -160,20 +169,30 @@ class LossExplorer(Stage):
 
     def scene(self, reading: LossReading) -> tuple:
         """Return what stands on the axes, and how far they go."""
-        return reading.moved, tuple(reading.names), _labels(reading.losses), reading.reach
+        return reading.moved, tuple(reading.names), _labels(reading.losses), reading.curves, reading.reach
 
     def build(self, figure, scene) -> list:
         """Return the panels of the value, the slope and the weights."""
-        moved, names, labels, (values, slopes, weights) = scene
+        moved, names, labels, curves, (values, slopes, weights) = scene
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))
         what = f"{moved} moved by (nats)" if moved == POSITIVES else f"log π of {moved} moved by (nats)"
         panels = [
             CurvesPanel(left, self._ends, values, what, "loss"),
-            CurvesPanel(middle, self._ends, slopes, what, "slope of the loss (per nat)"),
+            self._middle(middle, what, curves, names, slopes, weights),
             PushPanel(right, list(names), weights),
         ]
         figure.legend(handles=panels[0].curves[: len(labels)], labels=labels, loc="outside upper left", ncols=5)
         return panels
+
+    def _middle(self, axes, what, curves, names, slopes, weights) -> CurvesPanel:
+        if curves == "slope":
+            return CurvesPanel(axes, self._ends, slopes, what, "slope of the loss (per nat)")
+        looks = response_looks(names)
+        panel = CurvesPanel(axes, self._ends, (-weights, weights), what, "weight ∂loss/∂log π", looks)
+        if len(names) <= SHOWN:
+            key = {"fontsize": 13, "ncols": 2, "loc": "upper right", "handlelength": 1.8}
+            panel.moving.append(axes.legend(handles=panel.curves, **key))  # it lies above the curves
+        return panel
 
     def read(self, settings: dict) -> LossReading:
         """Return every number that is shown at these settings."""
@@ -197,6 +216,8 @@ class LossExplorer(Stage):
             places=places,
             values=values,
             slopes=slopes,
+            curves=settings["curves"],
+            along=along[0],
             value=float(losses[0](here)),
             slope=float((weights[0] * mask).sum()),
             margin=float(losses[0].margin(here)),
@@ -209,7 +230,10 @@ class LossExplorer(Stage):
         """Move the panels to a reading."""
         values, slopes, pushes = panels
         values.move(reading.places, reading.values, reading.now, reading.value)
-        slopes.move(reading.places, reading.slopes, reading.now, reading.slope)
+        if reading.curves == "slope":
+            slopes.move(reading.places, reading.slopes, reading.now, reading.slope)
+        else:
+            slopes.move(reading.places, reading.along.T, reading.now, None)
         pushes.move(reading.weights)
 
     def text(self, reading: LossReading) -> str:

@@ -4,7 +4,7 @@ A panel draws its scenery once, when it is made, and then moves its artists to e
 """
 
 from mapl_explore.plots.errors import ErrorPanel
-from mapl_explore.plots.losses import LOOKS, CurvesPanel
+from mapl_explore.plots.losses import LOOKS, CurvesPanel, response_looks
 from mapl_explore.plots.maps import OthersPanel, RootsPanel
 from mapl_explore.plots.precision import DTYPES, DigitsPanel, NaivePanel
 from mapl_explore.plots.scores import ApproachPanel, ScoresPanel
@@ -29,5 +29,6 @@ __all__ = [
     "ScoresPanel",
     "WeightsPanel",
     "drawing_style",
+    "response_looks",
     "styled_figure",
 ]
