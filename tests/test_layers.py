@@ -17,7 +17,7 @@ FLOORS = [
     {"losses"},
     {"runs", "plots", "lab", "encoding", "selection", "errata", "advice"},
     {"explorers", "scoring", "claims"},
-    {"training", "pretrain"},
+    {"training", "pretrain", "data_commands"},
     {"cli"},
     {"__main__", "__init__"},
 ]
