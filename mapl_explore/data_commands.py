@@ -1,4 +1,6 @@
-"""The ``data`` commands: describe a file of preference data, convert one, make sets of the small world."""
+"""The commands that make preference data: ``data check``, ``data convert``, ``data world`` and ``sample``."""
+
+import os
 
 
 def add_data(commands) -> None:
@@ -51,6 +53,28 @@ def _add_world(commands) -> None:
     parser.set_defaults(run=_world)
 
 
+def add_sample(commands) -> None:
+    """Add ``sample`` to the commands of the command line."""
+    text = "Sample answers from a model, verify them, and write the sets that have right and wrong ones."
+    example = "mapl-explore sample data/world/test.jsonl sampled.jsonl --verifier world"
+    parser = commands.add_parser("sample", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("source", metavar="PROMPTS", help="records with a prompt: .jsonl, .jsonl.gz, .parquet, or a name on the hub")
+    add("output", metavar="OUT", help="the new file to write, one set a line")
+    add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
+    add("--k", type=int, default=16, help="answers to each prompt; equal ones count once")
+    text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, answer) -> bool"
+    add("--verifier", required=True, metavar="NAME", help=text)
+    add("--reference", metavar="FIELD", help="the field of the right answer, a text or a list of texts")
+    add("--fallback", action="store_true", help="take a kind that the model did not give from the file")
+    add("--max-tokens", type=int, default=64, help="of an answer; one that has not ended by then is dropped")
+    add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 is the model as it is")
+    add("--seed", type=int, default=0, help="decides the answers")
+    add("--batch-size", type=int, help="prompts in one pass; as many as make 8,192 tokens if not given")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
+
+
 def _check(arguments) -> None:
     from mapl_explore.data import description, read_all
 
@@ -83,3 +107,20 @@ def _world(arguments) -> None:
     names = ["n", "seed", "split", "distractors", "agreement", "noise", "per_side"]
     write_sets(arguments.output, world_sets(**{name: getattr(arguments, name) for name in names}))
     print(f"{arguments.n} sets written to {arguments.output}")
+
+
+def _sample(arguments) -> None:
+    from mapl_explore.generate import sample_sets
+
+    names = ["model", "k", "reference", "fallback", "max_tokens", "temperature", "seed", "batch_size", "device"]
+    options = {name: getattr(arguments, name) for name in names}
+    sets, report = sample_sets(arguments.source, arguments.output, verify=arguments.verifier, **options)
+    if os.environ.get("RANK", "0") == "0":  # one of several processes speaks for all
+        print(f"{report}\n{len(sets)} sets written to {arguments.output}; the first of them:\n{_shown(sets[0])}")
+
+
+def _shown(one) -> str:
+    """Return a preference set as a person reads it."""
+    lines = [*(f"  | {line}" for line in one.prompt.split("\n"))]
+    lines += [f"  {mark} {text!r}" for mark, texts in (("+", one.positives), ("-", one.negatives)) for text in texts]
+    return "\n".join(lines)
