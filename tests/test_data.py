@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -246,7 +248,7 @@ def test_check_describes_a_sound_file_and_exits_with_0(tmp_path, capsys):
     path = written(tmp_path / "data.jsonl", RECORDS["trl, plain"][0])
     assert cli.main(["data", "check", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "1 records, format trl: 1 sets" in out
+    assert "1 records in the format trl, 1 sets" in out
     assert "contradictions  none" in out
 
 
@@ -278,6 +280,17 @@ def test_convert_writes_nothing_beside_a_malformed_record(tmp_path, capsys):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+@pytest.mark.skipif("MAPL_REAL_SETS" not in os.environ, reason="MAPL_REAL_SETS names no file of real sets")
+def test_real_sets_are_read_described_and_come_back_from_their_pairs(tmp_path):
+    sets = read_sets(os.environ["MAPL_REAL_SETS"])
+    assert f"{len(sets)}, of " in description(sets)
+    pairs = [pair(one.prompt, a, b) for one in sets for a in one.positives for b in one.negatives]
+    records = [{"prompt": one.prompt, "chosen": one.positives[0], "rejected": one.negatives[0]} for one in pairs]
+    again = read_sets(written(tmp_path / "pairs.jsonl", *records))
+    for one, other in zip(sets, again, strict=True):
+        assert other == PreferenceSet(one.prompt, dict.fromkeys(one.positives), dict.fromkeys(one.negatives))
+
+
 def test_world_writes_what_the_function_makes(tmp_path):
     words = "--n 5 --seed 3 --split test --distractors 4 --agreement 0.5 --noise 0.5 --per-side 2"
     assert cli.main(["data", "world", str(tmp_path / "w.jsonl"), *words.split()]) == 0
@@ -297,8 +310,6 @@ def test_the_commands_of_the_data_readme_make_the_shipped_files(tmp_path, monkey
 
 
 def test_describing_and_reading_lines_do_not_wait_for_datasets(tmp_path):
-    import subprocess
-
     path = written(tmp_path / "data.jsonl", RECORDS["ours"][0])
     code = "import sys; from mapl_explore import cli; cli.main(sys.argv[1:]); print('datasets' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, "data", "check", str(path)], capture_output=True, text=True)
