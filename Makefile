@@ -42,6 +42,7 @@ lint: setup
 bench: setup
 	@$(BIN)/python tests/bench/numerics.py
 	@$(BIN)/python tests/bench/losses.py
+	@$(BIN)/python tests/bench/sampling.py
 
 # TRL is the newest that pip finds; what it asks for must not move the versions that the tests run with.
 .peers-venv/.ready: tests/peers/requirements.txt

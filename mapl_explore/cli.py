@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mapl_explore.data_commands import add_data, add_sample
+
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
 
 
@@ -76,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_pretrain):
+    for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_pretrain, add_data, add_sample):
         add(commands)
     return parser
 

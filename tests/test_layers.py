@@ -12,12 +12,12 @@ ROOT = Path(mapl_explore.__file__).parent
 FLOORS = [
     {"arrays", "knobs", "data"},
     {"smoothing", "world"},
-    {"bounds"},
+    {"bounds", "rejection"},
     {"temperature"},
     {"losses"},
     {"runs", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims"},
-    {"training", "pretrain"},
+    {"training", "pretrain", "generate", "data_commands"},
     {"cli"},
     {"__main__", "__init__"},
 ]

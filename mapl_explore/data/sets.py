@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-FIELDS = ("prompt", "positives", "negatives")
-
 
 @dataclass(frozen=True)
 class PreferenceSet:
@@ -43,49 +41,12 @@ class PreferenceSet:
 
     def __post_init__(self):
         """Check the texts and freeze the lists."""
-        _check_text("prompt", self.prompt)
+        check_text("prompt", self.prompt)
         for side in ("positives", "negatives"):
             object.__setattr__(self, side, _checked_texts(side, getattr(self, side)))
         both = set(self.positives) & set(self.negatives)
         if both:
-            raise ValueError(f"a response must not stand on both sides; {_shorten(min(both))} does")
-
-
-def read_sets(path: str | os.PathLike) -> list[PreferenceSet]:
-    """Return the preference sets of a JSONL file, all of it checked first.
-
-    A line is ``{"prompt": str, "positives": [str, ...], "negatives": [str, ...]}`` in UTF-8. Lines of white space only
-    are passed over; further fields are allowed and not read.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    list of PreferenceSet
-        In the order of the file.
-
-    Raises
-    ------
-    ValueError
-        If the file holds no set, or naming ``file:line``, the field and the rule, at the first line that is not one.
-    OSError
-        If the file cannot be read.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "two.jsonl"
-    >>> write_sets(path, [PreferenceSet("2 + 2 =", ["4"], ["5"]), PreferenceSet("3 + 3 =", ["6"], ["33"])])
-    >>> [s.prompt for s in read_sets(path)]
-    ['2 + 2 =', '3 + 3 =']
-    """
-    sets = [_parse_line(line, f"{path}:{number}") for number, line in _lines(path)]
-    if not sets:
-        raise ValueError(f"{path}: the file holds no preference set")
-    return sets
+            raise ValueError(f"a response must not stand on both sides; {shortened(min(both))} does")
 
 
 def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
@@ -139,56 +100,28 @@ def _umask() -> int:
     return mask
 
 
-def _lines(path) -> Iterator[tuple[int, str]]:
-    # Read as bytes and split at \n alone: str.splitlines would cut a record at the U+2028 of real texts.
-    with open(path, "rb") as file:
-        for number, raw in enumerate(file, start=1):
-            try:
-                line = raw.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise ValueError(f"{path}:{number}: not UTF-8 text ({error.reason})") from None
-            if line.strip():
-                yield number, line
-
-
-def _parse_line(line: str, place: str) -> PreferenceSet:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: not a JSON object ({error.msg} at column {error.colno})") from None
-    except RecursionError:
-        raise ValueError(f"{place}: not a JSON object that can be read (nested too deeply)") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"{place}: not a JSON object but {_shorten(record)}")
-    for field in FIELDS:
-        if field not in record:
-            raise ValueError(f"{place}: the field {field!r} is missing")
-    try:
-        return PreferenceSet(*(record[field] for field in FIELDS))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{place}: {error}") from None
-
-
 def _checked_texts(name: str, texts) -> tuple[str, ...]:
     if isinstance(texts, str) or not isinstance(texts, Iterable):
-        raise TypeError(f"{name} must be a list of texts, not {_shorten(texts)}")
+        raise TypeError(f"{name} must be a list of texts, not {shortened(texts)}")
     texts = tuple(texts)
     if not texts:
         raise ValueError(f"{name} must hold at least one response")
     for index, text in enumerate(texts):
-        _check_text(f"{name}[{index}]", text)
+        check_text(f"{name}[{index}]", text)
     return texts
 
 
-def _check_text(name: str, text) -> None:
+def check_text(name: str, text) -> None:
+    """Raise unless this is text that can be written as UTF-8."""
     if not isinstance(text, str):
-        raise TypeError(f"{name} must be text, not {_shorten(text)}")
+        raise TypeError(f"{name} must be text, not {shortened(text)}")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError(f"{name} must be writable as UTF-8, but {_shorten(text)} holds a lone surrogate") from None
+        raise ValueError(f"{name} must be writable as UTF-8, but {shortened(text)} holds a lone surrogate") from None
 
 
-def _shorten(value, width: int = 60) -> str:
+def shortened(value, width: int = 60) -> str:
+    """Return a value as an error message shows it: in ASCII, and not too long."""
     text = ascii(value) if isinstance(value, str) else repr(value)
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,0 +1,22 @@
+"""Preference sets: what they are, reading them in the formats people have, describing and writing them."""
+
+from mapl_explore.data.describing import description
+from mapl_explore.data.formats import FORMATS
+from mapl_explore.data.reading import Reading, read_all, read_sets
+from mapl_explore.data.records import json_record, records
+from mapl_explore.data.sets import PreferenceSet, atomic_writer, check_text, shortened, write_sets
+
+__all__ = [
+    "FORMATS",
+    "PreferenceSet",
+    "Reading",
+    "atomic_writer",
+    "check_text",
+    "description",
+    "json_record",
+    "read_all",
+    "read_sets",
+    "records",
+    "shortened",
+    "write_sets",
+]

@@ -1,0 +1,67 @@
+"""What preference data look like, in words: for people who are about to train on them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import median
+
+from mapl_explore.data.sets import PreferenceSet, shortened
+
+SHOWN = 3  # examples of what is odd
+
+
+def description(sets: Sequence[PreferenceSet]) -> str:
+    """Return counts, set sizes, lengths, duplicates and contradictions, a line each.
+
+    Examples
+    --------
+    >>> print(description([PreferenceSet("2 + 2 =", ["4"], ["5", "22"])]))
+    sets            1, of 1 prompts; 1 positives, 2 negatives
+    positives       1 to 1 a set, median 1
+    negatives       2 to 2 a set, median 2
+    prompts         7 to 7 characters, median 7
+    responses       1 to 2 characters, median 1; positives 1, negatives 1.5
+    duplicates      none
+    contradictions  none
+    """
+    positives, negatives = ([one.positives for one in sets], [one.negatives for one in sets])
+    lengths = [[len(text) for side in sides for text in side] for sides in (positives, negatives)]
+    prompts = {one.prompt for one in sets}
+    rows = {
+        "sets": f"{len(sets)}, of {len(prompts)} prompts; {len(lengths[0])} positives, {len(lengths[1])} negatives",
+        "positives": f"{_range(map(len, positives))[0]} a set, median {_range(map(len, positives))[1]}",
+        "negatives": f"{_range(map(len, negatives))[0]} a set, median {_range(map(len, negatives))[1]}",
+        "prompts": "{} characters, median {}".format(*_range(len(one.prompt) for one in sets)),
+        "responses": "{} characters, median {}".format(*_range(lengths[0] + lengths[1]))
+        + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}",
+        "duplicates": _duplicates(sets),
+        "contradictions": _contradictions(sets),
+    }
+    return "\n".join(f"{name:<16}{text}" for name, text in rows.items())
+
+
+def _range(numbers: Iterable[int]) -> tuple[str, str]:
+    numbers = list(numbers)
+    return f"{min(numbers)} to {max(numbers)}", f"{median(numbers):g}"
+
+
+def _duplicates(sets: Sequence[PreferenceSet]) -> str:
+    prompts = sum(count - 1 for count in Counter(one.prompt for one in sets).values())
+    whole = sum(count - 1 for count in Counter(sets).values())
+    texts = sum(len(side) - len(set(side)) for one in sets for side in (one.positives, one.negatives))
+    if not (prompts or texts):
+        return "none"
+    return (
+        f"{prompts} sets of a prompt that came before, {whole} of them the same set; {texts} texts repeated in a side"
+    )
+
+
+def _contradictions(sets: Sequence[PreferenceSet]) -> str:
+    sides = defaultdict(lambda: (set(), set()))
+    for one in sets:
+        for texts, found in zip((one.positives, one.negatives), sides[one.prompt], strict=True):
+            found.update(texts)
+    prompts = [prompt for prompt, (accepted, rejected) in sides.items() if accepted & rejected]
+    if not prompts:
+        return "none"
+    shown = ", ".join(shortened(prompt) for prompt in prompts[:SHOWN]) + ", ..." * (len(prompts) > SHOWN)
+    return f"{len(prompts)} prompts have a text accepted in one set and rejected in another: {shown}"

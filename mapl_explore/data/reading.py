@@ -1,0 +1,156 @@
+"""From a source to preference sets: which format, each record checked, pairs of the same prompt put together."""
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mapl_explore.data.formats import FORMATS, format_of
+from mapl_explore.data.records import json_record, records
+from mapl_explore.data.sets import PreferenceSet
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was found in a source.
+
+    Parameters
+    ----------
+    format : str or None
+        The format, None where no record could tell it.
+    records : int
+        How many records there are.
+    sets : list of PreferenceSet
+        Those that could be read, in the order of the source.
+    faults : list of str
+        For each record that could not, ``file:line``, the field and the rule.
+    one_sided : int
+        Scored records left out, because their scores make no two sides.
+    apart : int
+        Pairs that stay sets of their own, because another of their prompt has one of their texts on the other side.
+    """
+
+    format: str | None
+    records: int
+    sets: list[PreferenceSet]
+    faults: list[str]
+    one_sided: int = 0
+    apart: int = 0
+
+    def __str__(self) -> str:
+        """Return in words what became of the records."""
+        text = f"{self.records} records in the format {self.format}, {len(self.sets)} sets"
+        if self.one_sided:
+            text += f"; {self.one_sided} left out, whose scores make no two sides"
+        if self.apart:
+            text += f"; {self.apart} pairs contradict another of their prompt and stay sets of their own"
+        return text
+
+
+def read_sets(
+    source: str | os.PathLike, *, format: str | None = None, threshold: float | None = None
+) -> list[PreferenceSet]:
+    """Return the preference sets of a file, a table or a hub data set, all of it checked first.
+
+    A line of our own format is ``{"prompt": str, "positives": [str, ...], "negatives": [str, ...]}`` in UTF-8; the
+    other formats are described in :mod:`mapl_explore.data.formats`. Lines of white space only are passed over; further
+    fields are allowed and not read. Pairs of the same prompt become one set, each text once; but pairs with a text that
+    another pair of the prompt has on the other side stay sets of their own.
+
+    Parameters
+    ----------
+    source : path, str or datasets.Dataset
+        A ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file, a table, or ``owner/name[:split]`` on the Hugging Face hub.
+    format : {"sets", "trl", "hh-rlhf", "scored"}, optional
+        What the records are; told by the fields of the first one if not given.
+    threshold : float, optional
+        The least score of a positive, of scored completions. If not given, those with the best score are positives,
+        those with the worst are negatives, and the others are left out.
+
+    Returns
+    -------
+    list of PreferenceSet
+        In the order of the source, merged ones where their first pair stands.
+
+    Raises
+    ------
+    ValueError
+        If there is no set, or naming ``file:line``, the field and the rule, at the first record that is not one.
+    OSError
+        If the file cannot be read, or the data set cannot be fetched.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "pairs.jsonl"
+    >>> _ = path.write_text('''{"prompt": "2 + 2 =", "chosen": "4", "rejected": "5"}
+    ... {"prompt": "2 + 2 =", "chosen": "4", "rejected": "22"}''')
+    >>> read_sets(path)
+    [PreferenceSet(prompt='2 + 2 =', positives=('4',), negatives=('5', '22'))]
+    """
+    reading = read_all(source, format=format, threshold=threshold)
+    if reading.faults:
+        raise ValueError(reading.faults[0])
+    if not reading.sets:
+        raise ValueError(f"{_named(source)}: the file holds no preference set")
+    return reading.sets
+
+
+def read_all(source, *, format: str | None = None, threshold: float | None = None) -> Reading:
+    """Return all that was found in a source, faults too; the arguments are those of :func:`read_sets`."""
+    if format is not None and format not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    found, faults, one_sided, count = [], [], 0, 0
+    for count, (place, content) in enumerate(records(source), start=1):
+        try:
+            record = json_record(content, first=count == 1)
+            format = format or format_of(record)
+            one = FORMATS[format].read(record, threshold)
+        except (TypeError, ValueError) as error:
+            faults.append(f"{place}: {error}")
+        else:
+            found += [] if one is None else [one]
+            one_sided += one is None
+    if threshold is not None and format not in (None, "scored"):
+        raise ValueError(f"threshold belongs to scored completions, not to the format {format!r}")
+    if format is not None and FORMATS[format].pairs:
+        found, apart = merged(found)
+        return Reading(format, count, found, faults, one_sided, apart)
+    return Reading(format, count, found, faults, one_sided)
+
+
+def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:
+    """Return pairs with those of the same prompt put together, and how many contradict another and were not.
+
+    What is put together does not depend on the order of the pairs.
+
+    Examples
+    --------
+    >>> a, b, c = (PreferenceSet("p", [x], [y]) for x, y in ("ab", "bc", "de"))
+    >>> sets, apart = merged([a, b, c])
+    >>> len(sets), apart
+    (3, 2)
+    """
+    by_prompt = defaultdict(list)
+    for pair in pairs:
+        by_prompt[pair.prompt].append(pair)
+    placed, apart = [], 0
+    first = {id(pair): place for place, pair in enumerate(pairs)}
+    for group in by_prompt.values():
+        both = {t for pair in group for t in pair.positives} & {t for pair in group for t in pair.negatives}
+        alone = [pair for pair in group if not both.isdisjoint(pair.positives + pair.negatives)]
+        together = [pair for pair in group if both.isdisjoint(pair.positives + pair.negatives)]
+        apart += len(alone)
+        placed += [(first[id(pair)], pair) for pair in alone]
+        if together:
+            placed.append((first[id(together[0])], _union(together)))
+    return [one for _, one in sorted(placed, key=lambda item: item[0])], apart
+
+
+def _union(pairs: list[PreferenceSet]) -> PreferenceSet:
+    positives, negatives = ([t for pair in pairs for t in getattr(pair, side)] for side in ("positives", "negatives"))
+    return PreferenceSet(pairs[0].prompt, dict.fromkeys(positives), dict.fromkeys(negatives))
+
+
+def _named(source) -> str:
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "the table"

@@ -1,0 +1,126 @@
+"""The commands that make preference data: ``data check``, ``data convert``, ``data world`` and ``sample``."""
+
+import os
+
+
+def add_data(commands) -> None:
+    """Add ``data`` with its own commands to those of the command line."""
+    text = "Describe, convert and make preference data."
+    parser = commands.add_parser("data", help=text, description=text, example="mapl-explore data check sets.jsonl")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_check, _add_convert, _add_world):
+        add(commands)
+
+
+def _add_check(commands) -> None:
+    text = "Describe preference data: counts, sizes, lengths, duplicates, contradictions; exit code 1 on faults."
+    example = "mapl-explore data check pairs.parquet"
+    parser = commands.add_parser("check", help=text, description=text, example=example)
+    _add_source(parser, "FILE")
+    parser.set_defaults(run=_check)
+
+
+def _add_convert(commands) -> None:
+    text = "Write preference data as our JSONL, one set a line; nothing is written where a record is malformed."
+    example = "mapl-explore data convert pairs.parquet sets.jsonl"
+    parser = commands.add_parser("convert", help=text, description=text, example=example)
+    _add_source(parser, "IN")
+    parser.add_argument("output", metavar="OUT", help="the file to write; an existing one is replaced")
+    parser.set_defaults(run=_convert)
+
+
+def _add_source(parser, name: str) -> None:
+    add = parser.add_argument
+    add("source", metavar=name, help=".jsonl, .jsonl.gz or .parquet, or owner/name[:split] on the Hugging Face hub")
+    add("--format", metavar="NAME", help="sets, trl, hh-rlhf or scored; told by the fields if not given")
+    text = "scored completions: the least score of a positive; the best against the worst if not given"
+    add("--threshold", type=float, metavar="SCORE", help=text)
+
+
+def _add_world(commands) -> None:
+    text = "Make preference sets of the small world, the same ones for the same arguments."
+    example = "mapl-explore data world sets.jsonl --n 100 --seed 1"
+    parser = commands.add_parser("world", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("output", metavar="OUT", help="the file to write; an existing one is replaced")
+    add("--n", type=int, required=True, help="how many sets")
+    add("--seed", type=int, required=True, help="what to draw from")
+    add("--split", choices=("train", "validation", "test"), default="train", help="whom to ask about: no one is in two")
+    add("--distractors", type=int, default=2, help="forum passages beside the official one, 0 to 8")
+    add("--agreement", type=float, default=0.8, help="probability that a further forum passage repeats the first")
+    add("--noise", type=float, default=0.0, help="probability that the two sides of a set are exchanged")
+    add("--per-side", type=int, default=4, help="positives, and negatives, of a set, 1 to 6")
+    parser.set_defaults(run=_world)
+
+
+def add_sample(commands) -> None:
+    """Add ``sample`` to the commands of the command line."""
+    text = "Sample answers from a model, verify them, and write the sets that have right and wrong ones."
+    example = "mapl-explore sample data/world/test.jsonl sampled.jsonl --verifier world"
+    parser = commands.add_parser("sample", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("source", metavar="PROMPTS", help="records with a prompt: .jsonl, .jsonl.gz, .parquet, or a name on the hub")
+    add("output", metavar="OUT", help="the new file to write, one set a line")
+    add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
+    add("--k", type=int, default=16, help="answers to each prompt; equal ones count once")
+    text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, answer) -> bool"
+    add("--verifier", required=True, metavar="NAME", help=text)
+    add("--reference", metavar="FIELD", help="the field of the right answer, a text or a list of texts")
+    add("--fallback", action="store_true", help="take a kind that the model did not give from the file")
+    add("--max-tokens", type=int, default=64, help="of an answer; one that has not ended by then is dropped")
+    add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 is the model as it is")
+    add("--seed", type=int, default=0, help="decides the answers")
+    add("--batch-size", type=int, help="prompts in one pass; as many as make 8,192 tokens if not given")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
+
+
+def _check(arguments) -> None:
+    from mapl_explore.data import description, read_all
+
+    reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
+    print(f"{arguments.source}: {reading}")
+    if reading.sets:
+        print(description(reading.sets))
+    for fault in reading.faults:
+        print(f"fault: {fault}")
+    if reading.faults or not reading.sets:
+        raise RuntimeError(f"{len(reading.faults)} of {reading.records} records cannot be read, {arguments.source}")
+
+
+def _convert(arguments) -> None:
+    from mapl_explore.data import read_all, write_sets
+
+    reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
+    if reading.faults:
+        raise ValueError(reading.faults[0])
+    if not reading.sets:
+        raise ValueError(f"{arguments.source}: there is no preference set in it")
+    write_sets(arguments.output, reading.sets)
+    print(f"{reading}, written to {arguments.output}")
+
+
+def _world(arguments) -> None:
+    from mapl_explore.data import write_sets
+    from mapl_explore.world import world_sets
+
+    names = ["n", "seed", "split", "distractors", "agreement", "noise", "per_side"]
+    write_sets(arguments.output, world_sets(**{name: getattr(arguments, name) for name in names}))
+    print(f"{arguments.n} sets written to {arguments.output}")
+
+
+def _sample(arguments) -> None:
+    from mapl_explore.generate import sample_sets
+
+    names = ["model", "k", "reference", "fallback", "max_tokens", "temperature", "seed", "batch_size", "device"]
+    options = {name: getattr(arguments, name) for name in names}
+    sets, report = sample_sets(arguments.source, arguments.output, verify=arguments.verifier, **options)
+    if os.environ.get("RANK", "0") == "0":  # one of several processes speaks for all
+        print(f"{report}\n{len(sets)} sets written to {arguments.output}; the first of them:\n{_shown(sets[0])}")
+
+
+def _shown(one) -> str:
+    """Return a preference set as a person reads it."""
+    lines = [*(f"  | {line}" for line in one.prompt.split("\n"))]
+    lines += [f"  {mark} {text!r}" for mark, texts in (("+", one.positives), ("-", one.negatives)) for text in texts]
+    return "\n".join(lines)

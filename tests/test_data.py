@@ -1,0 +1,317 @@
+"""Preference data in every format become the same sets; what is malformed is named by line, field and rule."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import datasets
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mapl_explore import cli
+from mapl_explore.data import PreferenceSet, read_all, read_sets, write_sets
+from mapl_explore.data.describing import description
+from mapl_explore.data.reading import merged
+from mapl_explore.world import world_sets
+
+SUM = PreferenceSet("2 + 2 =", ["4"], ["5"])
+TALK = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: 2 + 2?\n\nAssistant:"
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def assistant(text):
+    return {"role": "assistant", "content": text}
+
+
+HISTORY = [user("Hi"), assistant("Hello"), user("2 + 2?")]
+
+RECORDS = {
+    "ours": ({"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"]}, SUM),
+    "trl, plain": ({"prompt": "2 + 2 =", "chosen": "4", "rejected": "5"}, SUM),
+    "trl, conversational": (
+        {"prompt": [user("2 + 2 =")], "chosen": [assistant("4")], "rejected": [assistant("5")]}, SUM,
+    ),
+    "trl, the prompt in both conversations": (
+        {"chosen": [user("2 + 2 ="), assistant("4")], "rejected": [user("2 + 2 ="), assistant("5")]}, SUM,
+    ),
+    "trl, the prompt in words and in both conversations": (
+        {"prompt": "2 + 2 =", "chosen": [user("2 + 2 ="), assistant("4")],
+         "rejected": [user("2 + 2 ="), assistant("5")]}, SUM,
+    ),
+    "trl, the prompt in words beside messages": (
+        {"prompt": "2 + 2 =", "chosen": [assistant("4")], "rejected": [assistant("5")]}, SUM,
+    ),
+    "trl, a longer conversation": (
+        {"prompt": HISTORY, "chosen": [assistant("4")], "rejected": [assistant("5")]},
+        PreferenceSet(TALK, [" 4"], [" 5"]),
+    ),
+    "hh-rlhf": ({"chosen": TALK + " 4", "rejected": TALK + " 5"}, PreferenceSet(TALK, [" 4"], [" 5"])),
+    "hh-rlhf, answers that begin alike": (
+        {"chosen": TALK + " It is 4", "rejected": TALK + " It is 5"},
+        PreferenceSet(TALK, [" It is 4"], [" It is 5"]),
+    ),
+    "ultrafeedback": (
+        {"instruction": "2 + 2 =", "completions": [
+            {"response": "4", "overall_score": 9.0}, {"response": "four?", "overall_score": 5.0},
+            {"response": "5", "overall_score": 1.0}]}, SUM,
+    ),
+    "completions beside scores": ({"prompt": "2 + 2 =", "completions": ["5", "4"], "scores": [0, 1]}, SUM),
+}  # fmt: skip
+
+
+def written(path, *records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_format_is_told_by_its_content(name, tmp_path):
+    record, expected = RECORDS[name]
+    assert read_sets(written(tmp_path / "data.jsonl", record)) == [expected]
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_table_and_its_parquet_file_read_as_the_lines_do(name, tmp_path):
+    record, expected = RECORDS[name]
+    table = datasets.Dataset.from_list([record])
+    table.to_parquet(tmp_path / "data.parquet")
+    assert read_sets(table) == read_sets(tmp_path / "data.parquet") == [expected]
+
+
+def test_a_compressed_file_reads_as_the_plain_one(tmp_path):
+    write_sets(tmp_path / "plain.jsonl", world_sets(20, seed=1))
+    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress((tmp_path / "plain.jsonl").read_bytes()))
+    assert read_sets(tmp_path / "packed.jsonl.gz") == world_sets(20, seed=1)
+
+
+def test_a_compressed_file_cut_short_is_refused(tmp_path):
+    write_sets(tmp_path / "plain.jsonl", world_sets(20, seed=1))
+    packed = gzip.compress((tmp_path / "plain.jsonl").read_bytes())
+    (tmp_path / "packed.jsonl.gz").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(ValueError, match=r"packed.jsonl.gz: not a whole gzip file"):
+        read_sets(tmp_path / "packed.jsonl.gz")
+
+
+@pytest.mark.parametrize(("name", "split"), [("some/pairs", "train"), ("some/pairs:test", "test")])
+def test_a_name_that_is_no_file_is_asked_for_at_the_hub_by_split_and_without_code(name, split, monkeypatch):
+    asked = []
+
+    def load_dataset(*words, **options):
+        asked.append((words, options))
+        return datasets.Dataset.from_list([RECORDS["trl, plain"][0]])
+
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: SimpleNamespace(dataset_info=lambda *_, **__: None))
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    assert read_sets(name) == [SUM]
+    assert asked == [(("some/pairs",), {"split": split})]
+
+
+def test_a_hub_that_cannot_be_reached_is_one_line(monkeypatch):
+    def unreachable(*_, **__):
+        raise ConnectionError("no route\nmore")
+
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: SimpleNamespace(dataset_info=unreachable))
+    with pytest.raises(OSError, match=r"^no file 'some/pairs' here, .*\(ConnectionError: no route\)$"):
+        read_sets("some/pairs")
+
+
+def pair(prompt, chosen, rejected):
+    return PreferenceSet(prompt, [chosen], [rejected])
+
+
+def test_pairs_of_a_prompt_merge_where_the_first_stands_each_text_once():
+    pairs = [pair("p", "a", "b"), pair("q", "c", "d"), pair("p", "a", "e")]
+    assert merged(pairs) == ([PreferenceSet("p", ["a"], ["b", "e"]), pairs[1]], 0)
+
+
+def test_pairs_that_contradict_each_other_stay_sets_of_their_own():
+    pairs = [pair("p", "a", "b"), pair("p", "x", "y"), pair("p", "b", "a"), pair("p", "x", "z")]
+    assert merged(pairs) == ([pairs[0], PreferenceSet("p", ["x"], ["y", "z"]), pairs[2]], 2)
+
+
+texts = st.sampled_from("abcd")
+
+
+@given(st.lists(st.tuples(texts, texts).filter(lambda two: two[0] != two[1]), min_size=1), st.randoms())
+def test_what_merges_depends_on_no_order_and_loses_no_pair(drawn, random):
+    pairs = [pair("p", *two) for two in drawn]
+    sets, apart = merged(pairs)
+    shuffled, again = merged(random.sample(pairs, len(pairs)))
+
+    def sides(sets):
+        return sorted((sorted(one.positives), sorted(one.negatives)) for one in sets)
+
+    assert (sides(sets), apart) == (sides(shuffled), again)
+    for chosen, rejected in drawn:
+        assert any(chosen in one.positives and rejected in one.negatives for one in sets)
+
+
+SCORED = {"prompt": "p", "completions": ["a", "b", "c", "d"], "scores": [4, 3, 2, 1]}
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [(None, (["a"], ["d"])), (2, (["a", "b", "c"], ["d"])), (2.5, (["a", "b"], ["c", "d"]))],
+)
+def test_scores_are_split_at_a_threshold_or_best_against_worst(threshold, expected, tmp_path):
+    path = written(tmp_path / "scored.jsonl", SCORED)
+    assert read_sets(path, threshold=threshold) == [PreferenceSet("p", *expected)]
+
+
+def test_scores_that_make_no_two_sides_are_left_out_and_counted(tmp_path):
+    equal = {"prompt": "q", "completions": ["a", "b"], "scores": [3, 3]}
+    reading = read_all(written(tmp_path / "scored.jsonl", equal, SCORED))
+    assert (len(reading.sets), reading.one_sided) == (1, 1)
+    assert "1 left out, whose scores make no two sides" in str(reading)
+
+
+MALFORMED = [
+    ({"prompt": "p", "chosen": "a"}, "the field 'rejected' is missing"),
+    ({"chosen": "a", "rejected": "b"}, "the field 'prompt' is missing"),
+    ({"prompt": "p", "chosen": "a", "rejected": 3}, "rejected must be text, not 3"),
+    ({"prompt": 3, "chosen": "a", "rejected": "b"}, "prompt must be text, not 3"),
+    ({"prompt": "p", "chosen": "a", "rejected": "a"}, "chosen and rejected must not be the same text; both are 'a'"),
+    ({"prompt": "p", "chosen": "a", "rejected": "\ud800"}, "rejected must be writable as UTF-8"),
+    ({"chosen": [assistant("a")], "rejected": [assistant("b")]}, "'prompt' is missing, and chosen and rejected do not"),
+    ({"prompt": [{"role": "oracle", "content": "?"}], "chosen": [assistant("a")], "rejected": [assistant("b")]},
+     r"prompt\[0\] must have a role of user, assistant, system"),
+    ({"prompt": [{"role": "user"}], "chosen": [assistant("a")], "rejected": [assistant("b")]},
+     r"prompt\[0\].content must be text, not None"),
+    ({"chosen": TALK + " 4", "rejected": "\n\nHuman: no\n\nAssistant: 5"}, "chosen and rejected must begin alike"),
+    ({"prompt": "p", "completions": []}, r"completions must be a list with at least one completion, not \[\]"),
+    ({"prompt": "p", "completions": ["a"], "scores": [1, 2]}, "scores must be a list as long as completions"),
+    ({"prompt": "p", "completions": ["a", "b"], "scores": [1, "2"]}, r"scores\[1\] must be a finite number, not '2'"),
+    ({"prompt": "p", "completions": ["a", "b"], "scores": [1, float("nan")]}, r"scores\[1\] must be a finite number"),
+    ({"prompt": "p", "completions": ["a", "a"], "scores": [1, 2]}, "a response must not stand on both sides"),
+    ({"prompt": "p", "completions": [{"response": "a"}]}, r"the field 'completions\[0\].score' or .* is missing"),
+    ({"prompt": "p", "completions": ["a"]}, r"completions\[0\] must be an object with text and score, not 'a'"),
+    ({"prompt": "p", "positives": ["a"]}, "the field 'negatives' is missing"),
+    ({"prompt": "p", "positives": ["a"], "negatives": ["a"]}, "a response must not stand on both sides"),
+    ({"question": "p"}, r"no format \(sets, scored, hh-rlhf, trl\) has these fields: 'question'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("record", "rule"), MALFORMED)
+def test_a_malformed_record_is_named_by_file_and_line_and_rule(record, rule, tmp_path):
+    with pytest.raises(ValueError, match=rf"data.jsonl:1: .*{rule}"):
+        read_sets(written(tmp_path / "data.jsonl", record))
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"), [(b"[1]", "not a JSON object but"), (b"{", "not a JSON"), (b"\xff", "UTF-8")]
+)
+def test_a_line_that_is_no_object_is_named(line, rule, tmp_path):
+    path = written(tmp_path / "data.jsonl", RECORDS["ours"][0])
+    path.write_bytes(path.read_bytes() + b"\n" + line)
+    with pytest.raises(ValueError, match=rf"data.jsonl:3: .*{rule}"):
+        read_sets(path)
+
+
+def test_a_byte_order_mark_and_unusual_line_breaks_are_no_fault(tmp_path):
+    one = PreferenceSet("a\u2028b\x85c", ["\u2029"], ["d"])
+    write_sets(tmp_path / "odd.jsonl", [one, SUM])
+    (tmp_path / "odd.jsonl").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "odd.jsonl").read_bytes())
+    assert read_sets(tmp_path / "odd.jsonl") == [one, SUM]
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [({"format": "dpo"}, "format must be one of sets, .*'dpo'"), ({"threshold": 2}, "threshold belongs to scored")],
+)
+def test_an_option_that_does_not_belong_is_named(options, rule, tmp_path):
+    with pytest.raises(ValueError, match=rule):
+        read_sets(written(tmp_path / "data.jsonl", RECORDS["ours"][0]), **options)
+
+
+def test_a_format_that_is_given_is_the_one_that_is_read(tmp_path):
+    path = written(tmp_path / "both.jsonl", {**RECORDS["ours"][0], "chosen": "c", "rejected": "d"})
+    assert read_sets(path) == [SUM]
+    assert read_sets(path, format="trl") == [pair("2 + 2 =", "c", "d")]
+
+
+def test_the_description_counts_what_is_odd():
+    sets = [pair("p", "a", "b"), pair("p", "a", "b"), pair("p", "b", "c"), PreferenceSet("q", ["a", "a"], ["b"])]
+    text = description(sets)
+    assert "4, of 2 prompts; 5 positives, 4 negatives" in text
+    assert "2 sets of a prompt that came before, 1 of them the same set; 1 texts repeated in a side" in text
+    assert "1 prompts have a text accepted in one set and rejected in another: 'p'" in text
+
+
+def test_check_describes_a_sound_file_and_exits_with_0(tmp_path, capsys):
+    path = written(tmp_path / "data.jsonl", RECORDS["trl, plain"][0])
+    assert cli.main(["data", "check", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "1 records in the format trl, 1 sets" in out
+    assert "contradictions  none" in out
+
+
+def test_check_lists_every_fault_and_exits_with_1(tmp_path, capsys):
+    path = written(tmp_path / "data.jsonl", RECORDS["ours"][0], {"prompt": 3}, {"prompt": "p", "positives": ["a"]})
+    assert cli.main(["data", "check", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out.count("fault: ") == 2
+    assert f"{path}:2: the field 'positives' is missing" in out
+    assert f"{path}:3: the field 'negatives' is missing" in out
+    assert "2 of 3 records cannot be read" in err
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_convert_writes_our_lines(name, tmp_path, capsys):
+    record, expected = RECORDS[name]
+    path, output = written(tmp_path / "in.jsonl", record), tmp_path / "out.jsonl"
+    assert cli.main(["data", "convert", str(path), str(output)]) == 0
+    assert "1 records" in capsys.readouterr().out
+    assert read_sets(output, format="sets") == [expected]
+
+
+def test_convert_writes_nothing_beside_a_malformed_record(tmp_path, capsys):
+    path = written(tmp_path / "in.jsonl", RECORDS["trl, plain"][0], {"prompt": "p", "chosen": "a"})
+    (tmp_path / "out.jsonl").write_text("what was there")
+    assert cli.main(["data", "convert", str(path), str(tmp_path / "out.jsonl")]) == 2
+    assert f"{path}:2: the field 'rejected' is missing" in capsys.readouterr().err
+    assert (tmp_path / "out.jsonl").read_text() == "what was there"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.skipif("MAPL_REAL_SETS" not in os.environ, reason="MAPL_REAL_SETS names no file of real sets")
+def test_real_sets_are_read_described_and_come_back_from_their_pairs(tmp_path):
+    sets = read_sets(os.environ["MAPL_REAL_SETS"])
+    assert f"{len(sets)}, of " in description(sets)
+    pairs = [pair(one.prompt, a, b) for one in sets for a in one.positives for b in one.negatives]
+    records = [{"prompt": one.prompt, "chosen": one.positives[0], "rejected": one.negatives[0]} for one in pairs]
+    again = read_sets(written(tmp_path / "pairs.jsonl", *records))
+    for one, other in zip(sets, again, strict=True):
+        assert other == PreferenceSet(one.prompt, dict.fromkeys(one.positives), dict.fromkeys(one.negatives))
+
+
+def test_world_writes_what_the_function_makes(tmp_path):
+    words = "--n 5 --seed 3 --split test --distractors 4 --agreement 0.5 --noise 0.5 --per-side 2"
+    assert cli.main(["data", "world", str(tmp_path / "w.jsonl"), *words.split()]) == 0
+    made = world_sets(5, seed=3, split="test", distractors=4, agreement=0.5, noise=0.5, per_side=2)
+    assert read_sets(tmp_path / "w.jsonl") == made
+
+
+def test_the_commands_of_the_data_readme_make_the_shipped_files(tmp_path, monkeypatch):
+    readme = Path(__file__).parent.parent / "data" / "README.md"
+    lines = [line.split() for line in readme.read_text().splitlines() if line.startswith("    mapl-explore data world")]
+    assert len(lines) == 3
+    (tmp_path / "data" / "world").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for words in lines:
+        assert cli.main(words[1:]) == 0
+        assert Path(words[3]).read_bytes() == (readme.parent.parent / words[3]).read_bytes()
+
+
+def test_describing_and_reading_lines_do_not_wait_for_datasets(tmp_path):
+    path = written(tmp_path / "data.jsonl", RECORDS["ours"][0])
+    code = "import sys; from mapl_explore import cli; cli.main(sys.argv[1:]); print('datasets' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, "data", "check", str(path)], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "False"
