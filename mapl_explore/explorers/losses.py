@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from mapl_explore.arrays import to_numpy
-from mapl_explore.explorers.readout import digits, minus, sign, table
+from mapl_explore.explorers.readout import digits, minus, percent, sign, table
 from mapl_explore.explorers.sources import Sides
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import KNOBS, Choice, Knob
@@ -31,6 +31,7 @@ PRESETS = {
     "with NLL": {"loss": "cpo-smooth"},
 }
 MOST = len(LOOKS) - 1  # curves that can be kept
+RESPONSES = ("", "r", "weight", "pushed", "of its side", "how hard")
 SHOWN = 8  # responses listed in the readout
 
 
@@ -253,10 +254,11 @@ class LossExplorer(Stage):
             for number, one in enumerate(reading.losses)
         ]
         rows = zip(reading.names, explain(loss, reading.sets), strict=True)
-        listed = [(name, row.score, minus(f"{row.weight + 0.0:+.3g}"), row.why) for name, row in rows]
-        caption = "Each response: what is compared (r), the weight, and why"
+        listed = [_row(name, row, reading.names) for name, row in rows]
+        caption = "Each response: what is compared (r), its weight, and its part in what its side gets"
         caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
-        return f"<p>{now} {margins}{floor}</p>{table('Here, the losses are', lines)}{table(caption, listed[:SHOWN])}"
+        responses = table(caption, listed[:SHOWN], RESPONSES)
+        return f"<p>{now} {margins}{floor}</p>{table('Here, the losses are', lines)}{responses}"
 
     def to_frame(self):
         """Return the curves as a pandas.DataFrame, one row a place (nats): value and slope of each loss."""
@@ -340,6 +342,13 @@ def _rows(sets: ScoredSets) -> list[ScoredSets]:
 def _names(one: ScoredSets) -> list[str]:
     count = int((one.label > 0).sum())
     return [f"+{number}" for number in range(1, count + 1)] + [f"−{n}" for n in range(1, one.label.size - count + 1)]
+
+
+def _row(name: str, row, names: list[str]) -> tuple:
+    """Return a line of the table of responses."""
+    way = "nowhere" if row.weight == 0 else "up" if row.weight < 0 else "down"
+    of = sum(other[0] == name[0] for other in names)
+    return name, row.score, minus(f"{row.weight + 0.0:+.3g}"), way, percent(row.share), f"{row.rank} of {of}"
 
 
 def _movable(sets: list[ScoredSets]) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable
 
-HEAD, WORDS = "text-align: left; white-space: nowrap", "text-align: left; padding: 0 0.6em"
-NUMBER = "text-align: right; padding: 0 0.6em"
+HEAD, WORDS = "text-align: left; white-space: nowrap", "text-align: left; padding: 0 0.5em; white-space: nowrap"
+NUMBER = "text-align: right; padding: 0 0.5em"
 
 
 def digits(value: float) -> str:
@@ -28,6 +28,12 @@ def percent(share: float) -> str:
     if shown == "100" and share < 1:
         return "over 99.9%"
     return "under 0.001%" if 0 < share < 1e-5 else f"{shown}%"
+
+
+def span(low: float, high: float) -> str:
+    """Return a range in digits: one number where both ends read the same."""
+    ends = digits(low), digits(high)
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
 def sign(color: str, mark: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.bounds import error_lower_bound, error_upper_bound
-from mapl_explore.explorers.readout import digits, percent, sign, table
+from mapl_explore.explorers.readout import digits, percent, sign, span, table
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import KNOBS, Choice
@@ -37,10 +37,10 @@ PRESETS = {
 }
 PROMISES = {
     "upper": "surely ≤ ε",
-    "exact": "= ε, here only",
+    "exact": "= ε, here",
     "lower": "surely ≥ ε",
-    "asymptote": "≤ ε, overshoots",
-    "share": "share, here only",
+    "asymptote": "surely < ε",
+    "share": "= share, here",
     "certain": "surely ≤ share",
 }
 CERTAIN = "certain share"
@@ -199,7 +199,7 @@ class TemperatureExplorer(Stage):
         head = f"<u>{head}</u>" if name == reading.rule else head
         if name not in reading.errors:
             return head, "any", "", "", "", "a tie: share ≤ 1/2"
-        could = f"{digits(reading.floors[name])} to {digits(reading.ceilings[name])}"
+        could = span(reading.floors[name], reading.ceilings[name])
         others = percent(reading.others[name])
         return head, reading.roots[name], reading.errors[name], could, others, PROMISES[name]
 

@@ -25,6 +25,8 @@ class Explained:
         1 for the hardest of its side: the positive with the least score, the negative with the largest.
     weight : float
         d loss / d logp: below 0 the response is pushed up, above 0 down.
+    share : float
+        Its part of what its side gets: ``|weight|`` over the sum of those; 0 where the side gets nothing.
     why : str
         The same in a sentence.
     """
@@ -35,6 +37,7 @@ class Explained:
     score: float
     rank: int
     weight: float
+    share: float
     why: str
 
 
@@ -61,7 +64,7 @@ def explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
     ...     print(f"{row.weight:+.3f}  {row.why}")
     -0.035  pushed up with 4.7% of what its side gets: positive 2 of 2, hardest first
     -0.706  pushed up with 95% of what its side gets: the hardest positive
-    +0.739  pushed down with 100% of what its side gets: the hardest negative
+    +0.739  pushed down with over 99% of what its side gets: the hardest negative
     +0.002  pushed down with 0.25% of what its side gets: negative 2 of 2, hardest first
     """
     columns = [to_numpy(array) for array in (loss.score(sets), loss.weights(sets), sets.label)]
@@ -80,8 +83,10 @@ def _explained(number, score, weight, label) -> list[Explained]:
     for response in np.flatnonzero(label):
         sign = int(label[response])
         rank, total = int(hardness[sign][response]), np.abs(weight[label == sign]).sum()
-        why = _why(sign, rank, int((label == sign).sum()), weight[response], total)
-        rows.append(Explained(number, int(response), sign, float(score[response]), rank, float(weight[response]), why))
+        share = abs(float(weight[response])) / total if total else 0.0
+        why = _why(sign, rank, int((label == sign).sum()), weight[response], share, bool(total))
+        row = Explained(number, int(response), sign, float(score[response]), rank, float(weight[response]), share, why)
+        rows.append(row)
     return rows
 
 
@@ -91,18 +96,18 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _why(sign: int, rank: int, count: int, weight: float, total: float) -> str:
+def _why(sign: int, rank: int, count: int, weight: float, share: float, any_push: bool) -> str:
     side = "positive" if sign > 0 else "negative"
     place = f"the only {side}" if count == 1 else f"the hardest {side}" if rank == 1 else ""
     place = place or f"{side} {rank} of {count}, hardest first"
-    if total == 0:
+    if not any_push:
         return f"left alone, like all {side}s of this set: {place}"
     if weight == 0:
         return f"left alone, the others of its side get everything: {place}"
-    return (
-        f"pushed {'up' if weight < 0 else 'down'} with {_percent(abs(weight) / total)} of what its side gets: {place}"
-    )
+    return f"pushed {'up' if weight < 0 else 'down'} with {_percent(share)} of what its side gets: {place}"
 
 
 def _percent(share: float) -> str:
+    if 0.995 <= share < 1:
+        return "over 99%"
     return f"{100 * share:.2g}%" if share < 0.095 else f"{share:.0%}"
