@@ -343,6 +343,17 @@ def test_moving_all_positives_moves_the_margin_one_to_one():
         assert explorer.reading.hard_margin == shift
 
 
+def test_a_response_is_moved_until_it_is_certain_and_no_further():
+    sets = ScoredSets([-3.0, -9.0, -4.0], [-5.0] * 3, [4] * 3, [1, 1, -1])
+    explorer = LossExplorer("cpo-smooth", sets=sets, shift=20.0)
+    assert explorer.reading.now == 3.0
+    assert explorer.reading.places[-1] == 3.0
+    assert explorer.reading.sets.logp.max() == 0.0
+    assert "certain" in explorer.html(explorer.reading)
+    explorer.set(shift=2.0)
+    assert "certain" not in explorer.html(explorer.reading)
+
+
 def test_sets_of_ones_own_are_shown_positives_first_without_padding():
     explorer = LossExplorer("maxneg-minpos", over=[], sets=SETS, set=2)
     reading = explorer.reading

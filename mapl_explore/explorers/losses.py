@@ -51,6 +51,8 @@ class LossReading:
         What is moved along the horizontal axis: all positives, or one response.
     now : float
         By how much it is moved, in nats.
+    certain : bool
+        Whether that is less than asked for, as a response is certain there: log-prob 0.
     places : array (k,)
         Where the curves are computed: the same, along the axis.
     values, slopes : list of arrays (k,)
@@ -72,6 +74,7 @@ class LossReading:
     names: list[str]
     moved: str
     now: float
+    certain: bool
     places: np.ndarray
     values: list[np.ndarray]
     slopes: list[np.ndarray]
@@ -202,8 +205,10 @@ class LossExplorer(Stage):
         names = _names(one)
         moved = settings["moved"] if settings["moved"] in names else POSITIVES
         mask = one.label > 0 if moved == POSITIVES else np.array([name == moved for name in names])
-        places = np.linspace(*self._ends, 161)
-        swept, here = _moved(one, mask, places), _moved(one, mask, settings["shift"])
+        room = max(0.0, -float(np.max(one.logp[mask])))  # moved so far, a response is certain: no log-prob is above 0
+        now = min(settings["shift"], room)
+        places = np.linspace(self._ends[0], min(self._ends[1], room), 161)
+        swept, here = _moved(one, mask, places), _moved(one, mask, now)
         values, along = [loss(swept) for loss in losses], [loss.weights(swept) for loss in losses]
         slopes = [(each * mask).sum(axis=-1) for each in along]
         weights = [loss.weights(here) for loss in losses]
@@ -213,7 +218,8 @@ class LossExplorer(Stage):
             sets=here,
             names=names,
             moved=moved,
-            now=settings["shift"],
+            now=now,
+            certain=now < settings["shift"],
             places=places,
             values=values,
             slopes=slopes,
@@ -255,9 +261,10 @@ class LossExplorer(Stage):
         ]
         rows = zip(reading.names, explain(loss, reading.sets), strict=True)
         listed = [_row(name, row, reading.names) for name, row in rows]
-        caption = "Each response: what is compared (r), its weight, and its part in what its side gets"
+        caption = "Each response: what is compared (r), and where it is pushed"
         caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
         responses = table(caption, listed[:SHOWN], RESPONSES)
+        now += f" The shift ends at {digits(reading.now)}, where a response is certain." if reading.certain else ""
         return f"<p>{now} {margins}{floor}</p>{table('Here, the losses are', lines)}{responses}"
 
     def to_frame(self):
