@@ -39,10 +39,11 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-bench: setup
+bench: setup .peers-venv/.ready
 	@$(BIN)/python tests/bench/numerics.py
 	@$(BIN)/python tests/bench/losses.py
 	@$(BIN)/python tests/bench/sampling.py
+	@TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/bench/training.py
 
 # TRL is the newest that pip finds; what it asks for must not move the versions that the tests run with.
 .peers-venv/.ready: tests/peers/requirements.txt
