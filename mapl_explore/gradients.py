@@ -155,7 +155,9 @@ def _moments(places: list, pushes: list, q: np.ndarray, shape: tuple) -> tuple[n
     # does not touch a response pushes it by 0.
     for place, push in zip(places, pushes, strict=True):
         np.add.at(variance, place, q * np.square(push - mean[place]))
-    return mean, variance + np.maximum(1.0 - touched, 0.0) * np.square(mean)
+    untouched = 1.0 - touched
+    untouched[untouched < q.size * np.finfo(float).eps] = 0.0  # no more than the rounding of its sum
+    return mean, variance + untouched * np.square(mean)
 
 
 def _length(mean: np.ndarray) -> float:
