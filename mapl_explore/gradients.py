@@ -127,10 +127,12 @@ def smooth_chances(pairs: Pairs, *, tau: float) -> np.ndarray:
     >>> smooth_chances(pair_margins(sets, MaxMin()), tau=1.0).round(3)
     array([0.047, 0.953])
     """
-    chance = np.empty(len(pairs))
-    for number in np.unique(pairs.set):
-        chance[pairs.set == number] = smooth_max_weights(-pairs.margin[pairs.set == number], tau=tau)
-    return chance
+    # One row a set, padded behind: pairs stand in the order of their sets.
+    _, first, row = np.unique(pairs.set, return_index=True, return_inverse=True)
+    column = np.arange(len(pairs)) - first[row]
+    margins = np.full((first.size, column.max() + 1), math.inf)
+    margins[row, column] = pairs.margin
+    return smooth_max_weights(-margins, tau=tau)[row, column]
 
 
 def effective_number(chance) -> float:

@@ -157,7 +157,7 @@ def test_to_frame_has_numbers(explorer):
     assert next(iter(frame.columns)) in ("response", "tau", "gap", "moved_by", "pair")
 
 
-@pytest.mark.parametrize("name", ["smooth max", "bounds", "temperature", "loss", "precision", "pairs", "pairs of sets"])
+@pytest.mark.parametrize("name", ["smooth max", "bounds", "temperature", "loss", "precision", "pairs of sets"])
 def test_two_threads_and_400_changes_leave_the_picture_of_the_last_settings(name):
     explorer = MAKERS[name]()
 
