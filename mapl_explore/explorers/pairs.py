@@ -155,9 +155,12 @@ class PairsExplorer(Stage):
         self._sets = _together(self._rows)
         options = (*LISTED, *({_text(loss)} - set(LISTED)))
         choice = Choice("loss", "loss", options, _text(loss), "Its score makes the margins.", _admit)
-        wide = max(self._widest(name) for name in options) or 1.0
+        sizes = [np.abs(pair_margins(self._sets, _loss(name)).margin) for name in options]
+        wide = max(_ladder(float(np.max(each))) for each in sizes) or 1.0
+        # At first about half of the pairs are taken.
+        half = _ladder(float(np.median(sizes[options.index(_text(loss))]))) or wide / 10
         center = Knob("center", "middle of the kernel", "nats", -wide, wide, 0.0, "linear", "The margin it likes best.")
-        width = Knob("width", "width of the kernel", "nats", wide / 1000, wide, wide / 10, "log", "To each side.")
+        width = Knob("width", "width of the kernel", "nats", half / 100, wide, half, "log", "To each side.")
         if sets is None:
             width = replace(width, default=2.0)
         tau = replace(KNOBS["tau"], low=10.0 ** math.floor(min(-1.0, -math.log10(wide))), default=1.0)
@@ -290,9 +293,6 @@ class PairsExplorer(Stage):
         columns = {"pair": np.arange(len(pairs)), "set": pairs.set + 1, "positive": pairs.positive}
         columns |= {"negative": pairs.negative, "margin": pairs.margin, "chance": reading.chance}
         return pandas.DataFrame(columns | {"slope": reading.loss.link_slope(pairs.margin)})
-
-    def _widest(self, name: str) -> float:
-        return _ladder(float(np.max(np.abs(pair_margins(self._sets, _loss(name)).margin))))
 
     def _chance(self, name: str, settings: dict, pairs: Pairs, loss: Loss) -> np.ndarray:
         """Return how likely a strategy takes each pair."""
