@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mapl_explore.explorers import PairsExplorer
+from mapl_explore.explorers import LossExplorer, PairsExplorer
 from mapl_explore.explorers.readout import digits, percent
 from mapl_explore.losses import ScoredSets, parse
 from mapl_explore.selection import (
@@ -87,3 +87,11 @@ def test_a_loss_without_pairs_is_refused_by_the_pairs_explorer():
             PairsExplorer(loss=text)
     with pytest.raises(ValueError, match="loss: beta must be in"):
         PairsExplorer(loss="DPO(beta=1000)")
+
+
+@pytest.mark.parametrize("sets", [None, SETS])
+def test_it_goes_where_a_loss_explorer_on_the_same_sets_goes(sets):
+    loss, pairs = LossExplorer("dpo-smooth", sets=sets), PairsExplorer(sets, strategy="smooth")
+    loss.link(pairs, "beta", "tau")
+    loss.set(beta=0.4, tau=0.25)
+    assert pairs.loss == loss.loss == parse("DPO(beta=0.4, pair=Smooth(tau=0.25))")

@@ -1,12 +1,12 @@
 """All pairs of a set: which of them a strategy takes, what is then pushed, and how noisy one drawn pair is."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mapl_explore.explorers.losses import _around, _ladder, _loss, _names, _numbers, _rows, _text, _with, short
 from mapl_explore.explorers.readout import digits, percent, table
+from mapl_explore.explorers.sources import Sides
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.gradients import PairGradient, effective_number, pair_gradient, smooth_chances
 from mapl_explore.knobs import KNOBS, Choice, Knob
@@ -163,7 +163,8 @@ class PairsExplorer(Stage):
         width = Knob("width", "width of the kernel", "nats", half / 100, wide, half, "log", "To each side.")
         if sets is None:
             width = replace(width, default=2.0)
-        tau = replace(KNOBS["tau"], low=10.0 ** math.floor(min(-1.0, -math.log10(wide))), default=1.0)
+        # The range that other explorers have on these sets, so that they can be linked.
+        tau = replace(KNOBS["tau"] if sets is None else Sides(sets).tau(), default=1.0)
         knobs = [choice, KNOBS["beta"], STRATEGY, center, width, KEEP, tau]
         if len(self._rows) > 1:
             number = Knob("set", "preference set", "", 1, len(self._rows), 1, "integer", "Which of the sets, from 1.")
