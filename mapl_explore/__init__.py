@@ -53,6 +53,7 @@ __version__ = "0.1.0"
 ON_FIRST_USE = {
     "BoundsExplorer": "mapl_explore.explorers",
     "LossExplorer": "mapl_explore.explorers",
+    "PairsExplorer": "mapl_explore.explorers",
     "PrecisionExplorer": "mapl_explore.explorers",
     "SmoothMaxExplorer": "mapl_explore.explorers",
     "TemperatureExplorer": "mapl_explore.explorers",
@@ -87,6 +88,7 @@ __all__ = [
     "Mellow",
     "OneSided",
     "Pair",
+    "PairsExplorer",
     "PrecisionExplorer",
     "PreferenceSet",
     "PreferenceTrainer",

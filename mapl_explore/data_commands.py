@@ -70,6 +70,8 @@ def add_sample(commands) -> None:
     add("--max-tokens", type=int, default=64, help="of an answer; one that has not ended by then is dropped")
     add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 is the model as it is")
     add("--seed", type=int, default=0, help="decides the answers")
+    text = "show each prompt as a user's message, by the tokenizer's chat template; the sets hold it as it was shown"
+    add("--chat", action="store_true", help=text)
     add("--batch-size", type=int, help="prompts in one pass; as many as make 8,192 tokens if not given")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
@@ -112,7 +114,7 @@ def _world(arguments) -> None:
 def _sample(arguments) -> None:
     from mapl_explore.generate import sample_sets
 
-    names = ["model", "k", "reference", "fallback", "max_tokens", "temperature", "seed", "batch_size", "device"]
+    names = ["model", "k", "reference", "fallback", "max_tokens", "temperature", "seed", "chat", "batch_size", "device"]
     options = {name: getattr(arguments, name) for name in names}
     sets, report = sample_sets(arguments.source, arguments.output, verify=arguments.verifier, **options)
     if os.environ.get("RANK", "0") == "0":  # one of several processes speaks for all

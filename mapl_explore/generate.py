@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -45,6 +46,7 @@ def sample_sets(
     max_tokens: int = 64,
     temperature: float = 1.0,
     seed: int = 0,
+    chat: bool = False,
     batch_size: int | None = None,
     device: str = "cpu",
     progress: bool = True,
@@ -76,6 +78,10 @@ def sample_sets(
         What logits are divided by, above 0; 1 samples the model's own distribution.
     seed : int
         Of the answers.
+    chat : bool
+        Show each prompt as a user's message, by the chat template of the model's tokenizer. The sets are written with
+        the prompt as the model was shown it, so that they are scored and trained on as they were sampled; the verifier
+        is given the prompt as it was.
     batch_size : int, optional
         The most prompts in one pass; as many as make 8,192 tokens if not given.
     device : str
@@ -92,7 +98,8 @@ def sample_sets(
     Raises
     ------
     ValueError
-        If an argument is outside its range, a record is malformed, or no prompt is kept; then nothing is written.
+        If an argument is outside its range, a record is malformed, the tokenizer has no chat template, or no prompt is
+        kept; then nothing is written.
     FileExistsError
         If there is a file of that name.
 
@@ -108,7 +115,7 @@ def sample_sets(
     questions = read_questions(source, reference=reference)
     judge = verifier(verify, questions)
     settings = {"prompts": prompts_hash(questions), "model": os.fspath(model), "k": k, "verify": verify}
-    settings |= {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    settings |= {"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "chat": chat}
     with _processes(device) as (process, processes, device, wait):
         journal = Journal(output, settings, process)
         open_rows = [row for row in range(len(questions)) if row not in journal.finished()]
@@ -116,9 +123,10 @@ def sample_sets(
         journal.mend()
         mine = open_rows[process::processes]
         model, tokenizer = load_model(model, device=device)
+        shown = _as_shown(tokenizer, [one.prompt for one in questions], chat)
         drawing = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "batch_size": batch_size}
         with _bar(len(questions), len(questions) - len(open_rows), progress and process == 0) as bar:
-            prompts = [questions[row].prompt for row in mine]
+            prompts = [shown[row] for row in mine]
             for rows, answers in sampled_batches(model, tokenizer, prompts, **drawing):
                 numbers = [mine[row] for row in rows]
                 journal.add([(row, _judged(judge, questions[row], a)) for row, a in zip(numbers, answers, strict=True)])
@@ -126,6 +134,8 @@ def sample_sets(
         wait()
         finished = journal.finished()
         sets, report = reported(questions, [finished[row] for row in range(len(questions))], fallback=fallback)
+        texts = {question.prompt: text for question, text in zip(questions, shown, strict=True)}
+        sets = [replace(one, prompt=texts[one.prompt]) for one in sets]
         wait()  # all have read it before it is removed
         if process == 0:
             _publish(output, sets, report, journal)
@@ -235,6 +245,16 @@ def _encoded(tokenizer, prompt: str) -> list[int]:
     # As sets are encoded when they are scored: no special tokens, an empty prompt is one bos (or eos).
     start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     return tokenizer(prompt, add_special_tokens=False, verbose=False)["input_ids"] or [start]
+
+
+def _as_shown(tokenizer, prompts: list[str], chat: bool) -> list[str]:
+    """Return the prompts as text for the model: as they are, or each as a message that the model is to answer."""
+    if not chat:
+        return prompts
+    if not tokenizer.chat_template:
+        raise ValueError("chat needs a model whose tokenizer has a chat template, and this one has none")
+    turn = {"tokenize": False, "add_generation_prompt": True}
+    return [tokenizer.apply_chat_template([{"role": "user", "content": prompt}], **turn) for prompt in prompts]
 
 
 def _texts(tokenizer, answers: list[list[int]]) -> tuple[list[str], int]:

@@ -12,6 +12,7 @@ import torch
 from mapl_explore.explorers import (
     BoundsExplorer,
     LossExplorer,
+    PairsExplorer,
     PrecisionExplorer,
     SmoothMaxExplorer,
     TemperatureExplorer,
@@ -28,6 +29,7 @@ SETS = ScoredSets(
     length=[[9, 8, 70, 9], [4, 2, 2, 1], [3, 3, 3, 3]],
     label=[[1, -1, 1, -1], [-1, 1, -1, 0], [1, 1, -1, -1]],
 )
+LARGE = ScoredSets(-np.geomspace(1, 900, 30), [-9.0] * 30, [12] * 30, [1, -1] * 15)
 MAKERS = {
     "smooth max": SmoothMaxExplorer,
     "smooth max of one": lambda: SmoothMaxExplorer([-1.0]),
@@ -43,6 +45,11 @@ MAKERS = {
     "loss over four": lambda: LossExplorer("dpo-share", over=["orpo", "ipo", "simpo", "post-orpo"]),
     "loss on sets": lambda: LossExplorer("dpo-mellow", sets=SETS),
     "precision": PrecisionExplorer,
+    "pairs": PairsExplorer,
+    "pairs of one and one": lambda: PairsExplorer(ScoredSets([-1.0, -2.0], [-1.0, -1.0], [3, 3], [1, -1])),
+    "pairs that tie": lambda: PairsExplorer(ScoredSets([-2.0] * 5, [-2.0] * 5, [3] * 5, [1, -1, 1, -1, -1])),
+    "pairs of sets": lambda: PairsExplorer(SETS, loss="cpo"),
+    "pairs of a large set": lambda: PairsExplorer(LARGE, loss="simpo"),
 }
 
 
@@ -147,10 +154,10 @@ def test_to_frame_has_numbers(explorer):
     explorer.reset()
     frame = explorer.to_frame()
     assert len(frame) > 0
-    assert next(iter(frame.columns)) in ("response", "tau", "gap", "moved_by")
+    assert next(iter(frame.columns)) in ("response", "tau", "gap", "moved_by", "pair")
 
 
-@pytest.mark.parametrize("name", ["smooth max", "bounds", "temperature", "loss", "precision"])
+@pytest.mark.parametrize("name", ["smooth max", "bounds", "temperature", "loss", "precision", "pairs of sets"])
 def test_two_threads_and_400_changes_leave_the_picture_of_the_last_settings(name):
     explorer = MAKERS[name]()
 

@@ -288,3 +288,33 @@ def test_nothing_is_written_where_no_prompt_is_kept(world_file, tmp_path, capsys
     assert "no prompt has right and wrong answers; nothing is written" in err
     assert "12 of 12 prompts dropped: no right or wrong answer" in err
     assert not (tmp_path / "out.jsonl").exists()
+
+
+TEMPLATE = "{% for turn in messages %}{{ turn.role + ':\\n' + turn.content }}{% endfor %}"
+TEMPLATE += "{% if add_generation_prompt %}{{ '\\nassistant:' }}{% endif %}"
+
+
+def test_with_a_chat_template_the_model_and_the_sets_have_the_prompt_as_a_turn_and_the_verifier_as_it_was(
+    tiny, world_file, tmp_path
+):
+    model, _ = tiny
+    _, tokenizer = load_model("tiny")
+    tokenizer.chat_template = TEMPLATE
+    model.save_pretrained(tmp_path / "chatty")
+    tokenizer.save_pretrained(tmp_path / "chatty")
+    sets, _ = sampled(world_file, tmp_path / "out.jsonl", model=tmp_path / "chatty", chat=True)
+    assert read_sets(tmp_path / "out.jsonl") == sets
+    originals = {f"user:\n{one.prompt}\nassistant:": one.prompt for one in WORLD}
+    assert {one.prompt for one in sets} <= set(originals)
+    for one in sets:
+        assert all(is_right(originals[one.prompt], answer) for answer in one.positives)
+        assert not any(is_right(originals[one.prompt], answer) for answer in one.negatives)
+    ended = [set(texts) for texts, _ in drawn(model, tokenizer, [one.prompt for one in sets], k=8, max_tokens=16)]
+    assert [{*one.positives, *one.negatives} for one in sets] == ended
+
+
+def test_chat_without_a_template_is_refused(world_file, tmp_path, capsys):
+    words = ["sample", str(world_file), str(tmp_path / "out.jsonl"), "--verifier", "world", "--chat"]
+    assert cli.main(words) == 2
+    assert "chat needs a model whose tokenizer has a chat template" in capsys.readouterr().err
+    assert not (tmp_path / "out.jsonl").exists()

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 
-from mapl_explore.plots import LINES, MARKS, ErrorPanel, WeightsPanel, drawing_style, styled_figure
+from mapl_explore.plots import (
+    LINES,
+    MARKS,
+    DrawPanel,
+    ErrorPanel,
+    GridPanel,
+    MarginsPanel,
+    WeightsPanel,
+    drawing_style,
+    styled_figure,
+)
 
 TAUS = np.geomspace(0.1, 100.0, 11)
 
@@ -104,3 +114,32 @@ def test_both_axes_are_labelled_with_their_units_and_nothing_is_cut_off(axes):
         bounds = part.get_tightbbox(renderer)
         assert 0 <= bounds.x0 < bounds.x1 <= figure.bbox.x1, part
         assert 0 <= bounds.y0 < bounds.y1 <= figure.bbox.y1, part
+
+
+def test_a_bar_under_a_margin_is_as_long_as_the_pair_is_likely(axes):
+    panel = GridPanel(axes, ["+2", "+1"], ["−1", "−2", "−3"], 10.0)
+    taken = np.array([[1.0, 0.5, 0.0], [0.25, 0.0, 1.0]])
+    panel.move(np.array([[-12.3, -0.04, 0.5], [2.0, 9.96, 400.0]]), taken)
+    segments = np.array([segment for segment in panel.taken.get_segments()])
+    lengths = segments[:, 1, 0] - segments[:, 0, 0]
+    np.testing.assert_allclose(lengths, 0.8 * taken.ravel(), atol=1e-12)
+    # Row by row, each in its own cell, which is 1 wide and high around whole numbers.
+    np.testing.assert_array_equal(np.round(segments[:, 0]), [[0, 0], [1, 0], [2, 0], [0, 1], [1, 1], [2, 1]])
+    assert [word.get_text() for word in panel.words] == ["−12", "0.0", "0.5", "2.0", "10", "400"]
+
+
+def test_what_is_taken_of_a_margin_is_its_part_of_the_pairs_there(axes):
+    panel = MarginsPanel(axes, (-2.0, 4.0))
+    margins, chance = np.array([-1.95, -1.95, 0.05, 3.95]), np.array([1.0, 0.5, 0.25, 0.0])
+    panel.move(margins, chance, np.array([-2.0, 4.0]), None, np.array([1.0, 0.5]))
+    pairs, taken = panel.all.get_data()[0], panel.kept.get_data()[0]
+    assert (pairs[0], pairs[20], pairs[-1], pairs.sum()) == (1.0, 0.5, 0.5, 2.0)
+    assert (taken[0], taken[20], taken[-1], taken.sum()) == (0.75, 0.125, 0.0, 0.875)
+    assert panel.kernel.get_xdata() == []
+
+
+def test_whiskers_reach_one_spread_to_each_side_of_the_mean(axes):
+    panel = DrawPanel(axes, ["+1", "−1"], 1.0)
+    panel.move(np.array([-0.5, 0.25]), np.array([0.25, 0.5]), np.zeros(2))
+    ends = [segment[:, 1].tolist() for segment in panel.whiskers.get_segments()]
+    assert ends == [[-0.75, -0.25], [-0.25, 0.75]]

@@ -2,8 +2,16 @@
 
 from mapl_explore.explorers.bounds import BoundsExplorer
 from mapl_explore.explorers.losses import LossExplorer
+from mapl_explore.explorers.pairs import PairsExplorer
 from mapl_explore.explorers.precision import PrecisionExplorer
 from mapl_explore.explorers.smooth_max import SmoothMaxExplorer
 from mapl_explore.explorers.temperature import TemperatureExplorer
 
-__all__ = ["BoundsExplorer", "LossExplorer", "PrecisionExplorer", "SmoothMaxExplorer", "TemperatureExplorer"]
+__all__ = [
+    "BoundsExplorer",
+    "LossExplorer",
+    "PairsExplorer",
+    "PrecisionExplorer",
+    "SmoothMaxExplorer",
+    "TemperatureExplorer",
+]

@@ -6,6 +6,7 @@ A panel draws its scenery once, when it is made, and then moves its artists to e
 from mapl_explore.plots.errors import ErrorPanel
 from mapl_explore.plots.losses import LOOKS, CurvesPanel, response_looks
 from mapl_explore.plots.maps import OthersPanel, RootsPanel
+from mapl_explore.plots.pairs import DrawPanel, GridPanel, MarginsPanel
 from mapl_explore.plots.precision import DTYPES, DigitsPanel, NaivePanel
 from mapl_explore.plots.scores import ApproachPanel, ScoresPanel
 from mapl_explore.plots.style import LINES, MARKS, STROKES, STYLE, drawing_style, styled_figure
@@ -21,7 +22,10 @@ __all__ = [
     "ApproachPanel",
     "CurvesPanel",
     "DigitsPanel",
+    "DrawPanel",
     "ErrorPanel",
+    "GridPanel",
+    "MarginsPanel",
     "NaivePanel",
     "OthersPanel",
     "PushPanel",

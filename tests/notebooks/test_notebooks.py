@@ -14,13 +14,17 @@ import pytest
 from PIL import Image
 
 from mapl_explore import (
+    MaxMin,
+    ScoredSets,
     error_lower_bound,
     error_upper_bound,
+    pair_margins,
     smooth_max,
     smooth_max_weights,
     solve_tau_exact,
     solve_tau_share,
 )
+from mapl_explore.gradients import smooth_chances
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -117,6 +121,7 @@ def test_the_answers_to_the_quiz_are_the_librarys():
     lower, upper = error_lower_bound(gap=0.5, tau=2.0), error_upper_bound(n=8, gap=0.5, tau=2.0)
     pair = [0.0, -100.0]
     others = smooth_max_weights(pair, tau=solve_tau_exact(pair, epsilon=0.1))[1]
+    one_and_two = pair_margins(ScoredSets([-2.0, -2.0, -3.0], [0.0] * 3, [1] * 3, [1, -1, -1]), MaxMin())
     for claim in (
         f"= {smooth_max([-2.0] * 3, tau=3.0):.3f} nats".replace("-", "−"),
         f"exp(−4 · 0.05) = {np.exp(-4 * 0.05):.0%}".replace("%", " %"),
@@ -125,6 +130,7 @@ def test_the_answers_to_the_quiz_are_the_librarys():
         f"About {others:.1%}".replace("%", " %"),
         f"log(0.9/0.1)/4 = {solve_tau_share(share=0.9, gap=4.0):.3f}, or less",
         f"{np.spacing(np.float32(1000)):.5f} apart",
+        f"1/(1 + e⁻¹) = {smooth_chances(one_and_two, tau=1.0)[0]:.0%}".replace("%", " %"),
     ):
         assert claim in answers, claim
 

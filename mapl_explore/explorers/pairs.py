@@ -1,0 +1,406 @@
+"""All pairs of a set: which of them a strategy takes, what is then pushed, and how noisy one drawn pair is."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mapl_explore.explorers.losses import _around, _ladder, _loss, _names, _numbers, _rows, _text, _with, short
+from mapl_explore.explorers.readout import digits, percent, table
+from mapl_explore.explorers.sources import Sides
+from mapl_explore.explorers.stage import Stage
+from mapl_explore.gradients import PairGradient, effective_number, pair_gradient, smooth_chances
+from mapl_explore.knobs import KNOBS, Choice, Knob
+from mapl_explore.losses import First, Hardest, Loss, OneSided, ScoredSets, Smooth
+from mapl_explore.plots import DrawPanel, GridPanel, MarginsPanel
+from mapl_explore.selection import (
+    Band,
+    Bell,
+    Kernel,
+    Pairs,
+    closest_pairs,
+    easiest_pairs,
+    hardest_pairs,
+    maxneg_minpos,
+    pair_margins,
+)
+
+# Four positives and four negatives whose log-ratios to the reference are 6, 3, 1, -2 and 3, 0.5, -1, -5.
+EXAMPLE = ScoredSets(
+    logp=[-19.0, -22.0, -24.0, -27.0, -22.0, -24.5, -26.0, -30.0],
+    ref_logp=[-25.0] * 8,
+    length=[10] * 8,
+    label=[1, 1, 1, 1, -1, -1, -1, -1],
+)
+STRATEGIES = ("random", "band", "bell", "closest", "hardest", "easiest", "MaxNeg-MinPos", "smooth")
+STRATEGY = Choice("strategy", "strategy", STRATEGIES, "band", "Which pairs are taken, or how likely each is.")
+LISTED = ("dpo", "cpo", "orpo", "simpo", "ipo", "hinge", "maxneg-minpos")
+POOL = Choice("pool", "taken from", ("this set", "all sets"), "this set", "Where the pairs come from.")
+KEEP = Knob("keep", "pairs taken", "", 1, 64, 4, "integer", "How many, by the closest, hardest and easiest.")
+USED = {
+    "band": {"center", "width"},
+    "bell": {"center", "width"},
+    "closest": {"keep"},
+    "hardest": {"keep"},
+    "easiest": {"keep"},
+    "smooth": {"tau"},
+}
+LEAST = 1e-6  # below this mean chance a rejection sampler gives up
+PRESETS = {
+    "near 0 only": {"strategy": "band", "center": 0.0, "width": 2.0},
+    "a soft band": {"strategy": "bell", "center": 0.0, "width": 2.0},
+    "MaxNeg-MinPos": {"strategy": "MaxNeg-MinPos"},
+    "smooth pair": {"strategy": "smooth", "tau": 0.5},
+    "confident ones": {"strategy": "easiest", "keep": 4},
+    "steep loss": {"strategy": "random", "beta": 2.0},
+}
+
+
+@dataclass(frozen=True)
+class PairsReading:
+    """What a :class:`PairsExplorer` shows at one setting.
+
+    Parameters
+    ----------
+    loss : Loss
+        The loss as set.
+    strategy : str
+        How pairs are taken.
+    kernel : Kernel or None
+        The chance of a pair by its margin, where the strategy is rejection sampling.
+    pairs : Pairs
+        The pool that is drawn from.
+    chance : array (pairs,)
+        How likely each is taken, the likeliest being at most 1.
+    gradients : dict of PairGradient
+        Of every strategy that takes a pair.
+    here : dict of PairGradient
+        Of the strategy in use and of random pairs, when the pair drawn is one of the set that is shown.
+    number : int
+        The set that is shown, from 0.
+    names : list of str
+        What its responses are called, positives first.
+    rows, columns : array
+        Its positives and negatives, hardest first, as places among its responses.
+    margins, taken : array (rows, columns)
+        Its margins in nats, and how likely each of its pairs is taken, over the likeliest of the pool.
+    places, push : array (k,)
+        Margins, in nats, and the size of the loss's slope there over the largest.
+    curve : array (k,) or None
+        The kernel there.
+    span, reach, most : (float, float), float, float
+        The ends of the axes: margins, colours, gradients.
+    """
+
+    loss: Loss
+    strategy: str
+    kernel: Kernel | None
+    pairs: Pairs
+    chance: np.ndarray
+    gradients: dict[str, PairGradient]
+    here: dict[str, PairGradient]
+    number: int
+    names: list[str]
+    rows: np.ndarray
+    columns: np.ndarray
+    margins: np.ndarray
+    taken: np.ndarray
+    places: np.ndarray
+    push: np.ndarray
+    curve: np.ndarray | None
+    span: tuple[float, float]
+    reach: float
+    most: float
+
+
+class PairsExplorer(Stage):
+    """Show every positive against every negative, which pairs a strategy takes, and the gradient of a drawn pair.
+
+    Left, the margins, with a bar under each pair that can be taken, the longer the likelier. Middle, how the margins
+    are spread and what is taken of them; the push is the size of the loss's slope there. Right, the gradient of one
+    pair drawn from this set: its mean as bars, with strokes for that of random pairs, and its standard deviation as
+    whiskers.
+
+    Parameters
+    ----------
+    sets : ScoredSets, optional
+        Preference sets of your own, as ``score_sets`` returns them, in place of the example of four and four.
+    loss : Loss or str
+        Whose score makes the margins and whose slope the gradient: a loss, a preset of ``LOSSES``, or a text that
+        ``parse`` reads. DPO sees only ties where a model is its own reference; take ``"cpo"`` there.
+    **settings : float, int or str
+        Where the other controls start: ``beta``, ``strategy``, ``center``, ``width``, ``keep``, ``tau``, and ``pool``
+        and ``set`` where there are several sets.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something is no loss of pairs, or a setting is no control here or off it.
+
+    Examples
+    --------
+    >>> explorer = PairsExplorer(strategy="band", center=0.0, width=2.0)
+    >>> explorer  # doctest: +NORMALIZE_WHITESPACE
+    PairsExplorer(loss='dpo', beta=0.1, strategy='band', center=0, width=2, keep=4, tau=1): band takes 5 of 16 pairs (5
+    in effect), mean margin −0.1; gradient 0.0449, noise 1.52, like that of random pairs 0.842
+    >>> explorer.kernel
+    Band(low=-2.0, high=2.0)
+    >>> explorer.set(strategy="smooth", tau=0.5)
+    >>> explorer.loss
+    DPO(beta=0.1, pair=Smooth(tau=0.5))
+    """
+
+    def __init__(self, sets=None, *, loss="dpo", **settings):
+        """Make the sliders of the loss and of the strategies, and those of the set where there are several."""
+        self._rows = _rows(EXAMPLE if sets is None else sets)
+        self._sets = _together(self._rows)
+        options = (*LISTED, *({_text(loss)} - set(LISTED)))
+        choice = Choice("loss", "loss", options, _text(loss), "Its score makes the margins.", _admit)
+        sizes = [np.abs(pair_margins(self._sets, _loss(name)).margin) for name in options]
+        wide = max(_ladder(float(np.max(each))) for each in sizes) or 1.0
+        # At first about half of the pairs are taken.
+        half = _ladder(float(np.median(sizes[options.index(_text(loss))]))) or wide / 10
+        center = Knob("center", "middle of the kernel", "nats", -wide, wide, 0.0, "linear", "The margin it likes best.")
+        width = Knob("width", "width of the kernel", "nats", half / 100, wide, half, "log", "To each side.")
+        if sets is None:
+            width = replace(width, default=2.0)
+        # The range that other explorers have on these sets, so that they can be linked.
+        tau = replace(KNOBS["tau"] if sets is None else Sides(sets).tau(), default=1.0)
+        knobs = [choice, KNOBS["beta"], STRATEGY, center, width, KEEP, tau]
+        if len(self._rows) > 1:
+            number = Knob("set", "preference set", "", 1, len(self._rows), 1, "integer", "Which of the sets, from 1.")
+            knobs += [POOL, number]
+        presets = PRESETS if sets is None else {}
+        super().__init__(knobs, presets, {"loss": _admit(loss)} | settings)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss as set, on the pair of the strategy; First where pairs are selected beforehand, one a set."""
+        settings = self.settings
+        return replace(_of_pairs(settings), pair=_pair(settings))
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """The kernel as set, for ``RejectionSampler`` and ``mapl-explore select``; None for the other strategies."""
+        return _kernel(self.settings)
+
+    def follow(self, name, value) -> dict:
+        """Return where beta goes when a loss is chosen: to that of the loss."""
+        return _numbers(replace(_loss(value), pair=First())) if name == "loss" else {}
+
+    def idle(self, settings: dict) -> set[str]:
+        """Return the sliders that the strategy, or the loss, does not have."""
+        idle = {"center", "width", "keep", "tau"} - USED.get(settings["strategy"], set())
+        return idle | ({"beta"} - set(_numbers(_of_pairs(settings))))
+
+    def scene(self, reading: PairsReading) -> tuple:
+        """Return what stands on the axes, and how far they go."""
+        order = [*reading.rows, *reading.columns]
+        return tuple(reading.names), tuple(order), reading.span, reading.reach, reading.most
+
+    def build(self, figure, scene) -> list:
+        """Return the panels of the margins, of what is taken, and of the gradient."""
+        names, order, span, reach, most = scene
+        count = sum(name[0] == "+" for name in names)
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.1, 1.2, 1.1))
+        figure.get_layout_engine().set(wspace=0.05)
+        sides = [names[place] for place in order[:count]], [names[place] for place in order[count:]]
+        panels = [GridPanel(left, *sides, reach), MarginsPanel(middle, span), DrawPanel(right, list(names), most)]
+        parts = panels[1]
+        handles = [parts.all, parts.kept, parts.kernel, parts.push, panels[2].others[0], panels[2].whiskers]
+        labels = ["pairs", "taken", "chance", "push", "random pairs", "spread of one draw"]
+        figure.legend(
+            handles=handles, labels=labels, loc="outside upper left", ncols=6, handlelength=1.8, columnspacing=1.3
+        )
+        return panels
+
+    def read(self, settings: dict) -> PairsReading:
+        """Return every number that is shown at these settings."""
+        loss, number = _of_pairs(settings), settings.get("set", 1) - 1
+        everywhere = pair_margins(self._sets, loss)
+        alone = settings.get("pool", "this set") == "this set"
+        pairs = everywhere.take(np.flatnonzero(everywhere.set == number)) if alone else everywhere
+        chances = {name: self._chance(name, settings, pairs, loss) for name in STRATEGIES}
+        gradients = {
+            name: self._gradient(name, settings, pairs, loss, chance)
+            for name, chance in chances.items()
+            if chance.mean() >= LEAST
+        }
+        chance = chances[settings["strategy"]]
+        rows, columns, margins, taken = _grid(self._rows[number], loss, number, pairs, chance)
+        span = _span(pairs.margin)
+        places = np.linspace(*span, 401)
+        push, kernel = np.abs(loss.link_slope(places)), _kernel(settings)
+        mine = pairs.set == number
+        here = {
+            name: self._gradient(name, settings, pairs, loss, chances[name] * mine)
+            for name in ("random", settings["strategy"])
+            if name in gradients and (chances[name] * mine).any()
+        }
+        return PairsReading(
+            loss=loss,
+            strategy=settings["strategy"],
+            kernel=kernel,
+            pairs=pairs,
+            chance=chance,
+            gradients=gradients,
+            here=here,
+            number=number,
+            names=_names(self._rows[number]),
+            rows=rows,
+            columns=columns,
+            margins=margins,
+            taken=taken,
+            places=places,
+            push=push / (push.max() or 1.0),
+            curve=None if kernel is None else kernel(places),
+            span=span,
+            reach=_ladder(float(np.max(np.abs(pairs.margin)))) or 1.0,
+            most=_ladder(max(float(np.max(np.abs(one.mean[number]) + one.spread[number])) for one in here.values()))
+            or 1.0,
+        )
+
+    def move(self, panels: list, reading: PairsReading) -> None:
+        """Move the panels to a reading."""
+        grid, spread, draw = panels
+        grid.move(reading.margins, reading.taken)
+        spread.move(reading.pairs.margin, reading.chance, reading.places, reading.curve, reading.push)
+        n, compared = len(reading.names), reading.here["random"].mean[reading.number]
+        one = reading.here.get(reading.strategy)
+        none = np.zeros(n)
+        mean, sd = (none, none) if one is None else (one.mean[reading.number][:n], one.spread[reading.number][:n])
+        draw.move(mean, sd, compared[:n])
+
+    def text(self, reading: PairsReading) -> str:
+        """Return the reading in a line of plain text, rounded."""
+        if reading.strategy not in reading.gradients:
+            return f"{reading.strategy} takes none of {len(reading.pairs)} pairs"
+        one = reading.gradients[reading.strategy]
+        like = digits(one.likeness(reading.gradients["random"]))
+        there = f"gradient {digits(one.size)}, noise {digits(one.noise)}, like that of random pairs {like}"
+        return f"{self._taken(reading)}, mean margin {digits(_mean_margin(reading))}; {there}"
+
+    def html(self, reading: PairsReading) -> str:
+        """Return the reading as sentences and a table of the strategies."""
+        caption = "Of a drawn pair's gradient: its mean's size, its noise, and its likeness to that of random pairs"
+        rows = [self._row(name, reading) for name in STRATEGIES]
+        return f"<p>{self._sentence(reading)}</p>{table(caption, rows, ('', 'size', 'noise', 'likeness'))}{NOTE}"
+
+    def to_frame(self):
+        """Return the pairs of the pool as a pandas.DataFrame, one row each: responses, margin (nats), chance, slope."""
+        import pandas
+
+        reading = self.reading
+        pairs = reading.pairs
+        columns = {"pair": np.arange(len(pairs)), "set": pairs.set + 1, "positive": pairs.positive}
+        columns |= {"negative": pairs.negative, "margin": pairs.margin, "chance": reading.chance}
+        return pandas.DataFrame(columns | {"slope": reading.loss.link_slope(pairs.margin)})
+
+    def _chance(self, name: str, settings: dict, pairs: Pairs, loss: Loss) -> np.ndarray:
+        """Return how likely a strategy takes each pair."""
+        if name == "random":
+            return np.ones(len(pairs))
+        if name in ("band", "bell"):
+            return _kernel(settings | {"strategy": name})(pairs.margin)
+        if name == "smooth":
+            chance = smooth_chances(pairs, tau=settings["tau"])
+            return chance / chance.max()
+        if name == "MaxNeg-MinPos":
+            best = maxneg_minpos(self._sets, loss)
+            return ((pairs.positive == best.positive[pairs.set]) & (pairs.negative == best.negative[pairs.set])) * 1.0
+        first = {"closest": closest_pairs, "hardest": hardest_pairs, "easiest": easiest_pairs}[name]
+        chance = np.zeros(len(pairs))
+        chance[first(pairs.margin, settings["keep"])] = 1.0
+        return chance
+
+    def _gradient(self, name: str, settings: dict, pairs: Pairs, loss: Loss, chance: np.ndarray) -> PairGradient:
+        slopes = None
+        if name == "smooth":  # the trainer has one slope a set, at the smooth margin
+            smooth = replace(loss, pair=Smooth(tau=settings["tau"]))
+            slopes = smooth.link_slope(smooth.margin(self._sets))[pairs.set]
+        return pair_gradient(self._sets, loss, pairs, chance, slopes=slopes)
+
+    def _taken(self, reading: PairsReading) -> str:
+        taken, pool = int(np.count_nonzero(reading.chance)), len(reading.pairs)
+        return (
+            f"{reading.strategy} takes {taken} of {pool} pairs ({digits(effective_number(reading.chance))} in effect)"
+        )
+
+    def _sentence(self, reading: PairsReading) -> str:
+        name = short(reading.kernel) if reading.kernel is not None else reading.strategy
+        if reading.strategy not in reading.gradients:
+            low, high = digits(reading.pairs.margin.min()), digits(reading.pairs.margin.max())
+            return f"<b>{name}</b> takes none: the margins reach from {low} to {high} nats."
+        taken = self._taken(reading).removeprefix(f"{reading.strategy} ")
+        mean = f"Their mean margin is {digits(_mean_margin(reading))} nats."
+        rate = f" It accepts {percent(float(reading.chance.mean()))} of what is proposed."
+        return f"<b>{name}</b> {taken}. {mean}{rate if reading.kernel is not None else ''}"
+
+    def _row(self, name: str, reading: PairsReading) -> tuple:
+        head = f"<u>{name}</u>" if name == reading.strategy else name
+        one = reading.gradients.get(name)
+        if one is None:
+            return head, "none taken", "", ""
+        return head, one.size, one.noise, one.likeness(reading.gradients["random"])
+
+
+NOTE = (
+    "<p>Noise: so many pairs a step must average until noise is as large as signal. The smooth pair and, in one set, "
+    "MaxNeg-MinPos are computed whole, without drawing.</p>"
+)
+
+
+def _admit(loss) -> str:
+    """Return the name of a loss that compares pairs, if its beta lies on the slider."""
+    one = _loss(loss)
+    if not hasattr(one, "pair") or isinstance(one, OneSided):
+        raise ValueError(f"loss must compare a positive with a negative, which {one!r} does not")
+    beta = getattr(one, "beta", KNOBS["beta"].default)
+    if not KNOBS["beta"].low <= beta <= KNOBS["beta"].high:
+        raise ValueError(f"loss: beta must be in [{KNOBS['beta'].low:g}, {KNOBS['beta'].high:g}], not {beta:g}")
+    return _text(loss)
+
+
+def _of_pairs(settings: dict) -> Loss:
+    """Return the loss as set, on single pairs."""
+    return _with(replace(_loss(settings["loss"]), pair=First()), settings)
+
+
+def _pair(settings: dict):
+    if settings["strategy"] == "smooth":
+        return Smooth(tau=settings["tau"])
+    return Hardest() if settings["strategy"] == "MaxNeg-MinPos" else First()
+
+
+def _kernel(settings: dict) -> Kernel | None:
+    center, width = settings["center"], settings["width"]
+    if settings["strategy"] == "band":
+        return Band(low=center - width, high=center + width)
+    return Bell(center=center, width=width) if settings["strategy"] == "bell" else None
+
+
+def _together(rows: list[ScoredSets]) -> ScoredSets:
+    """Return sets (k, n) of these rows, padded behind."""
+    n = max(one.label.size for one in rows)
+    columns = zip(*((one.logp, one.ref_logp, one.length, one.label) for one in rows), strict=True)
+    return ScoredSets(*(np.stack([np.pad(row, (0, n - row.size)) for row in column]) for column in columns))
+
+
+def _grid(one: ScoredSets, loss: Loss, number: int, pairs: Pairs, chance: np.ndarray) -> tuple:
+    """Return positives and negatives of a set, hardest first, and its margins and chances in that order."""
+    r, plus = loss.score(one), np.flatnonzero(one.label > 0)
+    rows, columns = plus[np.argsort(r[plus], kind="stable")], np.flatnonzero(one.label < 0)
+    columns = columns[np.argsort(-r[columns], kind="stable")]
+    here = pairs.set == number
+    grids = np.zeros((2, one.label.size, one.label.size))
+    grids[:, pairs.positive[here], pairs.negative[here]] = pairs.margin[here], chance[here]
+    return rows, columns, *grids[:, rows[:, None], columns]
+
+
+def _span(margins: np.ndarray) -> tuple[float, float]:
+    """Return round ends that hold every margin and 0, with some room."""
+    low, high = _around([margins * 1.02])
+    return low, high
+
+
+def _mean_margin(reading: PairsReading) -> float:
+    return float(np.average(reading.pairs.margin, weights=reading.chance))
