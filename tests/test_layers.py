@@ -15,7 +15,7 @@ FLOORS = [
     {"bounds", "rejection"},
     {"temperature"},
     {"losses"},
-    {"runs", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
+    {"runs", "probes", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims"},
     {"training", "pretrain", "generate", "data_commands"},
     {"cli"},
