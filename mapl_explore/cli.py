@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_pretrain, add_data, add_sample):
+    for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_show, _add_pretrain, add_data, add_sample):
         add(commands)
     return parser
 
@@ -146,6 +146,14 @@ def _add_finetune(commands) -> None:
     add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
     add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
     parser.set_defaults(after_interrupt=_after_finetune)
+
+
+def _add_show(commands) -> None:
+    text = "Show what one or several runs came to, as a table, and with --out how they went, as curves."
+    parser = _command(commands, "show", _show, text, "runs/dpo runs/cpo --out curves.png")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, as finetune writes it")
+    parser.add_argument("--out", metavar="FILE", help="where the curves are drawn: .png, .pdf or .svg")
+    parser.set_defaults(extra="lab")
 
 
 def _add_pretrain(commands) -> None:
@@ -268,6 +276,18 @@ def _finetune(arguments) -> None:
     names = "data output model eval steps seed lr sets_per_step truncate device report resume"
     done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
     print(f"written to {done.folder}")
+
+
+def _show(arguments) -> None:
+    from mapl_explore.runs import read_run
+    from mapl_explore.showing import runs_table, save_curves
+
+    runs = [(name.rstrip("/"), read_run(name)) for name in arguments.runs]
+    if arguments.out is not None:
+        save_curves(arguments.out, runs)
+    print(runs_table(runs))
+    if arguments.out is not None:
+        print(f"curves written to {arguments.out}")
 
 
 def _after_finetune(arguments) -> str:

@@ -16,7 +16,7 @@ FLOORS = [
     {"temperature"},
     {"losses"},
     {"runs", "probes", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
-    {"explorers", "scoring", "claims"},
+    {"explorers", "scoring", "claims", "showing"},
     {"training", "pretrain", "generate", "data_commands"},
     {"cli"},
     {"__main__", "__init__"},

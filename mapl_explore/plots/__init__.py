@@ -7,6 +7,7 @@ from mapl_explore.plots.errors import ErrorPanel
 from mapl_explore.plots.losses import LOOKS, CurvesPanel, response_looks
 from mapl_explore.plots.maps import OthersPanel, RootsPanel
 from mapl_explore.plots.precision import DTYPES, DigitsPanel, NaivePanel
+from mapl_explore.plots.runs import RunCurves, run_figure
 from mapl_explore.plots.scores import ApproachPanel, ScoresPanel
 from mapl_explore.plots.style import LINES, MARKS, STROKES, STYLE, drawing_style, styled_figure
 from mapl_explore.plots.weights import PushPanel, WeightsPanel
@@ -26,9 +27,11 @@ __all__ = [
     "OthersPanel",
     "PushPanel",
     "RootsPanel",
+    "RunCurves",
     "ScoresPanel",
     "WeightsPanel",
     "drawing_style",
     "response_looks",
+    "run_figure",
     "styled_figure",
 ]
