@@ -5,5 +5,13 @@ from mapl_explore.explorers.losses import LossExplorer
 from mapl_explore.explorers.precision import PrecisionExplorer
 from mapl_explore.explorers.smooth_max import SmoothMaxExplorer
 from mapl_explore.explorers.temperature import TemperatureExplorer
+from mapl_explore.explorers.training import TrainingExplorer
 
-__all__ = ["BoundsExplorer", "LossExplorer", "PrecisionExplorer", "SmoothMaxExplorer", "TemperatureExplorer"]
+__all__ = [
+    "BoundsExplorer",
+    "LossExplorer",
+    "PrecisionExplorer",
+    "SmoothMaxExplorer",
+    "TemperatureExplorer",
+    "TrainingExplorer",
+]

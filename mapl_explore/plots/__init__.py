@@ -4,6 +4,7 @@ A panel draws its scenery once, when it is made, and then moves its artists to e
 """
 
 from mapl_explore.plots.errors import ErrorPanel
+from mapl_explore.plots.histories import MARGINS, SIDES, HistoryPanel
 from mapl_explore.plots.losses import LOOKS, CurvesPanel, response_looks
 from mapl_explore.plots.maps import OthersPanel, RootsPanel
 from mapl_explore.plots.precision import DTYPES, DigitsPanel, NaivePanel
@@ -16,13 +17,16 @@ __all__ = [
     "DTYPES",
     "LINES",
     "LOOKS",
+    "MARGINS",
     "MARKS",
+    "SIDES",
     "STROKES",
     "STYLE",
     "ApproachPanel",
     "CurvesPanel",
     "DigitsPanel",
     "ErrorPanel",
+    "HistoryPanel",
     "NaivePanel",
     "OthersPanel",
     "PushPanel",
