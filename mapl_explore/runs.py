@@ -2,6 +2,7 @@
 
     run.json        the loss, the arguments, versions, checksums of the data, the held-out table, the log of every step
     README.md       the same in short, for people
+    probes.npz      a few held-out sets, scored at some steps of the training
     checkpoints/    what an interrupted run goes on from
     the rest        the model and its tokenizer, as transformers reads them
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from mapl_explore.data import PreferenceSet, atomic_writer
 
 RECORD = "run.json"
+PROBES = "probes.npz"
 MEASURES = {
     "loss": "loss",
     "hard_margin": "hard margin (nats)",

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.encoding import TRUNCATE, EncodedSet, collate, encode_sets
 from mapl_explore.losses import Hardest, Loss, ScoredSets, margin, parse
+from mapl_explore.recording import ProbeRecorder
 from mapl_explore.runs import Run, fingerprint, last_checkpoint, require_new, require_same, write_run
 from mapl_explore.scoring import BATCH_TOKENS, SetScorer, context_length, load_model, quiet_transformers, score_encoded
 
@@ -206,7 +207,9 @@ def finetune(
 
     examples = [Example(encoded[row], tuple(ref_logp[row, : len(encoded[row].responses)].tolist())) for row in order]
     options = _arguments(folder, run, device, report, _batch_size(encoded, sets_per_step))
-    log = _train(loss, network, tokenizer, examples, options, last_checkpoint(folder) if resume else None, progress)
+    callbacks = [ProbeRecorder(folder, scorer, held_out, steps)] + [_Bar()] * progress
+    checkpoint = last_checkpoint(folder) if resume else None
+    log = _train(loss, network, tokenizer, examples, options, checkpoint, callbacks)
 
     logp = score_encoded(scorer, held_out, progress=progress)
     run = replace(run, after=evaluation(loss, held_out, logp, held_ref), log=log)
@@ -275,15 +278,15 @@ class _Bar(transformers.TrainerCallback):
         self.bar.close()
 
 
-def _train(loss, network, tokenizer, examples, options, checkpoint, progress) -> list[dict]:
+def _train(loss, network, tokenizer, examples, options, checkpoint, callbacks) -> list[dict]:
     """Train in place and return the log of every step."""
     with quiet_transformers():
         trainer = PreferenceTrainer(
             loss=loss, model=network, args=options, train_dataset=examples, processing_class=tokenizer
         )
         trainer.remove_callback(transformers.PrinterCallback)
-        if progress:
-            trainer.add_callback(_Bar)
+        for callback in callbacks:
+            trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     return [entry for entry in trainer.state.log_history if "hard_margin" in entry]
 

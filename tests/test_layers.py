@@ -17,7 +17,8 @@ FLOORS = [
     {"losses"},
     {"runs", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims"},
-    {"training", "pretrain", "generate", "data_commands"},
+    {"recording", "pretrain", "generate", "data_commands"},
+    {"training"},
     {"cli"},
     {"__main__", "__init__"},
 ]
