@@ -16,7 +16,7 @@ FLOORS = [
     {"temperature"},
     {"losses"},
     {"runs", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
-    {"explorers", "scoring", "claims"},
+    {"explorers", "scoring", "claims", "measures"},
     {"recording", "pretrain", "generate", "data_commands"},
     {"training"},
     {"cli"},
