@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mapl_explore.losses import ScoredSets
+from mapl_explore.runs import PROBES
 
-PROBES = "probes.npz"
 SHAPES = {  # of each array in the file
     "step": ("S",),
     "logp": ("S", "sets", "n"),

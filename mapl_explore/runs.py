@@ -2,6 +2,7 @@
 
     run.json        the loss, the arguments, versions, checksums of the data, the held-out table, the log of every step
     README.md       the same in short, for people
+    probes.npz      a few held-out sets, scored at some steps of the training
     checkpoints/    what an interrupted run goes on from
     the rest        the model and its tokenizer, as transformers reads them
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from mapl_explore.data import PreferenceSet, atomic_writer
 
 RECORD = "run.json"
+PROBES = "probes.npz"
 MEASURES = {
     "loss": "loss",
     "hard_margin": "hard margin (nats)",
@@ -27,6 +29,8 @@ MEASURES = {
     "accuracy": "share of sets with hard margin > 0",
     "chosen": "chosen log-prob (nats)",
     "rejected": "rejected log-prob (nats)",
+    "chosen_ratio": "chosen log-prob above the base's (nats)",
+    "rejected_ratio": "rejected log-prob above the base's (nats)",
 }
 VERSIONS = ("mapl_explore", "torch", "transformers", "numpy")
 
@@ -48,7 +52,7 @@ class Run:
     before, after : dict or None
         Means over the held-out sets, by the names of :data:`MEASURES`; None until they are known.
     log : list of dict
-        One for each step.
+        One for each step so far.
 
     Examples
     --------
@@ -75,11 +79,11 @@ class Run:
         """Return the held-out means before and after, for people."""
         before, after = self.before or {}, self.after or {}
         title = f"held out, mean of {self.data['eval']['sets']} sets"
-        lines = [f"{title:<36}{'before':>12}{'after':>12}{'change':>12}"]
+        lines = [f"{title:<42}{'before':>12}{'after':>12}{'change':>12}"]
         for name, label in MEASURES.items():
             values = before.get(name), after.get(name)
             change = None if None in values else values[1] - values[0]
-            lines.append(f"{label:<36}{_number(values[0])}{_number(values[1])}{_number(change, sign='+')}")
+            lines.append(f"{label:<42}{_number(values[0])}{_number(values[1])}{_number(change, sign='+')}")
         return "\n".join(lines)
 
 

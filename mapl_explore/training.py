@@ -7,17 +7,19 @@ and is itself the training data of the Trainer: one epoch, no remainder, the sam
 import math
 import os
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 import transformers
-from tqdm import tqdm
 
 from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.encoding import TRUNCATE, EncodedSet, collate, encode_sets
-from mapl_explore.losses import Hardest, Loss, ScoredSets, margin, parse
+from mapl_explore.losses import Loss, ScoredSets, parse
+from mapl_explore.measures import means, measures, side_measures
+from mapl_explore.recording import LogRecorder, ProbeRecorder, Progress, steps_of
 from mapl_explore.runs import Run, fingerprint, last_checkpoint, require_new, require_same, write_run
 from mapl_explore.scoring import BATCH_TOKENS, SetScorer, context_length, load_model, quiet_transformers, score_encoded
 
@@ -48,8 +50,9 @@ class PreferenceTrainer(transformers.Trainer):
     """A ``transformers.Trainer`` whose step is the mean of one loss over preference sets.
 
     The loss, not the model, decides what is minimised; everything else (optimizer, schedule, checkpoints, accumulation,
-    several processes, mixed precision) is the Trainer's. Each step logs the means of :func:`measures` over its sets.
-    Dropout is off. The sets come in the order of ``train_dataset``.
+    several processes, mixed precision) is the Trainer's. Each step logs the means over its sets of :func:`measures` and
+    :func:`side_measures`, and how many tokens of prompts and responses, without padding, it took in a second. Dropout
+    is off. The sets come in the order of ``train_dataset``.
 
     Parameters
     ----------
@@ -71,7 +74,12 @@ class PreferenceTrainer(transformers.Trainer):
         options |= {"train_dataset": train_dataset, "processing_class": processing_class}
         super().__init__(model=SetScorer(model), args=args, data_collator=collate_examples, **options)
         self.loss = loss
-        self._measured = []
+        self._measured, self._started = [], None
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """Return the loss of a batch, its gradient added; the first batch of a step starts the clock."""
+        self._started = self._started or time.perf_counter()
+        return super().training_step(model, inputs, num_items_in_batch)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Return the mean loss of a batch; the Trainer divides it by the batches of a step."""
@@ -79,20 +87,31 @@ class PreferenceTrainer(transformers.Trainer):
         sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
         loss = self.loss.at(self.state.global_step / self.state.max_steps)  # where a tau anneals
         losses = loss(sets)
-        self._measured.append(measures(loss, sets, losses))
+        measured = measures(loss, sets, losses) | side_measures(loss, sets)
+        measured["tokens"] = inputs["prompt_mask"].sum(-1) + torch.where(sets.label != 0, sets.length, 0).sum(-1)
+        self._measured.append(measured)
         return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()
 
     def log(self, logs, start_time=None):
         """Log a step with the means of its measures; a loss that is not finite ends the run."""
         if "loss" in logs and self._measured:
-            logs |= means(self._measured)
-            self._measured = []
+            logs |= self._means()
             if not math.isfinite(logs["loss"]):
                 raise FloatingPointError(
                     f"the loss became {logs['loss']} at step {self.state.global_step}; if it was finite before,"
                     " try a smaller lr"
                 )
         super().log(logs, start_time)
+
+    def _means(self) -> dict[str, float]:
+        """Return the means over the sets of a step, of all processes, and the speed of the step."""
+        names = list(self._measured[0])
+        table = [torch.stack([each[name].double() for name in names], dim=-1) for each in self._measured]
+        table = self.accelerator.gather(torch.cat(table))
+        logs = means(table, names)
+        seconds = time.perf_counter() - self._started
+        self._measured, self._started = [], None
+        return logs | {"tokens_per_second": logs.pop("tokens") * len(table) / seconds}
 
     def _get_train_sampler(self, train_dataset=None):
         return torch.utils.data.SequentialSampler(self.train_dataset)
@@ -129,7 +148,8 @@ def finetune(
     """Fine-tune a causal language model with a loss on preference sets, and print what changed on held-out ones.
 
     AdamW without weight decay, its rate rising over a quarter of the steps and then falling linearly to 0, the gradient
-    clipped to a norm of 1. The reference is the model as it was loaded; its log-probabilities are computed once.
+    clipped to a norm of 1. The reference is the model as it was loaded; its log-probabilities are computed once. Each
+    step is logged in ``run.json`` as it goes.
 
     Parameters
     ----------
@@ -206,7 +226,9 @@ def finetune(
 
     examples = [Example(encoded[row], tuple(ref_logp[row, : len(encoded[row].responses)].tolist())) for row in order]
     options = _arguments(folder, run, device, report, _batch_size(encoded, sets_per_step))
-    log = _train(loss, network, tokenizer, examples, options, last_checkpoint(folder) if resume else None, progress)
+    callbacks = [ProbeRecorder(folder, scorer, held_out, steps), LogRecorder(folder, run)] + [Progress()] * progress
+    checkpoint = last_checkpoint(folder) if resume else None
+    log = _train(loss, network, tokenizer, examples, options, checkpoint, callbacks)
 
     logp = score_encoded(scorer, held_out, progress=progress)
     run = replace(run, after=evaluation(loss, held_out, logp, held_ref), log=log)
@@ -218,30 +240,6 @@ def finetune(
     return Finetuned(folder, run, network, tokenizer)
 
 
-def measures(loss: Loss, sets: ScoredSets, losses: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-    """Return what is logged about scored sets, each (sets,), without gradients.
-
-    ``loss``; ``hard_margin``, the lowest positive score minus the highest negative one, by the loss's own score per
-    response; ``margin``, that of the loss's own pair; ``accuracy``, 1 where the hard margin is > 0; ``chosen`` and
-    ``rejected``, the mean log-probability of the positives and of the negatives.
-    """
-    sets = ScoredSets.unchecked(sets.logp.detach(), sets.ref_logp, sets.length, sets.label)
-    hard = margin(sets, replace(loss, pair=Hardest()) if hasattr(loss, "pair") else loss)
-    return {
-        "loss": loss(sets) if losses is None else losses.detach(),
-        "hard_margin": hard,
-        "margin": margin(sets, loss),
-        "accuracy": (hard > 0).to(hard.dtype),
-        "chosen": _mean_where(sets.label > 0, sets.logp),
-        "rejected": _mean_where(sets.label < 0, sets.logp),
-    }
-
-
-def means(measured: Sequence[dict[str, torch.Tensor]]) -> dict[str, float]:
-    """Return the mean of each measure over all sets of all batches."""
-    return {name: torch.cat([each[name] for each in measured]).double().mean().item() for name in measured[0]}
-
-
 def evaluation(
     loss: Loss, encoded: Sequence[EncodedSet], logp: torch.Tensor, ref_logp: torch.Tensor
 ) -> dict[str, float]:
@@ -249,7 +247,8 @@ def evaluation(
     table = collate(encoded)
     n = table["label"].shape[1]
     sets = ScoredSets.unchecked(logp[:, :n], ref_logp[:, :n], table["length"], table["label"])
-    return means([measures(loss, sets)])
+    measured = measures(loss, sets)
+    return means(torch.stack(list(measured.values()), dim=-1), list(measured))
 
 
 def collate_examples(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
@@ -260,32 +259,17 @@ def collate_examples(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
     return {**batch, "ref_logp": column}
 
 
-class _Bar(transformers.TrainerCallback):
-    """One line that moves: the step, the loss and the hard margin."""
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step", disable=None)
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if "hard_margin" in logs:
-            self.bar.set_postfix(loss=f"{logs['loss']:.4f}", margin=f"{logs['hard_margin']:.2f}", refresh=False)
-            self.bar.update(state.global_step - self.bar.n)
-
-    def on_train_end(self, args, state, control, **kwargs):
-        self.bar.close()
-
-
-def _train(loss, network, tokenizer, examples, options, checkpoint, progress) -> list[dict]:
+def _train(loss, network, tokenizer, examples, options, checkpoint, callbacks) -> list[dict]:
     """Train in place and return the log of every step."""
     with quiet_transformers():
         trainer = PreferenceTrainer(
             loss=loss, model=network, args=options, train_dataset=examples, processing_class=tokenizer
         )
         trainer.remove_callback(transformers.PrinterCallback)
-        if progress:
-            trainer.add_callback(_Bar)
+        for callback in callbacks:
+            trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    return [entry for entry in trainer.state.log_history if "hard_margin" in entry]
+    return steps_of(trainer.state)
 
 
 def _arguments(folder: Path, run: Run, device: str, report: str, batch_size: int) -> transformers.TrainingArguments:
@@ -384,7 +368,3 @@ def _found(device: str) -> str:
 def _say_what_to_expect(loss: Loss) -> None:
     if not getattr(loss, "bounded", True):
         print(f"note: {loss!r} has no lower bound: it falls for as long as one trains, whatever becomes of the answers")
-
-
-def _mean_where(mask: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    return torch.where(mask, values, 0.0).sum(-1) / mask.sum(-1)
