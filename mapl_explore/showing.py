@@ -1,20 +1,33 @@
 """Runs side by side: what they came to as a table, and how they went as curves."""
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mapl_explore.runs import MEASURES, Run
+from mapl_explore.data import atomic_writer
+from mapl_explore.runs import Run
 
-# The columns of a comparison; what each is, MEASURES says at length.
+# The columns of a comparison; what each is, MEASURES in runs says at length.
 COLUMNS = {"hard_margin": "hard margin", "accuracy": "share > 0", "chosen": "chosen", "rejected": "rejected"}
 NOTE = """After training, on held-out sets (and the change since before); nats. The hard margin, and the share of sets
 where it is above 0, are by each loss's own score, so they compare between runs with one score; the others always do."""
 OTHER_SETS = "The held-out sets are not the same in all runs."
-ONE_LOSS = ("loss", "margin")  # say little between losses that differ, so they are drawn for one loss alone
+# What is drawn of the log, as far as a run has it.
+PANELS = {
+    "loss": "loss",
+    "margin": "the loss's own margin (nats)",
+    "grad_norm": "norm of the gradient",
+    "hard_margin": "hard margin (nats)",
+    "accuracy": "share of sets with hard margin > 0",
+    "chosen": "chosen log-prob (nats)",
+    "rejected": "rejected log-prob (nats)",
+    "negative_tau": "τ of the negatives (1/nats)",
+    "negative_leader": "share of the leading negative",
+}
+ONE_LOSS = ("loss", "margin", "grad_norm")  # say little between losses that differ: drawn for one loss alone
+LOG = ("negative_tau",)
 FORMATS = ("png", "pdf", "svg")
 DPI = 100
 
@@ -34,6 +47,7 @@ def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
 
     Examples
     --------
+    >>> from mapl_explore.runs import MEASURES
     >>> before, after = dict.fromkeys(MEASURES, 0.0), dict.fromkeys(MEASURES, 1.5)
     >>> data = {"eval": {"sets": 8, "sha256": "abc"}}
     >>> run = Run(loss="MaxMin()", arguments={"steps": 2}, data=data, before=before, after=after, log=[{"step": 2}])
@@ -56,7 +70,7 @@ def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
 def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> None:
     """Draw how runs went, a panel for each logged measure, and write the picture whole or not at all.
 
-    The loss and its own margin are drawn where all runs have one loss.
+    The loss, its own margin and its gradient are drawn where all runs have one loss.
 
     Parameters
     ----------
@@ -81,12 +95,11 @@ def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> Non
     if not any(run.log for _, run in runs):
         raise ValueError(f"no step is logged in {', '.join(name for name, _ in runs)}: there is nothing to draw")
     one_loss = len({run.loss for _, run in runs}) == 1
-    labels = {name: label for name, label in MEASURES.items() if one_loss or name not in ONE_LOSS}
+    labels = {name: label for name, label in PANELS.items() if one_loss or name not in ONE_LOSS}
     curves = [RunCurves(f"{name}: {short(run.loss)}", *_logged(run), _held_out(run)) for name, run in runs]
-    figure = run_figure(curves, labels)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=path.name + ".") as folder:
-        figure.savefig(Path(folder) / path.name, format=ending, dpi=DPI)
-        os.replace(Path(folder) / path.name, path)
+    figure = run_figure(curves, labels, log=LOG)
+    with atomic_writer(path, binary=True) as file:
+        figure.savefig(file, format=ending, dpi=DPI)
 
 
 def short(loss: str) -> str:

@@ -72,6 +72,11 @@ def test_each_measure_has_a_panel_with_a_line_a_run_and_its_held_out_values():
     assert not any(line.get_marker() == "o" for line in figure.axes[1].lines)
 
 
+def test_a_measure_over_decades_has_a_logarithmic_axis():
+    figure = run_figure(curves("a"), LABELS, log=["margin"])
+    assert [axes.get_yscale() for axes in figure.axes] == ["log", "linear"]
+
+
 def test_thirty_runs_differ_in_colour_or_style_and_one_more_is_refused():
     figure = run_figure(curves(*map(str, range(MOST))), LABELS)
     looks = {
@@ -118,7 +123,9 @@ def test_curves_are_written_whole_in_the_format_of_the_ending(tmp_path):
 def test_the_loss_is_drawn_for_runs_of_one_loss_only(tmp_path, monkeypatch):
     seen = []
     draw = run_figure
-    monkeypatch.setattr("mapl_explore.plots.run_figure", lambda runs, labels: seen.append(labels) or draw(runs, labels))
+    monkeypatch.setattr(
+        "mapl_explore.plots.run_figure", lambda runs, labels, log: seen.append(labels) or draw(runs, labels)
+    )
     save_curves(tmp_path / "curves.png", [("a", run()), ("b", run())])
     save_curves(tmp_path / "curves.png", [("a", run()), ("b", run("SFT()"))])
     assert ["loss" in labels for labels in seen] == [True, False]

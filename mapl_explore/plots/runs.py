@@ -51,7 +51,7 @@ class RunCurves:
     held_out: Mapping[str, tuple[float, float]]
 
 
-def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str]) -> Figure:
+def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str], log: Sequence[str] = ()) -> Figure:
     """Return a figure with a panel for each measure that some run has.
 
     Parameters
@@ -60,6 +60,8 @@ def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str]) -> Figure:
         At most 30, as many as there are looks.
     labels : mapping
         From a measure to its label; one without values in any run gets no panel.
+    log : sequence of str
+        The measures whose axis is logarithmic.
 
     Returns
     -------
@@ -76,6 +78,7 @@ def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str]) -> Figure:
         figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12)  # inches
         panels = figure.subplots(rows, across, squeeze=False).ravel()
         for axes, (name, label) in zip(panels, labels.items(), strict=False):
+            axes.set_yscale("log" if name in log else "linear")
             _draw(axes, runs, name, label)
         for axes in panels[len(labels) :]:
             axes.remove()
