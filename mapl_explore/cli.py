@@ -144,6 +144,8 @@ def _add_finetune(commands) -> None:
     add("--truncate", choices=("keep-start", "error"), default="keep-start", help="sets beyond the model's context")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
+    add("--verifier", metavar="WHICH", help="who judges greedy answers: world, exact or module:function")
+    add("--answers", type=int, default=200, help="how many of the held-out prompts get answers, before and after")
     add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
     parser.set_defaults(after_interrupt=_after_finetune)
 
@@ -273,7 +275,7 @@ def _finetune(arguments) -> None:
     from mapl_explore.training import finetune
 
     print(f"loss: {loss!r}", flush=True)
-    names = "data output model eval steps seed lr sets_per_step truncate device report resume"
+    names = "data output model eval steps seed lr sets_per_step truncate device report verifier answers resume"
     done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
     print(f"written to {done.folder}")
 

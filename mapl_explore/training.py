@@ -17,9 +17,12 @@ import transformers
 
 from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.encoding import TRUNCATE, EncodedSet, collate, encode_sets
+from mapl_explore.evaluation import HeldOut, estimates, evaluated, intervals
 from mapl_explore.losses import Loss, ScoredSets, parse
 from mapl_explore.measures import means, measures, side_measures
 from mapl_explore.recording import LogRecorder, ProbeRecorder, Progress, steps_of
+from mapl_explore.rejection import Question
+from mapl_explore.rejection import verifier as judging
 from mapl_explore.runs import Run, fingerprint, last_checkpoint, require_new, require_same, write_run
 from mapl_explore.scoring import BATCH_TOKENS, SetScorer, context_length, load_model, quiet_transformers, score_encoded
 
@@ -142,6 +145,8 @@ def finetune(
     truncate: str = "keep-start",
     device: str = "auto",
     report: str = "none",
+    verifier: str | None = None,
+    answers: int = 200,
     resume: bool = False,
     progress: bool = True,
 ) -> Finetuned:
@@ -175,6 +180,11 @@ def finetune(
         ``"auto"`` takes a CUDA GPU where there is one.
     report : {"none", "tensorboard"}
         Where each step is logged besides ``run.json``.
+    verifier : {"world", "exact"} or "module:function", optional
+        Says whether a greedy answer to a held-out prompt is right, see :func:`mapl_explore.rejection.verifier`;
+        ``"exact"`` compares with the positives.
+    answers : int
+        To how many of the held-out prompts the model gives answers, before and after.
     resume : bool
         Go on with the run in ``output`` from its last whole checkpoint; the arguments must be those it had.
     progress : bool
@@ -201,14 +211,16 @@ def finetune(
     True
     """
     loss = parse(loss) if isinstance(loss, str) else loss
-    _check_numbers(steps=steps, sets_per_step=sets_per_step, seed=seed, lr=lr)
+    _check_numbers(lr, steps=(steps, 1), sets_per_step=(sets_per_step, 1), seed=(seed, 0), answers=(answers, 0))
     _check_choices(truncate=(truncate, TRUNCATE), device=(device, DEVICES), report=(report, REPORTS))
     folder, device = Path(output), _found(device)
     if not resume:
         require_new(folder)
     train, held_out = _read_data(data, eval, seed)
+    questions = [Question(one.prompt, references=one.positives) for one in held_out[:answers]]
+    judge = None if verifier is None else judging(verifier, questions)
     arguments = {"model": os.fspath(model), "steps": steps, "sets_per_step": sets_per_step, "lr": lr, "seed": seed}
-    arguments |= {"truncate": truncate}
+    arguments |= {"truncate": truncate, "verifier": verifier, "answers": answers}
     run = Run(loss=repr(loss), arguments=arguments, data={"train": fingerprint(train), "eval": fingerprint(held_out)})
     if resume:
         require_same(folder, run)
@@ -221,34 +233,27 @@ def finetune(
     scorer = SetScorer(network)
     order = _schedule(len(train), steps * sets_per_step, seed)
     ref_logp = _reference(scorer, encoded, {*order, *range(len(train), len(encoded))}, progress)
-    held_out, held_ref = encoded[len(train) :], ref_logp[len(train) :]
-    run = replace(run, before=evaluation(loss, held_out, held_ref, held_ref))
+    held_out = HeldOut(encoded[len(train) :], ref_logp[len(train) :], questions, judge, seed)
+    before = evaluated(loss, scorer, tokenizer, held_out, held_out.ref_logp)
+    run = replace(run, before=estimates(before))
 
     examples = [Example(encoded[row], tuple(ref_logp[row, : len(encoded[row].responses)].tolist())) for row in order]
     options = _arguments(folder, run, device, report, _batch_size(encoded, sets_per_step))
-    callbacks = [ProbeRecorder(folder, scorer, held_out, steps), LogRecorder(folder, run)] + [Progress()] * progress
+    callbacks = [ProbeRecorder(folder, scorer, held_out.encoded, steps), LogRecorder(folder, run)]
+    callbacks += [Progress()] * progress
     checkpoint = last_checkpoint(folder) if resume else None
     log = _train(loss, network, tokenizer, examples, options, checkpoint, callbacks)
 
-    logp = score_encoded(scorer, held_out, progress=progress)
-    run = replace(run, after=evaluation(loss, held_out, logp, held_ref), log=log)
+    logp = score_encoded(scorer, held_out.encoded, progress=progress)
+    base = SetScorer(load_model(model, device=device)[0])
+    after = evaluated(loss, scorer, tokenizer, held_out, logp, base)
+    run = replace(run, after=estimates(after), intervals=intervals(before, after, seed=seed), log=log)
     with quiet_transformers():
         network.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     write_run(folder, run)
     print(run.table)
     return Finetuned(folder, run, network, tokenizer)
-
-
-def evaluation(
-    loss: Loss, encoded: Sequence[EncodedSet], logp: torch.Tensor, ref_logp: torch.Tensor
-) -> dict[str, float]:
-    """Return the means of :func:`measures` over encoded sets whose log-probabilities (sets, n) are known."""
-    table = collate(encoded)
-    n = table["label"].shape[1]
-    sets = ScoredSets.unchecked(logp[:, :n], ref_logp[:, :n], table["length"], table["label"])
-    measured = measures(loss, sets)
-    return means(torch.stack(list(measured.values()), dim=-1), list(measured))
 
 
 def collate_examples(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
@@ -345,8 +350,8 @@ def _read(source, name: str) -> list[PreferenceSet]:
     return sets
 
 
-def _check_numbers(*, steps, sets_per_step, seed, lr) -> None:
-    for name, value, lowest in (("steps", steps, 1), ("sets_per_step", sets_per_step, 1), ("seed", seed, 0)):
+def _check_numbers(lr, **integers) -> None:
+    for name, (value, lowest) in integers.items():
         if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value < 2**32:
             raise ValueError(f"{name} must be an integer from {lowest} to {2**32 - 1}, not {value!r}")
     if not 0 < lr < math.inf:

@@ -18,6 +18,7 @@ FLOORS = [
     {"probes", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims", "measures", "showing"},
     {"recording", "pretrain", "generate", "data_commands"},
+    {"evaluation"},
     {"training"},
     {"cli"},
     {"__main__", "__init__"},
