@@ -9,8 +9,15 @@ import numpy as np
 from mapl_explore.data import atomic_writer
 from mapl_explore.runs import Run
 
-# The columns of a comparison; what each is, MEASURES in runs says at length.
-COLUMNS = {"hard_margin": "hard margin", "accuracy": "share > 0", "chosen": "chosen", "rejected": "rejected"}
+# The columns of a comparison; as far as the runs have them; MEASURES in runs says what each is.
+COLUMNS = {
+    "right": "right answers",
+    "hard_margin": "hard margin",
+    "accuracy": "share > 0",
+    "chosen": "chosen",
+    "rejected": "rejected",
+    "kl": "KL to base",
+}
 NOTE = """After training, on held-out sets (and the change since before); nats. The hard margin, and the share of sets
 where it is above 0, are by each loss's own score, so they compare between runs with one score; the others always do."""
 OTHER_SETS = "The held-out sets are not the same in all runs."
@@ -47,22 +54,22 @@ def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
 
     Examples
     --------
-    >>> from mapl_explore.runs import MEASURES
-    >>> before, after = dict.fromkeys(MEASURES, 0.0), dict.fromkeys(MEASURES, 1.5)
+    >>> before, after = {"accuracy": 0.0, "chosen": -3.0}, {"accuracy": 0.75, "chosen": -2.5}
     >>> data = {"eval": {"sets": 8, "sha256": "abc"}}
     >>> run = Run(loss="MaxMin()", arguments={"steps": 2}, data=data, before=before, after=after, log=[{"step": 2}])
     >>> print(runs_table([("a", run), ("b", run)]).split("After")[0].rstrip())
-    run  steps     hard margin       share > 0          chosen        rejected  loss
-    a      2/2    1.50 (+1.50)    1.50 (+1.50)    1.50 (+1.50)    1.50 (+1.50)  MaxMin()
-    b      2/2    1.50 (+1.50)    1.50 (+1.50)    1.50 (+1.50)    1.50 (+1.50)  MaxMin()
+    run  steps       share > 0          chosen  loss
+    a      2/2    0.75 (+0.75)   -2.50 (+0.50)  MaxMin()
+    b      2/2    0.75 (+0.75)   -2.50 (+0.50)  MaxMin()
     """
     if len(runs) == 1:
         ((name, run),) = runs
         settings = ", ".join(f"{key} {value}" for key, value in run.arguments.items())
         return f"{name}: {run.loss}, {_steps(run)} steps\n{settings}\n{run.table}"
     wide = max(len("run"), *(len(name) for name, _ in runs))
-    head = f"{'run':<{wide}}  steps  {'  '.join(f'{title:>14}' for title in COLUMNS.values())}  loss"
-    lines = [f"{name:<{wide}}  {_steps(run):>5}  {_cells(run)}  {short(run.loss)}" for name, run in runs]
+    columns = [name for name in COLUMNS if any(name in (run.before or {}) for _, run in runs)]
+    head = f"{'run':<{wide}}  steps  {''.join(f'{COLUMNS[name]:>14}  ' for name in columns)}loss"
+    lines = [f"{name:<{wide}}  {_steps(run):>5}  {_cells(run, columns)}{short(run.loss)}" for name, run in runs]
     held_out = {run.data.get("eval", {}).get("sha256") for _, run in runs}
     return "\n".join([head, *lines, "", NOTE, *([OTHER_SETS] if len(held_out) > 1 else [])])
 
@@ -132,8 +139,9 @@ def _steps(run: Run) -> str:
     return f"{run.log[-1]['step'] if run.log else 0}/{run.arguments.get('steps', '?')}"
 
 
-def _cells(run: Run) -> str:
-    return "  ".join(f"{_cell((run.before or {}).get(name), (run.after or {}).get(name)):>14}" for name in COLUMNS)
+def _cells(run: Run, columns: Sequence[str]) -> str:
+    before, after = run.before or {}, run.after or {}
+    return "".join(f"{_cell(before.get(name), after.get(name)):>14}  " for name in columns)
 
 
 def _cell(before: float | None, after: float | None) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from mapl_explore.plots import RunCurves, run_figure
 from mapl_explore.plots.runs import COLORS, MOST, STYLES, running_mean
-from mapl_explore.runs import MEASURES, Run, write_run
+from mapl_explore.runs import Run, write_run
 from mapl_explore.showing import runs_table, save_curves
 
 LABELS = {"margin": "margin (nats)", "chosen": "chosen log-prob (nats)", "none": "what nobody logged"}
@@ -17,7 +17,7 @@ LABELS = {"margin": "margin (nats)", "chosen": "chosen log-prob (nats)", "none":
 
 def run(loss="DPO(beta=0.1, pair=Hardest())", steps=8, sha="abc", **after):
     log = [{"step": k, "loss": 1 / k, "hard_margin": 1.0 * k, "chosen": -3.0 + k} for k in range(1, steps + 1)]
-    before = dict.fromkeys(MEASURES, 1.0)
+    before = dict.fromkeys(("hard_margin", "accuracy", "chosen", "rejected"), 1.0)
     data = {"eval": {"sets": 2, "sha256": sha}}
     return Run(loss=loss, arguments={"steps": 8}, data=data, before=before, after=before | after, log=log)
 
@@ -42,6 +42,14 @@ def test_several_runs_have_a_row_each_with_the_change():
     assert lines[2].endswith("-2.00 (-3.00)  SFT()")
     ends = [line.index(word) + len(word) for line, word in zip(lines[:3], ("steps", "8/8", "3/8"), strict=True)]
     assert len(set(ends)) == 1
+
+
+def test_a_column_is_there_as_soon_as_one_run_has_it():
+    judged = run()
+    judged.before["right"], judged.after["right"] = 0.25, 0.75
+    lines = runs_table([("a", run()), ("b", judged)]).splitlines()
+    assert lines[0].split()[2:4] == ["right", "answers"]
+    assert [line.split()[2] for line in lines[1:3]] == ["-", "0.75"]
 
 
 def test_a_run_that_has_not_ended_has_no_result_and_is_shown_all_the_same():

@@ -74,7 +74,9 @@ def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str], log: Sequen
     across = 2 if len(labels) in (2, 4) else 3
     rows = math.ceil(len(labels) / across)
     with drawing_style():
-        figure = styled_figure(16.0, 1.2 + 4.0 * rows + 0.25 * len(runs))
+        figure = styled_figure(
+            16.0, 1.2 + 4.0 * rows + 0.25 * math.ceil(len(runs) / _columns([run.name for run in runs]))
+        )
         figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12)  # inches
         panels = figure.subplots(rows, across, squeeze=False).ravel()
         for axes, (name, label) in zip(panels, labels.items(), strict=False):
@@ -83,10 +85,16 @@ def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str], log: Sequen
         for axes in panels[len(labels) :]:
             axes.remove()
         handles, names = panels[0].get_legend_handles_labels()
-        figure.legend(handles, names, loc="outside upper left", ncols=2 if max(map(len, names)) < 50 else 1)
+        figure.legend(handles, names, loc="outside upper left", ncols=_columns(names))
         text = "step    (lines: mean over about a tenth of the run;  ○ held-out sets, before and after)"
         figure.supxlabel(text, fontsize=16)
     return figure
+
+
+def _columns(names: Sequence[str]) -> int:
+    """Return into how many columns the legend goes: two where 115 letters fill the width."""
+    half = math.ceil(len(names) / 2)
+    return 2 if max(map(len, names[:half])) + max(map(len, names[half:]), default=115) <= 115 else 1
 
 
 def _draw(axes: Axes, runs: Sequence[RunCurves], name: str, label: str) -> None:
