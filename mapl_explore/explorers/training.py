@@ -11,7 +11,7 @@ from mapl_explore.explorers.losses import _ladder, _names, short
 from mapl_explore.explorers.readout import digits, minus, percent, table
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import Choice, Knob
-from mapl_explore.losses import Hardest, Loss, OneSided, ScoredSets, Smooth, explain, parse
+from mapl_explore.losses import Hardest, Loss, OneSided, ScoredSets, Smooth, parse
 from mapl_explore.losses.rules import tau_of
 from mapl_explore.plots import MARGINS, SIDES, HistoryPanel, PushPanel, response_looks
 from mapl_explore.probes import read_probes
@@ -193,7 +193,7 @@ class TrainingExplorer(Stage):
         history, place = reading.history, reading.place
         margins = f"margin {digits(history.margin[place])} (hard {digits(history.hard_margin[place])})"
         sides = "".join(f"; {name}: {_side_text(side, place)}" for name, side in history.sides.items())
-        weights = " ".join(minus(f"{weight + 0.0:+.3f}") for weight in history.weights[place][:SHOWN])
+        weights = " ".join(_signed(weight, "+.3f") for weight in history.weights[place][:SHOWN])
         return f"step {reading.step}, loss {digits(history.value[place])}, {margins}{sides}; weights {weights}"
 
     def html(self, reading: TrainingReading) -> str:
@@ -210,16 +210,19 @@ class TrainingExplorer(Stage):
         return f"<p>{short(history.losses[place])}</p><p>{now} {margins}</p>{about}{self._responses(reading)}"
 
     def _responses(self, reading: TrainingReading) -> str:
+        """Return a row for each response: its score, how far it has come, its weight, and its part of its side's."""
         history, place = reading.history, reading.place
+        weight, label = history.weights[place], history.sets[0].label
         since = history.sets[place].logp - history.sets[0].logp
-        rows = zip(history.names, since, explain(history.losses[place], history.sets[place]), strict=True)
+        whole = [np.abs(weight[label == sign]).sum() for sign in label]
+        rows = zip(history.names, history.score[place], since, weight, whole, strict=True)
         listed = [
-            (name, row.score, minus(f"{change + 0.0:+.2f}"), minus(f"{row.weight + 0.0:+.3g}"), row.why)
-            for name, change, row in rows
+            (name, float(r), _signed(change, "+.2f"), _signed(push, "+.3g"), percent(abs(push) / all_) if all_ else "")
+            for name, r, change, push, all_ in rows
         ]
         more = f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
-        caption = f"Each response: score r, log π since step {self._probes.step[0]}, weight, and why{more}"
-        return table(caption, listed[:SHOWN])
+        head = ("", "score r", f"log π since step {self._probes.step[0]}", "weight", "of its side")
+        return table(f"Each response{more}", listed[:SHOWN], head)
 
     def to_frame(self):
         """Return the history of the set as a pandas.DataFrame, one row for each step and response."""
@@ -328,6 +331,11 @@ def _middle(history: History, shown: str, looks: list[dict]) -> dict:
         return picture | {"ylabel": "τ (1/nats)"}
     bands = [(sides[name], side.lower, side.upper) for name, side in history.sides.items()]
     return picture | {"ylabel": "smoothing error (nats)", "bands": bands}
+
+
+def _signed(value: float, form: str) -> str:
+    """Return a number with its sign, and no minus before a zero."""
+    return minus(f"{value + 0.0:{form}}")
 
 
 def _side_text(side: Side, place: int) -> str:
