@@ -13,13 +13,12 @@ from mapl_explore.runs import Run
 COLUMNS = {
     "right": "right answers",
     "hard_margin": "hard margin",
-    "accuracy": "share > 0",
     "chosen": "chosen",
     "rejected": "rejected",
     "kl": "KL to base",
 }
-NOTE = """After training, on held-out sets (and the change since before); nats. The hard margin, and the share of sets
-where it is above 0, are by each loss's own score, so they compare between runs with one score; the others always do."""
+NOTE = """After training, on held-out sets (and the change since before); nats, KL a token. The hard margin is by
+each loss's own score, so it compares between runs with one score; the others always do."""
 OTHER_SETS = "The held-out sets are not the same in all runs."
 # What is drawn of the log, as far as a run has it.
 PANELS = {
@@ -40,7 +39,7 @@ DPI = 100
 
 
 def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
-    """Return what runs came to: of one its whole table, of several a row each.
+    """Return what runs came to: of one its whole table, of several a row each, and their losses.
 
     Parameters
     ----------
@@ -54,13 +53,16 @@ def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
 
     Examples
     --------
-    >>> before, after = {"accuracy": 0.0, "chosen": -3.0}, {"accuracy": 0.75, "chosen": -2.5}
+    >>> before, after = {"chosen": -3.0, "rejected": -3.0}, {"chosen": -2.5, "rejected": -4.0}
     >>> data = {"eval": {"sets": 8, "sha256": "abc"}}
     >>> run = Run(loss="MaxMin()", arguments={"steps": 2}, data=data, before=before, after=after, log=[{"step": 2}])
     >>> print(runs_table([("a", run), ("b", run)]).split("After")[0].rstrip())
-    run  steps       share > 0          chosen  loss
-    a      2/2    0.75 (+0.75)   -2.50 (+0.50)  MaxMin()
-    b      2/2    0.75 (+0.75)   -2.50 (+0.50)  MaxMin()
+    run  steps          chosen        rejected
+    a      2/2   -2.50 (+0.50)   -4.00 (-1.00)
+    b      2/2   -2.50 (+0.50)   -4.00 (-1.00)
+    <BLANKLINE>
+    a    MaxMin()
+    b    MaxMin()
     """
     if len(runs) == 1:
         ((name, run),) = runs
@@ -68,10 +70,11 @@ def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
         return f"{name}: {run.loss}, {_steps(run)} steps\n{settings}\n{run.table}"
     wide = max(len("run"), *(len(name) for name, _ in runs))
     columns = [name for name in COLUMNS if any(name in (run.before or {}) for _, run in runs)]
-    head = f"{'run':<{wide}}  steps  {''.join(f'{COLUMNS[name]:>14}  ' for name in columns)}loss"
-    lines = [f"{name:<{wide}}  {_steps(run):>5}  {_cells(run, columns)}{short(run.loss)}" for name, run in runs]
+    head = f"{'run':<{wide}}  steps{''.join(f'{COLUMNS[name]:>16}' for name in columns)}"
+    lines = [f"{name:<{wide}}  {_steps(run):>5}{_cells(run, columns)}" for name, run in runs]
+    losses = [f"{name:<{wide}}  {short(run.loss)}" for name, run in runs]
     held_out = {run.data.get("eval", {}).get("sha256") for _, run in runs}
-    return "\n".join([head, *lines, "", NOTE, *([OTHER_SETS] if len(held_out) > 1 else [])])
+    return "\n".join([head, *lines, "", *losses, "", NOTE, *([OTHER_SETS] if len(held_out) > 1 else [])])
 
 
 def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> None:
@@ -141,7 +144,7 @@ def _steps(run: Run) -> str:
 
 def _cells(run: Run, columns: Sequence[str]) -> str:
     before, after = run.before or {}, run.after or {}
-    return "".join(f"{_cell(before.get(name), after.get(name)):>14}  " for name in columns)
+    return "".join(f"{_cell(before.get(name), after.get(name)):>16}" for name in columns)
 
 
 def _cell(before: float | None, after: float | None) -> str:

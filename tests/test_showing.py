@@ -37,9 +37,11 @@ def test_one_run_is_shown_whole():
 def test_several_runs_have_a_row_each_with_the_change():
     lines = runs_table([("a", run(chosen=0.25)), ("long/name", run("SFT()", steps=3, rejected=-2.0))]).splitlines()
     assert lines[1].startswith("a         ")
-    assert " ".join(lines[1].split()[1:9]) == "8/8 1.00 (+0.00) 1.00 (+0.00) 0.25 (-0.75) 1.00"
+    assert " ".join(lines[1].split()[1:]) == "8/8 1.00 (+0.00) 0.25 (-0.75) 1.00 (+0.00)"
     assert lines[2].split()[:2] == ["long/name", "3/8"]
-    assert lines[2].endswith("-2.00 (-3.00)  SFT()")
+    assert lines[2].endswith("-2.00 (-3.00)")
+    assert lines[4:6] == ["a          DPO(beta=0.1, pair=Hardest())", "long/name  SFT()"]
+    assert max(map(len, lines)) <= 120
     ends = [line.index(word) + len(word) for line, word in zip(lines[:3], ("steps", "8/8", "3/8"), strict=True)]
     assert len(set(ends)) == 1
 
@@ -55,7 +57,7 @@ def test_a_column_is_there_as_soon_as_one_run_has_it():
 def test_a_run_that_has_not_ended_has_no_result_and_is_shown_all_the_same():
     under_way = Run(loss="SFT()", arguments={"steps": 8}, data={"eval": {"sets": 2, "sha256": "abc"}})
     lines = runs_table([("a", run()), ("b", under_way)]).splitlines()
-    assert lines[2].split() == ["b", "0/8", "-", "-", "-", "-", "SFT()"]
+    assert lines[2].split() == ["b", "0/8", "-", "-", "-"]
 
 
 def test_it_is_said_where_held_out_sets_differ():
