@@ -9,7 +9,7 @@ import numpy as np
 from mapl_explore.data import atomic_writer
 from mapl_explore.runs import Run
 
-# The columns of a comparison; as far as the runs have them; MEASURES in runs says what each is.
+# The columns of a comparison, as far as the runs have them; MEASURES in runs says what each is.
 COLUMNS = {
     "right": "right answers",
     "hard_margin": "hard margin",
