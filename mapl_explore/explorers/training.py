@@ -122,7 +122,8 @@ class TrainingExplorer(Stage):
     Raises
     ------
     ValueError, TypeError
-        If a file of the run is none, or a setting is no control here or off it.
+        If a file of the run is none, its loss has no name here (import your own first), or a setting is no control
+        here or off it.
     OSError
         If a file cannot be read.
 
