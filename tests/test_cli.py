@@ -15,7 +15,7 @@ from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.losses import DPO, MaxMin, Mean, Smooth
 from mapl_explore.losses.naming import KINDS
 
-COMMANDS = ("lab", "tau", "finetune", "pretrain")
+COMMANDS = ("lab", "tau", "finetune", "show", "pretrain")
 SETS = [PreferenceSet(f"say {word}", [f" {word}"], [" no", " x"]) for word in ("a", "b", "c", "d")]
 
 

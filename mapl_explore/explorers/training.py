@@ -129,8 +129,20 @@ class TrainingExplorer(Stage):
 
     Examples
     --------
-    >>> TrainingExplorer("runs/first", step=20)  # doctest: +SKIP
-    TrainingExplorer(step=20, curves='weights', set=1): ...
+    A run of two steps, of which the first and the last were recorded, on one set of one against two:
+
+    >>> import tempfile
+    >>> from mapl_explore.runs import Run, write_run
+    >>> folder, loss = tempfile.mkdtemp(), "DPO(beta=0.1, pair=Smooth(tau=1.0))"
+    >>> write_run(folder, Run(loss=loss, arguments={"steps": 2}, data={}))
+    >>> arrays = {"logp": [[[-3.0, -2.0, -2.5]], [[-2.5, -4.0, -3.0]]], "ref_logp": [[-3.0, -2.0, -2.5]]}
+    >>> np.savez(f"{folder}/probes.npz", step=[0, 2], **arrays, length=[[4, 4, 4]], label=[[1, -1, -1]])
+    >>> explorer = TrainingExplorer(folder)
+    >>> explorer  # doctest: +NORMALIZE_WHITESPACE
+    TrainingExplorer(step=2, curves='weights'): step 2, loss 0.654, margin 0.799 (hard 1); positives: error 0 nats, tau 1,
+    hardest gets 100%; negatives: error 0.201 nats, tau 1, hardest gets 81.8%; weights −0.048 +0.009 +0.039
+    >>> explorer.reading.history.margin.round(3)
+    array([-0.693,  0.799])
     """
 
     def __init__(self, run: str | os.PathLike, **settings):
