@@ -143,6 +143,8 @@ def _add_finetune(commands) -> None:
     add("--seed", type=int, default=0, help="decides the order of the sets and which are held out")
     add("--truncate", choices=("keep-start", "error"), default="keep-start", help="sets beyond the model's context")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    add("--precision", choices=("float32", "bf16"), default="float32", help="in which the model computes, not the loss")
+    add("--save-every", type=int, metavar="N", help="steps between checkpoints; a quarter of --steps if not given")
     add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
     add("--verifier", metavar="WHICH", help="who judges greedy answers: world, exact or module:function")
     add("--answers", type=int, default=200, help="how many of the held-out prompts get answers, before and after")
@@ -267,7 +269,8 @@ def _finetune(arguments) -> None:
     from mapl_explore.training import finetune
 
     print(f"loss: {loss!r}", flush=True)
-    names = "data output model eval steps seed lr sets_per_step truncate device report verifier answers resume"
+    names = "data output model eval steps seed lr sets_per_step truncate device precision save_every report"
+    names += " verifier answers resume"
     done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
     print(f"written to {done.folder}")
 

@@ -17,7 +17,7 @@ FLOORS = [
     {"losses"},
     {"runs", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims", "measures"},
-    {"recording", "pretrain", "generate", "data_commands"},
+    {"recording", "reference", "trainer", "pretrain", "generate", "data_commands"},
     {"evaluation"},
     {"training"},
     {"cli"},
