@@ -57,7 +57,7 @@ ON_FIRST_USE = {
     "SmoothMaxExplorer": "mapl_explore.explorers",
     "TemperatureExplorer": "mapl_explore.explorers",
     "TrainingExplorer": "mapl_explore.explorers",
-    "PreferenceTrainer": "mapl_explore.training",
+    "PreferenceTrainer": "mapl_explore.trainer",
     "finetune": "mapl_explore.training",
     "load_model": "mapl_explore.scoring",
     "score_sets": "mapl_explore.scoring",

@@ -109,7 +109,7 @@ def sample_sets(
     judge = verifier(verify, questions)
     settings = {"prompts": prompts_hash(questions), "model": os.fspath(model), "k": k, "verify": verify}
     settings |= {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-    with _processes(device) as (process, processes, device, wait):
+    with processes_of(device) as (process, processes, device, wait):
         journal = Journal(output, settings, process)
         open_rows = [row for row in range(len(questions)) if row not in journal.finished()]
         wait()  # all have read what was finished before anyone adds to it: they must share out the same rows
@@ -280,7 +280,7 @@ def _judged(judge, question: Question, sampled: tuple[list[str], int] | None) ->
 
 
 @contextlib.contextmanager
-def _processes(device: str) -> Iterator[tuple]:
+def processes_of(device: str) -> Iterator[tuple]:
     """Yield which process this is, of how many, where it computes, and a function to wait for the others."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         if device == "auto":

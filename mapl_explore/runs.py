@@ -3,6 +3,8 @@
     run.json        the loss, the arguments, versions, checksums of the data, held-out measures, each step so far
     README.md       the same in short, for people
     probes.npz      a few held-out sets, scored at some steps of the training
+    reference.npz   log-probs of the data under the base, with the hash of both
+    tensorboard/    the steps for TensorBoard, if asked for
     checkpoints/    what an interrupted run goes on from
     the rest        the model and its tokenizer, as transformers reads them
 
@@ -22,6 +24,7 @@ from mapl_explore.data import PreferenceSet, atomic_writer
 
 RECORD = "run.json"
 PROBES = "probes.npz"
+REFERENCE = "reference.npz"
 MEASURES = {
     "right": "share of greedy answers that are right",
     "loss": "loss",
@@ -161,11 +164,19 @@ def read_run(folder: str | os.PathLike) -> Run:
 def require_new(folder: str | os.PathLike) -> None:
     """Raise FileExistsError unless the folder is new or empty: a run never mixes with what is there."""
     folder = Path(folder)
+    require_writable(folder)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"output {str(folder)!r} is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()):
         hint = "; --resume goes on with the run in it" if (folder / RECORD).exists() else ""
         raise FileExistsError(f"output {str(folder)!r} is not empty: name a new folder{hint}")
+
+
+def require_writable(folder: str | os.PathLike) -> None:
+    """Raise PermissionError if a folder, or the one to make it in, may not be written into."""
+    there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"output {str(folder)!r} cannot be written: {str(there)!r} is read-only for you")
 
 
 def require_same(folder: str | os.PathLike, run: Run) -> None:
@@ -181,9 +192,13 @@ def require_same(folder: str | os.PathLike, run: Run) -> None:
 
 def last_checkpoint(folder: str | os.PathLike) -> Path | None:
     """Return the newest whole checkpoint of a run, or None; half-written ones are passed over."""
-    found = (Path(folder) / "checkpoints").glob("checkpoint-*")
-    whole = [path for path in found if _is_whole(path)]
+    whole = [path for path in _checkpoints(folder) if _is_whole(path)]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def broken_checkpoints(folder: str | os.PathLike) -> list[Path]:
+    """Return the checkpoints that were not written to their end."""
+    return sorted(path for path in _checkpoints(folder) if not _is_whole(path))
 
 
 def fingerprint(sets: Sequence[PreferenceSet]) -> dict:
@@ -210,6 +225,10 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _checkpoints(folder: str | os.PathLike) -> list[Path]:
+    return list((Path(folder) / "checkpoints").glob("checkpoint-*"))
 
 
 def _is_whole(checkpoint: Path) -> bool:

@@ -17,7 +17,7 @@ FLOORS = [
     {"losses", "runs"},
     {"probes", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims", "measures", "showing"},
-    {"recording", "pretrain", "generate", "data_commands"},
+    {"recording", "reference", "trainer", "pretrain", "generate", "data_commands"},
     {"evaluation"},
     {"training"},
     {"cli"},

@@ -8,7 +8,7 @@ import transformers
 from tiny_models import save_tiny
 
 from conftest import assert_close
-from mapl_explore import recording, training
+from mapl_explore import recording, trainer, training
 from mapl_explore.data import PreferenceSet
 from mapl_explore.runs import Run, read_run
 from mapl_explore.scoring import load_model, score_sets
@@ -16,7 +16,7 @@ from mapl_explore.training import finetune
 
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}", " yes"][: 1 + i % 2], [" no", " x", " y"][i % 3 :]) for i in range(14)]
 TRAIN, EVAL = SETS[:4], SETS[4:]
-QUICK = {"data": TRAIN, "eval": EVAL, "steps": 4, "sets_per_step": 2, "lr": 1e-3, "progress": False}
+QUICK = {"data": TRAIN, "eval": EVAL, "steps": 4, "answers": 2, "sets_per_step": 2, "lr": 1e-3, "progress": False}
 ARRAYS = ("step", "logp", "ref_logp", "length", "label")
 
 
@@ -176,7 +176,7 @@ def test_a_step_logs_only_what_the_loss_has(tune, loss, there, lacking):
 
 def test_the_tokens_of_a_step_are_those_without_padding(tune, base, monkeypatch):
     ticks = iter(np.arange(0.0, 100.0, 0.5))
-    monkeypatch.setattr(training.time, "perf_counter", lambda: next(ticks))
+    monkeypatch.setattr(trainer.time, "perf_counter", lambda: next(ticks))
     run = tune(sets_per_step=4, steps=1).run
     tokens = sum(len(one.prompt) + sum(len(text) + 1 for text in one.positives + one.negatives) for one in TRAIN)
     assert run.log[0]["tokens_per_second"] == tokens / 0.5

@@ -139,8 +139,8 @@ class TrainingExplorer(Stage):
     >>> np.savez(f"{folder}/probes.npz", step=[0, 2], **arrays, length=[[4, 4, 4]], label=[[1, -1, -1]])
     >>> explorer = TrainingExplorer(folder)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    TrainingExplorer(step=2, curves='weights'): step 2, loss 0.654, margin 0.799 (hard 1); positives: error 0 nats, tau 1,
-    hardest gets 100%; negatives: error 0.201 nats, tau 1, hardest gets 81.8%; weights −0.048 +0.009 +0.039
+    TrainingExplorer(step=2, curves='weights'): step 2, loss 0.654, margin 0.799 (hard 1); positives: error 0 nats,
+    tau 1, hardest gets 100%; negatives: error 0.201 nats, tau 1, hardest gets 81.8%; weights −0.048 +0.009 +0.039
     >>> explorer.reading.history.margin.round(3)
     array([-0.693,  0.799])
     """
