@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_pretrain, add_data, add_sample):
+    for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_show, _add_pretrain, add_data, add_sample):
         add(commands)
     return parser
 
@@ -137,15 +137,27 @@ def _add_finetune(commands) -> None:
     add("--data", required=True, metavar="FILE", help="JSONL with prompt, positives and negatives on each line")
     add("--eval", metavar="FILE", help="held-out sets; without it, those of a tenth of the prompts of --data")
     add("--output", required=True, metavar="DIR", help="the run folder, new or empty")
-    add("--steps", type=int, default=40, help="updates of the weights")
-    add("--sets-per-step", type=int, default=4, help="preference sets in each update")
-    add("--lr", type=float, default=5e-5, help="highest learning rate")
+    add("--steps", type=int, default=24, help="updates of the weights")
+    add("--sets-per-step", type=int, default=16, help="preference sets in each update")
+    add("--lr", type=float, default=8e-5, help="highest learning rate")
     add("--seed", type=int, default=0, help="decides the order of the sets and which are held out")
     add("--truncate", choices=("keep-start", "error"), default="keep-start", help="sets beyond the model's context")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    add("--precision", choices=("float32", "bf16"), default="float32", help="in which the model computes, not the loss")
+    add("--save-every", type=int, metavar="N", help="steps between checkpoints; a quarter of --steps if not given")
     add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
+    add("--verifier", metavar="WHICH", help="who judges greedy answers: world, exact or module:function")
+    add("--answers", type=int, default=400, help="how many of the held-out prompts get answers, before and after")
     add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
     parser.set_defaults(after_interrupt=_after_finetune)
+
+
+def _add_show(commands) -> None:
+    text = "Show what one or several runs came to, as a table, and with --out how they went, as curves."
+    parser = _command(commands, "show", _show, text, "runs/dpo runs/cpo --out curves.png")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, as finetune writes it")
+    parser.add_argument("--out", metavar="FILE", help="where the curves are drawn: .png, .pdf or .svg")
+    parser.set_defaults(extra="lab")
 
 
 def _add_pretrain(commands) -> None:
@@ -264,10 +276,24 @@ def _finetune(arguments) -> None:
     loss = _loss(arguments.loss, arguments.pair, arguments.tau)
     from mapl_explore.training import finetune
 
-    print(f"loss: {loss!r}", flush=True)
-    names = "data output model eval steps seed lr sets_per_step truncate device report resume"
+    say = print if os.environ.get("RANK", "0") == "0" else lambda *_, **__: None  # one of several processes speaks
+    say(f"loss: {loss!r}", flush=True)
+    names = "data output model eval steps seed lr sets_per_step truncate device precision save_every report"
+    names += " verifier answers resume"
     done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
-    print(f"written to {done.folder}")
+    say(f"written to {done.folder}")
+
+
+def _show(arguments) -> None:
+    from mapl_explore.runs import read_run
+    from mapl_explore.showing import runs_table, save_curves
+
+    runs = [(name.rstrip("/"), read_run(name)) for name in arguments.runs]
+    if arguments.out is not None:
+        save_curves(arguments.out, runs)
+    print(runs_table(runs))
+    if arguments.out is not None:
+        print(f"curves written to {arguments.out}")
 
 
 def _after_finetune(arguments) -> str:

@@ -116,7 +116,7 @@ def sample_sets(
     judge = verifier(verify, questions)
     settings = {"prompts": prompts_hash(questions), "model": os.fspath(model), "k": k, "verify": verify}
     settings |= {"max_tokens": max_tokens, "temperature": temperature, "seed": seed, "chat": chat}
-    with _processes(device) as (process, processes, device, wait):
+    with processes_of(device) as (process, processes, device, wait):
         journal = Journal(output, settings, process)
         open_rows = [row for row in range(len(questions)) if row not in journal.finished()]
         wait()  # all have read what was finished before anyone adds to it: they must share out the same rows
@@ -164,13 +164,36 @@ def sampled_batches(
     if too_long:
         yield too_long, [None] * len(too_long)
     rows = sorted(set(range(len(prompts))) - set(too_long), key=lambda row: (-len(encoded[row]), row))
+    options = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "batch_size": batch_size}
+    fitting = [encoded[row] for row in rows], [prompts[row] for row in rows]
+    for batch, tokens in token_batches(model, *fitting, eos=tokenizer.eos_token_id, **options):
+        yield [rows[number] for number in batch], [_texts(tokenizer, answers) for answers in tokens.tolist()]
+
+
+def token_batches(
+    model,
+    prompts: Sequence[Sequence[int]],
+    names: Sequence[str],
+    *,
+    k: int,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    eos: int,
+    batch_size: int | None = None,
+) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """Yield the numbers of some prompts, and the token ids (prompts, k, max_tokens) of answers, eos after their end.
+
+    The prompts are token ids that leave room for the answers; their names, with the seed, decide the random numbers. A
+    temperature of 0 stands for the likeliest token at each place.
+    """
+    rows = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
     path = _with_cache if SetScorer(model).share_prompt else _one_by_one
     while rows:
-        size = batch_size or max(1, BATCH_TOKENS // (len(encoded[rows[0]]) + k * max_tokens))
+        size = batch_size or max(1, BATCH_TOKENS // (len(prompts[rows[0]]) + k * max_tokens))
         batch, rows = rows[:size], rows[size:]
-        draws = torch.stack([_uniforms(prompts[row], seed, max_tokens, k) for row in batch])
-        tokens = path(model, [encoded[row] for row in batch], draws, temperature, tokenizer.eos_token_id)
-        yield batch, [_texts(tokenizer, answers) for answers in tokens.tolist()]
+        draws = torch.stack([_uniforms(names[row], seed, max_tokens, k) for row in batch])
+        yield batch, path(model, [list(prompts[row]) for row in batch], draws, temperature, eos)
 
 
 @torch.no_grad()
@@ -189,7 +212,7 @@ def _with_cache(model, prompts: list[list[int]], draws: torch.Tensor, temperatur
     tokens = torch.full((count * k, steps), eos, device=device)
     alive = torch.arange(count * k, device=device)
     for step in range(steps):
-        drawn = _drawn(logits / temperature, draws[alive, step])
+        drawn = _drawn(logits, draws[alive, step], temperature)
         tokens[alive, step] = drawn
         going = (drawn != eos).nonzero()[:, 0]
         if len(going) == 0 or step + 1 == steps:
@@ -212,7 +235,7 @@ def _one_by_one(model, prompts: list[list[int]], draws: torch.Tensor, temperatur
         ended = torch.zeros(len(answers), dtype=torch.bool, device=device)
         for step, uniform in enumerate(drawing):
             logits = model(input_ids=ids, use_cache=False).logits[:, -1]
-            answers[:, step] = _drawn(logits / temperature, uniform).masked_fill(ended, eos)
+            answers[:, step] = _drawn(logits, uniform, temperature).masked_fill(ended, eos)
             ended |= answers[:, step] == eos
             if ended.all():
                 break
@@ -225,10 +248,12 @@ def _last_logits(model, ids, mask, positions, cache) -> torch.Tensor:
     return model(input_ids=ids, logits_to_keep=1, **options).logits[:, -1]
 
 
-def _drawn(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+def _drawn(logits: torch.Tensor, uniform: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
     """Return a token for each row of logits (m, vocabulary): where the distribution passes the row's uniform (m,)."""
+    if temperature == 0:
+        return logits.argmax(-1)
     # In float64: a float32 sum over 50,000 tokens is off by more than the probability of many of them.
-    passed = logits.double().softmax(-1).cumsum(-1)
+    passed = (logits / temperature).double().softmax(-1).cumsum(-1)
     goal = uniform[:, None] * passed[:, -1:]
     # right=True passes over tokens of probability 0; the product may round up to the whole sum, past the last token.
     return torch.searchsorted(passed, goal, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
@@ -275,7 +300,7 @@ def _judged(judge, question: Question, sampled: tuple[list[str], int] | None) ->
 
 
 @contextlib.contextmanager
-def _processes(device: str) -> Iterator[tuple]:
+def processes_of(device: str) -> Iterator[tuple]:
     """Yield which process this is, of how many, where it computes, and a function to wait for the others."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         if device == "auto":

@@ -1,7 +1,10 @@
 """The run folder: what was trained, on what, and what came of it. Written and read without torch.
 
-    run.json        the loss, the arguments, versions, checksums of the data, the held-out table, the log of every step
+    run.json        the loss, the arguments, versions, checksums of the data, held-out measures, each step so far
     README.md       the same in short, for people
+    probes.npz      a few held-out sets, scored at some steps of the training
+    reference.npz   log-probs of the data under the base, with the hash of both
+    tensorboard/    the steps for TensorBoard, if asked for
     checkpoints/    what an interrupted run goes on from
     the rest        the model and its tokenizer, as transformers reads them
 
@@ -20,13 +23,22 @@ from pathlib import Path
 from mapl_explore.data import PreferenceSet, atomic_writer
 
 RECORD = "run.json"
+PROBES = "probes.npz"
+REFERENCE = "reference.npz"
 MEASURES = {
+    "right": "share of greedy answers that are right",
     "loss": "loss",
     "hard_margin": "hard margin (nats)",
+    "worst_margin": "least hard margin (nats)",
     "margin": "the loss's own margin (nats)",
     "accuracy": "share of sets with hard margin > 0",
     "chosen": "chosen log-prob (nats)",
     "rejected": "rejected log-prob (nats)",
+    "chosen_ratio": "chosen log-prob - base's (nats)",
+    "rejected_ratio": "rejected log-prob - base's (nats)",
+    "kl": "KL to the base (nats a token)",
+    "entropy": "entropy (nats a token)",
+    "answer_length": "length of sampled answers (tokens)",
 }
 VERSIONS = ("mapl_explore", "torch", "transformers", "numpy")
 
@@ -46,9 +58,11 @@ class Run:
     versions : dict
         Of Python and the packages that matter.
     before, after : dict or None
-        Means over the held-out sets, by the names of :data:`MEASURES`; None until they are known.
+        Measures on the held-out sets, by the names of :data:`MEASURES`; None until they are known.
+    intervals : dict
+        ``before``, ``after`` and ``change``: the 95 % interval [low, high] of each measure that has one.
     log : list of dict
-        One for each step.
+        One for each step so far.
 
     Examples
     --------
@@ -63,6 +77,7 @@ class Run:
     versions: dict = field(default_factory=lambda: versions())
     before: dict | None = None
     after: dict | None = None
+    intervals: dict = field(default_factory=dict)
     log: list = field(default_factory=list)
 
     @property
@@ -72,15 +87,22 @@ class Run:
 
     @property
     def table(self) -> str:
-        """Return the held-out means before and after, for people."""
-        before, after = self.before or {}, self.after or {}
-        title = f"held out, mean of {self.data['eval']['sets']} sets"
-        lines = [f"{title:<36}{'before':>12}{'after':>12}{'change':>12}"]
-        for name, label in MEASURES.items():
-            values = before.get(name), after.get(name)
-            change = None if None in values else values[1] - values[0]
-            lines.append(f"{label:<36}{_number(values[0])}{_number(values[1])}{_number(change, sign='+')}")
+        """Return the held-out measures before and after, with 95 % intervals, for people."""
+        found = {"before": self.before or {}, "after": self.after or {}}
+        found["change"] = {name: new - found["before"][name] for name, new in found["after"].items()}
+        title = f"held out: {self.data['eval']['sets']} sets"
+        lines = [f"{title:<40}" + "".join(f"{when:>27}" for when in found)]
+        for name in (name for name in MEASURES if name in found["before"]):
+            cells = [self._cell(when, name, values.get(name)) for when, values in found.items()]
+            lines.append(f"{MEASURES[name]:<40}" + "".join(f"{cell:>27}" for cell in cells))
         return "\n".join(lines)
+
+    def _cell(self, when: str, name: str, value: float | None) -> str:
+        """Return a number with its interval."""
+        sign = "+" if when == "change" else ""
+        interval = self.intervals.get(when, {}).get(name)
+        text = "-" if value is None else f"{value:{sign}.3f}"
+        return text if interval is None else f"{text} [{', '.join(f'{end:{sign}.3f}' for end in interval)}]"
 
 
 def write_run(folder: str | os.PathLike, run: Run) -> None:
@@ -134,7 +156,7 @@ def read_run(folder: str | os.PathLike) -> Run:
     path = Path(folder) / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return Run(**{each.name: record[each.name] for each in fields(Run)})
+        return Run(**{each.name: record[each.name] for each in fields(Run) if each.name in record})
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: not the record of a run ({type(error).__name__}: {error})") from None
 
@@ -142,11 +164,19 @@ def read_run(folder: str | os.PathLike) -> Run:
 def require_new(folder: str | os.PathLike) -> None:
     """Raise FileExistsError unless the folder is new or empty: a run never mixes with what is there."""
     folder = Path(folder)
+    require_writable(folder)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"output {str(folder)!r} is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()):
         hint = "; --resume goes on with the run in it" if (folder / RECORD).exists() else ""
         raise FileExistsError(f"output {str(folder)!r} is not empty: name a new folder{hint}")
+
+
+def require_writable(folder: str | os.PathLike) -> None:
+    """Raise PermissionError if a folder, or the one to make it in, may not be written into."""
+    there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"output {str(folder)!r} cannot be written: {str(there)!r} is read-only for you")
 
 
 def require_same(folder: str | os.PathLike, run: Run) -> None:
@@ -162,9 +192,13 @@ def require_same(folder: str | os.PathLike, run: Run) -> None:
 
 def last_checkpoint(folder: str | os.PathLike) -> Path | None:
     """Return the newest whole checkpoint of a run, or None; half-written ones are passed over."""
-    found = (Path(folder) / "checkpoints").glob("checkpoint-*")
-    whole = [path for path in found if _is_whole(path)]
+    whole = [path for path in _checkpoints(folder) if _is_whole(path)]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def broken_checkpoints(folder: str | os.PathLike) -> list[Path]:
+    """Return the checkpoints that were not written to their end."""
+    return sorted(path for path in _checkpoints(folder) if not _is_whole(path))
 
 
 def fingerprint(sets: Sequence[PreferenceSet]) -> dict:
@@ -193,16 +227,16 @@ def _version(name: str) -> str:
         return "not installed"
 
 
+def _checkpoints(folder: str | os.PathLike) -> list[Path]:
+    return list((Path(folder) / "checkpoints").glob("checkpoint-*"))
+
+
 def _is_whole(checkpoint: Path) -> bool:
     # transformers writes the trainer's state last, and not atomically: where it can be read, the rest is there.
     try:
         return "global_step" in json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-
-
-def _number(value: float | None, sign: str = "") -> str:
-    return f"{'-':>12}" if value is None else f"{value:>{sign}12.4f}"
 
 
 def _card(run: Run) -> str:

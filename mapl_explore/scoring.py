@@ -23,6 +23,7 @@ from mapl_explore.encoding import EncodedSet, collate, encode_sets
 from mapl_explore.losses import ScoredSets
 
 BATCH_TOKENS = 8192  # in one forward pass: with GPT-2's 50,257 logits of 4 bytes each, 1.6 GB
+PRECISIONS = ("float32", "bf16")
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
 
 
@@ -143,11 +144,13 @@ class SetScorer(torch.nn.Module):
     share_prompt : bool, optional
         Compute each prompt once. By default wherever the model has the cache for it; else every response is computed
         with its prompt, which any causal model can do.
+    precision : {"float32", "bf16"}
+        In which the model computes up to its logits; from there on it is float32 in either case.
     """
 
-    def __init__(self, model, share_prompt: bool | None = None):
+    def __init__(self, model, share_prompt: bool | None = None, precision: str = "float32"):
         super().__init__()
-        self.model = model
+        self.model, self.precision = model, precision
         self.share_prompt = _has_plain_cache(model) if share_prompt is None else share_prompt
         self.train(False)
 
@@ -185,13 +188,19 @@ class SetScorer(torch.nn.Module):
         width = int((start[:, 0] + response_mask.sum(-1)).max())
         columns = torch.arange(joined.shape[1], device=joined.device)
         inputs = joined.gather(1, (columns + padding).clamp(max=joined.shape[1] - 1))[:, :width]
-        logits = self.model(input_ids=inputs, use_cache=False).logits
+        logits = self._called(input_ids=inputs, use_cache=False)
         places = (start - 1 + columns[: response.shape[1]]).clamp(max=width - 1)
         return _gathered(logits.gather(1, places[..., None].expand(-1, -1, logits.shape[-1])), response)
 
     def _logits(self, inputs, mask, positions, cache, **options):
         options |= {"attention_mask": mask, "position_ids": positions, "past_key_values": cache, "use_cache": True}
-        return self.model(input_ids=inputs, **options).logits
+        return self._called(input_ids=inputs, **options)
+
+    def _called(self, **inputs) -> torch.Tensor:
+        # Around the model alone: what follows, the loss included, stays outside, in float32 and float64.
+        device = inputs["input_ids"].device.type
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            return self.model(**inputs).logits
 
 
 @torch.no_grad()

@@ -4,34 +4,55 @@ Every step takes ``sets_per_step`` sets. Their order, over as many rounds as the
 and is itself the training data of the Trainer: one epoch, no remainder, the same after a resume.
 """
 
+import contextlib
 import math
 import os
 import random
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 import transformers
-from tqdm import tqdm
+from accelerate.utils import broadcast_object_list
+from transformers.integrations import TensorBoardCallback
 
 from mapl_explore.data import PreferenceSet, read_sets
-from mapl_explore.encoding import TRUNCATE, EncodedSet, collate, encode_sets
-from mapl_explore.losses import Hardest, Loss, ScoredSets, margin, parse
-from mapl_explore.runs import Run, fingerprint, last_checkpoint, require_new, require_same, write_run
-from mapl_explore.scoring import BATCH_TOKENS, SetScorer, context_length, load_model, quiet_transformers, score_encoded
+from mapl_explore.encoding import TRUNCATE, EncodedSet, encode_sets
+from mapl_explore.evaluation import HeldOut, estimates, evaluated, intervals
+from mapl_explore.generate import processes_of
+from mapl_explore.losses import Loss, parse
+from mapl_explore.recording import LogRecorder, ProbeRecorder, Progress, steps_of
+from mapl_explore.reference import reference_logp
+from mapl_explore.rejection import Question
+from mapl_explore.rejection import verifier as judging
+from mapl_explore.runs import (
+    REFERENCE,
+    Run,
+    broken_checkpoints,
+    fingerprint,
+    last_checkpoint,
+    read_run,
+    require_new,
+    require_same,
+    require_writable,
+    write_run,
+)
+from mapl_explore.scoring import (
+    BATCH_TOKENS,
+    PRECISIONS,
+    SetScorer,
+    context_length,
+    load_model,
+    quiet_transformers,
+    score_encoded,
+)
+from mapl_explore.trainer import Example, PreferenceTrainer
 
 DEVICES = ("auto", "cpu", "cuda")
 REPORTS = ("none", "tensorboard")
 HELD_OUT = 0.1  # part of the prompts, where no evaluation data are given
-
-
-@dataclass(frozen=True)
-class Example:
-    """One encoded set with the reference log-probability of each of its responses, in nats."""
-
-    encoded: EncodedSet
-    ref_logp: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -44,71 +65,6 @@ class Finetuned:
     tokenizer: transformers.PreTrainedTokenizerBase = field(repr=False)
 
 
-class PreferenceTrainer(transformers.Trainer):
-    """A ``transformers.Trainer`` whose step is the mean of one loss over preference sets.
-
-    The loss, not the model, decides what is minimised; everything else (optimizer, schedule, checkpoints, accumulation,
-    several processes, mixed precision) is the Trainer's. Each step logs the means of :func:`measures` over its sets.
-    Dropout is off. The sets come in the order of ``train_dataset``.
-
-    Parameters
-    ----------
-    loss : Loss
-        Called with the :class:`ScoredSets` of a batch.
-    model
-        A causal language model of ``transformers``, trained in place.
-    args : transformers.TrainingArguments
-        With ``remove_unused_columns=False``: the examples are objects, not columns.
-    train_dataset : sequence of Example
-        What to train on.
-    processing_class
-        The tokenizer, saved beside the model.
-    **options
-        Further arguments of ``transformers.Trainer``.
-    """
-
-    def __init__(self, *, loss: Loss, model, args, train_dataset: Sequence[Example], processing_class=None, **options):
-        options |= {"train_dataset": train_dataset, "processing_class": processing_class}
-        super().__init__(model=SetScorer(model), args=args, data_collator=collate_examples, **options)
-        self.loss = loss
-        self._measured = []
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Return the mean loss of a batch; the Trainer divides it by the batches of a step."""
-        columns = {name: inputs.pop(name) for name in ("ref_logp", "length")}
-        sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
-        loss = self.loss.at(self.state.global_step / self.state.max_steps)  # where a tau anneals
-        losses = loss(sets)
-        self._measured.append(measures(loss, sets, losses))
-        return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()
-
-    def log(self, logs, start_time=None):
-        """Log a step with the means of its measures; a loss that is not finite ends the run."""
-        if "loss" in logs and self._measured:
-            logs |= means(self._measured)
-            self._measured = []
-            if not math.isfinite(logs["loss"]):
-                raise FloatingPointError(
-                    f"the loss became {logs['loss']} at step {self.state.global_step}; if it was finite before,"
-                    " try a smaller lr"
-                )
-        super().log(logs, start_time)
-
-    def _get_train_sampler(self, train_dataset=None):
-        return torch.utils.data.SequentialSampler(self.train_dataset)
-
-    def _save(self, output_dir=None, state_dict=None):
-        # The Trainer's own would write the scorer's weights under names no model has, and its arguments as a pickle.
-        output_dir = output_dir or self.args.output_dir
-        self.model.model.save_pretrained(output_dir)
-        if self.processing_class is not None:
-            self.processing_class.save_pretrained(output_dir)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        saved, _ = load_model(resume_from_checkpoint)
-        self.model.model.load_state_dict(saved.state_dict())
-
-
 def finetune(
     *,
     loss: Loss | str,
@@ -116,20 +72,27 @@ def finetune(
     output: str | os.PathLike,
     model: str | os.PathLike = "tiny",
     eval: str | os.PathLike | Sequence[PreferenceSet] | None = None,
-    steps: int = 40,
+    steps: int = 24,
     seed: int = 0,
-    lr: float = 5e-5,
-    sets_per_step: int = 4,
+    lr: float = 8e-5,
+    sets_per_step: int = 16,
     truncate: str = "keep-start",
     device: str = "auto",
+    precision: str = "float32",
+    save_every: int | None = None,
     report: str = "none",
+    verifier: str | None = None,
+    answers: int = 400,
     resume: bool = False,
     progress: bool = True,
 ) -> Finetuned:
     """Fine-tune a causal language model with a loss on preference sets, and print what changed on held-out ones.
 
     AdamW without weight decay, its rate rising over a quarter of the steps and then falling linearly to 0, the gradient
-    clipped to a norm of 1. The reference is the model as it was loaded; its log-probabilities are computed once.
+    clipped to a norm of 1. The reference is the model as it was loaded; its log-probabilities are computed once. Each
+    step is logged in ``run.json`` as it goes.
+
+    Under ``torchrun`` or ``accelerate launch`` the processes share each step's sets; the first one writes and prints.
 
     Parameters
     ----------
@@ -153,12 +116,21 @@ def finetune(
         What to do with sets beyond the model's context, see :func:`mapl_explore.encoding.encode_sets`.
     device : {"auto", "cpu", "cuda"}
         ``"auto"`` takes a CUDA GPU where there is one.
+    precision : {"float32", "bf16"}
+        In which the model computes; log-probs and loss are float32 or better in either case, and so are the weights.
+    save_every : int, optional
+        Steps from checkpoint to checkpoint; a quarter of them all if not given. The last two are kept.
     report : {"none", "tensorboard"}
-        Where each step is logged besides ``run.json``.
+        ``"tensorboard"`` logs each step there too, in ``tensorboard`` in the run folder.
+    verifier : {"world", "exact"} or "module:function", optional
+        Says whether a greedy answer to a held-out prompt is right, see :func:`mapl_explore.rejection.verifier`;
+        ``"exact"`` compares with the positives.
+    answers : int
+        To how many of the held-out prompts the model gives answers, before and after.
     resume : bool
         Go on with the run in ``output`` from its last whole checkpoint; the arguments must be those it had.
     progress : bool
-        Show progress bars, on a terminal.
+        Show progress on stderr: bars on a terminal, a few lines elsewhere.
 
     Returns
     -------
@@ -168,7 +140,7 @@ def finetune(
     Raises
     ------
     ValueError, TypeError
-        If an argument or a line of the data is wrong; nothing is written.
+        If an argument or a line of the data is wrong, or a weight of the model is not finite; nothing is written.
     OSError
         If ``output`` is not empty, or a file or model cannot be read.
     FloatingPointError
@@ -181,131 +153,103 @@ def finetune(
     True
     """
     loss = parse(loss) if isinstance(loss, str) else loss
-    _check_numbers(steps=steps, sets_per_step=sets_per_step, seed=seed, lr=lr)
+    every = math.ceil(steps / 4) if save_every is None else save_every
+    _check_numbers(lr, steps=(steps, 1), sets_per_step=(sets_per_step, 1), seed=(seed, 0), answers=(answers, 0))
+    _check_numbers(lr, save_every=(every, 1))
     _check_choices(truncate=(truncate, TRUNCATE), device=(device, DEVICES), report=(report, REPORTS))
-    folder, device = Path(output), _found(device)
-    if not resume:
-        require_new(folder)
+    _check_choices(precision=(precision, PRECISIONS))
+    folder = Path(output)
+    require_writable(folder) if resume else require_new(folder)
     train, held_out = _read_data(data, eval, seed)
+    questions = [Question(one.prompt, references=one.positives) for one in held_out[:answers]]
+    judge = None if verifier is None else judging(verifier, questions)
     arguments = {"model": os.fspath(model), "steps": steps, "sets_per_step": sets_per_step, "lr": lr, "seed": seed}
-    arguments |= {"truncate": truncate}
+    arguments |= {"truncate": truncate, "precision": precision, "verifier": verifier, "answers": answers}
     run = Run(loss=repr(loss), arguments=arguments, data={"train": fingerprint(train), "eval": fingerprint(held_out)})
     if resume:
         require_same(folder, run)
-    network, tokenizer = load_model(model, device=device)
-    encoded = encode_sets(tokenizer, [*train, *held_out], context=context_length(network), truncate=truncate)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_run(folder, run)
-    _say_what_to_expect(loss)
+    with processes_of(_found(device)) as (process, processes, device, wait), _heard(process):
+        if sets_per_step % processes:
+            raise ValueError(f"sets_per_step must be a multiple of the {processes} processes, not {sets_per_step}")
+        network, tokenizer = load_model(model, device=device)
+        _require_finite(network, model)
+        encoded = encode_sets(tokenizer, [*train, *held_out], context=context_length(network), truncate=truncate)
+        wait()  # all have seen the folder as it was before the first process writes into it
+        first = process == 0
+        if first:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_run(folder, replace(run, log=read_run(folder).log) if resume else run)
+        _say_what_to_expect(loss)
 
-    scorer = SetScorer(network)
-    order = _schedule(len(train), steps * sets_per_step, seed)
-    ref_logp = _reference(scorer, encoded, {*order, *range(len(train), len(encoded))}, progress)
-    held_out, held_ref = encoded[len(train) :], ref_logp[len(train) :]
-    run = replace(run, before=evaluation(loss, held_out, held_ref, held_ref))
+        scorer = SetScorer(network, precision=precision)
+        order = _schedule(len(train), steps * sets_per_step, seed)
+        rows = sorted({*order, *range(len(train), len(encoded))})
+        shared = {"process": process, "processes": processes, "progress": progress}
+        ref_logp = reference_logp(scorer, encoded, rows, folder / REFERENCE, **shared)
+        held_out = HeldOut(encoded[len(train) :], ref_logp[len(train) :], questions, judge, seed)
 
-    examples = [Example(encoded[row], tuple(ref_logp[row, : len(encoded[row].responses)].tolist())) for row in order]
-    options = _arguments(folder, run, device, report, _batch_size(encoded, sets_per_step))
-    log = _train(loss, network, tokenizer, examples, options, last_checkpoint(folder) if resume else None, progress)
+        examples = [
+            Example(encoded[row], tuple(ref_logp[row, : len(encoded[row].responses)].tolist())) for row in order
+        ]
+        options = _arguments(folder, run, device, every, _batch_size(encoded, sets_per_step // processes), processes)
+        checkpoint = _found_checkpoint(folder) if resume else None
+        callbacks = []
+        if first:
+            before = evaluated(loss, scorer, tokenizer, held_out, held_out.ref_logp)
+            run = replace(run, before=estimates(before))
+            callbacks = [ProbeRecorder(folder, scorer, held_out.encoded, steps), LogRecorder(folder, run)]
+            callbacks += ([Progress()] if progress else []) + (
+                [_tensorboard(folder)] if report == "tensorboard" else []
+            )
+        log = _train(loss, scorer, tokenizer, examples, options, checkpoint, callbacks)
 
-    logp = score_encoded(scorer, held_out, progress=progress)
-    run = replace(run, after=evaluation(loss, held_out, logp, held_ref), log=log)
-    with quiet_transformers():
-        network.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-    write_run(folder, run)
-    print(run.table)
+        if first:
+            logp = score_encoded(scorer, held_out.encoded, progress=progress)
+            base = SetScorer(load_model(model, device=device)[0], precision=precision)
+            after = evaluated(loss, scorer, tokenizer, held_out, logp, base)
+            run = replace(run, after=estimates(after), intervals=intervals(before, after, seed=seed), log=log)
+            with quiet_transformers():
+                network.save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
+            write_run(folder, run)
+        [run] = broadcast_object_list([run])
+        print(run.table)
     return Finetuned(folder, run, network, tokenizer)
 
 
-def measures(loss: Loss, sets: ScoredSets, losses: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
-    """Return what is logged about scored sets, each (sets,), without gradients.
-
-    ``loss``; ``hard_margin``, the lowest positive score minus the highest negative one, by the loss's own score per
-    response; ``margin``, that of the loss's own pair; ``accuracy``, 1 where the hard margin is > 0; ``chosen`` and
-    ``rejected``, the mean log-probability of the positives and of the negatives.
-    """
-    sets = ScoredSets.unchecked(sets.logp.detach(), sets.ref_logp, sets.length, sets.label)
-    hard = margin(sets, replace(loss, pair=Hardest()) if hasattr(loss, "pair") else loss)
-    return {
-        "loss": loss(sets) if losses is None else losses.detach(),
-        "hard_margin": hard,
-        "margin": margin(sets, loss),
-        "accuracy": (hard > 0).to(hard.dtype),
-        "chosen": _mean_where(sets.label > 0, sets.logp),
-        "rejected": _mean_where(sets.label < 0, sets.logp),
-    }
-
-
-def means(measured: Sequence[dict[str, torch.Tensor]]) -> dict[str, float]:
-    """Return the mean of each measure over all sets of all batches."""
-    return {name: torch.cat([each[name] for each in measured]).double().mean().item() for name in measured[0]}
-
-
-def evaluation(
-    loss: Loss, encoded: Sequence[EncodedSet], logp: torch.Tensor, ref_logp: torch.Tensor
-) -> dict[str, float]:
-    """Return the means of :func:`measures` over encoded sets whose log-probabilities (sets, n) are known."""
-    table = collate(encoded)
-    n = table["label"].shape[1]
-    sets = ScoredSets.unchecked(logp[:, :n], ref_logp[:, :n], table["length"], table["label"])
-    return means([measures(loss, sets)])
-
-
-def collate_examples(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-    """Return the batch of :func:`mapl_explore.encoding.collate` with a column of reference log-probabilities."""
-    batch = collate([each.encoded for each in examples])
-    ref_logp = torch.tensor([value for each in examples for value in each.ref_logp], dtype=torch.float64)
-    column = torch.zeros(batch["label"].shape, dtype=torch.float64).masked_scatter(batch["label"] != 0, ref_logp)
-    return {**batch, "ref_logp": column}
-
-
-class _Bar(transformers.TrainerCallback):
-    """One line that moves: the step, the loss and the hard margin."""
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step", disable=None)
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if "hard_margin" in logs:
-            self.bar.set_postfix(loss=f"{logs['loss']:.4f}", margin=f"{logs['hard_margin']:.2f}", refresh=False)
-            self.bar.update(state.global_step - self.bar.n)
-
-    def on_train_end(self, args, state, control, **kwargs):
-        self.bar.close()
-
-
-def _train(loss, network, tokenizer, examples, options, checkpoint, progress) -> list[dict]:
+def _train(loss, scorer, tokenizer, examples, options, checkpoint, callbacks) -> list[dict]:
     """Train in place and return the log of every step."""
     with quiet_transformers():
         trainer = PreferenceTrainer(
-            loss=loss, model=network, args=options, train_dataset=examples, processing_class=tokenizer
+            loss=loss, model=scorer, args=options, train_dataset=examples, processing_class=tokenizer
         )
         trainer.remove_callback(transformers.PrinterCallback)
-        if progress:
-            trainer.add_callback(_Bar)
+        for callback in callbacks:
+            trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
-    return [entry for entry in trainer.state.log_history if "hard_margin" in entry]
+    return steps_of(trainer.state)
 
 
-def _arguments(folder: Path, run: Run, device: str, report: str, batch_size: int) -> transformers.TrainingArguments:
-    steps = run.arguments["steps"]
+def _arguments(folder: Path, run: Run, device, every: int, batch_size: int, processes: int):
+    """Return the ``TrainingArguments`` of a run."""
+    steps, on_cpu = run.arguments["steps"], torch.device(device).type == "cpu"
     options = transformers.TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         max_steps=steps,
         per_device_train_batch_size=batch_size,
-        gradient_accumulation_steps=run.arguments["sets_per_step"] // batch_size,
+        gradient_accumulation_steps=run.arguments["sets_per_step"] // (batch_size * processes),
         learning_rate=run.arguments["lr"],
         warmup_steps=steps // 4,
         seed=run.arguments["seed"],
-        use_cpu=device == "cpu",
+        use_cpu=on_cpu,
         logging_steps=1,
         logging_nan_inf_filter=False,  # it looks at every loss, which waits for a GPU
-        save_steps=math.ceil(steps / 4),
-        save_total_limit=1,
-        report_to=report,
+        save_steps=every,
+        save_total_limit=2,  # one that was whole before, should the newest be damaged
+        report_to="none",
+        ddp_find_unused_parameters=False,
         disable_tqdm=True,
-        dataloader_pin_memory=device != "cpu",
+        dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,
         label_names=[],
         log_level="error",
@@ -330,13 +274,34 @@ def _schedule(count: int, length: int, seed: int) -> list[int]:
     return order[:length]
 
 
-def _reference(scorer, encoded, rows: set[int], progress: bool) -> torch.Tensor:
-    """Return the log-probabilities (all sets, n) with those rows filled in that are needed."""
-    rows = sorted(rows)
-    part = score_encoded(scorer, [encoded[row] for row in rows], progress=progress)
-    table = torch.zeros(len(encoded), part.shape[1], dtype=part.dtype)
-    table[rows] = part
-    return table
+def _found_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint to go on from, and say which."""
+    for broken in broken_checkpoints(folder):
+        print(f"{broken.name} was not written to its end: it is passed over")
+    checkpoint = last_checkpoint(folder)
+    print(f"going on from {checkpoint.name if checkpoint else 'the beginning: there is no whole checkpoint'}")
+    return checkpoint
+
+
+def _tensorboard(folder: Path) -> transformers.TrainerCallback:
+    from torch.utils.tensorboard import SummaryWriter
+
+    return TensorBoardCallback(SummaryWriter(folder / "tensorboard"))
+
+
+@contextlib.contextmanager
+def _heard(process: int) -> Iterator[None]:
+    """Silence what processes beside the first one print."""
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere if process else sys.stdout):
+        yield
+
+
+def _require_finite(network, name) -> None:
+    for weight, values in network.named_parameters():
+        if not values.isfinite().all():
+            raise ValueError(
+                f"the weights of the model {os.fspath(name)!r} must be finite, but {weight} holds a NaN or inf"
+            )
 
 
 def _read_data(data, eval, seed: int) -> tuple[list[PreferenceSet], list[PreferenceSet]]:
@@ -361,8 +326,8 @@ def _read(source, name: str) -> list[PreferenceSet]:
     return sets
 
 
-def _check_numbers(*, steps, sets_per_step, seed, lr) -> None:
-    for name, value, lowest in (("steps", steps, 1), ("sets_per_step", sets_per_step, 1), ("seed", seed, 0)):
+def _check_numbers(lr, **integers) -> None:
+    for name, (value, lowest) in integers.items():
         if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value < 2**32:
             raise ValueError(f"{name} must be an integer from {lowest} to {2**32 - 1}, not {value!r}")
     if not 0 < lr < math.inf:
@@ -384,7 +349,3 @@ def _found(device: str) -> str:
 def _say_what_to_expect(loss: Loss) -> None:
     if not getattr(loss, "bounded", True):
         print(f"note: {loss!r} has no lower bound: it falls for as long as one trains, whatever becomes of the answers")
-
-
-def _mean_where(mask: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    return torch.where(mask, values, 0.0).sum(-1) / mask.sum(-1)

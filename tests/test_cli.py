@@ -15,7 +15,7 @@ from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.losses import DPO, MaxMin, Mean, Smooth
 from mapl_explore.losses.naming import KINDS
 
-COMMANDS = ("lab", "tau", "finetune", "pretrain")
+COMMANDS = ("lab", "tau", "finetune", "show", "pretrain")
 SETS = [PreferenceSet(f"say {word}", [f" {word}"], [" no", " x"]) for word in ("a", "b", "c", "d")]
 
 
@@ -125,13 +125,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, message):
 
 def test_finetune_passes_every_argument_on(finetuned, capsys):
     words = "--loss dpo --data d --eval e --output o --model m --steps 3 --sets-per-step 2 --lr 0.5 --seed 7"
-    words += " --truncate error --device cpu --report tensorboard --resume"
+    words += (
+        " --truncate error --device cpu --report tensorboard --resume --verifier world --answers 9 --precision bf16"
+    )
+    words += " --save-every 5"
     assert cli.main(["finetune", *words.split()]) == 0
     (options,) = finetuned
     assert options == {
         "loss": cli._loss("dpo", None, None), "data": "d", "eval": "e", "output": "o", "model": "m", "steps": 3,
         "sets_per_step": 2, "lr": 0.5, "seed": 7, "truncate": "error", "device": "cpu", "report": "tensorboard",
-        "resume": True,
+        "resume": True, "verifier": "world", "answers": 9,
+        "precision": "bf16", "save_every": 5,
     }  # fmt: skip
     assert "written to o" in capsys.readouterr().out
 

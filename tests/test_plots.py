@@ -6,9 +6,11 @@ import pytest
 from mapl_explore.plots import (
     LINES,
     MARKS,
+    SIDES,
     DrawPanel,
     ErrorPanel,
     GridPanel,
+    HistoryPanel,
     MarginsPanel,
     WeightsPanel,
     drawing_style,
@@ -143,3 +145,41 @@ def test_whiskers_reach_one_spread_to_each_side_of_the_mean(axes):
     panel.move(np.array([-0.5, 0.25]), np.array([0.25, 0.5]), np.zeros(2))
     ends = [segment[:, 1].tolist() for segment in panel.whiskers.get_segments()]
     assert ends == [[-0.75, -0.25], [-0.25, 0.75]]
+
+
+def history(axes, errors, lower=None, upper=None):
+    step, looks = np.arange(len(errors[0])), list(SIDES.values())[: len(errors)]
+    bands = [(looks[0], lower, upper)] if lower is not None else []
+    return HistoryPanel(axes, step, [np.array(one) for one in errors], looks, "error (nats)", "log", bands)
+
+
+def test_the_rings_of_a_history_lie_on_its_curves_at_the_step(axes):
+    panel = history(axes, [[1.0, 2.0, 4.0], [0.5, 0.25, 0.125]])
+    panel.move(2)
+    assert [line.get_ydata().tolist() for line in panel.lines] == [[1.0, 2.0, 4.0], [0.5, 0.25, 0.125]]
+    np.testing.assert_array_equal(panel.here.get_xydata(), [[2, 4.0], [2, 0.125]])
+    assert list(panel.now.get_xdata()) == [2, 2]
+
+
+def test_an_error_of_zero_has_no_place_on_a_logarithmic_axis_and_draws_without_a_warning(axes):
+    panel = history(axes, [[0.0, 0.0, 0.0]], np.zeros(3), np.zeros(3))
+    panel.move(1)
+    assert np.isnan(panel.here.get_ydata()).all()
+    axes.figure.canvas.draw()
+
+
+def test_a_speck_does_not_squeeze_the_other_decades(axes):
+    history(axes, [[1e-300, 1e-3, 1.0]], np.array([0.0, 1e-4, 0.5]), np.array([1e-2, 1e-2, 1.0]))
+    low, high = axes.get_ylim()
+    assert 1e-9 < low < 1e-8
+    assert 1 < high < 2
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() >= low
+
+
+def test_a_constant_is_shown_within_a_decade(axes):
+    history(axes, [[5.0, 5.0]])
+    low, high = axes.get_ylim()
+    assert low < 5 < high
+    # The decade has the constant in its middle: a few roundings of square roots.
+    assert high / low == pytest.approx(10, rel=1e-12)

@@ -1,6 +1,7 @@
 """A run folder says what was run, whole or not at all, and never mixes with another run."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -49,11 +50,17 @@ def test_a_failed_write_leaves_the_old_record_and_no_part_of_a_new_one(tmp_path,
 
 def test_a_table_shows_each_measure_before_after_and_their_difference():
     lines = RUN.table.splitlines()
-    assert lines[0].split() == ["held", "out,", "mean", "of", "2", "sets", "before", "after", "change"]
+    assert lines[0].split() == ["held", "out:", "2", "sets", "before", "after", "change"]
     assert len(lines) == 1 + len(MEASURES)
     for line, label in zip(lines[1:], MEASURES.values(), strict=True):
         assert line.startswith(label)
-        assert line.removeprefix(label).split() == ["1.0000", "0.2500", "-0.7500"]
+        assert line.removeprefix(label).split() == ["1.000", "0.250", "-0.750"]
+
+
+def test_a_table_shows_intervals_where_there_are_any():
+    intervals = {"after": {"loss": [0.2, 0.3]}, "change": {"loss": [-0.8, 0.1]}}
+    line = replace(RUN, intervals=intervals).table.splitlines()[2]
+    assert line.split() == ["loss", "1.000", "0.250", "[0.200,", "0.300]", "-0.750", "[-0.800,", "+0.100]"]
 
 
 def test_a_run_is_finished_when_it_has_an_after():

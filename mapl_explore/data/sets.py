@@ -79,12 +79,13 @@ def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
 
 
 @contextlib.contextmanager
-def atomic_writer(path: str | os.PathLike) -> Iterator:
-    """Open a text file that appears under its name only when all of it was written."""
+def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
+    """Open a file, of text or of bytes, that appears under its name only when all of it was written."""
     path = Path(path)
+    kind = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
     try:
-        with open(handle, "w", encoding="utf-8", newline="\n") as file:
+        with open(handle, **kind) as file:
             yield file
         # mkstemp makes files private; a finished file gets the permissions any new one would have.
         os.chmod(temporary, 0o666 & ~_umask())

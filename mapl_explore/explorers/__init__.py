@@ -6,6 +6,7 @@ from mapl_explore.explorers.pairs import PairsExplorer
 from mapl_explore.explorers.precision import PrecisionExplorer
 from mapl_explore.explorers.smooth_max import SmoothMaxExplorer
 from mapl_explore.explorers.temperature import TemperatureExplorer
+from mapl_explore.explorers.training import TrainingExplorer
 
 __all__ = [
     "BoundsExplorer",
@@ -14,4 +15,5 @@ __all__ = [
     "PrecisionExplorer",
     "SmoothMaxExplorer",
     "TemperatureExplorer",
+    "TrainingExplorer",
 ]

@@ -4,10 +4,12 @@ A panel draws its scenery once, when it is made, and then moves its artists to e
 """
 
 from mapl_explore.plots.errors import ErrorPanel
+from mapl_explore.plots.histories import MARGINS, SIDES, HistoryPanel
 from mapl_explore.plots.losses import LOOKS, CurvesPanel, response_looks
 from mapl_explore.plots.maps import OthersPanel, RootsPanel
 from mapl_explore.plots.pairs import DrawPanel, GridPanel, MarginsPanel
 from mapl_explore.plots.precision import DTYPES, DigitsPanel, NaivePanel
+from mapl_explore.plots.runs import RunCurves, run_figure
 from mapl_explore.plots.scores import ApproachPanel, ScoresPanel
 from mapl_explore.plots.style import LINES, MARKS, STROKES, STYLE, drawing_style, styled_figure
 from mapl_explore.plots.weights import PushPanel, WeightsPanel
@@ -16,7 +18,9 @@ __all__ = [
     "DTYPES",
     "LINES",
     "LOOKS",
+    "MARGINS",
     "MARKS",
+    "SIDES",
     "STROKES",
     "STYLE",
     "ApproachPanel",
@@ -25,14 +29,17 @@ __all__ = [
     "DrawPanel",
     "ErrorPanel",
     "GridPanel",
+    "HistoryPanel",
     "MarginsPanel",
     "NaivePanel",
     "OthersPanel",
     "PushPanel",
     "RootsPanel",
+    "RunCurves",
     "ScoresPanel",
     "WeightsPanel",
     "drawing_style",
     "response_looks",
+    "run_figure",
     "styled_figure",
 ]

@@ -1,0 +1,136 @@
+"""How a model does on held-out sets and on answers of its own, with the uncertainty of having few of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from mapl_explore.encoding import EncodedSet, collate
+from mapl_explore.generate import token_batches
+from mapl_explore.losses import Loss, ScoredSets
+from mapl_explore.measures import measures
+from mapl_explore.rejection import Question
+from mapl_explore.scoring import SetScorer, context_length, score_encoded
+
+MOST_TOKENS = 64  # of an answer
+RESAMPLES = 2000
+LEVEL = 0.95
+
+# What each set contributes to a measure, and to what this is relative: the measure is the sum over the sum.
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The sets that a model is judged on, and how its answers are.
+
+    Parameters
+    ----------
+    encoded : sequence of EncodedSet
+        At least one.
+    ref_logp : tensor (sets, n)
+        Their log-probabilities under the base.
+    questions : sequence of Question
+        Those of the first sets, to which the model gives answers.
+    judge : function of Question and str, optional
+        Says whether an answer is right.
+    seed : int
+        Of the answers and of the resampling.
+    """
+
+    encoded: Sequence[EncodedSet]
+    ref_logp: torch.Tensor
+    questions: Sequence[Question] = ()
+    judge: Callable[[Question, str], bool] | None = None
+    seed: int = 0
+
+
+def evaluated(
+    loss: Loss, scorer: SetScorer, tokenizer, held_out: HeldOut, logp: torch.Tensor, base: SetScorer | None = None
+) -> Parts:
+    """Return what each set contributes to the measures of a model.
+
+    All of :func:`mapl_explore.measures.measures`; of one answer to each question, sampled from the model, ``kl``,
+    log-prob minus that under the base, and ``entropy``, minus log-prob, both a token, and ``answer_length`` in tokens;
+    and ``right``, whether the greedy answer is right, where there is a judge. One that has not ended is wrong.
+
+    Parameters
+    ----------
+    loss : Loss
+        Whose margins are meant.
+    scorer, tokenizer
+        The model.
+    held_out : HeldOut
+        What it is judged on.
+    logp : tensor (sets, n)
+        The log-probabilities of the held-out sets under it.
+    base : SetScorer, optional
+        Not needed where the model is the base itself.
+    """
+    table = collate(held_out.encoded)
+    n = table["label"].shape[1]
+    sets = ScoredSets.unchecked(logp[:, :n], held_out.ref_logp[:, :n], table["length"], table["label"])
+    parts = {name: _each(value.numpy()) for name, value in measures(loss, sets).items()}
+    if held_out.questions:
+        parts |= _of_samples(scorer, tokenizer, held_out, base)
+    if held_out.questions and held_out.judge:
+        answers = _answers(scorer.model, tokenizer, held_out, temperature=0)
+        verdicts = [_right(held_out.judge, *pair, tokenizer) for pair in zip(held_out.questions, answers, strict=True)]
+        parts["right"] = _each(np.array(verdicts))
+    return parts
+
+
+def estimates(parts: Parts) -> dict[str, float]:
+    """Return each measure, and ``worst_margin``, the least of the hard margins."""
+    found = {name: float(values.sum() / counts.sum()) for name, (values, counts) in parts.items()}
+    return found | {"worst_margin": float(parts["hard_margin"][0].min())}
+
+
+def intervals(before: Parts, after: Parts, *, seed: int) -> dict[str, dict[str, list[float]]]:
+    """Return 95 % bootstrap intervals [low, high] of each measure ``before``, ``after``, and of its ``change``.
+
+    Sets are drawn again with replacement, the same ones before and after, so that the interval of the change is that
+    of paired differences; low and high are percentiles. The worst margin has none: a least value is not resampled by
+    drawing again.
+    """
+    found = {"before": {}, "after": {}, "change": {}}
+    for name in before:
+        drawn = np.random.default_rng(seed).integers(len(before[name][0]), size=(RESAMPLES, len(before[name][0])))
+        old, new = (values[drawn].sum(-1) / counts[drawn].sum(-1) for values, counts in (before[name], after[name]))
+        for when, values in (("before", old), ("after", new), ("change", new - old)):
+            found[when][name] = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+    return found
+
+
+def _of_samples(scorer: SetScorer, tokenizer, held_out: HeldOut, base: SetScorer | None) -> Parts:
+    answers = _answers(scorer.model, tokenizer, held_out, temperature=1)
+    asked = [EncodedSet(one.prompt, (ids,), positives=1) for one, ids in zip(held_out.encoded, answers, strict=False)]
+    own = score_encoded(scorer, asked, progress=False)[:, 0].numpy()
+    other = own if base is None else score_encoded(base, asked, progress=False)[:, 0].numpy()
+    tokens = np.array([float(len(ids)) for ids in answers])
+    return {"kl": (own - other, tokens), "entropy": (-own, tokens), "answer_length": _each(tokens)}
+
+
+def _answers(model, tokenizer, held_out: HeldOut, *, temperature: float) -> list[tuple[int, ...]]:
+    """Return the token ids of one answer to each question, with the eos of those that ended."""
+    prompts = [one.prompt for one in held_out.encoded[: len(held_out.questions)]]
+    texts, eos = [question.prompt for question in held_out.questions], tokenizer.eos_token_id
+    room = min(MOST_TOKENS, context_length(model) - max(map(len, prompts)))
+    options = {"k": 1, "max_tokens": room, "temperature": temperature, "seed": held_out.seed, "eos": eos}
+    answers = {}
+    for rows, tokens in token_batches(model, prompts, texts, **options):
+        # One that did not end within the room has no eos, and so none is counted.
+        cut = [ids[: ids.index(eos) + 1] if eos in ids else ids for [ids] in tokens.tolist()]
+        answers |= zip(rows, map(tuple, cut), strict=True)
+    return [answers[row] for row in range(len(prompts))]
+
+
+def _right(judge, question: Question, ids: tuple[int, ...], tokenizer) -> bool:
+    ended = ids[-1] == tokenizer.eos_token_id
+    return ended and judge(question, tokenizer.decode(ids[:-1], clean_up_tokenization_spaces=False))
+
+
+def _each(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the parts of a mean."""
+    return np.asarray(values, dtype=float), np.ones(len(values))

@@ -1,0 +1,368 @@
+"""A training looked at again: at each recorded step, what the loss made of a few held-out sets."""
+
+import os
+from dataclasses import dataclass
+
+import ipywidgets as widgets
+import numpy as np
+
+from mapl_explore.bounds import error_lower_bound, error_upper_bound
+from mapl_explore.explorers.losses import _ladder, _names, short
+from mapl_explore.explorers.readout import digits, minus, percent, table
+from mapl_explore.explorers.stage import Stage
+from mapl_explore.knobs import Choice, Knob
+from mapl_explore.losses import Hardest, Loss, OneSided, ScoredSets, Smooth, parse
+from mapl_explore.losses.rules import tau_of
+from mapl_explore.plots import MARGINS, SIDES, HistoryPanel, PushPanel, response_looks
+from mapl_explore.probes import read_probes
+from mapl_explore.runs import read_run
+from mapl_explore.smoothing import smoothing_error, top_gap
+
+SHOWN = 8  # responses that are named
+FRAMES = 40  # of a replay
+SIGNS = {"positives": 1, "negatives": -1}
+
+
+@dataclass(frozen=True)
+class Side:
+    """The positives or the negatives of a set, as a pair makes one number of them, at each recorded step.
+
+    Parameters
+    ----------
+    n : int
+        How many responses.
+    gap : array (S,)
+        How much harder the hardest is than the next, in nats; inf for a single response.
+    share : array (S,)
+        The part of the side's gradient that the hardest gets.
+    tau : array (S,) or None
+        Inverse temperature, in 1/nats, of a pair that has one.
+    error, lower, upper : array (S,) or None
+        Of a smooth pair: the smoothing error and its bounds for this n and gap, in nats.
+    """
+
+    n: int
+    gap: np.ndarray
+    share: np.ndarray
+    tau: np.ndarray | None = None
+    error: np.ndarray | None = None
+    lower: np.ndarray | None = None
+    upper: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """One probe set over the recorded steps, in the eyes of the run's loss.
+
+    Parameters
+    ----------
+    names : list of str
+        What its responses are called, positives first.
+    sets : list of ScoredSets
+        The set (n,) at each step.
+    losses : list of Loss
+        The loss at each step; they differ where a tau anneals.
+    score, weights : array (S, n)
+        What the loss compares (nats), and d loss / d logp.
+    value, margin, hard_margin : array (S,)
+        The loss, and in nats the margin it sees and the hard one.
+    sides : dict of Side
+        Those the loss looks at, each by its pair.
+    """
+
+    names: list[str]
+    sets: list[ScoredSets]
+    losses: list[Loss]
+    score: np.ndarray
+    weights: np.ndarray
+    value: np.ndarray
+    margin: np.ndarray
+    hard_margin: np.ndarray
+    sides: dict[str, Side]
+
+
+@dataclass(frozen=True)
+class TrainingReading:
+    """What a :class:`TrainingExplorer` shows at one setting.
+
+    Parameters
+    ----------
+    place, step, asked : int
+        Which of the recorded steps is shown, its number, and the step that the slider is at.
+    set : int
+        Which of the probe sets, from 1.
+    curves : str
+        What the middle picture shows.
+    history : History
+        Of the set, all steps.
+    """
+
+    place: int
+    step: int
+    asked: int
+    set: int
+    curves: str
+    history: History
+
+
+class TrainingExplorer(Stage):
+    """Replay a run on a few held-out sets: scores, weights, tau and smoothing error at each recorded step.
+
+    The numbers are those of the run's own loss. Left the score of each response over the training, in the middle the
+    weights, the margins, or each side's tau or error between its bounds, right the weights at the step of the slider.
+    Where a step was not recorded, the nearest that was is shown.
+
+    Parameters
+    ----------
+    run : path
+        A run folder, as ``finetune`` writes it; the run need not be over.
+    **settings : int or str
+        Where the controls start: ``step``, ``curves``, and ``set`` where there are several.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a file of the run is none, its loss has no name here (import your own first), or a setting is no control
+        here or off it.
+    OSError
+        If a file cannot be read.
+
+    Examples
+    --------
+    A run of two steps, of which the first and the last were recorded, on one set of one against two:
+
+    >>> import tempfile
+    >>> from mapl_explore.runs import Run, write_run
+    >>> folder, loss = tempfile.mkdtemp(), "DPO(beta=0.1, pair=Smooth(tau=1.0))"
+    >>> write_run(folder, Run(loss=loss, arguments={"steps": 2}, data={}))
+    >>> arrays = {"logp": [[[-3.0, -2.0, -2.5]], [[-2.5, -4.0, -3.0]]], "ref_logp": [[-3.0, -2.0, -2.5]]}
+    >>> np.savez(f"{folder}/probes.npz", step=[0, 2], **arrays, length=[[4, 4, 4]], label=[[1, -1, -1]])
+    >>> explorer = TrainingExplorer(folder)
+    >>> explorer  # doctest: +NORMALIZE_WHITESPACE
+    TrainingExplorer(step=2, curves='weights'): step 2, loss 0.654, margin 0.799 (hard 1); positives: error 0 nats,
+    tau 1, hardest gets 100%; negatives: error 0.201 nats, tau 1, hardest gets 81.8%; weights −0.048 +0.009 +0.039
+    >>> explorer.reading.history.margin.round(3)
+    array([-0.693,  0.799])
+    """
+
+    def __init__(self, run: str | os.PathLike, **settings):
+        """Read the record and the probes, and make a slider over the steps."""
+        record, self._probes = read_run(run), read_probes(run)
+        self._loss, self._steps = parse(record.loss), int(record.arguments["steps"])
+        self._histories: dict[int, History] = {}
+        first, last = int(self._probes.step[0]), int(self._probes.step[-1])
+        knobs = [Knob("step", "step of the training", "", first, last, last, "integer", "How many updates were made.")]
+        shown = _pictures(self._loss)
+        knobs.append(Choice("curves", "middle picture", shown, shown[0], "What is shown over the steps."))
+        count = self._probes.sets.label.shape[1]
+        if count > 1:
+            knobs.append(Knob("set", "probe set", "", 1, count, 1, "integer", "Which of the held-out sets, from 1."))
+        halfway = first + (last - first) // 2
+        presets = {"before": {"step": first}, "half way": {"step": halfway}, "after": {"step": last}}
+        super().__init__(knobs, presets, settings)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss of the run."""
+        return self._loss
+
+    def scene(self, reading: TrainingReading) -> tuple:
+        """Return the set and the middle picture: the curves do not depend on the step."""
+        return reading.set, reading.curves
+
+    def build(self, figure, scene) -> list:
+        """Return the panels of the scores, of the middle picture and of the weights."""
+        number, shown = scene
+        history = self._history(number)
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))
+        looks = response_looks(history.names)
+        if len(looks) <= SHOWN:
+            named = [left.plot([], [], **look)[0] for look in looks]
+            figure.legend(handles=named, loc="outside upper left", ncols=SHOWN)
+        looks = [{key: value for key, value in look.items() if key != "label"} for look in looks]
+        largest = _ladder(float(np.max(np.abs(history.weights)))) or 1.0
+        return [
+            HistoryPanel(left, self._probes.step, history.score.T, looks, "score r (nats)"),
+            HistoryPanel(middle, self._probes.step, **_middle(history, shown, looks)),
+            PushPanel(right, history.names, largest),
+        ]
+
+    def read(self, settings: dict) -> TrainingReading:
+        """Return every number that is shown at these settings."""
+        asked, number = settings["step"], settings.get("set", 1)
+        place = int(np.argmin(np.abs(self._probes.step - asked)))
+        step = int(self._probes.step[place])
+        return TrainingReading(place, step, asked, number, settings["curves"], self._history(number))
+
+    def move(self, panels: list, reading: TrainingReading) -> None:
+        """Move the panels to a reading."""
+        scores, middle, pushes = panels
+        scores.move(reading.place)
+        middle.move(reading.place)
+        pushes.move([reading.history.weights[reading.place]])
+
+    def text(self, reading: TrainingReading) -> str:
+        """Return the reading in a line of plain text, rounded."""
+        history, place = reading.history, reading.place
+        margins = f"margin {digits(history.margin[place])} (hard {digits(history.hard_margin[place])})"
+        sides = "".join(f"; {name}: {_side_text(side, place)}" for name, side in history.sides.items())
+        weights = " ".join(_signed(weight, "+.3f") for weight in history.weights[place][:SHOWN])
+        return f"step {reading.step}, loss {digits(history.value[place])}, {margins}{sides}; weights {weights}"
+
+    def html(self, reading: TrainingReading) -> str:
+        """Return the reading as a sentence, a table of the sides and a table of the responses."""
+        history, place = reading.history, reading.place
+        near = "" if reading.step == reading.asked else f", the recorded step nearest to {reading.asked}"
+        now = f"After step <b>{reading.step}</b> of {self._steps}{near}, the loss is {digits(history.value[place])}."
+        margins = (
+            f"Its margin is {digits(history.margin[place])} nats, the hard one {digits(history.hard_margin[place])}."
+        )
+        sides = [_side_row(name, side, place) for name, side in history.sides.items()]
+        head = ("", "gap", "τ", "error", "could be", "hardest gets")
+        about = table("Each side", sides, head) if sides else ""
+        return f"<p>{short(history.losses[place])}</p><p>{now} {margins}</p>{about}{self._responses(reading)}"
+
+    def _responses(self, reading: TrainingReading) -> str:
+        """Return a row for each response: its score, how far it has come, its weight, and its part of its side's."""
+        history, place = reading.history, reading.place
+        weight, label = history.weights[place], history.sets[0].label
+        since = history.sets[place].logp - history.sets[0].logp
+        whole = [np.abs(weight[label == sign]).sum() for sign in label]
+        rows = zip(history.names, history.score[place], since, weight, whole, strict=True)
+        listed = [
+            (name, float(r), _signed(change, "+.2f"), _signed(push, "+.3g"), percent(abs(push) / all_) if all_ else "")
+            for name, r, change, push, all_ in rows
+        ]
+        more = f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
+        head = ("", "score r", f"log π since step {self._probes.step[0]}", "weight", "of its side")
+        return table(f"Each response{more}", listed[:SHOWN], head)
+
+    def to_frame(self):
+        """Return the history of the set as a pandas.DataFrame, one row for each step and response."""
+        import pandas
+
+        history = self.reading.history
+        steps, n = history.score.shape
+        columns = {"loss": history.value, "margin": history.margin, "hard_margin": history.hard_margin}
+        return pandas.DataFrame(
+            {
+                "step": np.repeat(self._probes.step, n),
+                "response": history.names * steps,
+                "logp": np.concatenate([one.logp for one in history.sets]),
+                "score": history.score.ravel(),
+                "weight": history.weights.ravel(),
+                **{name: np.repeat(values, n) for name, values in columns.items()},
+            }
+        )
+
+    def _arranged(self) -> widgets.Widget:
+        """Return the stage with a replay, which moves the slider in the browser."""
+        stage = super()._arranged()
+        step = self._controls["step"]
+        span = {"min": step.knob.low, "max": step.knob.high, "value": step.value}
+        # Each step a frame, or some forty frames: eight seconds in either case.
+        pace = max(1, (step.knob.high - step.knob.low) // FRAMES)
+        play = widgets.Play(**span, step=pace, interval=200, show_repeat=False, tooltip="replay the training")
+        self._replay = play, widgets.jslink((play, "value"), (step.slider, "value"))
+        stage.children[2].children = (play, *stage.children[2].children)
+        return stage
+
+    def _history(self, number: int) -> History:
+        """Return the history of a set, computed when it is first looked at."""
+        if number not in self._histories:
+            self._histories[number] = self._computed(number - 1)
+        return self._histories[number]
+
+    def _computed(self, row: int) -> History:
+        sets = self._probes.sets
+        label = sets.label[0, row]
+        order = np.argsort(-label, kind="stable")
+        order = order[label[order] != 0]
+        arrays = (sets.logp, sets.ref_logp, sets.length, sets.label)
+        one = [ScoredSets(*(array[k, row, order] for array in arrays)) for k in range(self._probes.step.size)]
+        # The loss of the step that comes next; where nothing anneals, the same at every step.
+        losses = [self._loss.at(min(step / self._steps, 1.0)) for step in self._probes.step.tolist()]
+        pairs = list(zip(losses, one, strict=True))
+        score = np.stack([loss.score(each) for loss, each in pairs])
+        return History(
+            names=_names(one[0]),
+            sets=one,
+            losses=losses,
+            score=score,
+            weights=np.stack([loss.weights(each) for loss, each in pairs]),
+            value=np.array([loss(each) for loss, each in pairs]),
+            margin=np.array([loss.margin(each) for loss, each in pairs]),
+            hard_margin=Hardest().margin(score, np.broadcast_to(one[0].label, score.shape)),
+            sides={
+                name: _side(losses, sign * -score[:, one[0].label == sign])
+                for name, sign in SIGNS.items()
+                if name in _sides_of(self._loss)
+            },
+        )
+
+
+def _sides_of(loss: Loss) -> tuple[str, ...]:
+    """Return the sides of a set that a loss looks at by its pair."""
+    if not hasattr(loss, "pair"):
+        return ()
+    return ("negatives",) if isinstance(loss, OneSided) else tuple(SIGNS)
+
+
+def _pictures(loss: Loss) -> tuple[str, ...]:
+    """Return what there is to show of a loss over the steps."""
+    pair = getattr(loss, "pair", None)
+    more = ("tau", "error") if isinstance(pair, Smooth) else ("tau",) if hasattr(pair, "tau") else ()
+    return ("weights", "margins", *more)
+
+
+def _side(losses: list[Loss], scores: np.ndarray) -> Side:
+    """Return one side at each step; its scores (S, n) are turned so that the hardest has the largest."""
+    gap, leader = top_gap(scores), np.argmax(scores, axis=-1)
+    rows = list(zip(losses, scores, strict=True))
+    share = np.array([loss.pair.side(row)[1][place] for (loss, row), place in zip(rows, leader, strict=True)])
+    if not hasattr(losses[0].pair, "tau"):
+        return Side(scores.shape[-1], gap, share)
+    tau = np.array([float(tau_of(loss.pair.tau, row)) for loss, row in rows])
+    if not isinstance(losses[0].pair, Smooth):
+        return Side(scores.shape[-1], gap, share, tau)
+    bounds = {"lower": error_lower_bound(gap=gap, tau=tau)}
+    bounds |= {"upper": error_upper_bound(n=scores.shape[-1], gap=gap, tau=tau)}
+    return Side(scores.shape[-1], gap, share, tau, smoothing_error(scores, tau=tau), **bounds)
+
+
+def _middle(history: History, shown: str, looks: list[dict]) -> dict:
+    """Return the curves of the middle picture and how they are drawn."""
+    if shown == "weights":
+        return {"curves": history.weights.T, "looks": looks, "ylabel": "weight ∂loss/∂log π"}
+    if shown == "margins":
+        curves = [history.hard_margin, history.margin]
+        return {"curves": curves, "looks": list(MARGINS.values()), "ylabel": "margin (nats)"}
+    sides = {name: SIDES[name] | {"label": name} for name in history.sides}
+    curves = [getattr(side, shown) for side in history.sides.values()]
+    picture = {"curves": curves, "looks": list(sides.values()), "scale": "log"}
+    if shown == "tau":
+        return picture | {"ylabel": "τ (1/nats)"}
+    bands = [(sides[name], side.lower, side.upper) for name, side in history.sides.items()]
+    return picture | {"ylabel": "smoothing error (nats)", "bands": bands}
+
+
+def _signed(value: float, form: str) -> str:
+    """Return a number with its sign, and no minus before a zero."""
+    return minus(f"{value + 0.0:{form}}")
+
+
+def _side_text(side: Side, place: int) -> str:
+    words = f"hardest gets {percent(side.share[place])}"
+    if side.tau is not None:
+        words = f"tau {digits(side.tau[place])}, {words}"
+    return words if side.error is None else f"error {digits(side.error[place])} nats, {words}"
+
+
+def _side_row(name: str, side: Side, place: int) -> tuple:
+    """Return the row of a side: numbers where there are any."""
+    gap = "one response" if side.n == 1 else float(side.gap[place])
+    tau = "" if side.tau is None else float(side.tau[place])
+    if side.error is None:
+        return name, gap, tau, "", "", percent(side.share[place])
+    could = f"{digits(side.lower[place])} to {digits(side.upper[place])}"
+    return name, gap, tau, float(side.error[place]), could, percent(side.share[place])

@@ -1,0 +1,118 @@
+"""The engine of fine-tuning: transformers' Trainer with a loss of ``losses`` on preference sets."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import transformers
+
+from mapl_explore.encoding import EncodedSet, collate
+from mapl_explore.losses import Loss, ScoredSets
+from mapl_explore.measures import means, measures, side_measures
+from mapl_explore.scoring import SetScorer, load_model
+
+
+@dataclass(frozen=True)
+class Example:
+    """One encoded set with the reference log-probability of each of its responses, in nats."""
+
+    encoded: EncodedSet
+    ref_logp: tuple[float, ...]
+
+    @classmethod
+    def of(cls, encoded: EncodedSet, ref_logp: torch.Tensor) -> "Example":
+        """Return the example of a row (n,) of log-probabilities, padded at its end."""
+        return cls(encoded, tuple(ref_logp[: len(encoded.responses)].tolist()))
+
+
+class PreferenceTrainer(transformers.Trainer):
+    """A ``transformers.Trainer`` whose step is the mean of one loss over preference sets.
+
+    The loss, not the model, decides what is minimised; everything else (optimizer, schedule, checkpoints, accumulation,
+    several processes, mixed precision) is the Trainer's. Each step logs the means over its sets of :func:`measures` and
+    :func:`side_measures`, and how many tokens of prompts and responses, without padding, it took in a second. Dropout
+    is off. The sets come in the order of ``train_dataset``.
+
+    Parameters
+    ----------
+    loss : Loss
+        Called with the :class:`ScoredSets` of a batch.
+    model
+        A causal language model of ``transformers``, or a ``SetScorer`` of one; trained in place.
+    args : transformers.TrainingArguments
+        With ``remove_unused_columns=False``: the examples are objects, not columns.
+    train_dataset : sequence of Example
+        What to train on.
+    processing_class
+        The tokenizer, saved beside the model.
+    **options
+        Further arguments of ``transformers.Trainer``.
+    """
+
+    def __init__(self, *, loss: Loss, model, args, train_dataset: Sequence[Example], processing_class=None, **options):
+        options |= {"train_dataset": train_dataset, "processing_class": processing_class}
+        scorer = model if isinstance(model, SetScorer) else SetScorer(model)
+        super().__init__(model=scorer, args=args, data_collator=collate_examples, **options)
+        self.loss = loss
+        self._measured, self._started = [], None
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """Return the loss of a batch, its gradient added; the first batch of a step starts the clock."""
+        self._started = self._started or time.perf_counter()
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Return the mean loss of a batch; the Trainer divides it by the batches of a step."""
+        columns = {name: inputs.pop(name) for name in ("ref_logp", "length")}
+        sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
+        loss = self.loss.at(self.state.global_step / self.state.max_steps)  # where a tau anneals
+        losses = loss(sets)
+        measured = measures(loss, sets, losses) | side_measures(loss, sets)
+        measured["tokens"] = inputs["prompt_mask"].sum(-1) + torch.where(sets.label != 0, sets.length, 0).sum(-1)
+        self._measured.append(measured)
+        return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()
+
+    def log(self, logs, start_time=None):
+        """Log a step with the means of its measures; a loss that is not finite ends the run."""
+        if "loss" in logs and self._measured:
+            logs |= self._means()
+            if not math.isfinite(logs["loss"]):
+                raise FloatingPointError(
+                    f"the loss became {logs['loss']} at step {self.state.global_step}; if it was finite before,"
+                    " try a smaller lr"
+                )
+        super().log(logs, start_time)
+
+    def _means(self) -> dict[str, float]:
+        """Return the means over the sets of a step, of all processes, and the speed of the step."""
+        names = list(self._measured[0])
+        table = [torch.stack([each[name].double() for name in names], dim=-1) for each in self._measured]
+        table = self.accelerator.gather(torch.cat(table))
+        logs = means(table, names)
+        seconds = time.perf_counter() - self._started
+        self._measured, self._started = [], None
+        return logs | {"tokens_per_second": logs.pop("tokens") * len(table) / seconds}
+
+    def _get_train_sampler(self, train_dataset=None):
+        return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    def _save(self, output_dir=None, state_dict=None):
+        # The Trainer's own would write the scorer's weights under names no model has, and its arguments as a pickle.
+        output_dir = output_dir or self.args.output_dir
+        self.model.model.save_pretrained(output_dir)
+        if self.processing_class is not None:
+            self.processing_class.save_pretrained(output_dir)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        saved, _ = load_model(resume_from_checkpoint)
+        self.model.model.load_state_dict(saved.state_dict())
+
+
+def collate_examples(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """Return the batch of :func:`mapl_explore.encoding.collate` with a column of reference log-probabilities."""
+    batch = collate([each.encoded for each in examples])
+    ref_logp = torch.tensor([value for each in examples for value in each.ref_logp], dtype=torch.float64)
+    column = torch.zeros(batch["label"].shape, dtype=torch.float64).masked_scatter(batch["label"] != 0, ref_logp)
+    return {**batch, "ref_logp": column}

@@ -1,0 +1,137 @@
+"""What is said of a model is measured on its own answers and on held-out sets, with honest intervals."""
+
+import math
+
+import numpy as np
+import torch
+from tiny_models import byte_tokenizer, random_gpt2
+
+from mapl_explore.data import PreferenceSet
+from mapl_explore.encoding import encode_sets
+from mapl_explore.evaluation import HeldOut, _each, estimates, evaluated, intervals
+from mapl_explore.losses import DPO
+from mapl_explore.rejection import Question
+from mapl_explore.scoring import SetScorer, score_encoded
+
+SETS = [PreferenceSet(f"what is {i}?", [f" {i}"], [" no", " x"][: 1 + i % 2]) for i in range(6)]
+TOKENIZER = byte_tokenizer()
+
+
+def ending():
+    """Return a random model whose greedy answers end in half of the cases, or so."""
+    model = random_gpt2(seed=2)
+    with torch.no_grad():
+        model.transformer.ln_f.bias += 2 * model.transformer.wte.weight[0]
+    return model
+
+
+def held_out(model, **options):
+    encoded = encode_sets(TOKENIZER, SETS, context=64)
+    questions = [Question(one.prompt, references=one.positives) for one in SETS]
+    ref_logp = score_encoded(SetScorer(model), encoded, progress=False)
+    return HeldOut(encoded, ref_logp, **{"questions": questions, **options})
+
+
+def judged(policy, base, **options):
+    sets = held_out(base, **options)
+    logp = score_encoded(SetScorer(policy), sets.encoded, progress=False)
+    return evaluated(DPO(), SetScorer(policy), TOKENIZER, sets, logp, SetScorer(base))
+
+
+def greedy_by_hand(model, prompt, room=51):
+    """Return the greedy answer as text, None if it does not end, token by token over the whole text."""
+    ids = TOKENIZER(prompt)["input_ids"]
+    start = len(ids)
+    for _ in range(room):
+        with torch.no_grad():
+            ids.append(model(torch.tensor([ids])).logits[0, -1].argmax().item())
+        if ids[-1] == 0:
+            return TOKENIZER.decode(ids[start:-1])
+    return None
+
+
+def test_the_judge_is_asked_about_the_greedy_answers_that_ended():
+    model, asked = ending(), {}
+    parts = judged(model, model, judge=lambda question, answer: asked.setdefault(question.prompt, answer) is None)
+    expected = {one.prompt: greedy_by_hand(model, one.prompt) for one in SETS}
+    assert asked == {prompt: answer for prompt, answer in expected.items() if answer is not None}
+    assert 0 < len(asked) < len(SETS)
+    assert estimates(parts)["right"] == 0.0
+
+
+def test_the_share_of_right_answers_is_what_the_judge_says():
+    model = ending()
+    ended = [greedy_by_hand(model, one.prompt) is not None for one in SETS]
+    parts = judged(model, model, judge=lambda question, answer: True)
+    assert parts["right"][0].tolist() == ended
+
+
+def test_kl_and_entropy_approach_their_exact_values_on_answers_of_one_token():
+    """With room for one token both are sums over the vocabulary."""
+    policy, base = random_gpt2(seed=1), random_gpt2(seed=2)
+    prompt = "x" * 63
+    ids = torch.tensor([TOKENIZER(prompt)["input_ids"]])
+    with torch.no_grad():
+        p, q = (model(ids).logits[0, -1].double().log_softmax(-1) for model in (policy, base))
+    kl, entropy = (p.exp() * (p - q)).sum().item(), -(p.exp() * p).sum().item()
+    encoded = encode_sets(TOKENIZER, [PreferenceSet(prompt, ["a"], ["b"])] * 600, context=64, truncate="keep-start")
+    encoded = [type(one)(tuple(ids[0].tolist()), ((5,), (6,)), 1) for one in encoded]
+    ref_logp = score_encoded(SetScorer(base), encoded, progress=False)
+    questions = [Question(f"{number}") for number in range(600)]
+    sets = HeldOut(encoded, ref_logp, questions)
+    logp = score_encoded(SetScorer(policy), encoded, progress=False)
+    found = evaluated(DPO(), SetScorer(policy), TOKENIZER, sets, logp, SetScorer(base))
+    spread = {name: found[name][0].std() / math.sqrt(600) for name in ("kl", "entropy")}
+    # Five standard errors of the mean of 600 samples.
+    assert abs(estimates(found)["kl"] - kl) <= 5 * spread["kl"] < kl / 2
+    assert abs(estimates(found)["entropy"] - entropy) <= 5 * spread["entropy"]
+    assert estimates(found)["answer_length"] == 1.0
+
+
+def test_the_base_has_no_kl_to_itself():
+    model = random_gpt2(seed=1)
+    assert estimates(judged(model, model))["kl"] == 0.0
+
+
+def test_without_questions_there_are_no_answers():
+    model = random_gpt2(seed=1)
+    parts = judged(model, model, questions=())
+    assert not {"kl", "right", "answer_length"} & parts.keys()
+    assert {"loss", "hard_margin"} <= parts.keys()
+
+
+def test_the_worst_margin_is_the_least_hard_margin():
+    policy, base = random_gpt2(seed=1), random_gpt2(seed=2)
+    parts = judged(policy, base)
+    assert estimates(parts)["worst_margin"] == parts["hard_margin"][0].min() < estimates(parts)["hard_margin"]
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        before, after = ({"loss": _each(rng.exponential(size=60))} for _ in range(2))
+        low, high = intervals(before, after, seed=trial)["before"]["loss"]
+        covered += low <= 1.0 <= high
+    # Percentile intervals of 60 skewed values cover some 93 %; 200 trials have a standard error of 2 %.
+    assert 0.86 <= covered / 200 <= 0.99
+
+
+def test_the_interval_of_a_change_is_that_of_paired_differences():
+    rng = np.random.default_rng(1)
+    values = rng.normal(scale=10.0, size=100)
+    found = intervals({"loss": _each(values)}, {"loss": _each(values + 0.5)}, seed=0)
+    assert np.ptp(found["before"]["loss"]) > 2
+    np.testing.assert_allclose(found["change"]["loss"], [0.5, 0.5], rtol=1e-12, atol=0)
+
+
+def test_a_ratio_is_resampled_as_a_ratio():
+    parts = {"kl": (np.array([1.0, 9.0]), np.array([1.0, 3.0]))}
+    assert intervals(parts, parts, seed=0)["before"]["kl"] == [1.0, 3.0]
+    hard = {"hard_margin": _each(np.zeros(2))}
+    assert estimates(parts | hard)["kl"] == 2.5
+
+
+def test_intervals_repeat_with_their_seed():
+    parts = {"loss": _each(np.arange(30.0) ** 2)}
+    assert intervals(parts, parts, seed=4) == intervals(parts, parts, seed=4) != intervals(parts, parts, seed=5)

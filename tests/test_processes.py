@@ -1,0 +1,116 @@
+"""A run that is killed goes on to the same bits; two processes are as good as one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_models import save_tiny
+
+from mapl_explore.data import PreferenceSet, write_sets
+from mapl_explore.runs import read_run
+
+ROOT = Path(__file__).parent.parent
+SETS = [PreferenceSet(f"what is {i}?", [f" {i}", " yes"][: 1 + i % 2], [" no", " x", " y"][i % 3 :]) for i in range(12)]
+GRADIENTS = Path(__file__).parent / "gradients_of_a_step.py"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Return a folder with a model ``base``, ``train.jsonl`` and ``eval.jsonl``."""
+    folder = tmp_path_factory.mktemp("files")
+    save_tiny(folder / "base")
+    write_sets(folder / "train.jsonl", SETS[:8])
+    write_sets(folder / "eval.jsonl", SETS[8:])
+    return folder
+
+
+def environment():
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def command(files, output, *more, steps=12):
+    words = ["-m", "mapl_explore", "finetune", "--loss", "dpo-smooth", "--model", str(files / "base")]
+    words += ["--data", str(files / "train.jsonl"), "--eval", str(files / "eval.jsonl"), "--output", str(output)]
+    return [*words, "--steps", str(steps), "--sets-per-step", "4", "--lr", "1e-3", "--answers", "2", *more]
+
+
+def launched(words, processes=1):
+    start = [sys.executable]
+    if processes > 1:
+        start += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    done = subprocess.run([*start, *words], capture_output=True, text=True, env=environment(), timeout=280)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def timeless(run):
+    return [{name: value for name, value in entry.items() if name != "tokens_per_second"} for entry in run.log]
+
+
+def test_a_run_killed_on_its_way_resumes_to_the_bits_of_the_whole_one(files, tmp_path):
+    launched(command(files, tmp_path / "whole", "--save-every", "2"))
+    cut = tmp_path / "cut"
+    words = [sys.executable, *command(files, cut, "--save-every", "2")]
+    process = subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(cut.glob("checkpoints/checkpoint-*/optimizer.pt")):
+        time.sleep(0.001)  # in the midst of a checkpoint: its optimizer is there, its state is not, or has just come
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not read_run(cut).finished
+    launched(command(files, cut, "--save-every", "2", "--resume"))
+    assert (cut / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert timeless(read_run(cut)) == timeless(read_run(tmp_path / "whole"))
+    assert read_run(cut).after == read_run(tmp_path / "whole").after
+
+
+def test_two_processes_give_one_record_and_the_losses_of_one_process(files, tmp_path):
+    launched(command(files, tmp_path / "one", steps=3))
+    done = launched(command(files, tmp_path / "two", steps=3), processes=2)
+    one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
+    assert two.finished
+    assert done.stdout.count("held out: 4 sets") == 1
+    assert done.stdout.count("written to") == 1
+    for mine, theirs in zip(one.log, two.log, strict=True):
+        for name in ("loss", "hard_margin", "chosen", "negative_error"):
+            # Log-probs of 50 to 100 nats do not depend on the batch beyond 1e-5; Adam's first steps enlarge that.
+            assert abs(mine[name] - theirs[name]) <= 1e-3, name
+    assert one.log[0].keys() == two.log[0].keys()
+    assert (tmp_path / "two" / "probes.npz").exists()
+
+
+@pytest.mark.parametrize("loss", ["dpo-smooth", "orpo"])
+def test_two_processes_give_the_gradients_of_one(files, tmp_path, loss):
+    for processes in (1, 2):
+        arguments = [str(files), str(tmp_path / f"run{processes}"), str(tmp_path / f"{processes}.npz"), loss]
+        launched([str(GRADIENTS), *arguments], processes)
+    with np.load(tmp_path / "1.npz") as one, np.load(tmp_path / "2.npz") as two:
+        assert set(one) == set(two)
+        largest = max(np.abs(one[name]).max() for name in one)
+        assert largest > 1e-3
+        for name in one:
+            np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-6 * max(1.0, largest))
+
+
+def test_sets_that_two_processes_cannot_share_are_refused(files, tmp_path):
+    words = [*command(files, tmp_path / "run", steps=1), "--sets-per-step", "3"]
+    start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    done = subprocess.run([*start, *words], capture_output=True, text=True, env=environment(), timeout=280)
+    assert done.returncode != 0
+    assert "sets_per_step must be a multiple of the 2 processes, not 3" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_exists_is_refused_with_exit_code_2(files, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps({}))
+    words = [sys.executable, *command(files, tmp_path / "run")]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=280)
+    assert done.returncode == 2
+    assert "is not empty: name a new folder; --resume goes on with the run in it" in done.stderr
