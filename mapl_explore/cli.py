@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_pretrain, add_data, add_sample):
+    for add in (_add_lab, _add_app, _add_tau, _add_select, _add_finetune, _add_pretrain, add_data, add_sample):
         add(commands)
     return parser
 
@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_lab(commands) -> None:
     parser = _command(commands, "lab", _lab, "Open the notebooks in JupyterLab, on this machine alone.", "--no-browser")
     parser.add_argument("--student", action="store_true", help="copies without the solutions")
+    parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    parser.set_defaults(extra="lab")
+
+
+def _add_app(commands) -> None:
+    text = "Show the explorers on one page for a projector, without code, on this machine alone."
+    parser = _command(commands, "app", _app, text, "--no-browser")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     parser.set_defaults(extra="lab")
 
@@ -183,6 +190,12 @@ def _lab(arguments) -> None:
     from mapl_explore.lab import open_lab
 
     open_lab(student=arguments.student, browser=not arguments.no_browser)
+
+
+def _app(arguments) -> None:
+    from mapl_explore.app import open_app
+
+    open_app(browser=not arguments.no_browser)
 
 
 def _tau(arguments) -> None:

@@ -10,12 +10,12 @@ import mapl_explore
 ROOT = Path(mapl_explore.__file__).parent
 # Each room may import from rooms of a lower floor, and the losses and the explorers among themselves.
 FLOORS = [
-    {"arrays", "knobs", "data"},
+    {"arrays", "knobs", "data", "serving"},
     {"smoothing", "world"},
     {"bounds", "rejection"},
     {"temperature"},
     {"losses"},
-    {"runs", "plots", "lessons", "lab", "encoding", "selection", "errata", "advice", "precision"},
+    {"runs", "plots", "lessons", "lab", "app", "encoding", "selection", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims"},
     {"training", "pretrain", "generate", "data_commands"},
     {"cli"},
