@@ -15,7 +15,7 @@ from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.losses import DPO, MaxMin, Mean, Smooth
 from mapl_explore.losses.naming import KINDS
 
-COMMANDS = ("lab", "tau", "finetune", "pretrain")
+COMMANDS = ("lab", "app", "tau", "finetune", "pretrain")
 SETS = [PreferenceSet(f"say {word}", [f" {word}"], [" no", " x"]) for word in ("a", "b", "c", "d")]
 
 
@@ -241,6 +241,15 @@ def test_lab_opens_the_lab(monkeypatch, words, expected):
     )
     assert cli.main(["lab", *words]) == 0
     assert opened == [expected]
+
+
+@pytest.mark.parametrize(("words", "browser"), [([], True), (["--no-browser"], False)])
+def test_app_opens_the_app(monkeypatch, words, browser):
+    opened = []
+    module = SimpleNamespace(open_app=lambda **options: opened.append(options))
+    monkeypatch.setitem(sys.modules, "mapl_explore.app", module)
+    assert cli.main(["app", *words]) == 0
+    assert opened == [{"browser": browser}]
 
 
 def test_pretrain_writes_where_it_is_told(monkeypatch):
