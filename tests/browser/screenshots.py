@@ -1,8 +1,8 @@
 """Photograph every explorer and every notebook as JupyterLab shows them, all cells run, into build/screenshots.
 
 A folder for each size of window holds NOTEBOOK-CLASS-k.png, an explorer; NOTEBOOK-page-k.png, the notebook from top to
-bottom; and NOTEBOOK-opened-k.png, the same with its folded parts opened and its predictions revealed. app-k.png is the k-th tab of
-``mapl-explore app``. ``make screenshots`` takes all; ``make screenshots ARGS="00_start_here app"`` takes those.
+bottom; NOTEBOOK-opened-k.png, the same with its folded parts opened and its predictions revealed; and app-k.png, a tab
+of ``mapl-explore app``. ``make screenshots`` takes all; ``make screenshots ARGS="00_start_here app"`` takes those.
 """
 
 import json
