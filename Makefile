@@ -43,6 +43,8 @@ bench: setup
 	@$(BIN)/python tests/bench/numerics.py
 	@$(BIN)/python tests/bench/losses.py
 	@$(BIN)/python tests/bench/sampling.py
+	@test -d build/bench || $(BIN)/python -m pip install --quiet --no-deps --target build/bench --requirement tests/bench/requirements.txt
+	@PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
 
 # TRL is the newest that pip finds; what it asks for must not move the versions that the tests run with.
 .peers-venv/.ready: tests/peers/requirements.txt

@@ -54,9 +54,9 @@ SETTLED = """async () => {
     await pause(300);
 }"""
 
-PICTURE = """async (source) => {
+PICTURE = """async (image) => {
     const reader = new FileReader();
-    reader.readAsDataURL(await (await fetch(source)).blob());
+    reader.readAsDataURL(await (await fetch(image.src)).blob());
     await new Promise((done) => { reader.onload = done });
     return reader.result.split(",")[1];
 }"""
@@ -178,8 +178,7 @@ def settings(stage, explorer) -> dict:
 
 def picture(stage) -> bytes:
     """Return the PNG on screen."""
-    source = stage.locator("img.widget-image").get_attribute("src")
-    return base64.b64decode(stage.page.evaluate(PICTURE, source))
+    return base64.b64decode(stage.locator("img.widget-image").evaluate(PICTURE))
 
 
 def assert_shows(stage, explorer) -> None:
