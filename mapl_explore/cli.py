@@ -275,12 +275,22 @@ def _scored(path: str, model: str):
 
 def _finetune(arguments) -> None:
     loss = _loss(arguments.loss, arguments.pair, arguments.tau)
+    for path in filter(None, (arguments.data, arguments.eval)):
+        _check_there(path)  # now, not after the seconds that torch takes to load
     from mapl_explore.training import finetune
 
     print(f"loss: {loss!r}", flush=True)
     names = "data output model eval steps seed lr sets_per_step truncate device report resume"
     done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
     print(f"written to {done.folder}")
+
+
+def _check_there(path: str) -> None:
+    """Raise the error of a file that is not there; a name without a file's suffix may be on the hub."""
+    from mapl_explore.data.records import SUFFIXES
+
+    if path.endswith(SUFFIXES):
+        os.stat(path)
 
 
 def _after_finetune(arguments) -> str:

@@ -230,6 +230,13 @@ def test_ctrl_c_is_a_word_on_how_to_go_on_and_exit_code_130(capsys, monkeypatch,
     assert err == f"\nmapl-explore: interrupted{then}\n"
 
 
+@pytest.mark.parametrize("option", ["--data", "--eval"])
+def test_a_file_that_is_not_there_is_told_before_torch_loads(finetuned, capsys, sets_file, option):
+    words = ["--loss", "dpo", "--data", str(sets_file), "--output", "r", option, "gone.jsonl"]
+    assert refused(capsys, "finetune", *words) == (2, "mapl-explore: error: gone.jsonl: No such file or directory\n")
+    assert finetuned == []
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [([], {"student": False, "browser": True}), (["--no-browser", "--student"], {"student": True, "browser": False})],
