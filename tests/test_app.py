@@ -45,6 +45,12 @@ def test_the_page_is_served_by_voila_alone():
     assert "--ServerApp.terminals_enabled=False" in app.OPTIONS
 
 
+def test_the_kernels_of_closed_windows_end_and_those_of_open_ones_stay():
+    asked = dict(option.removeprefix("--MappingKernelManager.").split("=", 1) for option in app.OPTIONS)
+    assert int(asked["cull_idle_timeout"]) + int(asked["cull_interval"]) <= 60
+    assert "cull_connected" not in asked  # off unless asked for
+
+
 def test_the_page_is_a_notebook_of_one_cell_and_fetches_nothing_from_elsewhere():
     notebook = json.loads((SETTINGS / "page" / app.PLACE.rsplit("/", 1)[1]).read_text(encoding="utf-8"))
     assert [cell["cell_type"] for cell in notebook["cells"]] == ["code"]
