@@ -8,8 +8,8 @@ OPTIONS = [
     "--ServerApp.jpserver_extensions={'voila.server_extension': True, 'jupyterlab': False, 'jupyter_lsp': False, "
     "'jupyter_server_terminals': False, 'notebook_shim': False}",
     "--ServerApp.terminals_enabled=False",
-    # A window that closes or reloads leaves its kernel behind, with some 200 MB: what Voila sends as the window goes lacks
-    # the token against cross-site requests, and the server refuses it.
+    # A window that closes or reloads leaves its kernel behind, with some 200 MB: what Voila sends as the window goes
+    # lacks the token against cross-site requests, and the server refuses it.
     "--MappingKernelManager.cull_idle_timeout=30",
     "--MappingKernelManager.cull_interval=10",
     "--VoilaConfiguration.template=mapl",
