@@ -39,10 +39,16 @@ lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-bench: setup .peers-venv/.ready
+# What only a comparison needs, with the versions of everything else as they are in .venv.
+build/bench/.ready: tests/bench/requirements.txt | setup
+	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/bench --requirement $<
+	@touch $@
+
+bench: setup build/bench/.ready .peers-venv/.ready
 	@$(BIN)/python tests/bench/numerics.py
 	@$(BIN)/python tests/bench/losses.py
 	@$(BIN)/python tests/bench/sampling.py
+	@PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
 	@TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/bench/training.py
 
 # TRL is the newest that pip finds; what it asks for must not move the versions that the tests run with.

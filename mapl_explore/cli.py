@@ -78,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_lab, _add_tau, _add_select, _add_finetune, _add_show, _add_pretrain, add_data, add_sample):
+    adders = (_add_lab, _add_app, _add_tau, _add_select, _add_finetune, _add_show, _add_pretrain, add_data, add_sample)
+    for add in adders:
         add(commands)
     return parser
 
@@ -86,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
 def _add_lab(commands) -> None:
     parser = _command(commands, "lab", _lab, "Open the notebooks in JupyterLab, on this machine alone.", "--no-browser")
     parser.add_argument("--student", action="store_true", help="copies without the solutions")
+    parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    parser.set_defaults(extra="lab")
+
+
+def _add_app(commands) -> None:
+    text = "Show the explorers on one page for a projector, without code, on this machine alone."
+    parser = _command(commands, "app", _app, text, "--no-browser")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     parser.set_defaults(extra="lab")
 
@@ -197,6 +205,12 @@ def _lab(arguments) -> None:
     open_lab(student=arguments.student, browser=not arguments.no_browser)
 
 
+def _app(arguments) -> None:
+    from mapl_explore.app import open_app
+
+    open_app(browser=not arguments.no_browser)
+
+
 def _tau(arguments) -> None:
     single = [arguments.n, arguments.gap, arguments.epsilon]
     if arguments.data is None and None in single:
@@ -274,6 +288,8 @@ def _scored(path: str, model: str):
 
 def _finetune(arguments) -> None:
     loss = _loss(arguments.loss, arguments.pair, arguments.tau)
+    for path in filter(None, (arguments.data, arguments.eval)):
+        _check_there(path)  # now, not after the seconds that torch takes to load
     from mapl_explore.training import finetune
 
     say = print if os.environ.get("RANK", "0") == "0" else lambda *_, **__: None  # one of several processes speaks
@@ -294,6 +310,14 @@ def _show(arguments) -> None:
     print(runs_table(runs))
     if arguments.out is not None:
         print(f"curves written to {arguments.out}")
+
+
+def _check_there(path: str) -> None:
+    """Raise the error of a file that is not there; a name without a file's suffix may be on the hub."""
+    from mapl_explore.data.records import SUFFIXES
+
+    if path.endswith(SUFFIXES):
+        os.stat(path)
 
 
 def _after_finetune(arguments) -> str:

@@ -15,7 +15,7 @@ from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.losses import DPO, MaxMin, Mean, Smooth
 from mapl_explore.losses.naming import KINDS
 
-COMMANDS = ("lab", "tau", "finetune", "show", "pretrain")
+COMMANDS = ("lab", "app", "tau", "finetune", "show", "pretrain")
 SETS = [PreferenceSet(f"say {word}", [f" {word}"], [" no", " x"]) for word in ("a", "b", "c", "d")]
 
 
@@ -234,6 +234,13 @@ def test_ctrl_c_is_a_word_on_how_to_go_on_and_exit_code_130(capsys, monkeypatch,
     assert err == f"\nmapl-explore: interrupted{then}\n"
 
 
+@pytest.mark.parametrize("option", ["--data", "--eval"])
+def test_a_file_that_is_not_there_is_told_before_torch_loads(finetuned, capsys, sets_file, option):
+    words = ["--loss", "dpo", "--data", str(sets_file), "--output", "r", option, "gone.jsonl"]
+    assert refused(capsys, "finetune", *words) == (2, "mapl-explore: error: gone.jsonl: No such file or directory\n")
+    assert finetuned == []
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [([], {"student": False, "browser": True}), (["--no-browser", "--student"], {"student": True, "browser": False})],
@@ -245,6 +252,15 @@ def test_lab_opens_the_lab(monkeypatch, words, expected):
     )
     assert cli.main(["lab", *words]) == 0
     assert opened == [expected]
+
+
+@pytest.mark.parametrize(("words", "browser"), [([], True), (["--no-browser"], False)])
+def test_app_opens_the_app(monkeypatch, words, browser):
+    opened = []
+    module = SimpleNamespace(open_app=lambda **options: opened.append(options))
+    monkeypatch.setitem(sys.modules, "mapl_explore.app", module)
+    assert cli.main(["app", *words]) == 0
+    assert opened == [{"browser": browser}]
 
 
 def test_pretrain_writes_where_it_is_told(monkeypatch):

@@ -1,17 +1,13 @@
-"""The lab: which notebooks are served, copies that never touch a person's work, a server on loopback with a token."""
+"""The lab: which notebooks are served, and copies that never touch a person's work."""
 
 import json
-import signal
-import subprocess
-import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from mapl_explore import lab
+from mapl_explore.serving import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,67 +77,7 @@ def test_a_checkout_serves_its_own_notebooks_and_a_wheel_copies_of_the_shipped(s
     assert (tmp_path / "mapl_explore_student" / lab.FIRST_PAGE).exists()
 
 
-def test_the_server_is_on_loopback_only_and_has_a_token():
-    command = lab._command(ROOT / "notebooks", browser=False, port=None)
-    assert "--ServerApp.ip=127.0.0.1" in command
-    assert "--no-browser" in command
-    assert len(lab._environment()["JUPYTER_TOKEN"]) == 48
-    # Anyone on the machine can read a command line.
-    assert not any("token" in word.lower() for word in command)
-
-
-def test_a_person_keeps_settings_and_token_of_their_own(monkeypatch):
-    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/their/settings")
-    monkeypatch.setenv("JUPYTER_TOKEN", "theirs")
-    environment = lab._environment()
-    assert environment["JUPYTER_TOKEN"] == "theirs"
-    assert environment["JUPYTER_CONFIG_PATH"].endswith("/their/settings")
-
-
-def test_a_server_that_does_not_start_is_an_error_that_says_so():
-    server = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
-    with server, pytest.raises(RuntimeError, match="JupyterLab ended with exit code 3 before it was ready"):
-        lab._running(server)
-
-
 def test_the_lab_folds_the_side_bars_and_shows_no_news_and_no_preview():
-    settings = [json.loads(path.read_text()) for path in sorted(lab.SETTINGS.rglob("*.json"))]
+    settings = [json.loads(path.read_text()) for path in sorted(SETTINGS.glob("*config*/*.json"))]
     assert {"ServerApp": {"jpserver_extensions": {"voila.server_extension": False}}} in settings
-    assert "--LabApp.default_url=/doc/tree/00_start_here.ipynb" in lab._command(ROOT, browser=True, port=None)
-    running = {"url": "http://127.0.0.1:8888/", "token": "t"}
-    assert lab._address(running) == "http://127.0.0.1:8888/doc/tree/00_start_here.ipynb?token=t"
-
-
-@pytest.fixture
-def shutdowns():
-    """A server that takes requests and does not end: its record, and what it was asked."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked.append((self.path, self.headers["Authorization"]))
-            self.send_response(200 if self.headers["Authorization"] == "token right" else 403)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield {"url": f"http://127.0.0.1:{server.server_port}/", "token": "right"}, asked
-        server.shutdown()
-
-
-def test_the_server_is_asked_to_end_without_a_signal_and_past_any_proxy(shutdowns, monkeypatch):
-    running, asked = shutdowns
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    assert lab._asked_to_end(running)
-    assert asked == [("/api/shutdown", "token right")]
-
-
-def test_a_server_that_cannot_be_asked_is_ended_by_a_signal(shutdowns):
-    running, _ = shutdowns
-    for record in ({}, running | {"token": "wrong"}, {"url": "http://127.0.0.1:9/", "token": "right"}):
-        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as server:
-            lab._end(server, record)
-            assert server.returncode == -signal.SIGTERM
+    assert "--LabApp.default_url=/doc/tree/00_start_here.ipynb" in lab._options(ROOT)

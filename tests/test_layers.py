@@ -10,13 +10,13 @@ import mapl_explore
 ROOT = Path(mapl_explore.__file__).parent
 # Each room may import from rooms of a lower floor, and the losses and the explorers among themselves.
 FLOORS = [
-    {"arrays", "knobs", "data"},
+    {"arrays", "knobs", "data", "serving"},
     {"smoothing", "world"},
     {"bounds", "rejection"},
     {"temperature"},
     {"losses", "runs"},
     {"selection"},
-    {"probes", "plots", "lessons", "lab", "encoding", "gradients", "errata", "advice", "precision"},
+    {"probes", "plots", "lessons", "lab", "app", "encoding", "gradients", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims", "measures", "showing"},
     {"recording", "reference", "trainer", "pretrain", "generate", "data_commands"},
     {"evaluation"},

@@ -1,6 +1,8 @@
-"""What the browser tests and the screenshots share: a lab on copies of the notebooks, and Chromium to open it with."""
+"""What the browser tests and the screenshots share: a lab or the page of explorers, and Chromium to open it with."""
 
+import base64
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +27,7 @@ lab.copy_notebooks(lab.CHECKOUT, Path("whole"))
 lab.CHECKOUT = Path("whole").resolve()
 lab.open_lab(browser=False)
 """
+APP = "from mapl_explore import app; app.open_app(browser=False)"
 # What a cell writes to stderr; JupyterLab shows errors under the same name.
 STDERR = '[data-mime-type="application/vnd.jupyter.stderr"]'
 # Every cell has a number, or one has failed and none is under way.
@@ -51,14 +54,21 @@ SETTLED = """async () => {
     await pause(300);
 }"""
 
+PICTURE = """async (image) => {
+    const reader = new FileReader();
+    reader.readAsDataURL(await (await fetch(image.src)).blob());
+    await new Promise((done) => { reader.onload = done });
+    return reader.result.split(",")[1];
+}"""
+
 
 @contextmanager
-def served(folder: Path, student: bool = True):
-    """Serve copies of the notebooks from a folder that is also the home; give the address of the first page."""
+def served(folder: Path, program: str = STUDENTS):
+    """Serve with a program, from a folder that is also the home; give the address of the first page."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     paths = {"HOME": str(folder), "PYTHONPATH": path, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
     with open(folder / "stderr.txt", "w") as log:
-        command = [sys.executable, "-c", STUDENTS if student else TEACHERS]
+        command = [sys.executable, "-c", program]
         process = subprocess.Popen(command, cwd=folder, env=os.environ | paths, stdout=subprocess.PIPE, stderr=log)
         with process:
             try:
@@ -83,14 +93,20 @@ def browsed():
 
 def opened(browser, address: str, name: str | None = None, width: int = 1280, height: int = 720):
     """Open a notebook, the first unless named, ready to run; the page collects what its console says as ``errors``."""
+    page = watched(browser, width, height)
+    page.goto(address if name is None else _place(address, name))
+    # JupyterLab drops a cell that is run before its kernel has answered.
+    page.get_by_text("| Idle").wait_for()
+    return page
+
+
+def watched(browser, width: int = 1280, height: int = 720):
+    """Return an empty page that collects what its console says as ``errors``."""
     page = browser.new_page(viewport={"width": width, "height": height})
     page.set_default_timeout(60 * SECONDS)
     page.errors = []
     page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: page.errors.append(str(error)))
-    page.goto(address if name is None else _place(address, name))
-    # JupyterLab drops a cell that is run before its kernel has answered.
-    page.get_by_text("| Idle").wait_for()
     return page
 
 
@@ -124,3 +140,51 @@ def _place(address: str, name: str) -> str:
     parts = urlsplit(address)
     place = parts.path.rsplit("/", 1)[0]
     return urlunsplit(parts._replace(path=f"{place}/{name}", query=f"{parts.query}&reset"))
+
+
+def label(knob) -> str:
+    """Return what a control is called on the page."""
+    unit = getattr(knob, "unit", "")
+    return f"{knob.label} ({unit})" if unit else knob.label
+
+
+def box(stage, knob):
+    """Return the number box or the list of a control of an explorer."""
+    return stage.get_by_label(label(knob), exact=True)
+
+
+def slider(stage, knob):
+    """Return the handle in the row of a control's box."""
+    row = stage.locator(".widget-hbox", has=box(getattr(stage, "page", stage), knob))
+    return row.last.get_by_role("slider")
+
+
+def dragged(page, handle, pixels: int) -> None:
+    """Drag the handle of a slider to the right, with the mouse."""
+    handle.scroll_into_view_if_needed()
+    place = handle.bounding_box()
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + pixels, y, steps=10)
+    page.mouse.up()
+
+
+def settings(stage, explorer) -> dict:
+    """Return the settings of an explorer as the boxes and lists on the page have them."""
+    texts = {name: box(stage, control.knob).input_value() for name, control in explorer._controls.items()}
+    return {name: text if isinstance(explorer.settings[name], str) else float(text) for name, text in texts.items()}
+
+
+def picture(stage) -> bytes:
+    """Return the PNG on screen."""
+    return base64.b64decode(stage.locator("img.widget-image").evaluate(PICTURE))
+
+
+def assert_shows(stage, explorer) -> None:
+    """Assert that what is on screen is what the library makes of its settings, to the last pixel."""
+    from playwright.sync_api import expect
+
+    text = re.sub(r"<[^>]*>", "", explorer.html(explorer.reading))
+    expect(stage.locator(".widget-html-content").last).to_have_text(text)
+    assert picture(stage) == explorer._image.value

@@ -1,8 +1,8 @@
 """Photograph every explorer and every notebook as JupyterLab shows them, all cells run, into build/screenshots.
 
 A folder for each size of window holds NOTEBOOK-CLASS-k.png, an explorer; NOTEBOOK-page-k.png, the notebook from top to
-bottom; and NOTEBOOK-opened-k.png, the same with its folded parts opened and its predictions revealed. ``make
-screenshots`` takes all; ``make screenshots ARGS="00_start_here 03_temperature"`` takes those.
+bottom; NOTEBOOK-opened-k.png, the same with its folded parts opened and its predictions revealed; and app-k.png, a tab
+of ``mapl-explore app``. ``make screenshots`` takes all; ``make screenshots ARGS="00_start_here app"`` takes those.
 """
 
 import json
@@ -11,7 +11,22 @@ import sys
 import tempfile
 from pathlib import Path
 
-from browser.browsing import CHROMIUM, NOTEBOOKS, ROOT, SIZES, STDERR, browsed, closed, opened, resized, run_all, served
+from browser.browsing import (
+    APP,
+    CHROMIUM,
+    NOTEBOOKS,
+    ROOT,
+    SIZES,
+    STDERR,
+    TEACHERS,
+    browsed,
+    closed,
+    opened,
+    resized,
+    run_all,
+    served,
+    watched,
+)
 
 PICTURES = ROOT / "build" / "screenshots"
 PAGE_HEIGHT = 2000  # a few pictures a notebook, and each explorer whole
@@ -35,13 +50,35 @@ def main(names: list[str]) -> int:
     if CHROMIUM is None:
         sys.exit("screenshots need chromium on PATH; on Debian and Ubuntu: apt install chromium")
     paths = [path for path in NOTEBOOKS if not names or path.stem in names]
-    unknown = sorted(set(names) - {path.stem for path in paths})
+    unknown = sorted(set(names) - {path.stem for path in paths} - {"app"})
     if unknown:
-        sys.exit(f"no notebook {unknown[0]}; there are {', '.join(path.stem for path in NOTEBOOKS)}")
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder), student=False) as address, browsed() as browser:
-        failed = [path for path in paths if not photographed(browser, address, path)]
+        sys.exit(f"no notebook {unknown[0]}; there are app, {', '.join(path.stem for path in NOTEBOOKS)}")
+    failed = []
+    with browsed() as browser:
+        if not names or "app" in names:
+            with tempfile.TemporaryDirectory() as folder, served(Path(folder), APP) as address:
+                tabs(browser, address)
+        with tempfile.TemporaryDirectory() as folder, served(Path(folder), TEACHERS) as address:
+            failed = [path for path in paths if not photographed(browser, address, path)]
     print(f"the pictures are in {PICTURES.relative_to(ROOT)}")
     return len(failed)
+
+
+def tabs(browser, address: str) -> None:
+    """Photograph each tab of the page of explorers."""
+    for width, height in SIZES:
+        page = watched(browser, width, height)
+        page.goto(address)
+        page.locator(".mapl-stage img").wait_for()
+        folder = PICTURES / f"{width}x{height}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for k, tab in enumerate(page.get_by_role("tab").all(), 1):
+            tab.click()
+            page.locator(".mapl-stage:visible img").wait_for()
+            page.wait_for_timeout(500)
+            page.screenshot(path=folder / f"app-{k}.png")
+        page.close()
+    print("app: all tabs", flush=True)
 
 
 def photographed(browser, address: str, path: Path) -> bool:

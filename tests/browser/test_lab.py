@@ -1,84 +1,62 @@
-"""The first page as a person meets it: JupyterLab in a real browser, sliders by keyboard, numbers and picture checked.
+"""JupyterLab as a person meets it, in a real browser: sliders by keyboard and mouse, guesses, exercises, training.
 
 With MAPL_SCREENSHOTS=FOLDER the pages are photographed there.
 """
 
-import base64
 import os
-import re
 from pathlib import Path
 
 import pytest
-from browser.browsing import CHROMIUM, SECONDS, browsed, closed, opened, served
+from browser.browsing import SECONDS, assert_shows, box, closed, dragged, opened, run_all, settings, slider
 
 from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.knobs import KNOBS
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")]
-TAU = f"{KNOBS['tau'].label} ({KNOBS['tau'].unit})"
+pytestmark = pytest.mark.browser
+TAU = KNOBS["tau"]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A lab on copies of the notebooks, with a home of its own: its address, and the folder with what it says."""
-    folder = tmp_path_factory.mktemp("lab")
-    with served(folder) as address:
-        yield address, folder
-
-
-@pytest.fixture(scope="module")
-def page(server):
+def page(browser, lab):
     """The first page at a projector's size, its first cell run."""
-    with browsed() as browser:
-        page = opened(browser, server[0])
-        shoot(page, "opened")
-        page.locator(".jp-CodeCell").first.click()
-        page.keyboard.press("Shift+Enter")
-        box(page).wait_for()
-        yield page
-        closed(page, server[0])
+    page = opened(browser, lab[0])
+    shoot(page, "opened")
+    page.locator(".jp-CodeCell").first.click()
+    page.keyboard.press("Shift+Enter")
+    box(page, TAU).wait_for()
+    yield page
+    closed(page, lab[0])
 
 
 @pytest.fixture
 def start(page):
     """The page with every slider where it started."""
+    # From elsewhere, and seen to arrive: a click under way would undo what the test does next.
+    page.get_by_role("button", name="runners-up tie").click()
+    assert_shows(page, BoundsExplorer(spread=0.0))
     page.get_by_role("button", name="reset").click()
-    playwright.expect(box(page)).to_have_value(f"{KNOBS['tau'].default:g}")
+    assert_shows(page, BoundsExplorer())
     return page
 
 
-def box(page):
-    return page.get_by_label(TAU)
+@pytest.fixture(scope="module")
+def lesson(browser, lab):
+    """The lesson on the bounds, with every cell run."""
+    page = opened(browser, lab[0], "02_error_bounds.ipynb")
+    run_all(page)
+    yield page
+    closed(page, lab[0])
 
 
-def slider(page):
-    """The handle in the row of tau's box."""
-    return page.locator(".widget-hbox", has=box(page)).last.get_by_role("slider")
+def expect(locator):
+    from playwright.sync_api import expect
+
+    return expect(locator)
 
 
-def readout(page):
-    return page.locator(".widget-html-content").last
-
-
-def picture(page):
-    """The PNG on screen."""
-    source = page.locator("img.widget-image").get_attribute("src")
-    script = """async (source) => {
-        const reader = new FileReader();
-        reader.readAsDataURL(await (await fetch(source)).blob());
-        await new Promise((done) => { reader.onload = done });
-        return reader.result.split(",")[1];
-    }"""
-    return base64.b64decode(page.evaluate(script, source))
-
-
-def assert_shows(page, **settings):
-    """What is on screen is what the library makes of these settings, to the last pixel."""
-    explorer = BoundsExplorer(**settings)
-    text = re.sub(r"<[^>]*>", "", explorer.html(explorer.reading))
-    playwright.expect(readout(page)).to_have_text(text)
-    assert picture(page) == explorer._image.value
+def typed(page, knob, text):
+    box(page, knob).fill(text)
+    box(page, knob).press("Enter")
 
 
 def shoot(page, name):
@@ -86,8 +64,17 @@ def shoot(page, name):
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
-def test_the_first_cell_shows_what_the_library_computes(start):
-    assert_shows(start)
+def rerun(page, cell, text):
+    """Replace the text of a cell, run it and the one below."""
+    cell.locator(".cm-content").click()
+    page.keyboard.press("Control+A")
+    page.keyboard.type(text)
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("Shift+Enter")
+
+
+def test_the_first_cell_shows_what_the_library_computes(page):
+    assert_shows(page, BoundsExplorer())
 
 
 def test_the_first_page_has_the_window_to_itself_and_others_open_beside_it(start):
@@ -98,44 +85,81 @@ def test_the_first_page_has_the_window_to_itself_and_others_open_beside_it(start
 
 
 def test_arrow_keys_on_the_slider_move_the_number_the_readout_and_the_picture(start):
-    slider(start).focus()
+    slider(start, TAU).focus()
     for _ in range(20):
         start.keyboard.press("ArrowRight")
     # Twenty steps of 0.01 in the exponent, from 0.70, the step next to log10(5): three digits of 10^0.90.
-    playwright.expect(box(start)).to_have_value("7.94")
-    assert_shows(start, tau=7.94)
+    expect(box(start, TAU)).to_have_value("7.94")
+    assert_shows(start, BoundsExplorer(tau=7.94))
     shoot(start, "moved")
 
 
+def test_the_mouse_on_the_slider_moves_the_number_the_readout_and_the_picture(start):
+    dragged(start, slider(start, TAU), 40)
+    expect(box(start, TAU)).not_to_have_value(f"{TAU.default:g}")
+    expect(start.get_by_text("| Idle")).to_be_visible()
+    explorer = BoundsExplorer()
+    explorer.set(**settings(start, explorer))
+    assert explorer.settings["tau"] > 2 * TAU.default
+    assert_shows(start, explorer)
+
+
 def test_a_number_typed_into_the_box_moves_the_slider(start):
-    box(start).fill("0.5")
-    box(start).press("Enter")
-    assert_shows(start, tau=0.5)
+    typed(start, TAU, "0.5")
+    assert_shows(start, BoundsExplorer(tau=0.5))
     # A logarithmic slider reports its exponent, rounded to one decimal.
-    playwright.expect(slider(start)).to_have_attribute("aria-valuenow", "-0.3")
+    expect(slider(start, TAU)).to_have_attribute("aria-valuenow", "-0.3")
 
 
 def test_presets_set_the_sliders(start):
     start.get_by_role("button", name="one response").click()
-    playwright.expect(start.get_by_label(KNOBS["n"].label)).to_have_value("1")
-    assert_shows(start, n=1)
+    expect(box(start, KNOBS["n"])).to_have_value("1")
+    assert_shows(start, BoundsExplorer(n=1))
+
+
+def test_the_tab_key_goes_from_the_buttons_down_the_controls(start):
+    start.get_by_role("button", name="reset").focus()
+    for knob in (TAU, KNOBS["epsilon"], KNOBS["n"]):
+        for stop in (box(start, knob), slider(start, knob)):
+            start.keyboard.press("Tab")
+            expect(stop).to_be_focused()
 
 
 def test_the_tau_of_the_slider_is_what_the_trainer_runs(start):
-    box(start).fill("2.5")
-    box(start).press("Enter")
-    assert_shows(start, tau=2.5)
+    typed(start, TAU, "2.5")
+    assert_shows(start, BoundsExplorer(tau=2.5))
     first = start.locator(".jp-CodeCell", has_text="explorer.loss").first
     first.locator(".jp-InputArea-editor").click()
     start.get_by_role("menuitem", name="Run").click()
     start.get_by_text("Run Selected Cell and All Below").click()
     last = start.locator(".jp-OutputArea-output", has_text="trained with").last
     # Seconds on a quiet machine; a shared one may take minutes to load the libraries and train.
-    playwright.expect(last).to_contain_text("DPO(beta=0.1, pair=Smooth(tau=2.5))", timeout=240 * SECONDS)
+    expect(last).to_contain_text("DPO(beta=0.1, pair=Smooth(tau=2.5))", timeout=240 * SECONDS)
     last.scroll_into_view_if_needed()
     shoot(start, "trained")
 
 
-def test_neither_the_console_nor_the_server_reports_an_error(page, server):
-    assert page.errors == []
-    assert (server[1] / "stderr.txt").read_text() == ""
+def test_a_guess_is_asked_for_before_the_answer_is_shown(lesson):
+    asked = lesson.locator(".mapl-predict").first
+    reveal, answer = asked.get_by_role("button", name="Reveal"), "tied with the second"
+    expect(reveal).to_be_disabled()
+    asked.get_by_label("as far down as possible").check()
+    reveal.click()
+    expect(asked.get_by_role("alert")).to_contain_text(f"You guessed: as far down as possible. Right is: {answer}")
+    expect(asked.get_by_label(answer)).to_be_disabled()
+
+
+def test_an_exercise_is_marked_as_often_as_one_answers(lesson):
+    cell = lesson.locator(".jp-CodeCell", has_text="my_tau = None")
+    marks = lesson.locator(".jp-CodeCell", has_text='check("A"').locator(".jp-OutputArea-output")
+    expect(marks).to_contain_text("A: no answer yet")
+    rerun(lesson, cell, "my_tau = 1.0")
+    expect(marks).to_contain_text("A: not yet, there the error could still be larger")
+    cell = lesson.locator(".jp-CodeCell", has_text="my_tau = 1.0")
+    rerun(lesson, cell, "my_tau = solve_tau_upper(epsilon=0.02, n=16, gap=0.5)")
+    expect(marks).to_contain_text("A is right")
+
+
+def test_neither_the_console_nor_the_server_reports_an_error(page, lesson, lab):
+    assert page.errors + lesson.errors == []
+    assert (lab[1] / "stderr.txt").read_text() == ""

@@ -3,10 +3,9 @@
 import re
 
 import pytest
-from browser.browsing import CHROMIUM, NOTEBOOKS, SIZES, browsed, closed, opened, resized, run_all, served
+from browser.browsing import NOTEBOOKS, SIZES, closed, opened, resized, run_all
 
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")]
+pytestmark = pytest.mark.browser
 # 06 trains for minutes; its outputs are of the kinds that the others have.
 QUICK = [path.name for path in NOTEBOOKS if not path.name.startswith("06")]
 # What is wrong with each output on the page, in words; ours to find, so a new kind of output cannot hide.
@@ -15,7 +14,7 @@ FAULTS = """async () => {
     const named = (node) => [node.tagName.toLowerCase(), ...[...node.classList].slice(-2)].join(".");
     const words = (node) => JSON.stringify((node.value || node.innerText || "").trim().slice(0, 40));
     const tell = (output, text) => {
-        const cell = output.closest(".jp-Cell").querySelector(".jp-InputPrompt").textContent;
+        const cell = output.closest(".jp-Cell").querySelector(".jp-InputPrompt")?.textContent;
         if (!faults.includes(`${cell} ${text}`)) faults.push(`${cell} ${text}`);
     };
     // The knob of a slider hangs over its end by design, and what is for screen readers alone is clipped by design.
@@ -37,6 +36,7 @@ FAULTS = """async () => {
         return new Set(new Uint32Array(context.getImageData(0, 0, 200, 100).data.buffer)).size;
     };
     for (const output of document.querySelectorAll(".jp-Notebook .jp-OutputArea-output, .mapl-stage")) {
+        if (!output.checkVisibility()) continue;  // behind another tab
         output.scrollIntoView();
         if (output.getBoundingClientRect().height < 5) tell(output, "an output has no height");
         for (const node of [output, ...output.querySelectorAll("*")]) {
@@ -61,23 +61,11 @@ FAULTS = """async () => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with served(tmp_path_factory.mktemp("lab")) as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with browsed() as browser:
-        yield browser
-
-
 @pytest.fixture
-def page(browser, address, name):
-    page = opened(browser, address, name)
+def page(browser, lab, name):
+    page = opened(browser, lab[0], name)
     yield page
-    closed(page, address)
+    closed(page, lab[0])
 
 
 PAGE = """<div class="jp-Notebook"><div class="jp-Cell"><div class="jp-InputPrompt">[1]:</div>

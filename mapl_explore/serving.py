@@ -1,0 +1,128 @@
+"""A Jupyter server on this machine alone: started, its address printed, ended on ctrl-C together with its kernels."""
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import ProxyHandler, Request, build_opener
+
+from jupyter_core.paths import jupyter_runtime_dir
+
+# What a server of ours sets for itself, beside the user's own settings, which stay as they are.
+SETTINGS = Path(__file__).resolve().parent / "lab_settings"
+OPTIONS = (
+    "--ServerApp.ip=127.0.0.1",
+    "--ServerApp.allow_root=True",  # in a container one is often root, and the server is no more than a shell there
+    "--ServerApp.answer_yes=True",  # ctrl-C ends it; else it asks, and goes on when nobody answers
+    "--KernelManager.transport_encryption=auto",  # else each kernel warns on the terminal that it has none
+    "--ServerApp.log_level=ERROR",
+)
+
+
+def serve(name: str, module: str, options: list[str], place: str, browser: bool, port: int | None) -> None:
+    """Run a Jupyter server until ctrl-C, and print the address of a page on it.
+
+    It listens on the loopback address only and asks for Jupyter's token, which is part of the address.
+
+    Parameters
+    ----------
+    name : str
+        What is said to be at the address.
+    module : str
+        The server, as ``python -m`` starts it.
+    options : list of str
+        Its own, beside those that every server of ours has.
+    place : str
+        The page, below the server's root.
+    browser : bool
+        Whether the server opens its first page in the browser.
+    port : int, optional
+        The port; by default the first free one from 8888 on.
+
+    Raises
+    ------
+    RuntimeError
+        If the server does not start; what it said is on the terminal.
+    """
+    # A kill of this process, or a closed terminal, must not leave the server behind.
+    for signalled in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
+        signal.signal(getattr(signal, signalled), signal.default_int_handler)
+    # In a session of its own: else ctrl-C reaches it twice, from the terminal and from us, and its clean-up breaks off.
+    command = command_of(module, options, browser, port)
+    server, running = subprocess.Popen(command, env=environment(), start_new_session=True), {}
+    try:
+        running = running_as(server, name)
+        print(f"{name} is at {address(running, place)}\nctrl-C ends it.", flush=True)
+        server.wait()
+    except KeyboardInterrupt:
+        print(f"\n{name} has ended.", flush=True)
+    finally:
+        end(server, running)
+
+
+def command_of(module: str, options: list[str], browser: bool, port: int | None) -> list[str]:
+    """Return the command that starts a server."""
+    command = [sys.executable, "-m", module, *OPTIONS, *options]
+    if not browser:
+        command.append("--no-browser")
+    if port is not None:
+        command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"]
+    return command
+
+
+def environment() -> dict[str, str]:
+    """Return this process's environment with our settings and a token."""
+    # With a token of ours Jupyter does not print a second address of its own.
+    token = {"JUPYTER_TOKEN": os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(24)}
+    return os.environ | token | {name: _after(SETTINGS, name) for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH")}
+
+
+def _after(folder: Path, name: str) -> str:
+    """Return the folders that a variable of the environment lists, behind one of ours."""
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get(name)])])
+
+
+def running_as(server: subprocess.Popen, name: str) -> dict:
+    """Return the server's own record of where it is, once it has written it."""
+    record = Path(jupyter_runtime_dir()) / f"jpserver-{server.pid}.json"
+    while server.poll() is None:
+        try:
+            return json.loads(record.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):  # not there yet, or half written
+            time.sleep(0.05)
+    raise RuntimeError(f"{name} ended with exit code {server.returncode} before it was ready")
+
+
+def address(running: dict, place: str) -> str:
+    """Return the address of a page on a running server."""
+    return f"{running['url']}{place}?token={running['token']}"
+
+
+def end(server: subprocess.Popen, running: dict) -> None:
+    """Let the server end its kernels; one that hangs is killed."""
+    # A signal ends it too, but it would then call that critical on the terminal.
+    if server.poll() is None and not asked_to_end(running):
+        server.terminate()
+    try:
+        server.wait(timeout=15)
+    except subprocess.TimeoutExpired:
+        server.kill()
+
+
+def asked_to_end(running: dict) -> bool:
+    """Ask the server to shut down, as its File menu does; return whether it will."""
+    if not running:
+        return False
+    headers = {"Authorization": f"token {running['token']}"}
+    request = Request(f"{running['url']}api/shutdown", data=b"", headers=headers, method="POST")
+    try:
+        # Without proxies: a proxy cannot reach this machine's own loopback address.
+        build_opener(ProxyHandler({})).open(request, timeout=15).close()
+    except (OSError, HTTPException):
+        return False
+    return True

@@ -1,0 +1,169 @@
+"""The page of explorers as a lecturer meets it, in a real browser at a projector's sizes."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from browser.browsing import SIZES, assert_shows, box, dragged, label, settings, slider, watched
+from browser.test_outputs import FAULTS
+
+from mapl_explore.explorers.gallery import PAGES
+from mapl_explore.knobs import Choice
+
+pytestmark = pytest.mark.browser
+ASKED = ("button", "combobox", "image", "slider", "spinbutton", "tab")  # roles that must have a name
+
+
+@pytest.fixture(scope="module")
+def page(browser, app):
+    page = watched(browser)
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(app[0])
+    page.locator(".mapl-stage img").wait_for()
+    yield page
+    page.close()
+
+
+@pytest.fixture(params=PAGES)
+def stage(page, request):
+    """An explorer of the page, as it starts."""
+    page.get_by_role("tab", name=request.param).click()
+    stage = page.locator(".mapl-stage:visible")
+    expect(stage.get_by_role("button", name="reset")).to_be_visible()
+    assert_shows(stage, PAGES[request.param]())
+    yield stage
+    stage.get_by_role("button", name="reset").click()
+    assert_shows(stage, PAGES[request.param]())
+
+
+def expect(locator):
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
+def explorer_of(page):
+    """An explorer of our own, like the one on the page before it was touched."""
+    return PAGES[page.get_by_role("tab", selected=True).inner_text()]()
+
+
+def first_slider(explorer):
+    """The first control that has a slider and an effect."""
+    idle = explorer.idle(explorer.settings)
+    knobs = [control.knob for name, control in explorer._controls.items() if name not in idle]
+    return next(knob for knob in knobs if not isinstance(knob, Choice))
+
+
+def assert_moved(stage, explorer, knob):
+    """The control has moved, and readout and picture are those of the numbers in the boxes."""
+    expect(box(stage, knob)).not_to_have_value(f"{explorer.settings[knob.name]:g}")
+    here = None
+    while here != (here := settings(stage, explorer)):  # until the last of several moves has arrived
+        stage.page.wait_for_timeout(500)
+    explorer.set(**here)
+    assert_shows(stage, explorer)
+
+
+def test_everything_fits_the_window_and_no_code_is_visible(page, stage):
+    for width, height in reversed(SIZES):
+        page.set_viewport_size({"width": width, "height": height})
+        wide = "(least) => [...document.querySelectorAll('.mapl-stage img')].some((picture) => picture.width > least)"
+        page.wait_for_function(wide, arg=0.9 * width)
+        page.locator("#rendered_cells").evaluate("(page) => page.scrollTo(0, 0)")
+        bottoms = [one.bounding_box() for one in (*stage.locator("input, select").all(), stage.locator("img"))]
+        assert max(place["y"] + place["height"] for place in bottoms) <= height
+        assert page.locator(".jp-InputArea:visible").count() == 0
+        assert page.evaluate(FAULTS) == []  # scrolls
+
+
+def test_arrow_keys_move_the_number_the_readout_and_the_picture(page, stage):
+    explorer = explorer_of(page)
+    knob = first_slider(explorer)
+    slider(stage, knob).focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    assert_moved(stage, explorer, knob)
+
+
+def test_the_mouse_moves_the_number_the_readout_and_the_picture(page, stage):
+    explorer = explorer_of(page)
+    knob = first_slider(explorer)
+    dragged(page, slider(stage, knob), 30)
+    assert_moved(stage, explorer, knob)
+
+
+def test_every_preset_shows_what_the_library_computes(page, stage):
+    explorer = explorer_of(page)
+    for name, preset in explorer._presets.items():
+        stage.get_by_role("button", name=name, exact=True).click()
+        explorer.set(**(explorer._start | preset))
+        assert_shows(stage, explorer)
+
+
+def test_every_control_and_picture_has_a_name(page, stage):
+    session = page.context.new_cdp_session(page)
+    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+    found = [(node["role"]["value"], node.get("name", {}).get("value")) for node in nodes if not node["ignored"]]
+    named = [(role, name) for role, name in found if role in ASKED]
+    assert {role for role, _ in named} == set(ASKED)
+    assert [role for role, name in named if not name] == []
+    knobs = [control.knob for control in explorer_of(page)._controls.values()]
+    for knob in (knob for knob in knobs if not isinstance(knob, Choice)):
+        kind = "log10 of" if knob.scale == "log" else "slider of"
+        assert ("slider", f"{kind} {label(knob)}") in named
+    session.detach()
+
+
+def test_the_keyboard_goes_from_tab_to_tab_and_into_the_explorer(page):
+    first, second = list(PAGES)[:2]
+    page.get_by_role("tab", name=first).click()
+    page.get_by_role("tab", name=first).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("tab", selected=True)).to_have_text(second)
+    stage, explorer = page.locator(".mapl-stage:visible"), PAGES[second]()
+    expect(stage.locator("img")).to_be_visible()
+    for name in (*explorer._presets, "reset"):
+        page.keyboard.press("Tab")
+        expect(stage.get_by_role("button", name=name, exact=True)).to_be_focused()
+    for control in explorer._controls.values():
+        page.keyboard.press("Tab")
+        expect(box(stage, control.knob)).to_be_focused()
+        if not isinstance(control.knob, Choice):
+            page.keyboard.press("Tab")
+            expect(slider(stage, control.knob)).to_be_focused()
+
+
+def test_two_windows_have_explorers_of_their_own(browser, page, app):
+    explorer = explorer_of(page)
+    other = watched(browser)
+    other.goto(app[0])
+    other.get_by_role("tab", name=page.get_by_role("tab", selected=True).inner_text()).click()
+    stage = other.locator(".mapl-stage:visible")
+    name, preset = next(iter(explorer._presets.items()))
+    stage.get_by_role("button", name=name, exact=True).click()
+    explorer.set(**(explorer._start | preset))
+    assert_shows(stage, explorer)
+    assert_shows(page.locator(".mapl-stage:visible"), explorer_of(page))
+    assert other.errors == []
+    other.close()
+
+
+def test_without_the_token_there_is_no_page(browser, app):
+    page = browser.new_context().new_page()
+    page.goto(app[0].split("?")[0])
+    assert "/login" in page.url
+    assert page.locator(".mapl-stage").count() == 0
+    page.context.close()
+
+
+def test_the_page_asks_this_machine_alone(page, app):
+    asked = {urlsplit(url).netloc for url in page.asked if not url.startswith(("data:", "blob:"))}
+    assert asked == {urlsplit(app[0]).netloc}
+
+
+def test_neither_the_console_nor_the_server_reports_an_error(page, app):
+    assert page.errors == []
+    assert not re.search("Traceback|Error", page.locator("body").inner_text().replace("Error bounds", ""))
+    assert (app[1] / "stderr.txt").read_text() == ""
