@@ -188,9 +188,7 @@ def finetune(
         ref_logp = reference_logp(scorer, encoded, rows, folder / REFERENCE, **shared)
         held_out = HeldOut(encoded[len(train) :], ref_logp[len(train) :], questions, judge, seed)
 
-        examples = [
-            Example(encoded[row], tuple(ref_logp[row, : len(encoded[row].responses)].tolist())) for row in order
-        ]
+        examples = [Example.of(encoded[row], ref_logp[row]) for row in order]
         options = _arguments(folder, run, device, every, _batch_size(encoded, sets_per_step // processes), processes)
         checkpoint = _found_checkpoint(folder) if resume else None
         callbacks = []
@@ -198,9 +196,7 @@ def finetune(
             before = evaluated(loss, scorer, tokenizer, held_out, held_out.ref_logp)
             run = replace(run, before=estimates(before))
             callbacks = [ProbeRecorder(folder, scorer, held_out.encoded, steps), LogRecorder(folder, run)]
-            callbacks += ([Progress()] if progress else []) + (
-                [_tensorboard(folder)] if report == "tensorboard" else []
-            )
+            callbacks += _shown(folder, report, progress)
         log = _train(loss, scorer, tokenizer, examples, options, checkpoint, callbacks)
 
         if first:
@@ -208,13 +204,18 @@ def finetune(
             base = SetScorer(load_model(model, device=device)[0], precision=precision)
             after = evaluated(loss, scorer, tokenizer, held_out, logp, base)
             run = replace(run, after=estimates(after), intervals=intervals(before, after, seed=seed), log=log)
-            with quiet_transformers():
-                network.save_pretrained(folder)
-                tokenizer.save_pretrained(folder)
-            write_run(folder, run)
+            _save(folder, run, network, tokenizer)
         [run] = broadcast_object_list([run])
         print(run.table)
     return Finetuned(folder, run, network, tokenizer)
+
+
+def _save(folder: Path, run: Run, network, tokenizer) -> None:
+    """Write the model, and then the record, which says that all is there."""
+    with quiet_transformers():
+        network.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    write_run(folder, run)
 
 
 def _train(loss, scorer, tokenizer, examples, options, checkpoint, callbacks) -> list[dict]:
@@ -283,10 +284,14 @@ def _found_checkpoint(folder: Path) -> Path | None:
     return checkpoint
 
 
-def _tensorboard(folder: Path) -> transformers.TrainerCallback:
-    from torch.utils.tensorboard import SummaryWriter
+def _shown(folder: Path, report: str, progress: bool) -> list[transformers.TrainerCallback]:
+    """Return what shows the steps to those who watch."""
+    callbacks = [Progress()] if progress else []
+    if report == "tensorboard":
+        from torch.utils.tensorboard import SummaryWriter
 
-    return TensorBoardCallback(SummaryWriter(folder / "tensorboard"))
+        callbacks.append(TensorBoardCallback(SummaryWriter(folder / "tensorboard")))
+    return callbacks
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import math
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -392,6 +393,15 @@ def test_the_greedy_answers_are_judged_before_and_after(base, tmp_path, monkeypa
     for when in (run.before, run.after):
         assert 0 <= when["right"] <= 1
     assert set(run.intervals) == {"before", "after", "change"}
+
+
+def test_the_defaults_teach_the_tiny_model_to_answer_more_questions_of_its_world(tmp_path):
+    world = Path(__file__).parent.parent / "data" / "world"
+    options = {"data": world / "train.jsonl", "eval": world / "test.jsonl", "verifier": "world", "progress": False}
+    run = finetune(loss="dpo", output=tmp_path / "run", **options).run
+    assert run.before["right"] + 0.15 <= run.after["right"]
+    assert run.intervals["change"]["right"][0] > 0
+    assert run.before["kl"] == 0.0 < run.after["kl"]
 
 
 def test_a_verifier_that_is_not_there_is_refused_before_any_work(tune, tmp_path):
