@@ -93,6 +93,14 @@ def test_the_base_has_no_kl_to_itself():
     assert estimates(judged(model, model))["kl"] == 0.0
 
 
+def test_kl_and_entropy_are_relative_to_the_tokens_of_the_answers():
+    parts = judged(ending(), random_gpt2(seed=1))
+    tokens = parts["answer_length"][0]
+    assert 1 < tokens.min() < tokens.max()
+    for name in ("kl", "entropy"):
+        np.testing.assert_array_equal(parts[name][1], tokens)
+
+
 def test_without_questions_there_are_no_answers():
     model = random_gpt2(seed=1)
     parts = judged(model, model, questions=())
