@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mapl_explore.data import atomic_writer
+from mapl_explore.losses.naming import short
 from mapl_explore.runs import Run
 
 # The columns of a comparison, as far as the runs have them; MEASURES in runs says what each is.
@@ -110,15 +111,6 @@ def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> Non
     figure = run_figure(curves, labels, log=LOG)
     with atomic_writer(path, binary=True) as file:
         figure.savefig(file, format=ending, dpi=DPI)
-
-
-def short(loss: str) -> str:
-    """Return the name of a loss without the limits of its rules where they are the usual ones.
-
-    >>> short("DPO(pair=Smooth(tau=LeaderShare(share=0.9, low=0.001, high=1000.0)))")
-    'DPO(pair=Smooth(tau=LeaderShare(share=0.9)))'
-    """
-    return loss.replace(", low=0.001, high=1000.0", "")
 
 
 def _logged(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray]]:

@@ -1,17 +1,18 @@
 """Any loss, or several over each other: value, slope and weights, as the log-probs of a set are moved."""
 
-import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapl_explore.arrays import to_numpy
+from mapl_explore.explorers.chosen import NUMBERS, loss_of, numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, minus, percent, sign, table
-from mapl_explore.explorers.sources import Sides
+from mapl_explore.explorers.sources import Sides, names_of, rows_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import KNOBS, Choice, Knob
-from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, explain, parse
+from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, explain
+from mapl_explore.losses.naming import short
 from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel, response_looks
+from mapl_explore.plots.ends import ends_around, round_up
 
 # Three positives and three negatives whose log-ratios to the reference are 3, 0.5, 0 and 0, -0.5, -3: hard margin 0.
 EXAMPLE = ScoredSets(
@@ -22,7 +23,6 @@ MIDDLE = Choice(
     "curves", "middle picture", ("slope", "weights"), "slope", "Of each loss its slope, or of each response its weight."
 )
 STROKES = ("━━", "╌╌", "─·", "····", "— —")  # the line styles of LOOKS, in text
-NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have a slider
 PRESETS = {
     "hard pair": {"loss": "dpo-hardest"},
     "smooth pair": {"loss": "dpo-smooth", "tau": 0.3},
@@ -124,13 +124,13 @@ class LossExplorer(Stage):
 
     def __init__(self, loss="dpo-smooth", *, over=("dpo-hardest",), sets=None, **settings):
         """Make the sliders that a loss can have, and one for the set where there are several."""
-        self._sets = _rows(EXAMPLE if sets is None else sets)
+        self._sets = rows_of(EXAMPLE if sets is None else sets)
         self._tau = KNOBS["tau"] if sets is None else Sides(sets).tau()
-        self.kept = tuple(map(_loss, over))
+        self.kept = tuple(map(loss_of, over))
         if len(self.kept) > MOST:
             raise ValueError(f"over must hold at most {MOST} losses, not {len(self.kept)}")
-        options = (*LOSSES, *({_text(loss)} - set(LOSSES)))
-        choice = Choice("loss", "loss", options, _text(loss), "A preset, or any loss set from Python.", self._admit)
+        options = (*LOSSES, *({text_of(loss)} - set(LOSSES)))
+        choice = Choice("loss", "loss", options, text_of(loss), "A preset, or any loss set from Python.", self._admit)
         moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
         number = Knob("set", "preference set", "", 1, len(self._sets), 1, "integer", "Which of the sets, from 1.")
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
@@ -142,7 +142,7 @@ class LossExplorer(Stage):
     @property
     def loss(self) -> Loss:
         """The loss as set: the chosen one, with the numbers of the sliders."""
-        return _with(_loss(self.settings["loss"]), self.settings)
+        return with_numbers(loss_of(self.settings["loss"]), self.settings)
 
     def keep(self) -> None:
         """Leave the curve of the loss as set where it is; beyond four, the oldest goes."""
@@ -165,11 +165,11 @@ class LossExplorer(Stage):
 
     def follow(self, name, value) -> dict:
         """Return where the sliders go when a loss is chosen: to its own numbers."""
-        return _numbers(_loss(value)) if name == "loss" else {}
+        return numbers_of(loss_of(value)) if name == "loss" else {}
 
     def idle(self, settings: dict) -> set[str]:
         """Return the sliders of numbers that the loss does not have."""
-        return set(NUMBERS) - set(_numbers(_loss(settings["loss"])))
+        return set(NUMBERS) - set(numbers_of(loss_of(settings["loss"])))
 
     def scene(self, reading: LossReading) -> tuple:
         """Return what stands on the axes, and how far they go."""
@@ -200,9 +200,9 @@ class LossExplorer(Stage):
 
     def read(self, settings: dict) -> LossReading:
         """Return every number that is shown at these settings."""
-        losses = (_with(_loss(settings["loss"]), settings), *self.kept)
+        losses = (with_numbers(loss_of(settings["loss"]), settings), *self.kept)
         one = self._sets[settings.get("set", 1) - 1]
-        names = _names(one)
+        names = names_of(one)
         moved = settings["moved"] if settings["moved"] in names else POSITIVES
         mask = one.label > 0 if moved == POSITIVES else np.array([name == moved for name in names])
         room = max(0.0, -float(np.max(one.logp[mask])))  # moved so far, a response is certain: no log-prob is above 0
@@ -230,7 +230,7 @@ class LossExplorer(Stage):
             margin=float(losses[0].margin(here)),
             hard_margin=float(Hardest().margin(losses[0].score(here), here.label)),
             weights=weights,
-            reach=(_around(values), _around(slopes), _ladder(largest)),
+            reach=(ends_around(values), ends_around(slopes), round_up(largest)),
         )
 
     def move(self, panels: list, reading: LossReading) -> None:
@@ -279,17 +279,12 @@ class LossExplorer(Stage):
 
     def _admit(self, loss) -> str:
         """Return the name of a loss, if its numbers lie on their sliders."""
-        text = _text(loss)
-        for name, value in _numbers(_loss(text)).items():
+        text = text_of(loss)
+        for name, value in numbers_of(loss_of(text)).items():
             knob = self._tau if name == "tau" else KNOBS[name]
             if not knob.low <= value <= knob.high:
                 raise ValueError(f"loss: {name} must be in [{knob.low:g}, {knob.high:g}] to be shown, not {value:g}")
         return text
-
-
-def short(loss: Loss) -> str:
-    """Return the name of a loss without the limits of its rules where they are the usual ones."""
-    return repr(loss).replace(", low=0.001, high=1000.0", "")
 
 
 def _labels(losses: tuple[Loss, ...]) -> tuple[str, ...]:
@@ -301,56 +296,6 @@ def _labels(losses: tuple[Loss, ...]) -> tuple[str, ...]:
     return ("as set", *names)
 
 
-def _loss(loss) -> Loss:
-    return loss if isinstance(loss, Loss) else parse(loss)
-
-
-def _text(loss) -> str:
-    """Return the text that stands for a loss: a preset's name as it is, else its repr."""
-    return loss if isinstance(loss, str) and loss in LOSSES else repr(_loss(loss))
-
-
-def _numbers(loss: Loss) -> dict[str, float]:
-    """Return the numbers of a loss, its pair and its rule that have a slider."""
-    pair = getattr(loss, "pair", None)
-    parts = [loss, pair, getattr(pair, "tau", None)]
-    return {
-        name: getattr(part, name) for part in parts for name in NUMBERS if isinstance(getattr(part, name, None), float)
-    }
-
-
-def _with(part, settings: dict):
-    """Return a loss (or its pair, or its rule) with the numbers of the sliders."""
-    news = {}
-    for one in fields(part):
-        value = getattr(part, one.name)
-        if one.name in NUMBERS and isinstance(value, float):
-            news[one.name] = settings[one.name]
-        elif hasattr(value, "__dataclass_fields__"):
-            news[one.name] = _with(value, settings)
-    return replace(part, **news)
-
-
-def _rows(sets: ScoredSets) -> list[ScoredSets]:
-    """Return each set (n,) on its own in float64, its positives first, without padding."""
-    if not isinstance(sets, ScoredSets):
-        raise TypeError(f"sets must be ScoredSets, as score_sets returns them, not {type(sets).__name__}")
-    arrays = [to_numpy(array) for array in (sets.logp, sets.ref_logp, sets.length, sets.label)]
-    n = arrays[0].shape[-1]
-    rows = []
-    for row in zip(*(array.reshape(-1, n) for array in arrays), strict=True):
-        label = row[3]
-        order = np.argsort(-label, kind="stable")
-        order = order[label[order] != 0]
-        rows.append(ScoredSets(*(array[order] for array in row)))
-    return rows
-
-
-def _names(one: ScoredSets) -> list[str]:
-    count = int((one.label > 0).sum())
-    return [f"+{number}" for number in range(1, count + 1)] + [f"−{n}" for n in range(1, one.label.size - count + 1)]
-
-
 def _row(name: str, row, names: list[str]) -> tuple:
     """Return a line of the table of responses."""
     way = "nowhere" if row.weight == 0 else "up" if row.weight < 0 else "down"
@@ -359,7 +304,7 @@ def _row(name: str, row, names: list[str]) -> tuple:
 
 
 def _movable(sets: list[ScoredSets]) -> tuple[str, ...]:
-    names = {name for one in sets for name in _names(one)}
+    names = {name for one in sets for name in names_of(one)}
     return (POSITIVES, *sorted(names, key=lambda name: (name[0] == "−", int(name[1:]))))
 
 
@@ -368,7 +313,7 @@ def _room(sets: list[ScoredSets], example: bool) -> float:
     if example:
         return KNOBS["shift"].high
     widest = max(float(np.max(np.abs(Hardest().margin(one.logp, one.label)))) for one in sets)
-    return max(KNOBS["shift"].high, _ladder(widest))
+    return max(KNOBS["shift"].high, round_up(widest))
 
 
 def _moved(one: ScoredSets, mask: np.ndarray, by) -> ScoredSets:
@@ -376,19 +321,3 @@ def _moved(one: ScoredSets, mask: np.ndarray, by) -> ScoredSets:
     logp = one.logp + np.asarray(by)[..., None] * mask
     others = [np.broadcast_to(array, logp.shape) for array in (one.ref_logp, one.length, one.label)]
     return ScoredSets(logp, *others)
-
-
-def _around(curves: list[np.ndarray]) -> tuple[float, float]:
-    """Return round ends that hold every curve and 0."""
-    low, high = min(float(np.min(c)) for c in curves), max(float(np.max(c)) for c in curves)
-    top, bottom = _ladder(max(high, 0.0)), _ladder(max(-low, 0.0))
-    # A tenth of the other side, where a side is empty: the line at 0 stays inside.
-    return -(bottom or 0.05 * (top or 1.0)), top or 0.05 * (bottom or 1.0)
-
-
-def _ladder(value: float) -> float:
-    """Return the least of 1, 1.5, 2, 3, 5, 7 times a power of ten that is not below a value; 0 for 0."""
-    if value == 0:
-        return 0.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next((step * power for step in (1, 1.5, 2, 3, 5, 7) if step * power >= value * (1 - 1e-12)), 10 * power)

@@ -4,14 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapl_explore.explorers.losses import _around, _ladder, _loss, _names, _numbers, _rows, _text, _with, short
+from mapl_explore.explorers.chosen import loss_of, numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, percent, table
-from mapl_explore.explorers.sources import Sides
+from mapl_explore.explorers.sources import Sides, names_of, rows_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.gradients import PairGradient, effective_number, pair_gradient, smooth_chances
 from mapl_explore.knobs import KNOBS, Choice, Knob
 from mapl_explore.losses import First, Hardest, Loss, OneSided, ScoredSets, Smooth
+from mapl_explore.losses.naming import short
 from mapl_explore.plots import DrawPanel, GridPanel, MarginsPanel
+from mapl_explore.plots.ends import ends_around, round_up
 from mapl_explore.selection import (
     Band,
     Bell,
@@ -151,14 +153,14 @@ class PairsExplorer(Stage):
 
     def __init__(self, sets=None, *, loss="dpo", **settings):
         """Make the sliders of the loss and of the strategies, and those of the set where there are several."""
-        self._rows = _rows(EXAMPLE if sets is None else sets)
+        self._rows = rows_of(EXAMPLE if sets is None else sets)
         self._sets = _together(self._rows)
-        options = (*LISTED, *({_text(loss)} - set(LISTED)))
-        choice = Choice("loss", "loss", options, _text(loss), "Its score makes the margins.", _admit)
-        sizes = [np.abs(pair_margins(self._sets, _loss(name)).margin) for name in options]
-        wide = max(_ladder(float(np.max(each))) for each in sizes) or 1.0
+        options = (*LISTED, *({text_of(loss)} - set(LISTED)))
+        choice = Choice("loss", "loss", options, text_of(loss), "Its score makes the margins.", _admit)
+        sizes = [np.abs(pair_margins(self._sets, loss_of(name)).margin) for name in options]
+        wide = max(round_up(float(np.max(each))) for each in sizes) or 1.0
         # At first about half of the pairs are taken.
-        half = _ladder(float(np.median(sizes[options.index(_text(loss))]))) or wide / 10
+        half = round_up(float(np.median(sizes[options.index(text_of(loss))]))) or wide / 10
         center = Knob("center", "middle of the kernel", "nats", -wide, wide, 0.0, "linear", "The margin it likes best.")
         width = Knob("width", "width of the kernel", "nats", half / 100, wide, half, "log", "To each side.")
         if sets is None:
@@ -185,12 +187,12 @@ class PairsExplorer(Stage):
 
     def follow(self, name, value) -> dict:
         """Return where beta goes when a loss is chosen: to that of the loss."""
-        return _numbers(replace(_loss(value), pair=First())) if name == "loss" else {}
+        return numbers_of(replace(loss_of(value), pair=First())) if name == "loss" else {}
 
     def idle(self, settings: dict) -> set[str]:
         """Return the sliders that the strategy, or the loss, does not have."""
         idle = {"center", "width", "keep", "tau"} - USED.get(settings["strategy"], set())
-        return idle | ({"beta"} - set(_numbers(_of_pairs(settings))))
+        return idle | ({"beta"} - set(numbers_of(_of_pairs(settings))))
 
     def scene(self, reading: PairsReading) -> tuple:
         """Return what stands on the axes, and how far they go."""
@@ -245,7 +247,7 @@ class PairsExplorer(Stage):
             gradients=gradients,
             here=here,
             number=number,
-            names=_names(self._rows[number]),
+            names=names_of(self._rows[number]),
             rows=rows,
             columns=columns,
             margins=margins,
@@ -254,8 +256,8 @@ class PairsExplorer(Stage):
             push=push / (push.max() or 1.0),
             curve=None if kernel is None else kernel(places),
             span=span,
-            reach=_ladder(float(np.max(np.abs(pairs.margin)))) or 1.0,
-            most=_ladder(max(float(np.max(np.abs(one.mean[number]) + one.spread[number])) for one in here.values()))
+            reach=round_up(float(np.max(np.abs(pairs.margin)))) or 1.0,
+            most=round_up(max(float(np.max(np.abs(one.mean[number]) + one.spread[number])) for one in here.values()))
             or 1.0,
         )
 
@@ -351,18 +353,18 @@ NOTE = (
 
 def _admit(loss) -> str:
     """Return the name of a loss that compares pairs, if its beta lies on the slider."""
-    one = _loss(loss)
+    one = loss_of(loss)
     if not hasattr(one, "pair") or isinstance(one, OneSided):
         raise ValueError(f"loss must compare a positive with a negative, which {one!r} does not")
     beta = getattr(one, "beta", KNOBS["beta"].default)
     if not KNOBS["beta"].low <= beta <= KNOBS["beta"].high:
         raise ValueError(f"loss: beta must be in [{KNOBS['beta'].low:g}, {KNOBS['beta'].high:g}], not {beta:g}")
-    return _text(loss)
+    return text_of(loss)
 
 
 def _of_pairs(settings: dict) -> Loss:
     """Return the loss as set, on single pairs."""
-    return _with(replace(_loss(settings["loss"]), pair=First()), settings)
+    return with_numbers(replace(loss_of(settings["loss"]), pair=First()), settings)
 
 
 def _pair(settings: dict):
@@ -398,7 +400,7 @@ def _grid(one: ScoredSets, loss: Loss, number: int, pairs: Pairs, chance: np.nda
 
 def _span(margins: np.ndarray) -> tuple[float, float]:
     """Return round ends that hold every margin and 0, with some room."""
-    low, high = _around([margins * 1.02])
+    low, high = ends_around([margins * 1.02])
     return low, high
 
 

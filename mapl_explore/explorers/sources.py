@@ -118,3 +118,24 @@ def best_first(scores: np.ndarray) -> np.ndarray:
 def finite_gap(scores: np.ndarray) -> float:
     """Return the gap of sorted scores, 0 where there is no second."""
     return float(scores[0] - scores[1]) if scores.size > 1 else 0.0
+
+
+def rows_of(sets: ScoredSets) -> list[ScoredSets]:
+    """Return each set (n,) on its own in float64, its positives first, without padding."""
+    if not isinstance(sets, ScoredSets):
+        raise TypeError(f"sets must be ScoredSets, as score_sets returns them, not {type(sets).__name__}")
+    arrays = [to_numpy(array) for array in (sets.logp, sets.ref_logp, sets.length, sets.label)]
+    n = arrays[0].shape[-1]
+    rows = []
+    for row in zip(*(array.reshape(-1, n) for array in arrays), strict=True):
+        label = row[3]
+        order = np.argsort(-label, kind="stable")
+        order = order[label[order] != 0]
+        rows.append(ScoredSets(*(array[order] for array in row)))
+    return rows
+
+
+def names_of(one: ScoredSets) -> list[str]:
+    """Return what the responses of such a set are called: +1, +2, ... and −1, −2, ..."""
+    count = int((one.label > 0).sum())
+    return [f"+{number}" for number in range(1, count + 1)] + [f"−{n}" for n in range(1, one.label.size - count + 1)]

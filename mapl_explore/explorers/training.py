@@ -7,13 +7,15 @@ import ipywidgets as widgets
 import numpy as np
 
 from mapl_explore.bounds import error_lower_bound, error_upper_bound
-from mapl_explore.explorers.losses import _ladder, _names, short
 from mapl_explore.explorers.readout import digits, minus, percent, table
+from mapl_explore.explorers.sources import names_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import Choice, Knob
 from mapl_explore.losses import Hardest, Loss, OneSided, ScoredSets, Smooth, parse
+from mapl_explore.losses.naming import short
 from mapl_explore.losses.rules import tau_of
 from mapl_explore.plots import MARGINS, SIDES, HistoryPanel, PushPanel, response_looks
+from mapl_explore.plots.ends import round_up
 from mapl_explore.probes import read_probes
 from mapl_explore.runs import read_run
 from mapl_explore.smoothing import smoothing_error, top_gap
@@ -180,7 +182,7 @@ class TrainingExplorer(Stage):
             named = [left.plot([], [], **look)[0] for look in looks]
             figure.legend(handles=named, loc="outside upper left", ncols=SHOWN)
         looks = [{key: value for key, value in look.items() if key != "label"} for look in looks]
-        largest = _ladder(float(np.max(np.abs(history.weights)))) or 1.0
+        largest = round_up(float(np.max(np.abs(history.weights)))) or 1.0
         return [
             HistoryPanel(left, self._probes.step, history.score.T, looks, "score r (nats)"),
             HistoryPanel(middle, self._probes.step, **_middle(history, shown, looks)),
@@ -285,7 +287,7 @@ class TrainingExplorer(Stage):
         pairs = list(zip(losses, one, strict=True))
         score = np.stack([loss.score(each) for loss, each in pairs])
         return History(
-            names=_names(one[0]),
+            names=names_of(one[0]),
             sets=one,
             losses=losses,
             score=score,

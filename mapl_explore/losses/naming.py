@@ -67,3 +67,12 @@ def _as_float(owner: str, name: str, value) -> float:
 
 def _type_name(kind) -> str:
     return getattr(kind, "__name__", None) or " or a ".join(_type_name(one) for one in kind.__args__)
+
+
+def short(part) -> str:
+    """Return the name of a loss, a rule or the like without the limits of rules where they are the usual ones.
+
+    >>> short("DPO(pair=Smooth(tau=LeaderShare(share=0.9, low=0.001, high=1000.0)))")
+    'DPO(pair=Smooth(tau=LeaderShare(share=0.9)))'
+    """
+    return (part if isinstance(part, str) else repr(part)).replace(", low=0.001, high=1000.0", "")

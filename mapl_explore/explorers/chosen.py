@@ -1,0 +1,38 @@
+"""A loss as the controls of an explorer hold it: a name in a list, and its numbers on sliders."""
+
+from dataclasses import fields, replace
+
+from mapl_explore.losses import LOSSES, Loss, parse
+
+NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have a slider
+
+
+def loss_of(loss) -> Loss:
+    """Return a loss, given itself or its name."""
+    return loss if isinstance(loss, Loss) else parse(loss)
+
+
+def text_of(loss) -> str:
+    """Return the text that stands for a loss: a preset's name as it is, else its repr."""
+    return loss if isinstance(loss, str) and loss in LOSSES else repr(loss_of(loss))
+
+
+def numbers_of(loss: Loss) -> dict[str, float]:
+    """Return the numbers of a loss, its pair and its rule that have a slider."""
+    pair = getattr(loss, "pair", None)
+    parts = [loss, pair, getattr(pair, "tau", None)]
+    return {
+        name: getattr(part, name) for part in parts for name in NUMBERS if isinstance(getattr(part, name, None), float)
+    }
+
+
+def with_numbers(part, settings: dict):
+    """Return a loss (or its pair, or its rule) with the numbers of the sliders."""
+    news = {}
+    for one in fields(part):
+        value = getattr(part, one.name)
+        if one.name in NUMBERS and isinstance(value, float):
+            news[one.name] = settings[one.name]
+        elif hasattr(value, "__dataclass_fields__"):
+            news[one.name] = with_numbers(value, settings)
+    return replace(part, **news)
