@@ -39,7 +39,7 @@ PROMISES = {
     "upper": "surely ≤ ε",
     "exact": "= ε, here",
     "lower": "surely ≥ ε",
-    "asymptote": "surely < ε",
+    "asymptote": "surely below ε",
     "share": "= share, here",
     "certain": "surely ≤ share",
 }
