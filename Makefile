@@ -32,8 +32,9 @@ setup: .venv/.ready
 lab: setup
 	@$(BIN)/mapl-explore lab $(ARGS)
 
+# A file of tests goes to one process, with its browser or models; a thread each, as there are more files than cores.
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .
