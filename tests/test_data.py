@@ -301,7 +301,9 @@ def test_world_writes_what_the_function_makes(tmp_path):
 
 def test_the_commands_of_the_data_readme_make_the_shipped_files(tmp_path, monkeypatch):
     readme = Path(__file__).parent.parent / "data" / "README.md"
-    lines = [line.split() for line in readme.read_text().splitlines() if line.startswith("    mapl-explore data world")]
+    lines = [
+        line.split() for line in readme.read_text().splitlines() if line.startswith("    mapl-explore data world data/")
+    ]
     assert len(lines) == 3
     (tmp_path / "data" / "world").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

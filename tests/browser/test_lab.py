@@ -151,7 +151,7 @@ def test_a_guess_is_asked_for_before_the_answer_is_shown(lesson):
 
 def test_an_exercise_is_marked_as_often_as_one_answers(lesson):
     cell = lesson.locator(".jp-CodeCell", has_text="my_tau = None")
-    marks = lesson.locator(".jp-CodeCell", has_text='check("A"').locator(".jp-OutputArea-output")
+    marks = lesson.locator(".jp-CodeCell", has_text="marks your answer to A").locator(".jp-OutputArea-output")
     expect(marks).to_contain_text("A: no answer yet")
     rerun(lesson, cell, "my_tau = 1.0")
     expect(marks).to_contain_text("A: not yet, there the error could still be larger")
