@@ -91,18 +91,18 @@ class Run:
         found = {"before": self.before or {}, "after": self.after or {}}
         found["change"] = {name: new - found["before"][name] for name, new in found["after"].items()}
         title = f"held out: {self.data['eval']['sets']} sets"
-        lines = [f"{title:<40}" + "".join(f"{when:>27}" for when in found)]
+        rows = [(title, list(found))]
         for name in (name for name in MEASURES if name in found["before"]):
-            cells = [self._cell(when, name, values.get(name)) for when, values in found.items()]
-            lines.append(f"{MEASURES[name]:<40}" + "".join(f"{cell:>27}" for cell in cells))
-        return "\n".join(lines)
+            rows.append((MEASURES[name], [self._cell(when, name, values.get(name)) for when, values in found.items()]))
+        wide = max(27, *(len(cell) + 2 for _, cells in rows for cell in cells))
+        return "\n".join(f"{label:<40}" + "".join(f"{cell:>{wide}}" for cell in cells) for label, cells in rows)
 
     def _cell(self, when: str, name: str, value: float | None) -> str:
         """Return a number with its interval."""
         sign = "+" if when == "change" else ""
         interval = self.intervals.get(when, {}).get(name)
-        text = "-" if value is None else f"{value:{sign}.3f}"
-        return text if interval is None else f"{text} [{', '.join(f'{end:{sign}.3f}' for end in interval)}]"
+        text = "-" if value is None else _short(value, sign)
+        return text if interval is None else f"{text} [{', '.join(_short(end, sign) for end in interval)}]"
 
 
 def write_run(folder: str | os.PathLike, run: Run) -> None:
@@ -264,3 +264,8 @@ The margins compare responses by the loss's own score; `run.json` has every step
 
 def _listed(items: Mapping) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in items.items())
+
+
+def _short(value: float, sign: str) -> str:
+    """Return a number with three decimals, or with one from a hundred on."""
+    return f"{value:{sign}.3f}" if abs(value) < 100 else f"{value:{sign}.1f}"

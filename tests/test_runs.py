@@ -160,3 +160,19 @@ def test_a_fingerprint_tells_one_side_from_the_other():
 def test_versions_name_what_decides_a_result():
     assert versions().keys() == {"python", "mapl_explore", "torch", "transformers", "numpy"}
     json.dumps(versions())
+
+
+def test_columns_stay_apart_where_numbers_are_large():
+    wide = {"chosen": [-1234567.8912, -1000000.5]}
+    run = Run(
+        loss="DPO()",
+        arguments={},
+        data={"eval": {"sets": 3}},
+        before={"loss": 0.5, "chosen": -1100000.25},
+        after={"loss": 0.25, "chosen": -99.9876},
+        intervals={"before": wide, "after": wide, "change": wide},
+    )
+    lines = run.table.splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert "-1100000.2 [-1234567.9, -1000000.5]" in lines[2]
+    assert "  -99.988 [-1234567.9, -1000000.5]  " in lines[2]
