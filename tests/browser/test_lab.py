@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 
 import pytest
-from browser.browsing import SECONDS, assert_shows, box, closed, dragged, opened, run_all, settings, slider
+from browser.browsing import SECONDS, assert_shows, box, closed, dragged, label, opened, run_all, settings, slider
 
 from mapl_explore.explorers import BoundsExplorer
-from mapl_explore.knobs import KNOBS
+from mapl_explore.knobs import KNOBS, Choice
 
 pytestmark = pytest.mark.browser
 TAU = KNOBS["tau"]
@@ -137,6 +137,16 @@ def test_the_tau_of_the_slider_is_what_the_trainer_runs(start):
     expect(last).to_contain_text("DPO(beta=0.1, pair=Smooth(tau=2.5))", timeout=240 * SECONDS)
     last.scroll_into_view_if_needed()
     shoot(start, "trained")
+
+
+def test_every_slider_handle_and_the_picture_have_a_name(start):
+    explorer = BoundsExplorer()
+    knobs = [control.knob for control in explorer._controls.values()]
+    handles = [slider(start, knob) for knob in knobs if not isinstance(knob, Choice)]
+    names = [handle.get_attribute("aria-label") for handle in handles]
+    kinds = ["log10 of" if knob.scale == "log" else "slider of" for knob in knobs if not isinstance(knob, Choice)]
+    assert names == [f"{kind} {label(knob)}" for kind, knob in zip(kinds, knobs, strict=False)]
+    assert start.locator(".mapl-stage img").first.get_attribute("alt") == "picture of the explorer, its numbers below"
 
 
 def test_a_guess_is_asked_for_before_the_answer_is_shown(lesson):
