@@ -10,7 +10,7 @@ from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREY, ORANGE
 from mapl_explore.plots.weights import PushPanel
 
 # Wrong order to right order. White at 0, and lighter ends than those of the palette: black words are read on all of it.
-MARGINS = LinearSegmentedColormap.from_list("margins", ["#f0883e", "#ffffff", "#5aa9dd"])
+SHADES = LinearSegmentedColormap.from_list("margins", ["#f0883e", "#ffffff", "#5aa9dd"])
 LARGEST = 12  # responses on a side that are named, and whose margins are written out
 
 
@@ -33,7 +33,7 @@ class GridPanel:
         axes.set(xlabel="negatives, hardest first", ylabel="positives, hardest first")
         axes.grid(visible=False)
         empty = np.zeros((rows, columns))
-        look = {"cmap": MARGINS, "vmin": -reach, "vmax": reach, "aspect": "auto", "interpolation": "nearest"}
+        look = {"cmap": SHADES, "vmin": -reach, "vmax": reach, "aspect": "auto", "interpolation": "nearest"}
         self.map = axes.imshow(empty, **look)
         for axis, names in ((axes.xaxis, negatives), (axes.yaxis, positives)):
             axis.set_ticks(range(len(names)) if len(names) <= LARGEST else [], names if len(names) <= LARGEST else [])
