@@ -9,14 +9,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: help setup lab test lint bench peers notebooks screenshots clean
 
 help:
-	@echo "make lab        open the course in JupyterLab (ARGS=--no-browser prints the address instead)"
-	@echo "make test       run every test"
-	@echo "make lint       check style (ruff)"
-	@echo "make bench      measure speed and memory, side by side with the alternatives"
-	@echo "make peers      compare the losses with TRL's own, in an environment of its own"
-	@echo "make notebooks  run the notebooks and store their outputs"
-	@echo "make screenshots photograph every explorer and notebook into build/screenshots (needs chromium)"
-	@echo "make clean      remove the environments and all caches"
+	@echo "make lab          open the course in JupyterLab (ARGS=--no-browser prints the address instead)"
+	@echo "make test         run every test"
+	@echo "make lint         check style (ruff)"
+	@echo "make bench        measure speed and memory, side by side with the alternatives"
+	@echo "make peers        compare the losses with TRL's own, in an environment of its own"
+	@echo "make notebooks    run the notebooks and store their outputs"
+	@echo "make screenshots  photograph every explorer and notebook into build/screenshots (needs chromium)"
+	@echo "make clean        remove the environments and all caches"
 
 setup: .venv/.ready
 

@@ -134,7 +134,9 @@ def verifier(name: str, questions: Sequence[Question]) -> Callable[[Question, st
     if name == "exact":
         for question in questions:
             if not question.references:
-                raise ValueError(f"the verifier 'exact' needs a reference; {shortened(question.prompt)} has none")
+                raise ValueError(
+                    f"the verifier 'exact' needs a reference (--reference FIELD); {shortened(question.prompt)} has none"
+                )
         return lambda question, answer: answer.strip() in {one.strip() for one in question.references}
     function = _function(name)
     return lambda question, answer: _verdict(name, function, question.prompt, answer)

@@ -19,6 +19,7 @@ from accelerate.utils import broadcast_object_list
 from transformers.integrations import TensorBoardCallback
 
 from mapl_explore.data import PreferenceSet, read_sets
+from mapl_explore.data.sets import make_readable
 from mapl_explore.encoding import TRUNCATE, EncodedSet, encode_sets
 from mapl_explore.evaluation import HeldOut, estimates, evaluated, intervals
 from mapl_explore.generate import processes_of
@@ -215,6 +216,8 @@ def _save(folder: Path, run: Run, network, tokenizer) -> None:
     with quiet_transformers():
         network.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+    for weights in folder.glob("*.safetensors"):  # safetensors leaves them private
+        make_readable(weights)
     write_run(folder, run)
 
 

@@ -206,7 +206,8 @@ def test_a_malformed_record_is_named_by_file_and_line_and_rule(record, rule, tmp
 
 
 @pytest.mark.parametrize(
-    ("line", "rule"), [(b"[1]", "not a JSON object but"), (b"{", "not a JSON"), (b"\xff", "UTF-8")]
+    ("line", "rule"),
+    [(b"[1]", "not a JSON object but"), (b"{", "not a JSON"), (b'{"prompt": \n', "column 1[12]"), (b"\xff", "UTF-8")],
 )
 def test_a_line_that_is_no_object_is_named(line, rule, tmp_path):
     path = written(tmp_path / "data.jsonl", RECORDS["ours"][0])

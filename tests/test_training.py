@@ -212,6 +212,13 @@ def test_the_folder_holds_the_record_and_neither_texts_nor_pickled_arguments(tun
     assert not [path for path in files if b"what comes after" in path.read_bytes()]
 
 
+def test_those_who_may_read_the_record_may_read_the_model(tune):
+    folder = tune(loss="dpo").folder
+    assert {path.stat().st_mode & 0o777 for path in folder.glob("*.safetensors")} == {
+        (folder / "run.json").stat().st_mode & 0o777
+    }
+
+
 def test_a_tenth_of_the_prompts_is_held_out_by_the_seed():
     sets = [PreferenceSet(f"prompt {i // 2}", [f"a{i}"], ["b"]) for i in range(80)]
     train, held = training._read_data(sets, None, seed=0)

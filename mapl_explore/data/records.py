@@ -49,7 +49,8 @@ def json_record(line: bytes | dict, *, first: bool = False) -> dict:
     if isinstance(line, dict):
         return line
     try:
-        record = json.loads(line.decode("utf-8-sig" if first else "utf-8"))
+        # Without its end: else the fault of a line that is cut off would be at column 1 of the next.
+        record = json.loads(line.decode("utf-8-sig" if first else "utf-8").rstrip())
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text ({error.reason})") from None
     except json.JSONDecodeError as error:

@@ -87,18 +87,18 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
     try:
         with open(handle, **kind) as file:
             yield file
-        # mkstemp makes files private; a finished file gets the permissions any new one would have.
-        os.chmod(temporary, 0o666 & ~_umask())
+        make_readable(temporary)
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
         raise
 
 
-def _umask() -> int:
+def make_readable(path: str | os.PathLike) -> None:
+    """Give a file that was made private, as temporary ones are, the permissions any new one would have."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    os.chmod(path, 0o666 & ~mask)
 
 
 def _checked_texts(name: str, texts) -> tuple[str, ...]:

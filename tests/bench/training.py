@@ -20,7 +20,7 @@ from itertools import product
 import torch
 import transformers
 
-BETA, ROUNDS, WARM, STEPS = 0.1, 2, 1, 3
+BETA, ROUNDS, WARM, STEPS = 0.1, 1, 1, 2
 WORDS, WIDTH, LAYERS = 50_257, 384, 6
 
 
