@@ -194,6 +194,7 @@ def finetune(
         checkpoint = _found_checkpoint(folder) if resume else None
         callbacks = []
         if first:
+            _tell(progress, f"measuring {len(held_out.encoded)} held-out sets before training")
             before = evaluated(loss, scorer, tokenizer, held_out, held_out.ref_logp)
             run = replace(run, before=estimates(before))
             callbacks = [ProbeRecorder(folder, scorer, held_out.encoded, steps), LogRecorder(folder, run)]
@@ -201,6 +202,7 @@ def finetune(
         log = _train(loss, scorer, tokenizer, examples, options, checkpoint, callbacks)
 
         if first:
+            _tell(progress, "measuring them after training")
             logp = score_encoded(scorer, held_out.encoded, progress=progress)
             base = SetScorer(load_model(model, device=device)[0], precision=precision)
             after = evaluated(loss, scorer, tokenizer, held_out, logp, base)
@@ -352,6 +354,11 @@ def _found(device: str) -> str:
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device must be 'auto' or 'cpu' here, not 'cuda': torch finds no CUDA GPU")
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _tell(progress: bool, text: str) -> None:
+    if progress:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _say_what_to_expect(loss: Loss) -> None:

@@ -1,4 +1,4 @@
-"""One browser, one lab and one page of explorers for all tests here: each takes seconds to start."""
+"""One browser for all tests here, and for each file of them a lab and a page of explorers of its own."""
 
 import pytest
 from browser.browsing import APP, CHROMIUM, browsed, served
@@ -13,7 +13,8 @@ def browser():
         yield browser
 
 
-@pytest.fixture(scope="package")
+# Not one for all files: a lab opens again what others had left open in it.
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """A lab on copies of the notebooks, with a home of its own: its address, and the folder with what it says."""
     folder = tmp_path_factory.mktemp("lab")
@@ -21,7 +22,7 @@ def lab(tmp_path_factory):
         yield address, folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def app(tmp_path_factory):
     """The page of explorers: its address, and the folder with what its server says."""
     folder = tmp_path_factory.mktemp("app")
