@@ -245,8 +245,8 @@ class Report:
         """Return the report in a line."""
         return (
             f"{self.accepted} of {self.proposals} proposals accepted ({self.rate:.1%},"
-            f" expected {self.expected_rate:.1%}),"
-            f" effective sample size {self.effective_size:.1f}"
+            f" expected {self.expected_rate:.1%}), effective sample size"
+            f" {self.effective_size:.1f} (as if from that many equally likely pairs)"
         )
 
 

@@ -23,6 +23,7 @@ from mapl_explore.knobs import Choice
 from mapl_explore.losses import LOSSES, ScoredSets, parse
 from mapl_explore.precision import FORMULAS, naive_error, right_digits, true_error
 from mapl_explore.probes import read_probes
+from mapl_explore.runs import Run, write_run
 
 EPS = 2.0**-52
 
@@ -546,6 +547,14 @@ def test_a_replay_offers_what_the_pair_has(tmp_path):
         assert list(explorer.reading.history.sides) == sides
 
 
+def test_a_curve_that_one_response_cannot_have_is_named_so(tmp_path):
+    explorer = TrainingExplorer(record(tmp_path, "dpo-smooth", per_side=1), curves="error")
+    legends = [axes.get_legend() for axes in explorer.snapshot().axes]
+    named = {text.get_text() for legend in legends if legend for text in legend.texts}
+    assert {"positives (one response)", "negatives (one response)"} <= named
+    assert_whole(explorer)
+
+
 def test_the_replay_button_is_tied_to_the_slider_of_the_step(tmp_path):
     explorer = TrainingExplorer(record(tmp_path, "dpo"), step=3)
     (play,) = [one for one in descendants(explorer.widget) if type(one).__name__ == "Play"]
@@ -560,4 +569,11 @@ def test_a_folder_that_holds_no_run_is_refused_by_name(tmp_path):
     record(tmp_path, "dpo")
     (tmp_path / "probes.npz").write_text("{}")
     with pytest.raises(ValueError, match=r"probes\.npz: not the probes of a run"):
+        TrainingExplorer(tmp_path)
+
+
+def test_a_record_without_its_number_of_steps_is_refused(tmp_path):
+    record(tmp_path, "dpo")
+    write_run(tmp_path, Run(loss="DPO()", arguments={}, data={}))
+    with pytest.raises(ValueError, match="must say how many steps it has"):
         TrainingExplorer(tmp_path)

@@ -150,6 +150,8 @@ class TrainingExplorer(Stage):
     def __init__(self, run: str | os.PathLike, **settings):
         """Read the record and the probes, and make a slider over the steps."""
         record, self._probes = read_run(run), read_probes(run)
+        if "steps" not in record.arguments:
+            raise ValueError(f"{run}: its record must say how many steps it has, in arguments, and does not")
         self._loss, self._steps = parse(record.loss), int(record.arguments["steps"])
         self._histories: dict[int, History] = {}
         first, last = int(self._probes.step[0]), int(self._probes.step[-1])
@@ -339,7 +341,8 @@ def _middle(history: History, shown: str, looks: list[dict]) -> dict:
     if shown == "margins":
         curves = [history.hard_margin, history.margin]
         return {"curves": curves, "looks": list(MARGINS.values()), "ylabel": "margin (nats)"}
-    sides = {name: SIDES[name] | {"label": name} for name in history.sides}
+    named = {name: name if side.n > 1 else f"{name} (one response)" for name, side in history.sides.items()}
+    sides = {name: SIDES[name] | {"label": label} for name, label in named.items()}
     curves = [getattr(side, shown) for side in history.sides.values()]
     picture = {"curves": curves, "looks": list(sides.values()), "scale": "log"}
     if shown == "tau":

@@ -52,22 +52,23 @@ def read_as(base: type, text: str):
     try:
         tree = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise _misread(text, (getattr(error, "offset", None) or 1) - 1, "this has no such form", base) from None
+        error = _Misread((getattr(error, "offset", None) or 1) - 1, "this has no such form")
+        raise _refusal(text, error, base) from None
     try:
         thing = _build(tree)
     except _Misread as error:
-        raise _misread(text, error.column, str(error), base) from None
+        raise _refusal(text, error, base) from None
     if not isinstance(thing, base):
-        raise _misread(text, 0, f"{thing!r} is not a {base.__name__.lower()}", base)
+        raise _refusal(text, _Misread(0, f"{thing!r} is not a {base.__name__.lower()}"), base)
     return thing
 
 
 class _Misread(Exception):
-    """What is wrong, and at which column."""
+    """What is wrong, at which column, and whether it helps to know the names there are."""
 
-    def __init__(self, column: int, what: str):
+    def __init__(self, column: int, what: str, names: bool = True):
         super().__init__(what)
-        self.column = column
+        self.column, self.names = column, names
 
 
 def _build(node):
@@ -102,11 +103,13 @@ def _call(kind, node):
     try:
         return kind(**values)
     except (TypeError, ValueError, OverflowError) as error:
-        raise _Misread(node.col_offset, str(error)) from None
+        raise _Misread(node.col_offset, str(error), names=isinstance(error, TypeError)) from None
 
 
-def _misread(text: str, column: int, what: str, base: type) -> ValueError:
-    lines = [f"cannot read the {base.__name__.lower()}: {what}", f"  {text}", f"  {' ' * column}^"]
+def _refusal(text: str, error: _Misread, base: type) -> ValueError:
+    lines = [f"cannot read the {base.__name__.lower()}: {error}", f"  {text}", f"  {' ' * error.column}^"]
+    if not error.names:
+        return ValueError("\n".join(lines))
     if base is Loss:
         near = difflib.get_close_matches(text, LOSSES, n=1)
         lines += [f"Did you mean {near[0]!r}?"] if near else []
