@@ -4,7 +4,7 @@ Prompt and response are encoded apart and joined, so that a response has the sam
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +12,8 @@ import torch
 from mapl_explore.data import PreferenceSet
 
 TRUNCATE = ("keep-start", "error")
+ROW_TOKENS = 512  # of responses behind one prompt: attention looks at all of a row, which is felt from 1,000 on
+PADDING = (0, 0, 0, -1)
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class EncodedSet:
 
     @property
     def tokens(self) -> int:
-        """Return how many tokens a model computes for this set, padding included."""
-        return len(self.prompt) + len(self.responses) * self.longest
+        """Return the number of tokens of the prompt and all responses."""
+        return len(self.prompt) + sum(map(len, self.responses))
 
     @property
     def ambiguous(self) -> bool:
@@ -86,20 +88,60 @@ def encode_sets(
     return fitted
 
 
-def collate(sets: Sequence[EncodedSet]) -> dict[str, torch.Tensor]:
-    """Return a batch: prompts (sets, p) padded left, all responses (m, t) padded right, labels and lengths (sets, n).
+def collate(sets: Sequence[EncodedSet], *, share_prompt: bool = True) -> dict[str, torch.Tensor]:
+    """Return the batch that a ``SetScorer`` reads: tables (rows, columns), and the label of each response (sets, n).
 
-    ``owner`` (m,) is the row of each response's prompt. The responses are those of the first set, then those of the
-    second, and so on, without rows for the padding of smaller sets. Lengths are 1 at padding, as in ``ScoredSets``: a
-    mean over no tokens would be NaN.
+    A row is a prompt and, side by side, responses to it, up to 512 tokens of them; or one response, if the prompt is
+    not to be shared. Each response starts from the prompt's last token, which predicts its first one and so stands
+    before each. Of every column, ``ids`` is the token that is read there, ``position`` its place in prompt and
+    response, ``target`` the token to predict, and ``owner`` whose it is: 0 the prompt's, k + 1 that of the response at
+    place k of the flattened labels, -1 padding. Responses that share a prompt start at the same column in all rows.
     """
-    prompt, prompt_mask = _padded([one.prompt[::-1] for one in sets])
-    response, response_mask = _padded([ids for one in sets for ids in one.responses])
-    label, _ = _padded([one.labels for one in sets])
-    length, _ = _padded([list(map(len, one.responses)) for one in sets])
-    owner = torch.tensor([row for row, one in enumerate(sets) for _ in one.responses])
-    tokens = {"prompt": prompt.flip(1), "prompt_mask": prompt_mask.flip(1), "response": response}
-    return {**tokens, "response_mask": response_mask, "owner": owner, "label": label, "length": length.clamp(min=1)}
+    labels = _padded([one.labels for one in sets])
+    rows = [
+        _row(one, numbers, first)
+        for one, first in zip(sets, range(1, labels.numel() + 1, labels.shape[1]), strict=True)
+        for numbers in _numbers(one, ROW_TOKENS if share_prompt else 0)
+    ]
+    if share_prompt:
+        widest = max(len(prompt) for prompt, _ in rows)
+        rows = [([PADDING] * (widest - len(prompt)) + prompt, responses) for prompt, responses in rows]
+    width = max(len(prompt) + len(responses) for prompt, responses in rows)
+    rows = [[*prompt, *responses] + [PADDING] * (width - len(prompt) - len(responses)) for prompt, responses in rows]
+    ids, position, target, owner = torch.tensor(rows).unbind(-1)
+    return {"ids": ids, "position": position, "target": target, "owner": owner, "label": labels}
+
+
+def sides(sets: Sequence[EncodedSet]) -> dict[str, torch.Tensor]:
+    """Return label and length of each response (sets, n), as ``ScoredSets`` has them.
+
+    Lengths are 1 at padding: a mean over no tokens would be NaN.
+    """
+    length = _padded([list(map(len, one.responses)) for one in sets])
+    return {"label": _padded([one.labels for one in sets]), "length": length.clamp(min=1)}
+
+
+def _numbers(one: EncodedSet, most: int) -> Iterator[list[int]]:
+    """Yield the numbers of the responses of each row, of no more tokens than that unless one alone has them."""
+    numbers, tokens = [], 0
+    for number, response in enumerate(one.responses):
+        if numbers and tokens + len(response) > most:
+            yield numbers
+            numbers, tokens = [], 0
+        numbers.append(number)
+        tokens += len(response)
+    yield numbers
+
+
+def _row(one: EncodedSet, numbers: Sequence[int], first: int) -> tuple[list, list]:
+    """Return the columns of the prompt without its last token, and those of some responses."""
+    *prompt, last = one.prompt
+    responses = [
+        (read, len(prompt) + place, target, first + number)
+        for number in numbers
+        for place, (read, target) in enumerate(zip((last, *one.responses[number]), one.responses[number], strict=False))
+    ]
+    return [(read, place, 0, 0) for place, read in enumerate(prompt)], responses
 
 
 def _encoded(tokenizer, sets: Sequence[PreferenceSet]) -> list[EncodedSet]:
@@ -152,9 +194,7 @@ def _lost(whole: Iterable, fitted: Iterable) -> tuple[int, int, int, int]:
     return sum(lost > 0 for _, lost in sizes), len(sizes), sum(lost for _, lost in sizes), sum(n for n, _ in sizes)
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the rows padded right with 0, and the mask of what is real."""
+def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return the rows, padded right with 0."""
     width = max(map(len, rows))
-    lengths = torch.tensor([len(row) for row in rows])
-    values = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
-    return values, torch.arange(width) < lengths[:, None]
+    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mapl_explore.encoding import EncodedSet, collate
+from mapl_explore.encoding import EncodedSet, sides
 from mapl_explore.generate import token_batches
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.measures import measures
@@ -68,7 +68,7 @@ def evaluated(
     base : SetScorer, optional
         Not needed where the model is the base itself.
     """
-    table = collate(held_out.encoded)
+    table = sides(held_out.encoded)
     n = table["label"].shape[1]
     sets = ScoredSets.unchecked(logp[:, :n], held_out.ref_logp[:, :n], table["length"], table["label"])
     parts = {name: _each(value.numpy()) for name, value in measures(loss, sets).items()}

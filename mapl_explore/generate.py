@@ -29,7 +29,7 @@ from mapl_explore.rejection import (
     reported,
     verifier,
 )
-from mapl_explore.scoring import BATCH_TOKENS, SetScorer, context_length, load_model
+from mapl_explore.scoring import BATCH_TOKENS, can_share_prompt, context_length, load_model, logits_after
 
 PATIENCE = datetime.timedelta(days=30)  # one process may have longer answers to wait for than another
 
@@ -188,7 +188,7 @@ def token_batches(
     temperature of 0 stands for the likeliest token at each place.
     """
     rows = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
-    path = _with_cache if SetScorer(model).share_prompt else _one_by_one
+    path = _with_cache if can_share_prompt(model) else _one_by_one
     while rows:
         size = batch_size or max(1, BATCH_TOKENS // (len(prompts[rows[0]]) + k * max_tokens))
         batch, rows = rows[:size], rows[size:]
@@ -205,7 +205,8 @@ def _with_cache(model, prompts: list[list[int]], draws: torch.Tensor, temperatur
     ids = torch.tensor([[0] * (width - len(one)) + one for one in prompts], device=device)
     mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in prompts], device=device)
     cache = DynamicCache(config=model.config)
-    logits = _last_logits(model, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), cache).repeat_interleave(k, 0)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    logits = logits_after(model, cache, ids, mask, positions, logits_to_keep=1)[:, -1].repeat_interleave(k, 0)
     cache.batch_repeat_interleave(k)
     mask = mask.repeat_interleave(k, 0)
     draws = draws.transpose(1, 2).reshape(count * k, steps).to(device)
@@ -221,7 +222,7 @@ def _with_cache(model, prompts: list[list[int]], draws: torch.Tensor, temperatur
             cache.batch_select_indices(going)
             alive, drawn, mask = alive[going], drawn[going], mask[going]
         mask = torch.cat([mask, mask.new_ones(len(alive), 1)], dim=1)
-        logits = _last_logits(model, drawn[:, None], mask, mask.sum(-1, keepdim=True) - 1, cache)
+        logits = logits_after(model, cache, drawn[:, None], mask, mask.sum(-1, keepdim=True) - 1)[:, -1]
     return tokens.view(count, k, steps)
 
 
@@ -241,11 +242,6 @@ def _one_by_one(model, prompts: list[list[int]], draws: torch.Tensor, temperatur
                 break
             ids = torch.cat([ids, answers[:, step : step + 1]], dim=1)
     return tokens
-
-
-def _last_logits(model, ids, mask, positions, cache) -> torch.Tensor:
-    options = {"attention_mask": mask, "position_ids": positions, "past_key_values": cache, "use_cache": True}
-    return model(input_ids=ids, logits_to_keep=1, **options).logits[:, -1]
 
 
 def _drawn(logits: torch.Tensor, uniform: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:

@@ -13,7 +13,7 @@ import transformers
 from tqdm import tqdm
 
 from mapl_explore.data import atomic_writer
-from mapl_explore.encoding import EncodedSet, collate
+from mapl_explore.encoding import EncodedSet, sides
 from mapl_explore.runs import PROBES, Run, write_run
 from mapl_explore.scoring import SetScorer, score_encoded
 
@@ -62,7 +62,7 @@ class ProbeRecorder(transformers.TrainerCallback):
         return score_encoded(self.scorer, self.probes, progress=False).numpy()
 
     def _write(self) -> None:
-        table = collate(self.probes)
+        table = sides(self.probes)
         arrays = {"step": np.array(list(self.scored)), "logp": np.stack(list(self.scored.values()))}
         arrays |= {"ref_logp": self.ref_logp, "length": table["length"].numpy(), "label": table["label"].numpy()}
         with atomic_writer(self.path, binary=True) as file:

@@ -1,7 +1,7 @@
 """From texts to log-probabilities: a causal language model read as a scorer of preference sets.
 
-A prompt is computed once for its whole set; its key/value cache is then handed to every response, and only the
-responses get logits.
+A prompt is computed once for its whole set: its responses stand side by side behind it, each sees the prompt and
+itself, and only they get logits.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.encoding import EncodedSet, collate, encode_sets
+from mapl_explore.encoding import EncodedSet, collate, encode_sets, sides
 from mapl_explore.losses import ScoredSets
 
 BATCH_TOKENS = 8192  # in one forward pass: with GPT-2's 50,257 logits of 4 bytes each, 1.6 GB
@@ -122,7 +122,7 @@ def score_sets(
     ref_logp = logp
     if reference is not None:
         ref_logp = score_encoded(SetScorer(reference), encoded, batch_size=batch_size, progress=progress)
-    table = collate(encoded)
+    table = sides(encoded)
     return ScoredSets(*(column.numpy() for column in (logp, ref_logp, table["length"], table["label"])))
 
 
@@ -134,16 +134,13 @@ def context_length(model) -> float:
 class SetScorer(torch.nn.Module):
     """One model as a function from a batch of encoded sets to log-probabilities, differentiable in its weights.
 
-    Both passes, of the prompts and of the responses, are in this one ``forward``: DistributedDataParallel collects
-    gradients once per ``forward`` and would miss those of a first pass outside.
-
     Parameters
     ----------
     model
         A causal language model of ``transformers``.
     share_prompt : bool, optional
-        Compute each prompt once. By default wherever the model has the cache for it; else every response is computed
-        with its prompt, which any causal model can do.
+        Compute each prompt once. By default wherever :func:`can_share_prompt`; else every response is computed with its
+        prompt, which any causal model can do.
     precision : {"float32", "bf16"}
         In which the model computes up to its logits; from there on it is float32 in either case.
     """
@@ -151,56 +148,61 @@ class SetScorer(torch.nn.Module):
     def __init__(self, model, share_prompt: bool | None = None, precision: str = "float32"):
         super().__init__()
         self.model, self.precision = model, precision
-        self.share_prompt = _has_plain_cache(model) if share_prompt is None else share_prompt
+        self.share_prompt = can_share_prompt(model) if share_prompt is None else share_prompt
         self.train(False)
 
     def train(self, mode: bool = True) -> "SetScorer":
         """Stay in evaluation mode: with GPT-2's dropout of 0.1 policy and reference differ before the first step."""
         return super().train(False)
 
-    def forward(self, prompt, prompt_mask, response, response_mask, owner, label) -> torch.Tensor:
+    def forward(self, ids, position, target, owner, label) -> torch.Tensor:
         """Return log-probabilities (sets, n), float64, 0 at padding; the arguments are those of :func:`collate`."""
-        path = self._shared if self.share_prompt else self._repeated
-        token_logp = path(prompt, prompt_mask, response, response_mask, owner)
-        # A response of 1,000 tokens sums to some -5,000 nats, where float32 steps by 0.0005: too coarse for a margin.
-        summed = token_logp.masked_fill(~response_mask, 0.0).double().sum(dim=-1)
-        return torch.zeros(label.shape, dtype=summed.dtype, device=summed.device).masked_scatter(label != 0, summed)
-
-    def _shared(self, prompt, prompt_mask, response, response_mask, owner):
-        cache = DynamicCache(config=self.model.config)
-        positions = (prompt_mask.cumsum(-1) - 1).clamp(min=0)
-        first = self._logits(prompt, prompt_mask, positions, cache, logits_to_keep=1)
-        token_logp = [_gathered(first.index_select(0, owner), response[:, :1])]
-        if response.shape[1] > 1:
-            cache.reorder_cache(owner)
-            inputs = response[:, :-1]
-            mask = torch.cat([prompt_mask.index_select(0, owner), response_mask[:, :-1]], dim=1)
-            # Counted over the mask: over the columns, padding would run past the context beside a longer prompt.
-            positions = (mask.cumsum(-1) - 1)[:, prompt.shape[1] :]
-            token_logp.append(_gathered(self._logits(inputs, mask, positions, cache), response[:, 1:]))
-        return torch.cat(token_logp, dim=1)
-
-    def _repeated(self, prompt, prompt_mask, response, response_mask, owner):
-        # Padded on the right alone, where no causal model looks: this path needs neither masks nor positions.
-        start = prompt_mask.sum(-1).index_select(0, owner)[:, None]
-        padding = prompt.shape[1] - start
-        joined = torch.cat([prompt.index_select(0, owner), response], dim=1)
-        width = int((start[:, 0] + response_mask.sum(-1)).max())
-        columns = torch.arange(joined.shape[1], device=joined.device)
-        inputs = joined.gather(1, (columns + padding).clamp(max=joined.shape[1] - 1))[:, :width]
-        logits = self._called(input_ids=inputs, use_cache=False)
-        places = (start - 1 + columns[: response.shape[1]]).clamp(max=width - 1)
-        return _gathered(logits.gather(1, places[..., None].expand(-1, -1, logits.shape[-1])), response)
-
-    def _logits(self, inputs, mask, positions, cache, **options):
-        options |= {"attention_mask": mask, "position_ids": positions, "past_key_values": cache, "use_cache": True}
-        return self._called(input_ids=inputs, **options)
-
-    def _called(self, **inputs) -> torch.Tensor:
+        wanted = ids.shape[1] - int((owner > 0).any(0).nonzero()[0])  # what stands before predicts no response token
+        options = {"logits_to_keep": wanted} if "logits_to_keep" in _parameters(self.model) else {}
+        if self.share_prompt:
+            options |= {"position_ids": position, "attention_mask": self._mask(owner)}
         # Around the model alone: what follows, the loss included, stays outside, in float32 and float64.
-        device = inputs["input_ids"].device.type
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
-            return self.model(**inputs).logits
+        with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            logits = self.model(input_ids=ids, use_cache=False, **options).logits[:, -wanted:]
+        # cross_entropy keeps one array of the size of the logits for the gradient, log_softmax and gather two.
+        target, owner = target[:, -wanted:].flatten(), owner[:, -wanted:].flatten()
+        token_logp = -cross_entropy(logits.float().flatten(0, 1), target, reduction="none")
+        # A response of 1,000 tokens sums to some -5,000 nats, where float32 steps by 0.0005: too coarse for a margin.
+        token_logp = token_logp.masked_fill(owner < 1, 0.0).double()
+        summed = token_logp.new_zeros(label.numel() + 1).index_add(0, owner.clamp(min=0), token_logp)
+        return summed[1:].view(label.shape)
+
+    def _mask(self, owner: torch.Tensor) -> torch.Tensor:
+        """Return what is added to attention (rows, 1, columns, columns): 0 where one column sees another, or -1e38.
+
+        A column sees those before it of the prompt and of its own response, and itself: a softmax over nothing is NaN.
+        """
+        seen = (owner[:, None, :] == owner[:, :, None]) | (owner[:, None, :] == 0)
+        seen = seen.tril() | torch.eye(owner.shape[1], dtype=torch.bool, device=owner.device)
+        dtype = next(self.model.parameters()).dtype
+        least = torch.finfo(dtype).min / 2  # bf16 would round the least float32 to -inf
+        return torch.zeros(seen.shape, dtype=dtype, device=owner.device).masked_fill(~seen, least)[:, None]
+
+
+def can_share_prompt(model) -> bool:
+    """Return whether a model lets several responses go on from one prompt, side by side or from its cache.
+
+    It must take positions and masks as they are given. A sliding window or a recurrent state forgets or mixes the
+    prompt's tokens, and ALiBi counts positions by itself.
+    """
+    needed = {_cache_name(model), "position_ids", "attention_mask", "logits_to_keep"}
+    config = model.config.get_text_config()
+    if not needed <= _parameters(model) or getattr(config, "alibi", False):
+        return False
+    if getattr(config, "_attn_implementation", None) not in ("sdpa", "eager"):
+        return False
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+
+
+def logits_after(model, cache, ids, mask, positions, **options) -> torch.Tensor:
+    """Return the logits of tokens (rows, t) that go on from those in a cache; the cache then holds them too."""
+    options |= {"attention_mask": mask, "position_ids": positions, "use_cache": True, _cache_name(model): cache}
+    return model(input_ids=ids, **options).logits
 
 
 @torch.no_grad()
@@ -212,8 +214,7 @@ def score_encoded(
     result = torch.zeros(len(sets), max(len(one.responses) for one in sets), dtype=torch.float64)
     with tqdm(total=len(sets), desc="scoring", unit="set", disable=None if progress else True, leave=False) as bar:
         for rows in _batches(sets, batch_size):
-            batch = collate([sets[row] for row in rows])
-            del batch["length"]
+            batch = collate([sets[row] for row in rows], share_prompt=scorer.share_prompt)
             logp = scorer(**{name: value.to(device) for name, value in batch.items()})
             result[rows, : logp.shape[1]] = logp.cpu().double()
             bar.update(len(rows))
@@ -277,18 +278,13 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _has_plain_cache(model) -> bool:
-    # A sliding window or a recurrent state forgets or mixes the prompt's tokens: those models take the other path.
-    needed = {"past_key_values", "position_ids", "attention_mask", "logits_to_keep"}
-    if not needed <= inspect.signature(model.forward).parameters.keys():
-        return False
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+def _cache_name(model) -> str:
+    # transformers 5.24 renamed the argument; the old name would warn there, and is no longer in the signature.
+    return "cache" if "cache" in _parameters(model) else "past_key_values"
 
 
-def _gathered(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-    """Return the log-probability of each id (m, t) under logits (m, t, vocabulary), in float32."""
-    # cross_entropy keeps one array of the size of the logits for the gradient, log_softmax and gather two.
-    return -cross_entropy(logits.float().flatten(0, 1), ids.flatten(), reduction="none").view(ids.shape)
+def _parameters(model) -> set[str]:
+    return set(inspect.signature(model.forward).parameters)
 
 
 def _batches(sets: Sequence[EncodedSet], batch_size: int | None) -> Iterator[list[int]]:

@@ -4,11 +4,12 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import transformers
 
-from mapl_explore.encoding import EncodedSet, collate
+from mapl_explore.encoding import EncodedSet, collate, sides
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.measures import means, measures, side_measures
 from mapl_explore.scoring import SetScorer, load_model
@@ -32,8 +33,8 @@ class PreferenceTrainer(transformers.Trainer):
 
     The loss, not the model, decides what is minimised; everything else (optimizer, schedule, checkpoints, accumulation,
     several processes, mixed precision) is the Trainer's. Each step logs the means over its sets of :func:`measures` and
-    :func:`side_measures`, and how many tokens of prompts and responses, without padding, it took in a second. Dropout
-    is off. The sets come in the order of ``train_dataset``.
+    :func:`side_measures`, and how many tokens, without padding, the model read in a second. Dropout is off. The sets
+    come in the order of ``train_dataset``.
 
     Parameters
     ----------
@@ -54,7 +55,8 @@ class PreferenceTrainer(transformers.Trainer):
     def __init__(self, *, loss: Loss, model, args, train_dataset: Sequence[Example], processing_class=None, **options):
         options |= {"train_dataset": train_dataset, "processing_class": processing_class}
         scorer = model if isinstance(model, SetScorer) else SetScorer(model)
-        super().__init__(model=scorer, args=args, data_collator=collate_examples, **options)
+        options["data_collator"] = partial(collate_examples, share_prompt=scorer.share_prompt)
+        super().__init__(model=scorer, args=args, **options)
         self.loss = loss
         self._measured, self._started = [], None
 
@@ -70,7 +72,7 @@ class PreferenceTrainer(transformers.Trainer):
         loss = self.loss.at(self.state.global_step / self.state.max_steps)  # where a tau anneals
         losses = loss(sets)
         measured = measures(loss, sets, losses) | side_measures(loss, sets)
-        measured["tokens"] = inputs["prompt_mask"].sum(-1) + torch.where(sets.label != 0, sets.length, 0).sum(-1)
+        measured["tokens"] = (inputs["owner"] >= 0).sum() / len(losses) + torch.zeros_like(losses)
         self._measured.append(measured)
         return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()
 
@@ -89,7 +91,7 @@ class PreferenceTrainer(transformers.Trainer):
         """Return the means over the sets of a step, of all processes, and the speed of the step."""
         names = list(self._measured[0])
         table = [torch.stack([each[name].double() for name in names], dim=-1) for each in self._measured]
-        table = self.accelerator.gather(torch.cat(table))
+        table = self.accelerator.gather(torch.cat(table)).cpu()  # once: each number alone would wait for a GPU
         logs = means(table, names)
         seconds = time.perf_counter() - self._started
         self._measured, self._started = [], None
@@ -110,9 +112,10 @@ class PreferenceTrainer(transformers.Trainer):
         self.model.model.load_state_dict(saved.state_dict())
 
 
-def collate_examples(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-    """Return the batch of :func:`mapl_explore.encoding.collate` with a column of reference log-probabilities."""
-    batch = collate([each.encoded for each in examples])
+def collate_examples(examples: Sequence[Example], share_prompt: bool = True) -> dict[str, torch.Tensor]:
+    """Return the batch of a scorer with lengths and reference log-probabilities (sets, n)."""
+    encoded = [each.encoded for each in examples]
+    batch = collate(encoded, share_prompt=share_prompt) | sides(encoded)
     ref_logp = torch.tensor([value for each in examples for value in each.ref_logp], dtype=torch.float64)
     column = torch.zeros(batch["label"].shape, dtype=torch.float64).masked_scatter(batch["label"] != 0, ref_logp)
     return {**batch, "ref_logp": column}

@@ -4,7 +4,7 @@ import pytest
 from tiny_models import byte_tokenizer
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.encoding import collate, encode_sets
+from mapl_explore.encoding import collate, encode_sets, sides
 
 TOKENIZER = byte_tokenizer()
 EOS = TOKENIZER.eos_token_id
@@ -77,13 +77,37 @@ def test_no_sets_are_refused():
         encode_sets(TOKENIZER, [])
 
 
-def test_a_batch_pads_prompts_left_responses_right_and_gives_padding_no_row():
-    sets = [PreferenceSet("ab", ["c"], ["d", "efg"]), PreferenceSet("x", ["y"], ["zz"])]
-    batch = collate(encode_sets(TOKENIZER, sets))
-    assert batch["prompt"].tolist() == [list(ids("ab")), [0, *ids("x")]]
-    assert batch["prompt_mask"].tolist() == [[True, True], [False, True]]
-    assert batch["response"].shape == (5, 4)
-    assert batch["response_mask"].sum(-1).tolist() == [2, 2, 4, 2, 3]
-    assert batch["owner"].tolist() == [0, 0, 0, 1, 1]
+SHARING = [PreferenceSet("ab", ["c"], ["d", "efg"]), PreferenceSet("x", ["y"], ["zz"])]
+
+
+def test_a_row_is_a_prompt_and_its_responses_side_by_side_each_from_the_prompts_last_token():
+    a, b, c, d, e, f, g, x, y, z = (ids(letter)[0] for letter in "abcdefgxyz")
+    batch = collate(encode_sets(TOKENIZER, SHARING))
+    assert batch["ids"].tolist() == [[a, b, c, b, d, b, e, f, g], [0, x, y, x, z, z, 0, 0, 0]]
+    assert batch["position"].tolist() == [[0, 1, 2, 1, 2, 1, 2, 3, 4], [0, 0, 1, 0, 1, 2, 0, 0, 0]]
+    assert batch["target"].tolist() == [[0, c, EOS, d, EOS, e, f, g, EOS], [0, y, EOS, z, z, EOS, 0, 0, 0]]
+    assert batch["owner"].tolist() == [[0, 1, 1, 2, 2, 3, 3, 3, 3], [-1, 4, 4, 5, 5, 5, -1, -1, -1]]
     assert batch["label"].tolist() == [[1, -1, -1], [1, -1, 0]]
-    assert batch["length"].tolist() == [[2, 2, 4], [2, 3, 1]]
+
+
+def test_without_sharing_each_response_has_a_row_that_begins_with_its_prompt():
+    a, b, c, d, e, f, g, x, y, z = (ids(letter)[0] for letter in "abcdefgxyz")
+    batch = collate(encode_sets(TOKENIZER, SHARING), share_prompt=False)
+    assert batch["ids"].tolist() == [
+        [a, b, c, 0, 0], [a, b, d, 0, 0], [a, b, e, f, g], [x, y, 0, 0, 0], [x, z, z, 0, 0],
+    ]  # fmt: skip
+    assert batch["owner"].tolist() == [
+        [0, 1, 1, -1, -1], [0, 2, 2, -1, -1], [0, 3, 3, 3, 3], [4, 4, -1, -1, -1], [5, 5, 5, -1, -1],
+    ]  # fmt: skip
+
+
+def test_many_responses_stand_in_several_rows_of_at_most_512_tokens():
+    (one,) = encode_sets(TOKENIZER, [PreferenceSet("p", ["a" * 299, "b" * 199], ["c" * 12, "d" * 599, "e"])])
+    owner = collate([one])["owner"]
+    assert [sorted({*row} - {-1, 0}) for row in owner.tolist()] == [[1, 2], [3], [4], [5]]
+    assert (owner > 0).sum() == 300 + 200 + 13 + 600 + 2
+
+
+def test_sides_are_labels_and_lengths():
+    assert sides(encode_sets(TOKENIZER, SHARING))["label"].tolist() == [[1, -1, -1], [1, -1, 0]]
+    assert sides(encode_sets(TOKENIZER, SHARING))["length"].tolist() == [[2, 2, 4], [2, 3, 1]]

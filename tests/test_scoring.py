@@ -11,6 +11,7 @@ import transformers
 from tiny_models import byte_tokenizer, random_gpt2, save_tiny
 
 from conftest import assert_close
+from mapl_explore import encoding
 from mapl_explore.data import PreferenceSet
 from mapl_explore.encoding import collate, encode_sets
 from mapl_explore.scoring import SetScorer, context_length, load_model, score_encoded, score_sets
@@ -42,8 +43,7 @@ def plain_table(model, encoded):
 
 def gradient(scorer, encoded):
     """Return the gradient of a random combination of all log-probabilities in all weights, as one vector."""
-    batch = collate(encoded)
-    del batch["length"]
+    batch = collate(encoded, share_prompt=scorer.share_prompt)
     scorer.zero_grad()
     logp = scorer(**batch)
     (logp * torch.randn(logp.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
@@ -102,7 +102,9 @@ def test_labels_and_lengths_stand_beside_the_scores():
     assert (scored.logp[scored.label == 0] == 0).all()
 
 
-def test_a_shared_prompt_has_the_gradient_of_repeated_prompts():
+@pytest.mark.parametrize("row_tokens", [8, 512])
+def test_a_shared_prompt_has_the_gradient_of_repeated_prompts(monkeypatch, row_tokens):
+    monkeypatch.setattr(encoding, "ROW_TOKENS", row_tokens)
     model = random_gpt2().double()
     encoded = encode_sets(TOKENIZER, SETS)
     shared, repeated = (gradient(SetScorer(model, share_prompt=share), encoded) for share in (True, False))

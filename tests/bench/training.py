@@ -1,9 +1,10 @@
 """Time a training step, and its memory, against TRL's DPOTrainer, side by side; and against the size of the set.
 
-Both train the same GPT-2 (random, 6 layers of 384, 50,257 tokens) with transformers' own Trainer loop and AdamW in
-float32, reference log-probs computed beforehand. The loss is DPO's, as mean over all pairs of a positive and a negative
-of a set: TRL gets the pairs, we get the sets. First the gradients are compared. Each measurement is a process of its
-own, so that its peak of memory is its own; the engines take turns.
+Both train the same random GPT-2 with transformers' own Trainer loop and AdamW, reference log-probs computed beforehand:
+on a CPU one of 6 layers of 384 in float32, on a GPU, where there is one, GPT-2's own 12 layers of 768 (124M) in bf16;
+50,257 tokens in either. The loss is DPO's, as mean over all pairs of a positive and a negative of a set: TRL gets the
+pairs, we get the sets. First the gradients are compared, in float32. Each measurement is a process of its own, so that
+its peak of memory is its own; the engines take turns. On a GPU the kernels that a step spends its time in come last.
 """
 
 import json
@@ -20,8 +21,10 @@ from itertools import product
 import torch
 import transformers
 
-BETA, ROUNDS, WARM, STEPS = 0.1, 1, 1, 2
-WORDS, WIDTH, LAYERS = 50_257, 384, 6
+BETA, WORDS = 0.1, 50_257
+ON_GPU = torch.cuda.is_available()
+WIDTH, LAYERS, HEADS, PRECISION = (768, 12, 12, "bf16") if ON_GPU else (384, 6, 6, "float32")
+ROUNDS, WARM, STEPS = (1, 5, 20) if ON_GPU else (1, 1, 3)
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,11 @@ def tokenizer():
 def model():
     torch.manual_seed(0)
     config = transformers.GPT2Config(
-        vocab_size=WORDS, n_embd=WIDTH, n_layer=LAYERS, n_head=6, bos_token_id=WORDS - 1, eos_token_id=WORDS - 1
+        vocab_size=WORDS, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS, bos_token_id=WORDS - 1, eos_token_id=WORDS - 1
     )
     # Without dropout, which both switch off; TRL in the model, after it was made.
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
-    return transformers.GPT2LMHeadModel(config)
+    return transformers.GPT2LMHeadModel(config).to("cuda" if ON_GPU else "cpu")
 
 
 class Clock(transformers.TrainerCallback):
@@ -85,12 +88,19 @@ class Clock(transformers.TrainerCallback):
         self.seconds, self.last = [], None
 
     def on_train_begin(self, args, state, control, **kwargs):
-        self.last = time.perf_counter()
+        if ON_GPU:
+            torch.cuda.reset_peak_memory_stats()
+        self.last = now()
 
     def on_step_end(self, args, state, control, **kwargs):
-        now = time.perf_counter()
-        self.seconds.append(now - self.last)
-        self.last = now
+        before, self.last = self.last, now()
+        self.seconds.append(self.last - before)
+
+
+def now():
+    if ON_GPU:
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def options(folder, batch, accumulation):
@@ -100,7 +110,7 @@ def options(folder, batch, accumulation):
         "per_device_train_batch_size": batch,
         "gradient_accumulation_steps": accumulation,
         "learning_rate": 1e-5,
-        "use_cpu": True,
+        "use_cpu": not ON_GPU,
         "bf16": False,
         "gradient_checkpointing": False,
         "save_strategy": "no",
@@ -110,25 +120,25 @@ def options(folder, batch, accumulation):
     }
 
 
-def ours(case, folder, accumulation=1):
+def ours(case, folder, accumulation=1, precision=PRECISION):
     """Return our trainer and its network."""
     from mapl_explore.data import PreferenceSet
     from mapl_explore.encoding import encode_sets
     from mapl_explore.scoring import SetScorer, score_encoded
     from mapl_explore.training import Example, PreferenceTrainer
 
-    network, words = model(), tokenizer()
-    count = case.sets * (WARM + STEPS)
-    encoded = encode_sets(words, [PreferenceSet(*one) for one in texts(case, count)])
-    ref_logp = score_encoded(SetScorer(network), encoded, progress=False)
+    network, count = model(), case.sets * (WARM + STEPS)
+    encoded = encode_sets(tokenizer(), [PreferenceSet(*one) for one in texts(case, count)])
+    ref_logp = score_encoded(SetScorer(network), encoded, batch_size=case.sets, progress=False)
     examples = [Example(one, tuple(row.tolist())) for one, row in zip(encoded, ref_logp, strict=True)]
     args = transformers.TrainingArguments(
         **options(folder, case.sets // accumulation, accumulation), remove_unused_columns=False, label_names=[]
     )
-    return PreferenceTrainer(loss=all_pairs(), model=network, args=args, train_dataset=examples), network
+    scorer = SetScorer(network, precision=precision)
+    return PreferenceTrainer(loss=all_pairs(), model=scorer, args=args, train_dataset=examples), network
 
 
-def theirs(case, folder, accumulation=1):
+def theirs(case, folder, accumulation=1, precision=PRECISION):
     """Return TRL's trainer on every pair of every set, and its network."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
@@ -140,7 +150,8 @@ def theirs(case, folder, accumulation=1):
         for chosen, rejected in product(positives, negatives)
     ]
     batch = case.sets * case.positives * case.negatives // accumulation
-    args = DPOConfig(**options(folder, batch, accumulation), beta=BETA, precompute_ref_log_probs=True)
+    how = options(folder, batch, accumulation) | {"bf16": precision == "bf16"}
+    args = DPOConfig(**how, beta=BETA, precompute_ref_log_probs=True)
     data = Dataset.from_list(rows)
     trainer = DPOTrainer(model=network, args=args, train_dataset=data, processing_class=tokenizer())
     trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(trainer.train_dataset)
@@ -168,7 +179,7 @@ ENGINES = {"ours": ours, "TRL": theirs}
 def gradient(make, case):
     """Return the gradient of the first step's mean loss, as one vector."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer, network = make(case, folder)
+        trainer, network = make(case, folder, precision="float32")
         batch = next(iter(trainer.get_train_dataloader()))
         trainer.state.max_steps = 1
         trainer.compute_loss(trainer.model, trainer._prepare_inputs(batch)).backward()
@@ -176,7 +187,7 @@ def gradient(make, case):
 
 
 def measured(make, case, accumulation):
-    """Return seconds of a step (the least) and megabytes of memory on top of what the imports took."""
+    """Return seconds of a step (the least) and megabytes: of the GPU, or on top of what the imports took."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with tempfile.TemporaryDirectory() as folder:
         trainer, _ = make(case, folder, accumulation)
@@ -184,7 +195,23 @@ def measured(make, case, accumulation):
         trainer.add_callback(clock)
         trainer.train()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"seconds": min(clock.seconds[WARM:]), "megabytes": peak / (2**20 if sys.platform == "darwin" else 2**10)}
+    megabytes = torch.cuda.max_memory_allocated() / 2**20 if ON_GPU else peak / 2**10
+    return {"seconds": min(clock.seconds[WARM:]), "megabytes": megabytes}
+
+
+def kernels(case):
+    """Return where a GPU's time goes in our steps: the share in which it computes, and the longest kinds of kernels."""
+    with tempfile.TemporaryDirectory() as folder:
+        trainer, _ = ours(case, folder)
+        clock = Clock()
+        trainer.add_callback(clock)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+            trainer.train()
+    found = sorted(profile.key_averages(), key=lambda each: -each.self_device_time_total)
+    total = sum(each.self_device_time_total for each in found) / 1e6
+    lines = [f"the GPU computes {100 * total / sum(clock.seconds):.0f} % of the time (profiled), of that"]
+    lines += [f"    {each.self_device_time_total / 1e4 / total:4.1f} %  {each.key[:90]}" for each in found[:12]]
+    return {"lines": lines}
 
 
 def in_a_process(engine, case, accumulation=1):
@@ -209,14 +236,14 @@ def side_by_side(name, case):
     result = {key: best(*results) for key, results in passes.items()}
     own = result["ours", 1]
     print(
-        f"{name}: ours {own['seconds']:.2f} s a step, {own['megabytes']:,.0f} MB, "
+        f"{name}: ours {own['seconds']:.3f} s a step, {own['megabytes']:,.0f} MB, "
         f"{case.tokens / own['seconds']:,.0f} response tokens/s"
     )
     for (engine, accumulation), other in result.items():
         if engine == "TRL":
             how = f"{pairs} pairs in {accumulation} pass{'es' * (accumulation > 1)}"
             print(
-                f"    TRL, {how}: {other['seconds']:.2f} s, {other['megabytes']:,.0f} MB; it takes "
+                f"    TRL, {how}: {other['seconds']:.3f} s, {other['megabytes']:,.0f} MB; it takes "
                 f"{other['seconds'] / own['seconds']:.1f} times as long and {other['megabytes'] / own['megabytes']:.1f}"
                 " times the memory"
             )
@@ -226,7 +253,7 @@ def main():
     import trl
 
     versions = f"torch {torch.__version__}, transformers {transformers.__version__}, trl {trl.__version__}"
-    print(f"{versions}, {platform.machine()}, one thread, float32")
+    print(f"{versions}, {torch.cuda.get_device_name() if ON_GPU else platform.machine() + ', one thread'}, {PRECISION}")
     for name in CASES:
         print(f"{name}: gradients differ by {in_a_process('gradients', name)['difference']:.1e} of the largest")
     for name, case in CASES.items():
@@ -234,9 +261,12 @@ def main():
     for name, case in SIZES.items():
         own = in_a_process("ours", name)
         print(
-            f"{name}, prompt 200, responses 32: {own['seconds']:.2f} s a step, "
+            f"{name}, prompt 200, responses 32: {own['seconds']:.3f} s a step, "
             f"{1e6 * own['seconds'] / case.tokens:,.0f} microseconds a response token"
         )
+    if ON_GPU:
+        for name in CASES:
+            print(f"{name}:", *in_a_process("kernels", name)["lines"], sep="\n")
 
 
 def child(engine, name, accumulation):
@@ -246,6 +276,8 @@ def child(engine, name, accumulation):
     if engine == "gradients":
         mine, other = (gradient(make, case) for make in (ours, theirs))
         result = {"difference": ((mine - other).abs().max() / other.abs().max()).item()}
+    elif engine == "kernels":
+        result = kernels(case)
     else:
         result = measured(ENGINES[engine], case, int(accumulation))
     print(json.dumps(result))
