@@ -24,7 +24,7 @@ import transformers
 BETA, WORDS = 0.1, 50_257
 ON_GPU = torch.cuda.is_available()
 WIDTH, LAYERS, HEADS, PRECISION = (768, 12, 12, "bf16") if ON_GPU else (384, 6, 6, "float32")
-ROUNDS, WARM, STEPS = (1, 5, 20) if ON_GPU else (1, 1, 3)
+ROUNDS, WARM, STEPS = (1, 5, 20) if ON_GPU else (1, 1, 2)
 
 
 @dataclass(frozen=True)
