@@ -32,9 +32,9 @@ setup: .venv/.ready
 lab: setup
 	@$(BIN)/mapl-explore lab $(ARGS)
 
-# A file of tests goes to one process, with its browser or models; a thread each, as there are more files than cores.
+# Tests go to whichever process is free, but for those that share a server; a thread each, as all cores are busy.
 test: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """What every test shares: one way to compare, one profile for random tests, the two libraries."""
 
+import gc
+
 import hypothesis
 import numpy as np
 import pytest
@@ -36,6 +38,13 @@ def assert_close(actual, expected, *, k, dtype=None, atol=0.0):
     assert np.all(error <= allowed), (
         f"off by up to {np.max(error / np.maximum(np.abs(expected), 1e-300)) / eps:.3g} eps"
     )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_to_collect():
+    # Each training collects garbage several times, at 0.6 s over the million objects of torch, widgets and figures.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=["numpy", "torch"])

@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from ipywidgets import Widget
 from recorded_runs import record, recorded
 
 from mapl_explore.explorers import (
@@ -65,7 +66,8 @@ MAKERS = {
 
 @pytest.fixture(params=MAKERS, scope="module")
 def explorer(request):
-    return MAKERS[request.param]()
+    yield MAKERS[request.param]()
+    Widget.close_all()  # ipywidgets keeps each widget that was ever made, and through it the figures
 
 
 def values_of(control):
@@ -88,8 +90,8 @@ def assert_whole(explorer):
     """All that is written is inside the picture, and the picture is that of a full drawing."""
     figure = explorer.snapshot()
     figure.canvas.draw()
-    pixels = np.array(figure.canvas.buffer_rgba())[..., :3]
-    np.testing.assert_array_equal(explorer.frame(), pixels)
+    pixels = np.array(figure.canvas.buffer_rgba())
+    np.testing.assert_array_equal(explorer.frame(), pixels[..., :3])
     renderer, width, height = figure.canvas.get_renderer(), figure.bbox.x1, figure.bbox.y1
     for axes in figure.axes:
         parts = [axes.xaxis.label, axes.yaxis.label, *axes.texts]
@@ -101,7 +103,7 @@ def assert_whole(explorer):
     for legend in [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]:
         box = legend.get_window_extent(renderer)
         assert -0.5 <= box.x0 <= box.x1 <= width + 0.5, "legend"
-    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50, "blank"
+    assert len(np.unique(pixels[::2].view(np.uint32))) > 50, "blank"
 
 
 def ticks(axis):
@@ -170,12 +172,12 @@ def test_to_frame_has_numbers(explorer):
 @pytest.mark.parametrize(
     "name", ["smooth max", "bounds", "temperature", "loss", "precision", "pairs of sets", "training"]
 )
-def test_two_threads_and_400_changes_leave_the_picture_of_the_last_settings(name):
+def test_two_threads_and_200_changes_leave_the_picture_of_the_last_settings(name):
     explorer = MAKERS[name]()
 
     def shake(seed):
         rng = np.random.default_rng(seed)
-        for _ in range(200):
+        for _ in range(100):
             control = explorer._controls[rng.choice(list(explorer._controls))]
             if isinstance(control.knob, Choice):
                 move(control, str(rng.choice(control.picker.options)))

@@ -1,5 +1,6 @@
 """The trainer minimises the loss it is given, repeats itself bit for bit, and leaves a run folder that says it all."""
 
+import contextlib
 import math
 import os
 import shutil
@@ -13,7 +14,7 @@ from tiny_models import save_tiny
 
 from conftest import assert_close
 from mapl_explore import reference, training
-from mapl_explore.data import PreferenceSet, write_sets
+from mapl_explore.data import PreferenceSet, read_sets, write_sets
 from mapl_explore.encoding import collate, encode_sets
 from mapl_explore.losses import DPO, LOSSES, First, Hardest, Loss, MaxMin, ScoredSets, Smooth
 from mapl_explore.measures import measures
@@ -404,7 +405,8 @@ def test_the_greedy_answers_are_judged_before_and_after(base, tmp_path, monkeypa
 
 def test_the_defaults_teach_the_tiny_model_to_answer_more_questions_of_its_world(tmp_path):
     world = Path(__file__).parent.parent / "data" / "world"
-    options = {"data": world / "train.jsonl", "eval": world / "test.jsonl", "verifier": "world", "progress": False}
+    options = {"data": world / "train.jsonl", "eval": read_sets(world / "test.jsonl")[:200], "verifier": "world"}
+    options |= {"device": "cpu", "progress": False}
     run = finetune(loss="dpo", output=tmp_path / "run", **options).run
     assert run.before["right"] + 0.15 <= run.after["right"]
     assert run.intervals["change"]["right"][0] > 0
@@ -414,6 +416,14 @@ def test_the_defaults_teach_the_tiny_model_to_answer_more_questions_of_its_world
 def test_a_verifier_that_is_not_there_is_refused_before_any_work(tune, tmp_path):
     with pytest.raises(ValueError, match="verifier 'no:where' cannot be had"):
         tune(loss="dpo", verifier="no:where")
+    assert not (tmp_path / "run").exists()
+
+
+def test_sets_that_two_processes_cannot_share_are_refused(tune, tmp_path, monkeypatch):
+    two = contextlib.nullcontext((0, 2, "cpu", lambda: None))
+    monkeypatch.setattr(training, "processes_of", lambda device: two)
+    with pytest.raises(ValueError, match="sets_per_step must be a multiple of the 2 processes, not 3"):
+        tune(loss="dpo", sets_per_step=3)
     assert not (tmp_path / "run").exists()
 
 

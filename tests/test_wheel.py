@@ -12,6 +12,9 @@ FOLDERS = {"notebooks": "mapl_explore/shipped/notebooks", "data": "mapl_explore/
 BUILD = "import os, sys, hatchling.build; os.chdir(sys.argv[1]); print(hatchling.build.build_wheel(sys.argv[2]))"
 
 
+pytestmark = pytest.mark.xdist_group("test_wheel")
+
+
 @pytest.fixture(scope="module")
 def unpacked(tmp_path_factory):
     """The files of the wheel, where an installation would put them."""

@@ -12,7 +12,7 @@ from browser.browsing import SECONDS, assert_shows, box, closed, dragged, label,
 from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.knobs import KNOBS, Choice
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("test_lab")]
 TAU = KNOBS["tau"]
 
 

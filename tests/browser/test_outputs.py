@@ -5,7 +5,7 @@ import re
 import pytest
 from browser.browsing import NOTEBOOKS, SIZES, closed, opened, resized, run_all
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("test_outputs")]
 # 06 trains for minutes; its outputs are of the kinds that the others have.
 QUICK = [path.name for path in NOTEBOOKS if not path.name.startswith("06")]
 # What is wrong with each output on the page, in words; ours to find, so a new kind of output cannot hide.
