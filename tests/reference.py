@@ -15,7 +15,8 @@ def exact(value):
 def split(scores):
     """Return the largest score and the distances of all the others to it; -inf is padding."""
     finite = sorted((float(s) for s in scores if s != -float("inf")), reverse=True)
-    return exact(finite[0]), [exact(finite[0]) - exact(s) for s in finite[1:]]
+    distances = {s: exact(finite[0]) - exact(s) for s in set(finite)}
+    return exact(finite[0]), [distances[s] for s in finite[1:]]
 
 
 def sum_of_exp(distances, tau):

@@ -234,6 +234,15 @@ def test_ctrl_c_is_a_word_on_how_to_go_on_and_exit_code_130(capsys, monkeypatch,
     assert err == f"\nmapl-explore: interrupted{then}\n"
 
 
+def test_a_run_folder_that_exists_is_refused_with_the_way_on(capsys, sets_file, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    words = ["--loss", "dpo", "--data", str(sets_file), "--output", str(tmp_path / "run")]
+    code, err = refused(capsys, "finetune", *words)
+    assert code == 2
+    assert "is not empty: name a new folder; --resume goes on with the run in it" in err
+
+
 @pytest.mark.parametrize("option", ["--data", "--eval"])
 def test_a_file_that_is_not_there_is_told_before_torch_loads(finetuned, capsys, sets_file, option):
     words = ["--loss", "dpo", "--data", str(sets_file), "--output", "r", option, "gone.jsonl"]

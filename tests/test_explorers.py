@@ -172,12 +172,12 @@ def test_to_frame_has_numbers(explorer):
 @pytest.mark.parametrize(
     "name", ["smooth max", "bounds", "temperature", "loss", "precision", "pairs of sets", "training"]
 )
-def test_two_threads_and_200_changes_leave_the_picture_of_the_last_settings(name):
+def test_two_threads_and_120_changes_leave_the_picture_of_the_last_settings(name):
     explorer = MAKERS[name]()
 
     def shake(seed):
         rng = np.random.default_rng(seed)
-        for _ in range(100):
+        for _ in range(60):
             control = explorer._controls[rng.choice(list(explorer._controls))]
             if isinstance(control.knob, Choice):
                 move(control, str(rng.choice(control.picker.options)))

@@ -1,6 +1,5 @@
 """A run that is killed goes on to the same bits; two processes are as good as one."""
 
-import json
 import os
 import signal
 import subprocess
@@ -95,12 +94,3 @@ def test_two_processes_give_the_gradients_of_one(files, tmp_path):
         assert largest > 1e-3
         for name in one:
             np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-6 * max(1.0, largest))
-
-
-def test_a_run_folder_that_exists_is_refused_with_exit_code_2(files, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "run.json").write_text(json.dumps({}))
-    words = [sys.executable, *command(files, tmp_path / "run")]
-    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=280)
-    assert done.returncode == 2
-    assert "is not empty: name a new folder; --resume goes on with the run in it" in done.stderr

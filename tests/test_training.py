@@ -405,7 +405,7 @@ def test_the_greedy_answers_are_judged_before_and_after(base, tmp_path, monkeypa
 
 def test_the_defaults_teach_the_tiny_model_to_answer_more_questions_of_its_world(tmp_path):
     world = Path(__file__).parent.parent / "data" / "world"
-    options = {"data": world / "train.jsonl", "eval": read_sets(world / "test.jsonl")[:200], "verifier": "world"}
+    options = {"data": world / "train.jsonl", "eval": read_sets(world / "test.jsonl")[:120], "verifier": "world"}
     options |= {"device": "cpu", "progress": False}
     run = finetune(loss="dpo", output=tmp_path / "run", **options).run
     assert run.before["right"] + 0.15 <= run.after["right"]
