@@ -1,4 +1,4 @@
-"""Train one step and write the gradients that the optimizer got: python gradients_of_a_step.py FILES RUN OUT LOSS."""
+"""Train three steps and write the gradients of the first: python gradients_of_a_step.py FILES RUN OUT LOSS."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from mapl_explore.training import finetune
 def main(files, run, out, loss):
     trainer.PreferenceTrainer.create_optimizer = keeping(trainer.PreferenceTrainer.create_optimizer, out)
     options = {"data": Path(files) / "train.jsonl", "eval": Path(files) / "eval.jsonl", "model": Path(files) / "base"}
-    finetune(loss=loss, output=run, steps=1, sets_per_step=4, lr=1e-3, answers=0, progress=False, **options)
+    finetune(loss=loss, output=run, steps=3, sets_per_step=4, lr=1e-3, answers=2, progress=False, **options)
 
 
 def keeping(original, out):
@@ -20,7 +20,7 @@ def keeping(original, out):
 
     def create_optimizer(self, *args):
         def keep(*_):
-            if self.is_world_process_zero():
+            if self.is_world_process_zero() and not Path(out).exists():
                 np.savez(out, **{name: weights.grad.numpy() for name, weights in self.model.named_parameters()})
 
         optimizer = original(self, *args)
