@@ -4,7 +4,7 @@ Both train the same random GPT-2 with transformers' own Trainer loop and AdamW, 
 on a CPU one of 6 layers of 384 in float32, on a GPU, where there is one, GPT-2's own 12 layers of 768 (124M) in bf16;
 50,257 tokens in either. The loss is DPO's, as mean over all pairs of a positive and a negative of a set: TRL gets the
 pairs, we get the sets. First the gradients are compared, in float32. Each measurement is a process of its own, so that
-its peak of memory is its own; the engines take turns. On a GPU the kernels that a step spends its time in come last.
+its peak of memory is its own; the engines take turns. Last comes where the time of a step goes.
 """
 
 import json
@@ -24,6 +24,7 @@ import transformers
 BETA, WORDS = 0.1, 50_257
 ON_GPU = torch.cuda.is_available()
 WIDTH, LAYERS, HEADS, PRECISION = (768, 12, 12, "bf16") if ON_GPU else (384, 6, 6, "float32")
+PARTS = 8
 ROUNDS, WARM, STEPS = (1, 5, 20) if ON_GPU else (1, 1, 2)
 
 
@@ -199,19 +200,24 @@ def measured(make, case, accumulation):
     return {"seconds": min(clock.seconds[WARM:]), "megabytes": megabytes}
 
 
-def kernels(case):
-    """Return where a GPU's time goes in our steps: the share in which it computes, and the longest kinds of kernels."""
+def parts(case):
+    """Return lines that tell where the time of our steps goes: into which kernels of a GPU, else which operators."""
+    kind, spent, thing = (
+        ("CUDA", "self_device_time_total", "kernels of the GPU")
+        if ON_GPU
+        else ("CPU", "self_cpu_time_total", "operators of torch")
+    )
     with tempfile.TemporaryDirectory() as folder:
         trainer, _ = ours(case, folder)
         clock = Clock()
         trainer.add_callback(clock)
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        with torch.profiler.profile(activities=[getattr(torch.profiler.ProfilerActivity, kind)]) as profile:
             trainer.train()
-    found = sorted(profile.key_averages(), key=lambda each: -each.self_device_time_total)
-    total = sum(each.self_device_time_total for each in found) / 1e6
-    lines = [f"the GPU computes {100 * total / sum(clock.seconds):.0f} % of the time (profiled), of that"]
-    lines += [f"    {each.self_device_time_total / 1e4 / total:4.1f} %  {each.key[:90]}" for each in found[:12]]
-    return {"lines": lines}
+    seconds = {each.key: getattr(each, spent) / 1e6 for each in profile.key_averages()}
+    total = sum(seconds.values())
+    lines = [f"{100 * total / sum(clock.seconds):.0f} % of the time of our steps is that of {thing}, and of that"]
+    longest = sorted(seconds, key=seconds.get)[: -PARTS - 1 : -1]
+    return {"lines": lines + [f"    {100 * seconds[each] / total:4.1f} %  {each[:90]}" for each in longest]}
 
 
 def in_a_process(engine, case, accumulation=1):
@@ -264,9 +270,8 @@ def main():
             f"{name}, prompt 200, responses 32: {own['seconds']:.3f} s a step, "
             f"{1e6 * own['seconds'] / case.tokens:,.0f} microseconds a response token"
         )
-    if ON_GPU:
-        for name in CASES:
-            print(f"{name}:", *in_a_process("kernels", name)["lines"], sep="\n")
+    for name in CASES:
+        print(f"{name}:", "\n".join(in_a_process("parts", name)["lines"]))
 
 
 def child(engine, name, accumulation):
@@ -276,8 +281,8 @@ def child(engine, name, accumulation):
     if engine == "gradients":
         mine, other = (gradient(make, case) for make in (ours, theirs))
         result = {"difference": ((mine - other).abs().max() / other.abs().max()).item()}
-    elif engine == "kernels":
-        result = kernels(case)
+    elif engine == "parts":
+        result = parts(case)
     else:
         result = measured(ENGINES[engine], case, int(accumulation))
     print(json.dumps(result))
