@@ -272,8 +272,8 @@ def _select(arguments) -> None:
             for number, plus, minus in zip(chosen.set, chosen.positive, chosen.negative, strict=True)
         ),
     )
-    different = len(set(indices.tolist()))
-    print(f"{report}\n{different} of {len(pairs)} pairs of {len(sets)} sets, written to {arguments.output}")
+    different = f"{len(set(indices.tolist()))} different ones of the {len(pairs)} pairs"
+    print(f"{report}\n{different} of {len(sets)} sets, written to {arguments.output}")
 
 
 def _scored(path: str, model: str):

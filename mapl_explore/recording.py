@@ -107,7 +107,7 @@ class Progress(transformers.TrainerCallback):
         """Show a step."""
         if not is_step(logs):
             return
-        shown = {"loss": f"{logs['loss']:.4f}", "margin": f"{logs['hard_margin']:.2f}"}
+        shown = {"loss": f"{logs['loss']:.4f}", "hard margin": f"{logs['hard_margin']:.2f}"}
         self.bar.set_postfix(shown, refresh=False)
         self.bar.update(state.global_step - self.bar.n)
         step, last = state.global_step, state.max_steps

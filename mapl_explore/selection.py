@@ -246,7 +246,7 @@ class Report:
         return (
             f"{self.accepted} of {self.proposals} proposals accepted ({self.rate:.1%},"
             f" expected {self.expected_rate:.1%}), effective sample size"
-            f" {self.effective_size:.1f} (as if from that many equally likely pairs)"
+            f" {self.effective_size:.1f} (the pool is as good as that many equally likely pairs)"
         )
 
 

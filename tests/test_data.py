@@ -78,6 +78,13 @@ def test_every_format_is_told_by_its_content(name, tmp_path):
     assert read_sets(written(tmp_path / "data.jsonl", record)) == [expected]
 
 
+@pytest.mark.parametrize("name", ["gone.jsonl", "gone.jsonl.gz", "gone.parquet"])
+def test_a_file_that_is_not_there_is_told_by_its_name_and_the_reason(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match="No such file or directory") as caught:
+        read_sets(tmp_path / name)
+    assert caught.value.filename == str(tmp_path / name)
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_table_and_its_parquet_file_read_as_the_lines_do(name, tmp_path):
     record, expected = RECORDS[name]

@@ -188,4 +188,4 @@ def test_without_a_terminal_progress_is_ten_lines(tune, capfd):
     tune(steps=12, sets_per_step=1, progress=True)
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("step ")]
     assert [line.split(":")[0] for line in lines] == [f"step {step} of 12" for step in (2, 4, 6, 8, 10, 12)]
-    assert re.fullmatch(r"step 2 of 12: loss \d\.\d{4}, margin -?\d+\.\d\d, \d+ s, \d+ s to go", lines[0])
+    assert re.fullmatch(r"step 2 of 12: loss \d\.\d{4}, hard margin -?\d+\.\d\d, \d+ s, \d+ s to go", lines[0])

@@ -84,11 +84,12 @@ def _from_parquet(path: str):
     import datasets
     import pyarrow.parquet
 
-    try:
-        # Dataset.from_parquet would write a second copy into a cache in the home directory.
-        return datasets.Dataset(pyarrow.parquet.read_table(path))
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a parquet file ({str(error).splitlines()[0]})") from None
+    with open(path, "rb") as file:
+        try:
+            # Dataset.from_parquet would write a second copy into a cache in the home directory.
+            return datasets.Dataset(pyarrow.parquet.read_table(file))
+        except pyarrow.ArrowInvalid as error:
+            raise ValueError(f"{path}: not a parquet file ({str(error).splitlines()[0]})") from None
 
 
 def _may_be_on_hub(name: str) -> bool:
