@@ -173,7 +173,7 @@ class SetScorer(torch.nn.Module):
         return summed[1:].view(label.shape)
 
     def _mask(self, owner: torch.Tensor) -> torch.Tensor:
-        """Return what is added to attention (rows, 1, columns, columns): 0 where one column sees another, or -1e38.
+        """Return what is added to attention (rows, 1, columns, columns): 0, or half the least number where not seen.
 
         A column sees those before it of the prompt and of its own response, and itself: a softmax over nothing is NaN.
         """
