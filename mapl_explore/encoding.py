@@ -12,7 +12,7 @@ import torch
 from mapl_explore.data import PreferenceSet
 
 TRUNCATE = ("keep-start", "error")
-ROW_TOKENS = 512  # of responses behind one prompt: attention looks at all of a row, which is felt from 1,000 on
+ROW_TOKENS = 512  # of responses behind one prompt: the cost of attention grows with the square of a row
 PADDING = (0, 0, 0, -1)
 
 

@@ -1,7 +1,7 @@
 """From texts to log-probabilities: a causal language model read as a scorer of preference sets.
 
-A prompt is computed once for its whole set: its responses stand side by side behind it, each sees the prompt and
-itself, and only they get logits.
+A prompt is computed once for many responses: they stand side by side behind it, each sees the prompt and itself, and
+only they get logits.
 """
 
 import contextlib
@@ -139,8 +139,8 @@ class SetScorer(torch.nn.Module):
     model
         A causal language model of ``transformers``.
     share_prompt : bool, optional
-        Compute each prompt once. By default wherever :func:`can_share_prompt`; else every response is computed with its
-        prompt, which any causal model can do.
+        Compute a prompt once for many responses. By default wherever :func:`can_share_prompt`; else every response is
+        computed with its prompt, which any causal model can do.
     precision : {"float32", "bf16"}
         In which the model computes up to its logits; from there on it is float32 in either case.
     """

@@ -196,7 +196,9 @@ def measured(make, case, accumulation):
         trainer.add_callback(clock)
         trainer.train()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    megabytes = torch.cuda.max_memory_allocated() / 2**20 if ON_GPU else peak / 2**10
+    megabytes = peak / (2**20 if sys.platform == "darwin" else 2**10)
+    if ON_GPU:
+        megabytes = torch.cuda.max_memory_allocated() / 2**20
     return {"seconds": min(clock.seconds[WARM:]), "megabytes": megabytes}
 
 
