@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from mapl_explore.data import atomic_writer
+from mapl_explore.files import atomic_writer
 from mapl_explore.serving import serve
 
 # Under /doc JupyterLab starts with both side bars folded, so that the first picture has the window to itself.

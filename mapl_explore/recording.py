@@ -12,8 +12,8 @@ import numpy as np
 import transformers
 from tqdm import tqdm
 
-from mapl_explore.data import atomic_writer
 from mapl_explore.encoding import EncodedSet, sides
+from mapl_explore.files import atomic_writer
 from mapl_explore.runs import PROBES, Run, write_run
 from mapl_explore.scoring import SetScorer, score_encoded
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
-from mapl_explore.data import atomic_writer
 from mapl_explore.encoding import EncodedSet
+from mapl_explore.files import atomic_writer
 from mapl_explore.scoring import SetScorer, score_encoded
 
 

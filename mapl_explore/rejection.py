@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from mapl_explore.data import PreferenceSet, check_text, json_record, records, shortened
+from mapl_explore.data import PreferenceSet, json_record, records
+from mapl_explore.files import check_text, shortened
 from mapl_explore.world import case_of, is_right
 
 VERIFIERS = ("world", "exact")

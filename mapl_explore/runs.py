@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
 
-from mapl_explore.data import PreferenceSet, atomic_writer
+from mapl_explore.data import PreferenceSet
+from mapl_explore.files import atomic_writer
 
 RECORD = "run.json"
 PROBES = "probes.npz"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mapl_explore.data import atomic_writer
+from mapl_explore.files import atomic_writer
 from mapl_explore.losses.naming import short
 from mapl_explore.runs import Run
 

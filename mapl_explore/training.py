@@ -19,9 +19,9 @@ from accelerate.utils import broadcast_object_list
 from transformers.integrations import TensorBoardCallback
 
 from mapl_explore.data import PreferenceSet, read_sets
-from mapl_explore.data.sets import make_readable
 from mapl_explore.encoding import TRUNCATE, EncodedSet, encode_sets
 from mapl_explore.evaluation import HeldOut, estimates, evaluated, intervals
+from mapl_explore.files import make_readable
 from mapl_explore.generate import processes_of
 from mapl_explore.losses import Loss, parse
 from mapl_explore.recording import LogRecorder, ProbeRecorder, Progress, steps_of

@@ -4,19 +4,16 @@ from mapl_explore.data.describing import description
 from mapl_explore.data.formats import FORMATS
 from mapl_explore.data.reading import Reading, read_all, read_sets
 from mapl_explore.data.records import json_record, records
-from mapl_explore.data.sets import PreferenceSet, atomic_writer, check_text, shortened, write_sets
+from mapl_explore.data.sets import PreferenceSet, write_sets
 
 __all__ = [
     "FORMATS",
     "PreferenceSet",
     "Reading",
-    "atomic_writer",
-    "check_text",
     "description",
     "json_record",
     "read_all",
     "read_sets",
     "records",
-    "shortened",
     "write_sets",
 ]

@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from mapl_explore.data.sets import PreferenceSet, shortened
+from mapl_explore.data.sets import PreferenceSet
+from mapl_explore.files import shortened
 
 SHOWN = 3  # examples of what is odd
 

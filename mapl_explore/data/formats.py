@@ -16,7 +16,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mapl_explore.data.sets import PreferenceSet, check_text, shortened
+from mapl_explore.data.sets import PreferenceSet
+from mapl_explore.files import check_text, shortened
 
 TURN = "\n\nAssistant:"
 SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}

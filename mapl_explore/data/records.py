@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Iterator
 
-from mapl_explore.data.sets import shortened
+from mapl_explore.files import shortened
 
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
 SUFFIXES = (".jsonl", ".json", ".gz", ".parquet")  # of files, whatever else a name on the hub may look like

@@ -1,12 +1,11 @@
 """Preference sets as text: one prompt, the responses that were accepted and those that were not."""
 
-import contextlib
 import json
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+
+from mapl_explore.files import atomic_writer, check_text, shortened
 
 
 @dataclass(frozen=True)
@@ -78,29 +77,6 @@ def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-@contextlib.contextmanager
-def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
-    """Open a file, of text or of bytes, that appears under its name only when all of it was written."""
-    path = Path(path)
-    kind = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
-    try:
-        with open(handle, **kind) as file:
-            yield file
-        make_readable(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def make_readable(path: str | os.PathLike) -> None:
-    """Give a file that was made private, as temporary ones are, the permissions any new one would have."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(path, 0o666 & ~mask)
-
-
 def _checked_texts(name: str, texts) -> tuple[str, ...]:
     if isinstance(texts, str) or not isinstance(texts, Iterable):
         raise TypeError(f"{name} must be a list of texts, not {shortened(texts)}")
@@ -110,19 +86,3 @@ def _checked_texts(name: str, texts) -> tuple[str, ...]:
     for index, text in enumerate(texts):
         check_text(f"{name}[{index}]", text)
     return texts
-
-
-def check_text(name: str, text) -> None:
-    """Raise unless this is text that can be written as UTF-8."""
-    if not isinstance(text, str):
-        raise TypeError(f"{name} must be text, not {shortened(text)}")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError(f"{name} must be writable as UTF-8, but {shortened(text)} holds a lone surrogate") from None
-
-
-def shortened(value, width: int = 60) -> str:
-    """Return a value as an error message shows it: in ASCII, and not too long."""
-    text = ascii(value) if isinstance(value, str) else repr(value)
-    return text if len(text) <= width else text[: width - 3] + "..."

@@ -1,0 +1,97 @@
+"""Files that appear whole or not at all and have one writer at a time, and values as error messages show them."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
+    """Open a file, of text or of bytes, that appears under its name only when all of it was written.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, naming the file that was asked for; what stood under that name is left as it was.
+    """
+    path = Path(path)
+    require_folder(path)
+    kind = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+        with open(handle, **kind) as file:
+            yield file
+        make_readable(temporary)
+        os.replace(temporary, path)
+    except BaseException as error:
+        if temporary is not None:
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
+            raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
+        raise
+
+
+def require_folder(path: str | os.PathLike) -> None:
+    """Raise unless there is a folder to write a file into, and the file's name is not that of a folder."""
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {os.fspath(path.parent)!r} to write {path.name} into")
+    if path.is_dir():
+        raise IsADirectoryError(f"{os.fspath(path)!r} is a folder, not a file to write")
+
+
+@contextlib.contextmanager
+def sole_writer(path: str | os.PathLike) -> Iterator[None]:
+    """Hold what is written under a name, a file or a folder, against other processes, for as long as the block runs.
+
+    The lock is a file next to it with ``.lock`` added to the name. The system frees it when the process ends, even if
+    it is killed: then the file may be left behind, and stops no one.
+
+    Raises
+    ------
+    BlockingIOError
+        At once, if another process, or another block of this one, is writing there.
+    """
+    import filelock
+
+    path = Path(path)
+    name = path.absolute()
+    lock = filelock.FileLock(name.with_name(name.name + ".lock"), timeout=0)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise BlockingIOError(
+            f"{os.fspath(path)!r} is being written by another process: wait until it has ended, or name another output"
+        ) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # while it is held: who comes next makes a new one
+            os.unlink(lock.lock_file)
+        lock.release()
+
+
+def make_readable(path: str | os.PathLike) -> None:
+    """Give a file that was made private, as temporary ones are, the permissions any new one would have."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(path, 0o666 & ~mask)
+
+
+def check_text(name: str, text) -> None:
+    """Raise unless this is text that can be written as UTF-8."""
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be text, not {shortened(text)}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must be writable as UTF-8, but {shortened(text)} holds a lone surrogate") from None
+
+
+def shortened(value, width: int = 60) -> str:
+    """Return a value as an error message shows it: in ASCII, and not too long."""
+    text = ascii(value) if isinstance(value, str) else repr(value)
+    return text if len(text) <= width else text[: width - 3] + "..."
