@@ -37,6 +37,8 @@ from mapl_explore.losses import (
     UpperBound,
     margin,
     parse,
+    reads_reference,
+    require_reference,
 )
 
 INF = float("inf")
@@ -503,3 +505,38 @@ def test_bad_sets_are_refused_by_name(change, kind, message):
 def test_sets_without_an_axis_for_responses_are_refused():
     with pytest.raises(ValueError, match=r"one shape \(..., n\)"):
         ScoredSets(logp=-1.0, ref_logp=-1.0, length=1, label=1)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_reads_reference_tells_the_losses_of_log_ratios_from_the_others(name):
+    loss = LOSSES[name]
+    assert reads_reference(loss) == isinstance(loss, DPO | IPO | OneSided)
+
+
+def test_reads_reference_looks_at_what_a_loss_does_with_it():
+    assert reads_reference(OneSided(lam=0.5))
+    assert not reads_reference(OneSided(lam=0.0))
+
+
+def test_reads_reference_sees_a_loss_of_a_user_that_needs_torch_and_reads_it_in_its_value_alone():
+    @dataclass(frozen=True)
+    class KeptNear(MaxMin):
+        def __call__(self, sets):
+            return super().__call__(sets) + torch.relu(sets.ref_logp - sets.logp).sum(dim=-1)
+
+    assert reads_reference(KeptNear())
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.as_tensor])
+@pytest.mark.parametrize("loss", [DPO(), IPO(pair=Smooth(tau=2.0)), OneSided(lam=0.5)], ids=repr)
+def test_sets_that_are_their_own_reference_are_refused_where_a_loss_reads_it(loss, library):
+    logp = -np.arange(10.0).reshape(2, 5) - 1
+    label = [[1, 1, -1, -1, 0], [1, -1, -1, 0, 0]]
+    own = make_sets(logp, label, logp, library)
+    with pytest.raises(ValueError, match=r"reference=MODEL .*--reference MODEL.* cpo$") as caught:
+        require_reference(loss, own)
+    assert "\n" not in str(caught.value)
+    require_reference(CPO(), own)
+    ref = logp.copy()
+    ref[1, 0] -= 1e-9
+    require_reference(loss, make_sets(logp, label, ref, library))

@@ -26,7 +26,7 @@ from mapl_explore.losses.objectives import (
 from mapl_explore.losses.pairs import First, Hardest, Mean, Mellow, Pair, Smooth
 from mapl_explore.losses.parsing import parse
 from mapl_explore.losses.rules import Anneal, ExactError, LeaderShare, LowerBound, TauRule, UpperBound
-from mapl_explore.losses.sets import ScoredSets
+from mapl_explore.losses.sets import ScoredSets, reads_reference, require_reference
 
 __all__ = [
     "CPO",
@@ -57,4 +57,6 @@ __all__ = [
     "explain",
     "margin",
     "parse",
+    "reads_reference",
+    "require_reference",
 ]

@@ -3,7 +3,9 @@
 import math
 from dataclasses import dataclass, fields
 
-from mapl_explore.arrays import Array, Door
+import numpy as np
+
+from mapl_explore.arrays import Array, Door, to_numpy
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,60 @@ class ScoredSets:
 
 
 SET_FIELDS = tuple(field.name for field in fields(ScoredSets))
+
+
+def reads_reference(loss) -> bool:
+    """Return whether the scores or the value of a loss change with the log-probs of the reference.
+
+    Both are computed for made-up sets under two references, so any class of loss can be asked, before any data.
+
+    Examples
+    --------
+    >>> from mapl_explore.losses import CPO, DPO, OneSided
+    >>> [reads_reference(loss) for loss in (DPO(), CPO(), OneSided(lam=1.0), OneSided(lam=0.0))]
+    [True, False, True, False]
+    """
+    try:
+        return _changes_with_reference(loss, np.asarray)
+    except (TypeError, AttributeError):  # a user's loss that is written for torch alone
+        import torch
+
+        return _changes_with_reference(loss, torch.as_tensor)
+
+
+def require_reference(loss, sets: ScoredSets) -> None:
+    """Refuse sets whose reference is the model itself where a loss reads the reference: all its log-ratios are 0.
+
+    Raises
+    ------
+    ValueError
+        If :func:`reads_reference`, and ``ref_logp`` equals ``logp`` at every response of every set.
+
+    Examples
+    --------
+    >>> from mapl_explore.losses import CPO, DPO
+    >>> sets = ScoredSets([-1.0, -3.0], [-1.0, -3.0], [4, 5], [1, -1])
+    >>> require_reference(CPO(), sets)
+    >>> require_reference(DPO(), sets)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: DPO compares log-ratios to a reference, and these sets have none but the model itself: all ratios are...
+    """
+    there = to_numpy(sets.label) != 0
+    if np.array_equal(to_numpy(sets.logp)[there], to_numpy(sets.ref_logp)[there]) and reads_reference(loss):
+        raise ValueError(
+            f"{type(loss).__name__} compares log-ratios to a reference, and these sets have none but the model itself:"
+            " all ratios are 0. Give score_sets a reference=MODEL (on the command line, --reference MODEL), or take a"
+            " loss without a reference, such as cpo"
+        )
+
+
+def _changes_with_reference(loss, library) -> bool:
+    # From far below the model's log-probs to far above them: a loss may look at one side of them alone.
+    logp, near, far = np.random.default_rng(0).uniform(-20.0, -0.1, size=(3, 8, 4)) * [[[1.0]], [[1.0]], [[3.0]]]
+    length, label = np.full(logp.shape, 5), np.tile([1, 1, -1, -1], (len(logp), 1))
+    first, second = (ScoredSets(*map(library, (logp, ref, length, label))) for ref in (near, far))
+    pairs = (loss.score(first), loss.score(second)), (loss(first), loss(second))
+    return not all(np.array_equal(to_numpy(one), to_numpy(other), equal_nan=True) for one, other in pairs)
 
 
 def _require_one_shape(values):
