@@ -3,22 +3,26 @@
 Prompt and response are encoded apart and joined, so that a response has the same tokens whatever stands before it.
 """
 
+import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
 from mapl_explore.data import PreferenceSet
+from mapl_explore.files import shortened
 
 TRUNCATE = ("keep-start", "error")
 ROW_TOKENS = 512  # of responses behind one prompt: the cost of attention grows with the square of a row
 PADDING = (0, 0, 0, -1)
+_told = weakref.WeakSet()  # tokenizers whose chat template is not used, of which that was said
 
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """The token ids of one preference set: positives first, each response ended by eos unless it was cut."""
+    """The token ids of one preference set: positives first, each response ended unless it was cut."""
 
     prompt: tuple[int, ...]
     responses: tuple[tuple[int, ...], ...]
@@ -46,24 +50,35 @@ class EncodedSet:
 
 
 def encode_sets(
-    tokenizer, sets: Sequence[PreferenceSet], *, context: float = math.inf, truncate: str = "keep-start"
+    tokenizer,
+    sets: Sequence[PreferenceSet],
+    *,
+    context: float = math.inf,
+    truncate: str = "keep-start",
+    ends: Sequence[int] = (),
+    chat: bool = False,
 ) -> list[EncodedSet]:
     """Return the token ids of every set, cut to the context; what was cut is printed.
 
     ``"keep-start"`` cuts responses at their end, all of a set to the same room. A prompt gives way only where it leaves
-    them less than half of the context, and then at its start: what a prompt asks stands mostly at its end, next to the
-    answer. A cut response has no eos: it did not end there.
+    them less than half of the context, and then at its start, behind the token that begins a text: what a prompt asks
+    stands mostly at its end, next to the answer. A cut response has no end: it did not end there.
 
     Parameters
     ----------
     tokenizer
-        Its special tokens are not added, but for the eos after each response. An empty prompt becomes one bos (or eos).
+        A prompt begins with what the tokenizer itself puts before a text, see :func:`encode_prompt`.
     sets : sequence of PreferenceSet
         At least one.
     context : int or inf
         The most tokens of a prompt and a response together.
     truncate : {"keep-start", "error"}
         Cut, or refuse sets that do not fit.
+    ends : sequence of int
+        The tokens that end a response, see :func:`end_tokens`, which gives them if there are none. The first one is
+        put after each response that does not bring one of them.
+    chat : bool
+        Write each prompt as a user's message, see :func:`as_shown`.
 
     Returns
     -------
@@ -73,19 +88,60 @@ def encode_sets(
     Raises
     ------
     ValueError
-        If there are no sets, ``truncate`` is neither, or naming the first set that does not fit.
+        If there are no sets, ``truncate`` is neither, the chat template refuses a prompt, or naming the first set that
+        does not fit.
     """
     if truncate not in TRUNCATE:
         raise ValueError(f"truncate must be one of {', '.join(map(repr, TRUNCATE))}, not {truncate!r}")
     if not sets:
         raise ValueError("sets must hold at least one preference set")
-    whole = _encoded(tokenizer, sets)
+    whole = _encoded(tokenizer, sets, ends or end_tokens(tokenizer, chat=chat), chat)
     if truncate == "error":
         _require_fit(whole, sets, context)
-    fitted = [_fitted(one, context) for one in whole]
+    begins = {*_beginning(tokenizer), tokenizer.bos_token_id}
+    fitted = [_fitted(one, context, begins) for one in whole]
     if fitted != whole:
         print(_cut_summary(whole, fitted, context))
     return fitted
+
+
+def as_shown(tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
+    """Return prompts as the model reads them: as they are, or each as a message that the model is to answer.
+
+    Where a chat template is there and not used, that is printed, once for each tokenizer.
+
+    Raises
+    ------
+    ValueError
+        If ``chat`` is asked for and the tokenizer has no chat template, or the template refuses a prompt.
+    """
+    if chat:
+        return [_by_template(tokenizer, [_message("user", one)], add_generation_prompt=True) for one in prompts]
+    if getattr(tokenizer, "chat_template", None) and tokenizer not in _told:
+        _told.add(tokenizer)
+        print("note: prompts are given as plain text; chat (--chat) writes them by the model's chat template")
+    return list(prompts)
+
+
+def encode_prompt(tokenizer, text: str) -> list[int]:
+    """Return the token ids of a prompt as the model reads it, never none.
+
+    It begins with what the tokenizer itself puts before a text (the bos of Llama, Gemma and Mistral), unless the text
+    brings that. An empty prompt of a tokenizer that puts nothing there is one bos (or eos).
+    """
+    return _begun(tokenizer, _plain(tokenizer, [text])[0], _beginning(tokenizer))
+
+
+def end_tokens(tokenizer, model=None, *, chat: bool = False) -> tuple[int, ...]:
+    """Return every token that ends a response, and first the one to write.
+
+    That is the tokenizer's eos or, with ``chat``, what its chat template ends a turn with; then come the tokenizer's
+    eos and all that the model's ``generation_config`` names.
+    """
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    named = named if isinstance(named, Sequence) else [named]
+    ends = [_end_of_turn(tokenizer) if chat else None, tokenizer.eos_token_id, *named]
+    return tuple(dict.fromkeys(end for end in ends if end is not None))
 
 
 def collate(sets: Sequence[EncodedSet], *, share_prompt: bool = True) -> dict[str, torch.Tensor]:
@@ -144,19 +200,64 @@ def _row(one: EncodedSet, numbers: Sequence[int], first: int) -> tuple[list, lis
     return [(read, place, 0, 0) for place, read in enumerate(prompt)], responses
 
 
-def _encoded(tokenizer, sets: Sequence[PreferenceSet]) -> list[EncodedSet]:
-    texts = [text for one in sets for text in (one.prompt, *one.positives, *one.negatives)]
-    ids = iter(tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"])
-    eos = tokenizer.eos_token_id
-    start = eos if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+def _encoded(tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat: bool) -> list[EncodedSet]:
+    shown = as_shown(tokenizer, [one.prompt for one in sets], chat)
+    responses = iter(_plain(tokenizer, [text for one in sets for text in (*one.positives, *one.negatives)]))
+    beginning, ends = _beginning(tokenizer), tuple(ends)
     return [
         EncodedSet(
-            prompt=tuple(next(ids)) or (start,),
-            responses=tuple((*next(ids), eos) for _ in (*one.positives, *one.negatives)),
+            prompt=tuple(_begun(tokenizer, prompt, beginning)),
+            responses=tuple(_ended(next(responses), ends) for _ in (*one.positives, *one.negatives)),
             positives=len(one.positives),
         )
-        for one in sets
+        for one, prompt in zip(sets, _plain(tokenizer, shown), strict=True)
     ]
+
+
+def _plain(tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Return the token ids of texts without anything that the tokenizer would add."""
+    return tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+
+
+def _beginning(tokenizer) -> list[int]:
+    """Return what the tokenizer itself puts before a text."""
+    [bare] = _plain(tokenizer, ["a"])
+    whole = tokenizer("a", verbose=False)["input_ids"]
+    starts = (place for place in range(len(whole)) if whole[place : place + len(bare)] == bare)
+    return whole[: next(starts, 0)]
+
+
+def _begun(tokenizer, ids: list[int], beginning: list[int]) -> list[int]:
+    ids = ids if ids[: len(beginning)] == beginning else beginning + ids
+    return ids or [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
+
+
+def _ended(ids: list[int], ends: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(ids) if ids and ids[-1] in ends else (*ids, ends[0])
+
+
+def _message(role: str, text: str) -> dict[str, str]:
+    return {"role": role, "content": text}
+
+
+def _by_template(tokenizer, messages: list[dict[str, str]], **options) -> str:
+    if not getattr(tokenizer, "chat_template", None):
+        raise ValueError("chat needs a model whose tokenizer has a chat template, and this one has none")
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, **options)
+    except Exception as error:  # a template is a program of the model's, which may fail in any way
+        words = " ".join(str(error).split()) or type(error).__name__
+        prompt = shortened(messages[0]["content"])
+        raise ValueError(f"the model's chat template refuses the prompt {prompt}: {words}") from error
+
+
+def _end_of_turn(tokenizer) -> int | None:
+    """Return the first special token that the chat template puts after an answer, or None."""
+    answer = "answer"
+    written = _by_template(tokenizer, [_message("user", "question"), _message("assistant", answer)])
+    _, found, after = written.rpartition(answer)
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return next((token for token in _plain(tokenizer, [after * bool(found)])[0] if token in special), None)
 
 
 def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], context: float) -> None:
@@ -168,10 +269,12 @@ def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], c
             )
 
 
-def _fitted(one: EncodedSet, context: float) -> EncodedSet:
+def _fitted(one: EncodedSet, context: float, begins: Collection[int]) -> EncodedSet:
     if len(one.prompt) + one.longest <= context:
         return one
-    prompt = one.prompt[-max(context - one.longest, context // 2) :]
+    room = min(len(one.prompt), max(context - one.longest, context // 2))
+    begin = tuple(itertools.takewhile(lambda token: token in begins, one.prompt))[:room]
+    prompt = begin + one.prompt[len(one.prompt) - room + len(begin) :]
     return replace(one, prompt=prompt, responses=tuple(ids[: context - len(prompt)] for ids in one.responses))
 
 

@@ -5,6 +5,7 @@ only they get logits.
 """
 
 import contextlib
+import hashlib
 import inspect
 import math
 import os
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.encoding import EncodedSet, collate, encode_sets, sides
+from mapl_explore.encoding import EncodedSet, collate, encode_sets, end_tokens, sides
 from mapl_explore.losses import ScoredSets
 
 BATCH_TOKENS = 8192  # in one forward pass: with GPT-2's 50,257 logits of 4 bytes each, 1.6 GB
@@ -77,6 +78,7 @@ def score_sets(
     reference=None,
     batch_size: int | None = None,
     truncate: str = "keep-start",
+    chat: bool = False,
     progress: bool = True,
 ) -> ScoredSets:
     r"""Return the log-probability of every response given its prompt, in nats, with lengths and labels.
@@ -95,6 +97,8 @@ def score_sets(
         The most sets in one pass; as many as make 8,192 tokens if not given.
     truncate : {"keep-start", "error"}
         What to do with a set beyond the model's context, see :func:`encode_sets`.
+    chat : bool
+        Write each prompt as a user's message, by the chat template of the tokenizer.
     progress : bool
         Show a progress bar, on a terminal.
 
@@ -117,7 +121,9 @@ def score_sets(
     >>> scored.label.tolist()
     [[1, -1, -1]]
     """
-    encoded = encode_sets(tokenizer, sets, context=context_length(model), truncate=truncate)
+    ends = end_tokens(tokenizer, model, chat=chat)
+    options = {"context": context_length(model), "truncate": truncate, "ends": ends, "chat": chat}
+    encoded = encode_sets(tokenizer, sets, **options)
     logp = score_encoded(SetScorer(model), encoded, batch_size=batch_size, progress=progress)
     ref_logp = logp
     if reference is not None:
@@ -129,6 +135,15 @@ def score_sets(
 def context_length(model) -> float:
     """Return how many tokens the model can read at once; inf where its configuration sets no limit."""
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+
+
+def weights_checksum(model) -> str:
+    """Return the sha256 of the names and bytes of all weights of a model, whatever device they are on."""
+    digest = hashlib.sha256()
+    for name, weights in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 class SetScorer(torch.nn.Module):

@@ -1,10 +1,10 @@
 """Texts become token ids, and what does not fit a context is never cut silently."""
 
 import pytest
-from tiny_models import byte_tokenizer
+from tiny_models import byte_tokenizer, chat_tokenizer, random_gpt2
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.encoding import collate, encode_sets, sides
+from mapl_explore.encoding import as_shown, collate, encode_prompt, encode_sets, end_tokens, sides
 
 TOKENIZER = byte_tokenizer()
 EOS = TOKENIZER.eos_token_id
@@ -24,6 +24,94 @@ def test_prompt_and_response_are_encoded_apart_and_a_response_ends_with_eos():
 def test_an_empty_prompt_becomes_one_token():
     (one,) = encode_sets(TOKENIZER, [PreferenceSet("", ["a"], ["b"])])
     assert one.prompt == (EOS,)
+
+
+def test_a_response_that_brings_its_own_end_gets_no_second_one():
+    (one,) = encode_sets(TOKENIZER, [PreferenceSet("p", ["yes<|endoftext|>", "yes"], ["<|endoftext|>", "no"])])
+    assert one.responses == ((*ids("yes"), EOS), (*ids("yes"), EOS), (EOS,), (*ids("no"), EOS))
+
+
+def test_the_first_end_is_written_and_any_of_them_counts():
+    ends = (ids(".")[0], EOS)
+    (one,) = encode_sets(TOKENIZER, [PreferenceSet("p", ["a", "b."], ["c<|endoftext|>"])], ends=ends)
+    assert one.responses == (ids("a."), ids("b."), (*ids("c"), EOS))
+
+
+def test_ends_are_the_tokenizers_and_those_of_the_generation_config():
+    model = random_gpt2()
+    assert end_tokens(TOKENIZER, model) == (EOS,)
+    model.generation_config.eos_token_id = [5, EOS, 7]
+    assert end_tokens(TOKENIZER, model) == (EOS, 5, 7)
+    model.generation_config.eos_token_id = None
+    assert end_tokens(TOKENIZER, model) == end_tokens(TOKENIZER) == (EOS,)
+
+
+def test_in_a_chat_a_response_ends_with_the_end_of_turn():
+    tokenizer = chat_tokenizer()
+    turn = tokenizer.convert_tokens_to_ids("<end>")
+    assert end_tokens(tokenizer) == (EOS,)
+    assert end_tokens(tokenizer, chat=True) == (turn, EOS)
+    (one,) = encode_sets(tokenizer, [PreferenceSet("Hi", ["yes", "yes<end>"], ["no<|endoftext|>"])], chat=True)
+    assert one.responses == ((*ids("yes"), turn), (*ids("yes"), turn), (*ids("no"), EOS))
+
+
+@pytest.mark.parametrize("template", ["{{ messages[0]['content'] }}", "{{ messages[-1]['content'] }}"])
+def test_a_chat_template_without_an_end_of_turn_leaves_the_eos(template):
+    assert end_tokens(chat_tokenizer(template=template), chat=True) == (EOS,)
+
+
+def test_a_prompt_begins_as_the_tokenizer_begins_a_text_and_not_twice():
+    tokenizer = chat_tokenizer()
+    bos = tokenizer.bos_token_id
+    assert tokenizer("Hi")["input_ids"] == [bos, *ids("Hi")]
+    assert encode_prompt(tokenizer, "Hi") == encode_prompt(tokenizer, "<s>Hi") == [bos, *ids("Hi")]
+    assert encode_prompt(tokenizer, "") == [bos]
+    assert encode_prompt(TOKENIZER, "Hi") == list(ids("Hi"))
+    assert encode_prompt(TOKENIZER, "") == [EOS]
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_prompts_of_sets_are_encoded_as_they_are_shown(chat):
+    tokenizer = chat_tokenizer()
+    prompts = ["Hi", "", "naïve"]
+    sets = encode_sets(tokenizer, [PreferenceSet(prompt, ["a"], ["b"]) for prompt in prompts], chat=chat)
+    shown = [f"<s>[user]{one}<end>\n[assistant]" for one in prompts] if chat else prompts
+    assert as_shown(tokenizer, prompts, chat) == shown
+    assert [list(one.prompt) for one in sets] == [encode_prompt(tokenizer, text) for text in shown]
+    assert [one.prompt.count(tokenizer.bos_token_id) for one in sets] == [1, 1, 1]
+
+
+def test_a_prompt_that_is_cut_keeps_its_beginning():
+    tokenizer = chat_tokenizer()
+    (one,) = encode_sets(tokenizer, [PreferenceSet("s" * 40 + "e" * 16, ["a" * 40], ["b"])], context=32)
+    assert one.prompt == (tokenizer.bos_token_id, *ids("e" * 15))
+    assert one.responses[0] == ids("a" * 16)
+
+
+def test_a_chat_template_that_is_not_used_is_told_once(capsys):
+    tokenizer = chat_tokenizer()
+    as_shown(tokenizer, ["a"], chat=True)
+    assert capsys.readouterr().out == ""
+    for _ in range(2):
+        as_shown(tokenizer, ["a"], chat=False)
+    assert capsys.readouterr().out == (
+        "note: prompts are given as plain text; chat (--chat) writes them by the model's chat template\n"
+    )
+
+
+@pytest.mark.parametrize("template", [
+    "{{ raise_exception('the first message\nmust be from the system') }}", "{{ no.such.thing }}", "{% if %}", "{{ 1 / 0 }}",
+])  # fmt: skip
+def test_a_chat_template_that_raises_is_one_line_with_its_words(template):
+    tokenizer = chat_tokenizer(template=template)
+    with pytest.raises(ValueError, match=r"^the model's chat template refuses the prompt 'Hi': .+$") as raised:
+        as_shown(tokenizer, ["Hi"], chat=True)
+    assert ("the first message must be from the system" in str(raised.value)) == ("raise" in template)
+
+
+def test_chat_without_a_template_is_refused():
+    with pytest.raises(ValueError, match="chat needs a model whose tokenizer has a chat template"):
+        encode_sets(TOKENIZER, [PreferenceSet("p", ["a"], ["b"])], chat=True)
 
 
 @pytest.mark.parametrize("truncate", ["keep-start", "error"])

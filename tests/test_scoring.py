@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_models import byte_tokenizer, random_gpt2, save_tiny
+from tiny_models import byte_tokenizer, chat_tokenizer, random_gpt2, save_tiny
 
 from conftest import assert_close
 from mapl_explore import encoding
 from mapl_explore.data import PreferenceSet
 from mapl_explore.encoding import collate, encode_sets
-from mapl_explore.scoring import SetScorer, context_length, load_model, score_encoded, score_sets
+from mapl_explore.scoring import SetScorer, context_length, load_model, score_encoded, score_sets, weights_checksum
 
 TOKENIZER = byte_tokenizer()
 SETS = [
@@ -53,7 +53,8 @@ def gradient(scorer, encoded):
 def small(config_class, model_class, **options):
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    config = config_class(vocab_size=257, max_position_embeddings=64, initializer_range=0.2, **sizes, **options)
+    sizes |= {"vocab_size": 257, "max_position_embeddings": 64, "initializer_range": 0.2} | options
+    config = config_class(**sizes)
     return model_class(config).eval()
 
 
@@ -135,6 +136,27 @@ def test_dropout_is_off_even_after_train():
     scorer.train()
     encoded = encode_sets(TOKENIZER, SETS)
     assert_close(score_encoded(scorer, encoded), plain_table(random_gpt2(), encoded), k=0, atol=NATS)
+
+
+def test_a_chat_is_scored_as_the_template_writes_it():
+    tokenizer = chat_tokenizer()
+    model = small(transformers.LlamaConfig, transformers.LlamaForCausalLM, vocab_size=259)
+    prompt = tokenizer("<s>[user]Hi<end>\n[assistant]", add_special_tokens=False)["input_ids"]
+    responses = [tokenizer(text + "<end>", add_special_tokens=False)["input_ids"] for text in ("yes", "no")]
+    scored = score_sets(model, tokenizer, [PreferenceSet("Hi", ["yes"], ["no"])], chat=True)
+    expected = [[plain_logp(model, prompt, response) for response in responses]]
+    assert_close(scored.logp, np.array(expected), k=0, atol=NATS)
+
+
+def test_the_checksum_of_weights_tells_apart_what_one_weight_changes():
+    first, second = weights_checksum(random_gpt2()), weights_checksum(random_gpt2(seed=1))
+    model = random_gpt2()
+    assert len(first) == 64
+    assert first == weights_checksum(model) != second
+    with torch.no_grad():
+        model.lm_head.weight[3, 5] += 1e-6
+    assert first != weights_checksum(model)
+    assert weights_checksum(model.to(torch.bfloat16)) != first
 
 
 def test_without_a_reference_all_log_ratios_are_zero():

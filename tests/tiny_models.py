@@ -5,6 +5,10 @@ import torch
 import transformers
 
 EOS = "<|endoftext|>"
+CHAT = (
+    "{{ bos_token }}{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}<end>\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
 
 
 def byte_tokenizer():
@@ -15,6 +19,21 @@ def byte_tokenizer():
     core.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = tokenizers.decoders.ByteLevel()
     return transformers.PreTrainedTokenizerFast(tokenizer_object=core, eos_token=EOS, pad_token=EOS)
+
+
+def chat_tokenizer(*, template=CHAT):
+    """Return a byte tokenizer that begins a text with a bos and has a chat template, as those of Llama and Gemma."""
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<s>", "extra_special_tokens": ["<end>"]})
+    core = tokenizer.backend_tokenizer
+    core.post_processor = tokenizers.processors.Sequence(
+        [
+            core.post_processor or tokenizers.processors.ByteLevel(trim_offsets=False),
+            tokenizers.processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", tokenizer.bos_token_id)]),
+        ]
+    )
+    tokenizer.chat_template = template
+    return tokenizer
 
 
 def random_gpt2(*, context=64, dropout=0.0, seed=0):
