@@ -2,6 +2,8 @@
 
 import os
 
+WRITTEN = "the file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says; an existing one is replaced"
+
 
 def add_data(commands) -> None:
     """Add ``data`` with its own commands to those of the command line."""
@@ -21,11 +23,11 @@ def _add_check(commands) -> None:
 
 
 def _add_convert(commands) -> None:
-    text = "Write preference data as our JSONL, one set a line; nothing is written where a record is malformed."
+    text = "Write preference data as sets of ours; nothing is written where a record is malformed."
     example = "mapl-explore data convert pairs.parquet sets.jsonl"
     parser = commands.add_parser("convert", help=text, description=text, example=example)
     _add_source(parser, "IN")
-    parser.add_argument("output", metavar="OUT", help="the file to write; an existing one is replaced")
+    parser.add_argument("output", metavar="OUT", help=WRITTEN)
     parser.set_defaults(run=_convert)
 
 
@@ -42,7 +44,7 @@ def _add_world(commands) -> None:
     example = "mapl-explore data world sets.jsonl --n 100 --seed 1"
     parser = commands.add_parser("world", help=text, description=text, example=example)
     add = parser.add_argument
-    add("output", metavar="OUT", help="the file to write; an existing one is replaced")
+    add("output", metavar="OUT", help=WRITTEN)
     add("--n", type=int, required=True, help="how many sets")
     add("--seed", type=int, required=True, help="what to draw from")
     add("--split", choices=("train", "validation", "test"), default="train", help="whom to ask about: no one is in two")
@@ -91,8 +93,11 @@ def _check(arguments) -> None:
 
 
 def _convert(arguments) -> None:
-    from mapl_explore.data import read_all, write_sets
+    from mapl_explore.data import read_all, require_output, write_sets
+    from mapl_explore.files import require_other
 
+    require_output(arguments.output)
+    require_other(arguments.source, arguments.output)
     reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
     if reading.faults:
         raise ValueError(reading.faults[0])
@@ -103,9 +108,10 @@ def _convert(arguments) -> None:
 
 
 def _world(arguments) -> None:
-    from mapl_explore.data import write_sets
+    from mapl_explore.data import require_output, write_sets
     from mapl_explore.world import world_sets
 
+    require_output(arguments.output)
     names = ["n", "seed", "split", "distractors", "agreement", "noise", "per_side"]
     write_sets(arguments.output, world_sets(**{name: getattr(arguments, name) for name in names}))
     print(f"{arguments.n} sets written to {arguments.output}")

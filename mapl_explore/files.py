@@ -28,19 +28,31 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
         os.replace(temporary, path)
     except BaseException as error:
         if temporary is not None:
-            os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                os.unlink(temporary)
+        asked = temporary is None or (isinstance(error, OSError) and error.filename in (None, temporary))
+        if isinstance(error, OSError) and error.errno is not None and asked:
             raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
         raise
 
 
 def require_folder(path: str | os.PathLike) -> None:
-    """Raise unless there is a folder to write a file into, and the file's name is not that of a folder."""
+    """Raise unless a file can be made under this name: in a folder open to us, in the place of a file or of nothing."""
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {os.fspath(path.parent)!r} to write {path.name} into")
     if path.is_dir():
         raise IsADirectoryError(f"{os.fspath(path)!r} is a folder, not a file to write")
+    if path.exists() and not path.is_file():  # to replace /dev/null or a pipe would be to remove it
+        raise FileExistsError(f"{os.fspath(path)!r} is a device or a pipe, not a file that can be replaced")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"the folder {os.fspath(path.parent)!r} may not be written into")
+
+
+def require_other(source: str | os.PathLike, output: str | os.PathLike) -> None:
+    """Raise if the file to write is the one that is read, under whatever name, so that no result replaces its data."""
+    if os.path.exists(source) and os.path.exists(output) and os.path.samefile(source, output):
+        raise ValueError(f"{os.fspath(output)!r} is the file that is read, {os.fspath(source)!r}: write to another one")
 
 
 @contextlib.contextmanager

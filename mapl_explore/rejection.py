@@ -101,9 +101,9 @@ def read_questions(source, *, reference: str | None = None) -> list[Question]:
         If there is no prompt, or naming ``file:line``, the field and the rule.
     """
     found = {}
-    for count, (place, content) in enumerate(records(source), start=1):
+    for place, content in records(source):
         try:
-            one = _question(json_record(content, first=count == 1), reference)
+            one = _question(json_record(content), reference)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{place}: {error}") from None
         found.setdefault(one.prompt, one)

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from mapl_explore.files import atomic_writer, sole_writer
+from mapl_explore.files import atomic_writer, require_folder, require_other, sole_writer
 
 HOLDING = """
 import sys, time
@@ -45,6 +46,44 @@ def test_a_missing_folder_is_told_before_anything_is_opened(tmp_path):
     path = tmp_path / "nodir" / "a.txt"
     with pytest.raises(FileNotFoundError, match=r"no folder .*nodir' to write a.txt into"), atomic_writer(path):
         raise AssertionError("the block must not run")
+
+
+def test_a_name_that_is_too_long_is_told_as_it_was_asked_for(tmp_path):
+    path = tmp_path / ("a" * 250)  # 255 bytes is the limit, and a temporary name is longer
+    with pytest.raises(OSError, match="too long") as caught, atomic_writer(path):
+        raise AssertionError("the block must not run")
+    assert caught.value.filename == os.fspath(path)
+
+
+def test_a_folder_that_goes_while_a_file_is_written_is_told_by_the_name_of_the_file(tmp_path):
+    path = tmp_path / "folder" / "a.txt"
+    path.parent.mkdir()
+    with pytest.raises(FileNotFoundError) as caught, atomic_writer(path):
+        shutil.rmtree(path.parent)
+    assert caught.value.filename == os.fspath(path)
+
+
+def test_a_device_is_not_replaced():
+    with pytest.raises(FileExistsError, match="'/dev/null' is a device or a pipe"):
+        require_folder("/dev/null")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_is_told(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="may not be written into"):
+        require_folder(tmp_path / "a.txt")
+
+
+def test_the_file_that_is_read_is_no_output_and_another_one_is(tmp_path):
+    path = tmp_path / "a.txt"
+    path.touch()
+    (tmp_path / "b.txt").touch()
+    for output in (tmp_path / "b.txt", tmp_path / "gone"):
+        require_other(path, output)
+    require_other("some/pairs", path)
+    with pytest.raises(ValueError, match=r"a.txt' is the file that is read"):
+        require_other(path, tmp_path / ".." / tmp_path.name / "a.txt")
 
 
 def test_a_second_writer_is_refused_at_once(tmp_path):

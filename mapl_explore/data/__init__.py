@@ -4,7 +4,8 @@ from mapl_explore.data.describing import description
 from mapl_explore.data.formats import FORMATS
 from mapl_explore.data.reading import Reading, read_all, read_sets
 from mapl_explore.data.records import json_record, records
-from mapl_explore.data.sets import PreferenceSet, write_sets
+from mapl_explore.data.sets import PreferenceSet
+from mapl_explore.data.writing import require_output, write_sets
 
 __all__ = [
     "FORMATS",
@@ -15,5 +16,6 @@ __all__ = [
     "read_all",
     "read_sets",
     "records",
+    "require_output",
     "write_sets",
 ]

@@ -101,9 +101,10 @@ def read_all(source, *, format: str | None = None, threshold: float | None = Non
     if format is not None and format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
     found, faults, one_sided, count = [], [], 0, 0
-    for count, (place, content) in enumerate(records(source), start=1):
+    for place, content in records(source):
+        count += 1
         try:
-            record = json_record(content, first=count == 1)
+            record = json_record(content)
             format = format or format_of(record)
             one = FORMATS[format].read(record, threshold)
         except (TypeError, ValueError) as error:

@@ -1,99 +1,251 @@
-"""Where records come from: lines of a file, rows of a table, a data set on the hub; not what they mean."""
+"""Where records come from: a file of JSON, rows of a table, a data set on the hub; not what they mean."""
 
+import contextlib
 import gzip
 import json
 import os
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from mapl_explore.files import shortened
 
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
-SUFFIXES = (".jsonl", ".json", ".gz", ".parquet")  # of files, whatever else a name on the hub may look like
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".gz", ".parquet")  # of files, whatever else a name on the hub may look like
+BY_PANDAS = (
+    "write it as JSONL first: python -c \"import pandas; pandas.{}.to_json('{}', orient='records', lines=True)\""
+)
+TABLES = {
+    ".csv": ("CSV", "read_csv({!r})"),
+    ".tsv": ("TSV", "read_csv({!r}, sep='\\t')"),
+    ".xlsx": ("Excel", "read_excel({!r})"),
+    ".xls": ("Excel", "read_excel({!r})"),
+}
+GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
+BINARY = {  # how files begin that are no text, and what they are
+    b"PK\x03\x04": "a zip archive (or what is one inside, as .xlsx)",
+    b"BZh": "a bzip2 file",
+    b"\xfd7zXZ\x00": "an xz file",
+    b"\x28\xb5\x2f\xfd": "a zstandard file",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"ARROW1": "an Arrow file",
+    b"\x80\x04\x95": "a pickle, which is never opened",
+    b"\x80\x05\x95": "a pickle, which is never opened",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+SPACE = re.compile(r"[ \t\n\r]*")  # what JSON allows between values
 
 
 def records(source) -> Iterator[tuple[str, bytes | dict]]:
-    """Yield the place and the content of each record: a line of JSON as bytes, or a row as a dict.
+    """Yield the place and the content of each record: a line of JSON as bytes, or what was read already.
+
+    The content of a file tells what it is: lines of JSON, a JSON array, objects over several lines, any of these
+    compressed by gzip, or a parquet table. Lines of white space only are passed over.
 
     Parameters
     ----------
-    source : path, str or datasets.Dataset
-        A ``.jsonl`` or ``.jsonl.gz`` file, a ``.parquet`` file, a table of ``datasets``, or the name of a data set on
-        the Hugging Face hub, ``owner/name`` or ``owner/name:split`` (``train`` if no split is given).
+    source : path, str, list of dict or datasets.Dataset
+        A file, records, a table of ``datasets``, or the name of a data set on the Hugging Face hub, ``owner/name`` or
+        ``owner/name:split`` (``train`` if no split is given).
 
     Raises
     ------
+    TypeError
+        If the source is none of these.
     OSError
         If the file cannot be read, or the data set cannot be fetched.
     ValueError
-        If a compressed file is broken.
+        If the file is none of these, or broken.
     """
     if not isinstance(source, str | os.PathLike):
-        return _rows(source, "row ")
+        return _rows(_table(source), "row ")
     path = os.fspath(source)
+    if path == "-":
+        raise ValueError("'-' is no file; to read the standard input, name /dev/stdin")
     if not os.path.exists(path) and _may_be_on_hub(path):
         return _rows(_from_hub(path), f"{path}:")
-    if path.endswith(".parquet"):
-        return _rows(_from_parquet(path), f"{path}:")
-    return _lines(path)
+    return _from_file(path)
 
 
-def json_record(line: bytes | dict, *, first: bool = False) -> dict:
-    """Return the object that a line of JSON holds; a row is one already.
+def json_record(content) -> dict:
+    """Return the object that a line of JSON holds; what is not bytes was read already.
 
     Raises
     ------
     ValueError
-        If the line is not UTF-8, or no JSON object.
+        If the line is not UTF-8, or the content is no JSON object.
     """
-    if isinstance(line, dict):
-        return line
+    if isinstance(content, bytes):
+        with _json_faults():
+            # Without its end: else the fault of a line that is cut off would be at column 1 of the next.
+            content = json.loads(content.decode().rstrip())
+    if not isinstance(content, dict):
+        raise ValueError(f"not a JSON object but {shortened(content)}")
+    return content
+
+
+@contextlib.contextmanager
+def _json_faults(place: str = "") -> Iterator[None]:
+    """Say what is wrong with JSON in words, after its place."""
     try:
-        # Without its end: else the fault of a line that is cut off would be at column 1 of the next.
-        record = json.loads(line.decode("utf-8-sig" if first else "utf-8").rstrip())
+        yield
     except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 text ({error.reason})") from None
+        rule = f"not UTF-8 text ({error.reason})"
     except json.JSONDecodeError as error:
-        raise ValueError(f"not a JSON object ({error.msg} at column {error.colno})") from None
+        line = f"line {error.lineno} " * (error.lineno > 1)
+        rule = f"not a JSON object ({error.msg} at {line}column {error.colno})"
     except RecursionError:
-        raise ValueError("not a JSON object that can be read (nested too deeply)") from None
-    if not isinstance(record, dict):
-        raise ValueError(f"not a JSON object but {shortened(record)}")
-    return record
+        rule = "not a JSON object that can be read (nested too deeply)"
+    except ValueError:  # Python reads no longer ones
+        rule = "not a JSON object that can be read (a whole number of more than 4300 digits)"
+    else:
+        return
+    raise ValueError(f"{place}: {rule}" if place else rule)
 
 
-def _lines(path: str) -> Iterator[tuple[str, bytes]]:
+def _from_file(path: str) -> Iterator[tuple[str, bytes | dict]]:
+    with open(path, "rb") as file:
+        _refuse_table(path)
+        magic = file.peek(len(PARQUET))
+        if magic.startswith(PARQUET) or path.lower().endswith(".parquet"):
+            yield from _rows(_from_parquet(path, file), f"{path}:")
+        elif magic.startswith(GZIP):
+            try:
+                with gzip.open(file) as unpacked:
+                    yield from _from_text(path, unpacked)
+            except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                raise ValueError(f"{path}: not a whole gzip file ({error})") from None
+        else:
+            yield from _from_text(path, file)
+
+
+def _refuse_table(path: str) -> None:
+    suffix = Path(path.lower().removesuffix(".gz")).suffix
+    if suffix in TABLES:
+        kind, reading = TABLES[suffix]
+        raise ValueError(f"{path}: {kind} is not read; {_by_pandas(path, reading)}")
+
+
+def _by_pandas(path: str, reading: str) -> str:
+    return BY_PANDAS.format(reading.format(path), Path(path).stem + ".jsonl")
+
+
+def _from_text(path: str, file) -> Iterator[tuple[str, bytes | dict]]:
+    lines = _lines(file)
+    number, first = next(lines, (0, b""))
+    _refuse_other(path, number, first)
+    if _goes_on(first):
+        yield from _values(path, b"\n" * (number - 1) + first + file.read())
+    elif first:
+        yield f"{path}:{number}", first
+        yield from ((f"{path}:{number}", line) for number, line in lines)
+
+
+def _lines(file) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the bytes of each line that is not blank, without a byte order mark."""
     # Read as bytes and split at \n alone: str.splitlines would cut a record at the U+2028 of real texts.
-    opened = gzip.open if path.endswith(".gz") else open
-    with opened(path, "rb") as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield f"{path}:{number}", line
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise ValueError(f"{path}: not a whole gzip file ({error})") from None
+    for number, line in enumerate(file, start=1):
+        line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+        if line.strip():
+            yield number, line
+
+
+def _refuse_other(path: str, number: int, first: bytes) -> None:
+    """Raise if a file that begins like this is no JSON, with one rule for all of it."""
+    kind = next((kind for magic, kind in BINARY.items() if first.startswith(magic)), None)
+    if kind or b"\0" in first:
+        raise ValueError(f"{path}: not JSON in UTF-8 but {kind or 'a binary file'}")
+    if first.lstrip()[:1] in (b"{", b"[", b""):
+        return
+    try:
+        json_record(first)
+    except ValueError:
+        raise ValueError(
+            f"{path}:{number}: not JSON but {shortened(first.decode(errors='replace').strip())}"
+            f"; if this is CSV, {_by_pandas(path, TABLES['.csv'][1])}"
+        ) from None
+
+
+def _goes_on(first: bytes) -> bool:
+    """Return whether what this line begins ends on a later one, or is a list of records."""
+    if first.lstrip().startswith(b"["):
+        return True
+    try:
+        json.loads(first)
+    except json.JSONDecodeError as error:
+        return error.pos >= len(first.decode().rstrip())
+    except (ValueError, RecursionError):
+        pass
+    return False
+
+
+def _values(path: str, content: bytes) -> Iterator[tuple[str, object]]:
+    """Yield the place and the value of each item of a JSON array, or of each of several objects, over any lines."""
+    with _json_faults(path):
+        text = content.decode()
+    at, seen, line, number = _after_space(text, 0), 0, 1, 0
+    array = text[at] == "["
+    at = _after_space(text, at + array)
+    while at < len(text) and not (array and text[at] == "]"):
+        number, line, seen = number + 1, line + text.count("\n", seen, at), at
+        place = f"{path}: record {number} (line {line})"
+        with _json_faults(place):
+            value, at = json.JSONDecoder().raw_decode(text, at)
+        yield place, value
+        at = _after_space(text, at)
+        if array:
+            at = _after_comma(place, text, at)
+    if array and text[at:].strip() != "]":
+        raise ValueError(f"{path}: " + ("text after the end of the array" if text[at:] else "the array has no end"))
+
+
+def _after_space(text: str, at: int) -> int:
+    return SPACE.match(text, at).end()
+
+
+def _after_comma(place: str, text: str, at: int) -> int:
+    if text[at : at + 1] not in (",", "]", ""):
+        raise ValueError(
+            f"{place}: after it a comma or the end of the array must come, not {shortened(text[at : at + 60])}"
+        )
+    return _after_space(text, at + 1) if text[at : at + 1] == "," else at
+
+
+def _table(source):
+    """Return a source that is no path and no name, if it has rows."""
+    if isinstance(source, Mapping) and hasattr(source, "column_names"):
+        raise TypeError(f"source must be one split of this data set, as source[{next(iter(source), 'train')!r}]")
+    if isinstance(source, list | tuple) or (hasattr(source, "column_names") and not isinstance(source, type)):
+        return source
+    if hasattr(source, "to_parquet"):
+        raise TypeError(
+            "source must not be a pandas DataFrame; datasets.Dataset.from_pandas(frame) makes a table of it"
+        )
+    raise TypeError(
+        f"source must be a path, a hub name, a list of records or a datasets.Dataset, not {shortened(source)}"
+    )
 
 
 def _rows(table, place: str) -> Iterator[tuple[str, dict]]:
-    if not hasattr(table, "column_names"):
-        raise TypeError(f"source must be a path, a hub name or a datasets.Dataset, not {shortened(table)}")
     return ((f"{place}{number}", row) for number, row in enumerate(table, start=1))
 
 
-def _from_parquet(path: str):
+def _from_parquet(path: str, file):
     import datasets
     import pyarrow.parquet
 
-    with open(path, "rb") as file:
-        try:
-            # Dataset.from_parquet would write a second copy into a cache in the home directory.
-            return datasets.Dataset(pyarrow.parquet.read_table(file))
-        except pyarrow.ArrowInvalid as error:
-            raise ValueError(f"{path}: not a parquet file ({str(error).splitlines()[0]})") from None
+    try:
+        # Dataset.from_parquet would write a second copy into a cache in the home directory.
+        return datasets.Dataset(pyarrow.parquet.read_table(file))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path}: not a whole parquet file ({str(error).splitlines()[0]})") from None
 
 
 def _may_be_on_hub(name: str) -> bool:
-    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not name.endswith(SUFFIXES)
+    known = name.lower().endswith((*SUFFIXES, *TABLES))
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not known
 
 
 def _from_hub(name: str):

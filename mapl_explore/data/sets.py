@@ -1,11 +1,9 @@
 """Preference sets as text: one prompt, the responses that were accepted and those that were not."""
 
-import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mapl_explore.files import atomic_writer, check_text, shortened
+from mapl_explore.files import check_text, shortened
 
 
 @dataclass(frozen=True)
@@ -46,35 +44,6 @@ class PreferenceSet:
         both = set(self.positives) & set(self.negatives)
         if both:
             raise ValueError(f"a response must not stand on both sides; {shortened(min(both))} does")
-
-
-def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
-    r"""Write preference sets as JSONL, whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-        The file; an existing one is replaced once the new one is complete.
-    sets : iterable of PreferenceSet
-        What to write, one set a line.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "one.jsonl"
-    >>> write_sets(path, [PreferenceSet("2 + 2 =", ["4"], ["5"])])
-    >>> path.read_text()
-    '{"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"]}\n'
-    """
-    with atomic_writer(path) as file:
-        for one in sets:
-            record = {"prompt": one.prompt, "positives": one.positives, "negatives": one.negatives}
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
 def _checked_texts(name: str, texts) -> tuple[str, ...]:
