@@ -8,6 +8,7 @@ with the standard functions of ``namespace(...)``, and hands the result to :meth
 * the dtype inside: float16 and bfloat16 are computed in float32 and rounded once, on leaving.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -166,12 +167,48 @@ def in_blocks(function: Callable, *arrays: Array) -> Array:
     return np.concatenate(blocks).reshape(arrays[0].shape)
 
 
-def with_gradient(value: Array, slopes: Array, x: Array) -> Array:
-    """Return a value (...) that was computed without a graph, with the gradient ``slopes`` (..., n) in x (..., n)."""
+def with_gradient(value: Array, slopes: Array, slopes_of: Callable, x: Array, *constants: Array) -> Array:
+    """Return a value (...) that was computed without a graph, with the gradient ``slopes`` (..., n) in x (..., n).
+
+    ``slopes_of(x, *constants)`` returns the slopes again, with their graph: a second derivative is theirs.
+    """
     if not (is_torch_array(x) and x.requires_grad):
         return value
-    # x - x.detach() is 0 and its gradient 1: the graph holds three small steps, whatever the value took.
-    return value + (slopes * (x - x.detach())).sum(dim=-1)
+    return _closed_form().apply(value, slopes, slopes_of, x, *constants)
+
+
+@functools.cache
+def _closed_form():
+    """Return the function of torch's graph whose gradient is given; made on first use, as it needs torch."""
+    import torch
+
+    class ClosedForm(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(value, slopes, slopes_of, x, *constants):
+            return value.clone()
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            _, slopes, ctx.slopes_of, *rest = inputs
+            ctx.save_for_backward(slopes, *rest)
+            ctx.save_for_forward(slopes, *rest)
+
+        @staticmethod
+        def backward(ctx, grad):
+            return None, None, None, column(grad) * _slopes(ctx), *[None] * (len(ctx.saved_tensors) - 2)
+
+        @staticmethod
+        def jvp(ctx, value, slopes, slopes_of, x, *constants):
+            return (_slopes(ctx) * x).sum(dim=-1)
+
+    def _slopes(ctx):
+        slopes, *rest = ctx.saved_tensors
+        # Where the gradient gets a graph of its own, so must the slopes: as constants they are lost to the Hessian.
+        return ctx.slopes_of(*rest) if torch.is_grad_enabled() else slopes
+
+    return ClosedForm
 
 
 def row_sum(array: Array) -> Array:

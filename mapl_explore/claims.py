@@ -96,7 +96,7 @@ def claim_reach(sets: ScoredSets, *, tau: float = 1.0) -> Finding:
     Does the smooth maximum reach more than one negative (at least 1.1 in effect)? Yes, on these sets: effective...
     """
     label = to_numpy(sets.label)
-    weights = to_numpy(Smooth(tau=tau).margin_with_slopes(DPO().score(sets), sets.label)[1])
+    weights = to_numpy(DPO(pair=Smooth(tau=tau)).sides(sets).slopes)
     shares = np.where(label < 0, -weights, 0.0)
     reached = 1 / np.square(shares).sum(axis=-1)
     there = (label < 0).sum(axis=-1)

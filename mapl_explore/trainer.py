@@ -11,7 +11,7 @@ import transformers
 
 from mapl_explore.encoding import EncodedSet, collate, sides
 from mapl_explore.losses import Loss, ScoredSets
-from mapl_explore.measures import means, measures, side_measures
+from mapl_explore.measures import losses_and_sides, means, measures, side_measures
 from mapl_explore.scoring import SetScorer, load_model
 
 
@@ -70,8 +70,8 @@ class PreferenceTrainer(transformers.Trainer):
         columns = {name: inputs.pop(name) for name in ("ref_logp", "length")}
         sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
         loss = self.loss.at(self.state.global_step / self.state.max_steps)  # where a tau anneals
-        losses = loss(sets)
-        measured = measures(loss, sets, losses) | side_measures(loss, sets)
+        losses, sides = losses_and_sides(loss, sets)  # each tau is solved once
+        measured = measures(loss, sets, losses, sides) | side_measures(loss, sets, sides)
         measured["tokens"] = (inputs["owner"] >= 0).sum() / len(losses) + torch.zeros_like(losses)
         self._measured.append(measured)
         return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()

@@ -32,6 +32,7 @@ from mapl_explore.losses import (
     OneSided,
     Pair,
     ScoredSets,
+    Side,
     SimPO,
     Smooth,
     UpperBound,
@@ -540,3 +541,65 @@ def test_sets_that_are_their_own_reference_are_refused_where_a_loss_reads_it(los
     ref = logp.copy()
     ref[1, 0] -= 1e-9
     require_reference(loss, make_sets(logp, label, ref, library))
+
+
+SMOOTH = [Smooth(tau=2.0), Mellow(tau=1.0), Smooth(tau=LeaderShare(share=0.9))]
+
+
+def flat_loss(loss, sets):
+    """Return the summed loss as a function of the log-probs alone."""
+    return lambda logp: loss(ScoredSets.unchecked(logp, sets.ref_logp, sets.length, sets.label)).sum()
+
+
+@pytest.mark.parametrize("loss", [replace(loss, pair=pair) for loss in COMPARING for pair in PAIRS[:5]], ids=repr)
+def test_second_derivatives_are_the_slopes_of_the_first(loss):
+    sets = batch(torch.as_tensor)
+    assert torch.autograd.gradgradcheck(flat_loss(loss, sets), (sets.logp.clone().requires_grad_(),))
+
+
+def test_second_derivatives_of_the_one_sided_loss_are_the_slopes_of_the_first():
+    sets = batch(torch.as_tensor)
+    one_sided = flat_loss(OneSided(lam=0.5, pair=Smooth(tau=2.0)), sets)
+    assert torch.autograd.gradgradcheck(one_sided, (sets.logp.clone().requires_grad_(),))
+
+
+def test_second_derivatives_take_the_tau_of_a_rule_as_a_constant():
+    sets = ScoredSets(*map(torch.as_tensor, ([-1.0, -2.0, -4.0], [0.0] * 3, [3] * 3, [1, -1, -1])))
+    sets = ScoredSets(sets.logp.double(), sets.ref_logp.double(), sets.length, sets.label)
+    rule = LeaderShare(share=0.9)
+    tau = float(rule.tau(np.array([-np.inf, -2.0, -4.0])))
+    ruled, fixed = (flat_loss(DPO(pair=Smooth(tau=one)), sets) for one in (rule, tau))
+    hessian = torch.autograd.functional.hessian
+    assert_close(hessian(ruled, sets.logp), numbers(hessian(fixed, sets.logp)), k=64)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch.func imports what warns
+@pytest.mark.parametrize("pair", SMOOTH[:2], ids=repr)
+def test_derivatives_by_torch_func_are_those_by_autograd(pair):
+    sets = batch(torch.as_tensor)
+    columns, loss = (sets.logp, sets.ref_logp, sets.length, sets.label), DPO(beta=1.0, pair=pair)
+    each = torch.vmap(torch.func.grad(lambda *one: loss(ScoredSets.unchecked(*one))))(*columns)
+    assert_close(each, numbers(loss.weights(sets)), k=64, atol=8 * EPS["float64"])
+    of = flat_loss(loss, sets)
+    assert_close(torch.func.hessian(of)(sets.logp), numbers(torch.autograd.functional.hessian(of, sets.logp)), k=64)
+
+
+def test_a_pair_of_a_user_may_return_a_plain_tuple():
+    @dataclass(frozen=True)
+    class Sharp(Pair):
+        def side(self, scores):
+            return tuple(Hardest().side(scores)[:2])
+
+    for library in (np.asarray, torch.as_tensor):
+        sets = batch(library)
+        assert_close(DPO(pair=Sharp())(sets), numbers(DPO()(sets)), k=1)
+        assert DPO(pair=Sharp()).sides(sets).negative.tau is None
+
+
+@pytest.mark.parametrize("pair", SMOOTH, ids=repr)
+def test_a_side_hands_out_the_tau_it_was_made_with(pair):
+    scores = np.array([[-1.0, -2.0, -np.inf], [-3.0, -3.5, -9.0]])
+    side = pair.side(scores)
+    assert isinstance(side, Side)
+    tau = pair.tau.tau(scores) if isinstance(pair.tau, LeaderShare) else np.array(pair.tau)
+    assert_close(side.tau, tau, k=1)

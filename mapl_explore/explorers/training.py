@@ -13,7 +13,7 @@ from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import Choice, Knob
 from mapl_explore.losses import Hardest, Loss, OneSided, ScoredSets, Smooth, parse
 from mapl_explore.losses.naming import short
-from mapl_explore.losses.rules import tau_of
+from mapl_explore.losses.pairs import Side as PairSide
 from mapl_explore.plots import MARGINS, SIDES, HistoryPanel, PushPanel, response_looks
 from mapl_explore.plots.ends import round_up
 from mapl_explore.probes import read_probes
@@ -321,17 +321,16 @@ def _pictures(loss: Loss) -> tuple[str, ...]:
 
 def _side(losses: list[Loss], scores: np.ndarray) -> Side:
     """Return one side at each step; its scores (S, n) are turned so that the hardest has the largest."""
-    gap, leader = top_gap(scores), np.argmax(scores, axis=-1)
-    rows = list(zip(losses, scores, strict=True))
-    share = np.array([loss.pair.side(row)[1][place] for (loss, row), place in zip(rows, leader, strict=True)])
-    if not hasattr(losses[0].pair, "tau"):
-        return Side(scores.shape[-1], gap, share)
-    tau = np.array([float(tau_of(loss.pair.tau, row)) for loss, row in rows])
+    gap, leader, n = top_gap(scores), np.argmax(scores, axis=-1), scores.shape[-1]
+    found = [PairSide(*loss.pair.side(row)) for loss, row in zip(losses, scores, strict=True)]
+    share = np.array([side.weights[place] for side, place in zip(found, leader, strict=True)])
+    if found[0].tau is None:
+        return Side(n, gap, share)
+    tau = np.array([float(side.tau) for side in found])
     if not isinstance(losses[0].pair, Smooth):
-        return Side(scores.shape[-1], gap, share, tau)
-    bounds = {"lower": error_lower_bound(gap=gap, tau=tau)}
-    bounds |= {"upper": error_upper_bound(n=scores.shape[-1], gap=gap, tau=tau)}
-    return Side(scores.shape[-1], gap, share, tau, smoothing_error(scores, tau=tau), **bounds)
+        return Side(n, gap, share, tau)
+    bounds = {"lower": error_lower_bound(gap=gap, tau=tau), "upper": error_upper_bound(n=n, gap=gap, tau=tau)}
+    return Side(n, gap, share, tau, smoothing_error(scores, tau=tau), **bounds)
 
 
 def _middle(history: History, shown: str, looks: list[dict]) -> dict:

@@ -23,7 +23,7 @@ from mapl_explore.losses.objectives import (
     SimPO,
     margin,
 )
-from mapl_explore.losses.pairs import First, Hardest, Mean, Mellow, Pair, Smooth
+from mapl_explore.losses.pairs import First, Hardest, Mean, Mellow, Pair, Side, Sides, Smooth
 from mapl_explore.losses.parsing import parse
 from mapl_explore.losses.rules import Anneal, ExactError, LeaderShare, LowerBound, TauRule, UpperBound
 from mapl_explore.losses.sets import ScoredSets, reads_reference, require_reference
@@ -50,6 +50,8 @@ __all__ = [
     "OneSided",
     "Pair",
     "ScoredSets",
+    "Side",
+    "Sides",
     "SimPO",
     "Smooth",
     "TauRule",

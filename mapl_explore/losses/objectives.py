@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from mapl_explore.arrays import Array, column, detach, namespace, row_sum, sigmoid, softplus, with_gradient
 from mapl_explore.losses.naming import Named, nonnegative, positive
-from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Smooth, negatives
+from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Side, Sides, Smooth, negatives
 from mapl_explore.losses.rules import LeaderShare, LowerBound, UpperBound
 from mapl_explore.losses.sets import ScoredSets
 
@@ -64,19 +64,29 @@ class Loss(Named, ABC):
         """Return the margin (...), in nats."""
         return self.pair.margin(self.score(sets), sets.label)
 
+    def sides(self, sets: ScoredSets) -> Sides:
+        """Return what the pair makes of each side, without a graph: the loss and its measures come from the same."""
+        if not hasattr(self, "pair"):
+            return Sides(None, None)
+        return self.pair.sides(detach(self.score(sets)), sets.label)
+
     def at(self, progress: float) -> "Loss":
         """Return the loss at a point of training, from 0 to 1: the same, but for what anneals."""
         return replace(self, pair=self.pair.at(progress)) if hasattr(self, "pair") else self
 
     def __call__(self, sets: ScoredSets) -> Array:
         """Return the loss (...) of each set; lower is better."""
-        value = self.link(self.margin(sets))
+        return self.value(sets, self.sides(sets))
+
+    def value(self, sets: ScoredSets, sides: Sides) -> Array:
+        """Return the loss (...) of each set, from its :meth:`sides`: no tau is solved again."""
+        value = self.link(self.pair.margin(self.score(sets), sets.label, sides))
         return value + self.nll * mean_nll(sets) if self.nll else value
 
     def weights(self, sets: ScoredSets) -> Array:
         """Return d loss / d logp (..., n): below 0 at what is pushed up, above 0 at what is pushed down."""
-        margin, slopes = self.pair.margin_with_slopes(self.score(sets), sets.label)
-        weights = column(self.link_slope(margin)) * slopes * self.score_slope(sets)
+        sides = self.sides(sets)
+        weights = column(self.link_slope(sides.margin)) * sides.slopes * self.score_slope(sets)
         return weights + self.nll * mean_nll_slopes(sets) if self.nll else weights
 
 
@@ -187,12 +197,18 @@ class OneSided(Loss):
     def margin(self, sets):
         return MaxMin().margin(sets)
 
-    def __call__(self, sets):
-        r = self.score(sets)
-        return with_gradient(*self.pair.side(negatives(detach(r), sets.label)), r)
+    def sides(self, sets):
+        return Sides(None, self._side(detach(self.score(sets)), sets.label))
+
+    def value(self, sets, sides):
+        high, slopes_of = sides.negative, lambda r, label: self._side(r, label).weights
+        return with_gradient(high.value, high.weights, slopes_of, self.score(sets), sets.label)
 
     def weights(self, sets):
-        return self.pair.side(negatives(self.score(sets), sets.label))[1]
+        return self.sides(sets).negative.weights
+
+    def _side(self, r, label):
+        return Side(*self.pair.side(negatives(r, label)))
 
 
 @dataclass(frozen=True)
@@ -442,7 +458,7 @@ class SFT(Loss):
     def margin(self, sets):
         return MaxMin().margin(sets)
 
-    def __call__(self, sets):
+    def value(self, sets, sides):
         return mean_nll(sets)
 
     def weights(self, sets):

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from mapl_explore.arrays import Array, column, detach, namespace, positions, row_sum, with_gradient
 from mapl_explore.losses.naming import Named, positive
@@ -10,26 +11,59 @@ from mapl_explore.losses.rules import ErrorRule, TauRule, tau_at, tau_of
 from mapl_explore.smoothing import _smooth_max_with_weights, _split, _weights
 
 
+class Side(NamedTuple):
+    """What a pair makes of one side of each set: one number (...), its gradient (..., n), and the tau (...) behind it.
+
+    The tau is None where the pair has none.
+    """
+
+    value: Array
+    weights: Array
+    tau: Array | None = None
+
+
+class Sides(NamedTuple):
+    """What a pair makes of the positives, from minus their scores, and of the negatives; None for an unused side."""
+
+    positive: Side | None
+    negative: Side | None
+
+    @property
+    def margin(self) -> Array:
+        """The positive side minus the negative side (...), in nats."""
+        return -self.positive.value - self.negative.value
+
+    @property
+    def slopes(self) -> Array:
+        """The gradient (..., n) of the margin in the scores."""
+        return self.positive.weights - self.negative.weights
+
+
 class Pair(Named, ABC):
     """How one side of a set becomes one number: for the negatives their ``top``, for the positives minus that of -r."""
 
     @abstractmethod
-    def side(self, scores: Array) -> tuple[Array, Array]:
-        """Return one number (...) for the scores (..., n) of a side, -inf at all else, and its gradient (..., n)."""
+    def side(self, scores: Array) -> Side:
+        """Return one number (...) for the scores (..., n) of a side, -inf at all else, its gradient, and its tau.
+
+        A plain tuple of the first two will do where there is no tau.
+        """
 
     def top(self, scores: Array) -> Array:
         """Return the number alone."""
         return self.side(scores)[0]
 
-    def margin_with_slopes(self, r: Array, label: Array) -> tuple[Array, Array]:
-        """Return the positive side minus the negative side (...), and its gradient in r (..., n)."""
-        low, below = self.side(positives(-r, label))
-        high, above = self.side(negatives(r, label))
-        return -low - high, below - above
+    def sides(self, r: Array, label: Array) -> Sides:
+        """Return what becomes of the scores r (..., n) of both sides."""
+        return Sides(Side(*self.side(positives(-r, label))), Side(*self.side(negatives(r, label))))
 
-    def margin(self, r: Array, label: Array) -> Array:
-        """Return the margin (...), differentiable once in r."""
-        return with_gradient(*self.margin_with_slopes(detach(r), label), r)
+    def margin(self, r: Array, label: Array, sides: Sides | None = None) -> Array:
+        """Return the margin (...), differentiable in r at fixed tau; from its sides if they are given."""
+        sides = sides or self.sides(detach(r), label)
+        return with_gradient(sides.margin, sides.slopes, self._slopes, r, label)
+
+    def _slopes(self, r: Array, label: Array) -> Array:
+        return self.sides(r, label).slopes
 
     def at(self, progress: float) -> "Pair":
         """Return the pair at a point of training, from 0 to 1: the same, but for a tau that anneals."""
@@ -63,7 +97,7 @@ class Mean(Pair):
 
     def side(self, scores):
         xp, there, count = namespace(scores), scores > -math.inf, _count(scores)
-        return row_sum(xp.where(there, scores, 0.0)) / count, xp.astype(there, scores.dtype) / column(count)
+        return Side(row_sum(xp.where(there, scores, 0.0)) / count, xp.astype(there, scores.dtype) / column(count))
 
 
 @dataclass(frozen=True)
@@ -101,7 +135,8 @@ class Smooth(Pair):
     tau: float | TauRule = positive(1.0)
 
     def side(self, scores):
-        return _smooth_max_with_weights(scores, tau_of(self.tau, scores))
+        tau = tau_of(self.tau, scores)
+        return Side(*_smooth_max_with_weights(scores, tau), tau)
 
     def at(self, progress):
         return replace(self, tau=tau_at(self.tau, progress))
@@ -146,7 +181,7 @@ class Mellow(Pair):
         leader, distance, _ = _split(scores)
         # log mean exp = log1p(mean expm1): smooth_max - log(n)/tau would cancel at small tau, where this is the mean.
         mean = row_sum(xp.expm1(-column(tau) * distance)) / _count(scores)
-        return leader + xp.log1p(mean) / tau, _weights(scores, tau)
+        return Side(leader + xp.log1p(mean) / tau, _weights(scores, tau), tau)
 
     def at(self, progress):
         return replace(self, tau=tau_at(self.tau, progress))
@@ -162,10 +197,11 @@ def negatives(r: Array, label: Array) -> Array:
     return namespace(r).where(label < 0, r, -math.inf)
 
 
-def _picked(scores, place):
+def _picked(scores, place) -> Side:
     """Return the score at a place of each set, and 1 there and 0 at all else."""
     xp = namespace(scores)
-    return xp.take_along_axis(scores, place, axis=-1)[..., 0], xp.astype(positions(scores) == place, scores.dtype)
+    picked = xp.take_along_axis(scores, place, axis=-1)[..., 0]
+    return Side(picked, xp.astype(positions(scores) == place, scores.dtype))
 
 
 def _count(scores):
