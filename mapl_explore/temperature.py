@@ -14,7 +14,6 @@ import math
 from functools import partial
 
 import numpy as np
-from scipy.optimize.elementwise import find_root
 
 from mapl_explore.arrays import Array, Door, column, detach, in_blocks, like, namespace, row_sum, to_numpy
 from mapl_explore.smoothing import _log_sum, _split, _terms, _top_gap
@@ -363,6 +362,8 @@ def _polished(equation, parameters, t):
 
 
 def _bracketed(equation, parameters, low, high):
+    from scipy.optimize.elementwise import find_root  # 0.5 s, of which nothing else has need
+
     # A proven bracket may miss by an ulp in floats; four ulps of its own dtype put that right.
     margin = 4 * float(namespace(low).finfo(low.dtype).eps)
     flat = [_flat(parameter, low.ndim) for parameter in parameters]
@@ -372,7 +373,8 @@ def _bracketed(equation, parameters, low, high):
         return equation(t, *(parameter[row] for parameter in flat))[0]
 
     found = find_root(residual, ends, args=(np.arange(ends[0].size),))
-    if not np.all(found.success):
+    # Where gap/epsilon overflows the equation has no numbers, and the root finder calls its end of the bracket a root.
+    if not np.all(found.success & np.isfinite(found.f_x)):
         raise RuntimeError("no convergence of the bracketing root finder; is gap/epsilon beyond the range of float64?")
     return like(found.x.reshape(tuple(low.shape)), low)
 

@@ -603,3 +603,20 @@ def test_a_side_hands_out_the_tau_it_was_made_with(pair):
     assert isinstance(side, Side)
     tau = pair.tau.tau(scores) if isinstance(pair.tau, LeaderShare) else np.array(pair.tau)
     assert_close(side.tau, tau, k=1)
+
+
+def test_a_class_of_a_name_that_is_taken_is_refused_and_the_name_keeps_its_meaning():
+    for name, base in (("DPO", Loss), ("Smooth", Pair), ("DPO", Pair), ("Loss", Loss)):
+        with pytest.raises(
+            ValueError, match=rf"^the name {name} is taken by mapl_explore\.losses\.\w+: give.*another$"
+        ):
+            type(name, (base,), {"__module__": "mine"})
+    assert type(parse("DPO(pair=Smooth())")) is DPO
+
+
+def test_a_class_of_a_user_may_be_defined_again_as_in_a_notebook():
+    def defined(beta, module="__main__"):
+        return dataclass(frozen=True)(type("Mine", (MaxMin,), {"__module__": module, "link": lambda _, m: -beta * m}))
+
+    for given in [(1,), (2,), (3, "mine"), (4, "other")]:
+        assert defined(*given) is type(parse("Mine()"))

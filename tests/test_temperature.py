@@ -1,6 +1,9 @@
 """The solvers: within 4 eps of a bisection in 60 digits, ordered, differentiable, and plain about what has no root."""
 
 import math
+import subprocess
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -289,9 +292,23 @@ def test_an_unknown_method_is_refused():
         solve_tau_upper(epsilon=0.1, n=4, gap=1.0, method="secant")
 
 
-def test_a_ratio_of_gap_and_epsilon_that_overflows_is_said_and_not_guessed():
-    with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="no convergence"):
-        solve_tau_upper(epsilon=1e-310, n=4, gap=1e4)
+@METHODS
+@pytest.mark.parametrize("gap", [1e4, np.array([1.0, 1e4])], ids=["alone", "among others"])
+def test_a_ratio_of_gap_and_epsilon_that_overflows_is_said_and_not_guessed(method, gap):
+    for solve in (partial(solve_tau_upper, n=4), solve_tau_lower):
+        with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="no convergence"):
+            solve(epsilon=1e-310, gap=gap, method=method)
+
+
+def test_only_the_bracket_loads_scipy():
+    code = """if True:
+        import sys, mapl_explore as mapl
+        mapl.losses, mapl.selection, mapl.data, mapl.solve_tau_exact([0.0, -1.0], epsilon=0.1)
+        assert "scipy" not in sys.modules
+        mapl.solve_tau_exact([0.0, -1.0], epsilon=0.1, method="bracket")
+        assert "scipy" in sys.modules
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_long_array_has_the_roots_of_its_parts(library):

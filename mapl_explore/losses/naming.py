@@ -33,11 +33,20 @@ def share(default: float) -> float:
 class Named:
     """A frozen dataclass that registers its class by name, checks its fields, and holds numbers as floats.
 
-    With floats only, equal values have equal names: ``DPO(beta=1)`` is called ``DPO(beta=1.0, ...)``.
+    With floats only, equal values have equal names: ``DPO(beta=1)`` is called ``DPO(beta=1.0, ...)``. The name of a
+    class of this library is taken; of two others the name means the later one, as in a notebook whose cell runs again.
+
+    Raises
+    ------
+    ValueError
+        When a class is defined under a name that is taken.
     """
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
+        taken = KINDS.get(cls.__name__, cls)
+        if taken.__module__.startswith("mapl_explore.") and taken.__module__ != cls.__module__:
+            raise ValueError(f"the name {cls.__name__} is taken by {taken.__module__}: give the class another")
         KINDS[cls.__name__] = cls
 
     def __post_init__(self):

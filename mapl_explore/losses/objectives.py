@@ -16,15 +16,15 @@ class Loss(Named, ABC):
     """A preference loss: a score per response, a link of the margin, the slopes of both, and how much NLL is added.
 
     A subclass is a frozen dataclass with a field ``pair``; its fields have defaults. :func:`parse` and so the command
-    line know it by the name of its class.
+    line know it by the name of its class, which must not be one of this library.
 
     Examples
     --------
-    A loss of one's own, here the exponential loss of boosting on the log-ratio to the reference:
+    A loss of one's own, here the exponential loss on the log-ratio to the reference:
 
     >>> from mapl_explore.losses import Mean, parse
     >>> @dataclass(frozen=True)
-    ... class Boosting(Loss):
+    ... class Exponential(Loss):
     ...     pair: Pair = Hardest()
     ...     def score(self, sets):
     ...         return sets.logp - sets.ref_logp
@@ -32,8 +32,8 @@ class Loss(Named, ABC):
     ...         return namespace(margin).exp(-margin)
     ...     def link_slope(self, margin):
     ...         return -namespace(margin).exp(-margin)
-    >>> parse("Boosting(pair=Mean())")
-    Boosting(pair=Mean())
+    >>> parse("Exponential(pair=Mean())")
+    Exponential(pair=Mean())
     """
 
     bounded = True  # below; training with a loss that is not goes on for ever
