@@ -33,7 +33,7 @@ def _add_convert(commands) -> None:
 
 def _add_source(parser, name: str) -> None:
     add = parser.add_argument
-    add("source", metavar=name, help=".jsonl, .jsonl.gz or .parquet, or owner/name[:split] on the Hugging Face hub")
+    add("source", metavar=name, help="a file of JSON or parquet, or owner/name[:split] on the Hugging Face hub")
     add("--format", metavar="NAME", help="sets, trl, hh-rlhf or scored; told by the fields if not given")
     text = "scored completions: the least score of a positive; the best against the worst if not given"
     add("--threshold", type=float, metavar="SCORE", help=text)
@@ -80,29 +80,28 @@ def add_sample(commands) -> None:
 
 
 def _check(arguments) -> None:
-    from mapl_explore.data import description, read_all
+    from mapl_explore.data import description, fault_lines, read_all
 
     reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
     print(f"{arguments.source}: {reading}")
     if reading.sets:
         print(description(reading.sets))
-    for fault in reading.faults:
-        print(f"fault: {fault}")
-    if reading.faults or not reading.sets:
+    for line in fault_lines(reading.faults, reading.records):
+        print(f"fault: {line}")
+    if reading.faults:
         raise RuntimeError(f"{len(reading.faults)} of {reading.records} records cannot be read, {arguments.source}")
+    if not reading.sets:
+        raise RuntimeError(f"{arguments.source}: there is no preference set in it")
 
 
 def _convert(arguments) -> None:
-    from mapl_explore.data import read_all, require_output, write_sets
+    from mapl_explore.data import read_all, require_output, require_sets, write_sets
     from mapl_explore.files import require_other
 
     require_output(arguments.output)
     require_other(arguments.source, arguments.output)
     reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
-    if reading.faults:
-        raise ValueError(reading.faults[0])
-    if not reading.sets:
-        raise ValueError(f"{arguments.source}: there is no preference set in it")
+    require_sets(arguments.source, reading)
     write_sets(arguments.output, reading.sets)
     print(f"{reading}, written to {arguments.output}")
 

@@ -105,5 +105,8 @@ def check_text(name: str, text) -> None:
 
 def shortened(value, width: int = 60) -> str:
     """Return a value as an error message shows it: in ASCII, and not too long."""
-    text = ascii(value) if isinstance(value, str) else repr(value)
+    try:
+        text = ascii(value) if isinstance(value, str) else repr(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a whole number of more than 4300 digits
+        text = f"a value of type {type(value).__name__} that cannot be shown"
     return text if len(text) <= width else text[: width - 3] + "..."

@@ -13,12 +13,14 @@ A response starts with a space, so that prompt and response meet where a byte-le
 of how answers hold up as such passages grow in number is that of RoseRAG (arXiv:2502.10993).
 """
 
+import math
 import random
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
+from numbers import Integral, Real
 
 from mapl_explore.data import PreferenceSet
 
@@ -158,7 +160,7 @@ def world_sets(
     n : int
         How many sets, at least 1. The first sets of a longer list are those of a shorter one.
     seed : int
-        What to draw from.
+        What to draw from, any whole number.
     split : {"train", "validation", "test"}
         Whom to ask about: no person stands in two splits, but all names are made of the same pieces.
     distractors : int
@@ -176,6 +178,8 @@ def world_sets(
 
     Raises
     ------
+    TypeError
+        If an argument is no number of its kind.
     ValueError
         If an argument is outside its range.
 
@@ -186,7 +190,7 @@ def world_sets(
     [True, True, True, True, False, False, False, False]
     """
     _check("n", n, 1, None)
-    _check("noise", noise, 0, 1)
+    _check("noise", noise, 0, 1, Real)
     _check("per_side", per_side, 1, len(PLAIN_ANSWERS + CITED_ANSWERS))
     rng = random.Random(f"{seed} {split} sets")
     sets = []
@@ -205,8 +209,9 @@ def world_cases(
     """Yield made-up questions; the arguments are those of :func:`world_sets`."""
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+    _check("seed", seed, -math.inf, None)
     _check("distractors", distractors, 0, MOST_DISTRACTORS)
-    _check("agreement", agreement, 0, 1)
+    _check("agreement", agreement, 0, 1, Real)
     rng = random.Random(f"{seed} {split}")
     return (_case(rng, split, distractors, agreement) for _ in range(n))
 
@@ -308,7 +313,9 @@ def _person(rng: random.Random, split: str) -> str:
     return f"{OPENINGS[first]}{ENDINGS[second]} {OPENINGS[third]}{ENDINGS[last]}"
 
 
-def _check(name: str, value, low, high) -> None:
+def _check(name: str, value, low, high, kind: type = Integral) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be {'a whole' if kind is Integral else 'a real'} number, not {value!r}")
     if not (low <= value and (high is None or value <= high)):
         raise ValueError(
             f"{name} must be at least {low}" + f" and at most {high}" * (high is not None) + f", not {value}"

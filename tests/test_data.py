@@ -1,14 +1,19 @@
 """Preference data in every format become the same sets; what is malformed is named by line, field and rule."""
 
+import bz2
 import gzip
 import json
+import lzma
+import math
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import datasets
+import pandas
 import pyarrow.parquet
 import pytest
 from hypothesis import given
@@ -32,6 +37,15 @@ def assistant(text):
     return {"role": "assistant", "content": text}
 
 
+def human(text):
+    return {"from": "human", "value": text}
+
+
+def gpt(text):
+    return {"from": "gpt", "value": text}
+
+
+KIND = "\n\nSystem: Be kind.\n\nHuman: Hi\n\nAssistant:"
 HISTORY = [user("Hi"), assistant("Hello"), user("2 + 2?")]
 
 RECORDS = {
@@ -53,6 +67,38 @@ RECORDS = {
     "trl, a longer conversation": (
         {"prompt": HISTORY, "chosen": [assistant("4")], "rejected": [assistant("5")]},
         PreferenceSet(TALK, [" 4"], [" 5"]),
+    ),
+    "trl, parts of text": (
+        {"prompt": [user([{"type": "text", "text": "2 + "}, {"type": "text", "text": "2 ="}])],
+         "chosen": [assistant([{"type": "text", "text": "4"}])], "rejected": [assistant(["5"])]}, SUM,
+    ),
+    "trl, a developer": (
+        {"prompt": [{"role": "developer", "content": "Be kind."}, user("Hi")], "chosen": [assistant("a")],
+         "rejected": [assistant("b")]}, PreferenceSet(KIND, [" a"], [" b"]),
+    ),
+    "trl, no calls of tools": (
+        {"prompt": [{**user("2 + 2 ="), "tool_calls": None}], "tools": [], "images": None,
+         "chosen": [{**assistant("4"), "tool_calls": []}], "rejected": [assistant("5")]}, SUM,
+    ),
+    "sharegpt": (
+        {"conversations": [human("2 + 2 =")], "chosen": gpt("4"), "rejected": gpt("5"), "tools": "[]"}, SUM,
+    ),
+    "sharegpt, with a system": (
+        {"conversations": [human("Hi")], "chosen": gpt("a"), "rejected": gpt("b"), "system": "Be kind."},
+        PreferenceSet(KIND, [" a"], [" b"]),
+    ),
+    "sharegpt, a longer conversation": (
+        {"conversations": [human("Hi"), gpt("Hello"), human("2 + 2?")], "chosen": [gpt("4")], "rejected": [gpt("5")]},
+        PreferenceSet(TALK, [" 4"], [" 5"]),
+    ),
+    "alpaca": ({"instruction": "2 + 2 =", "input": "", "chosen": "4", "rejected": "5"}, SUM),
+    "alpaca, with an input": (
+        {"instruction": "Add.", "input": "2, 2", "chosen": "4", "rejected": "5"},
+        PreferenceSet("Add.\n2, 2", ["4"], ["5"]),
+    ),
+    "openai": (
+        {"input": {"messages": [user("2 + 2 =")], "tools": []}, "preferred_output": [assistant("4")],
+         "non_preferred_output": [assistant("5")]}, SUM,
     ),
     "hh-rlhf": ({"chosen": TALK + " 4", "rejected": TALK + " 5"}, PreferenceSet(TALK, [" 4"], [" 5"])),
     "hh-rlhf, answers that begin alike": (
@@ -293,6 +339,41 @@ MALFORMED = [
      r"prompt\[0\] must have a role of user, assistant, system"),
     ({"prompt": [{"role": "user"}], "chosen": [assistant("a")], "rejected": [assistant("b")]},
      r"prompt\[0\].content must be text, not None"),
+    ({"prompt": ["a"], "chosen": [assistant("a")], "rejected": [assistant("b")]},
+     r"prompt\[0\] must be a message with role and content, not 'a'"),
+    ({"prompt": [{"role": [], "content": ""}], "chosen": [assistant("a")], "rejected": [assistant("b")]},
+     r"prompt\[0\] must have a role of"),
+    ({"prompt": [user([])], "chosen": [assistant("a")], "rejected": [assistant("b")]},
+     r"prompt\[0\].content must be text, not \[\]"),
+    ({"prompt": [user([{"type": "text"}])], "chosen": [assistant("a")], "rejected": [assistant("b")]},
+     r"prompt\[0\].content\[0\] must be text, not None"),
+    ({"prompt": [user([{"type": "image_url", "image_url": "a"}])], "chosen": [assistant("a")],
+      "rejected": [assistant("b")]},
+     r"parts of a content that are not text are not supported \(prompt\[0\].content\[0\]: 'image_url'\)"),
+    ({"prompt": "p", "images": ["a"], "chosen": "a", "rejected": "b"}, r"images and sound are not .*'images'"),
+    ({"prompt": [user("a")], "tools": [{}], "chosen": [assistant("a")], "rejected": [assistant("b")]},
+     r"tool calls are not supported \(the field 'tools'\)"),
+    ({"prompt": [user("a"), {"role": "assistant", "content": None, "tool_calls": [{}]}], "chosen": [assistant("a")],
+      "rejected": [assistant("b")]}, r"tool calls are not supported \(prompt\[1\]\)"),
+    ({"prompt": [user("a"), {"role": "tool", "content": "x"}], "chosen": [assistant("a")],
+      "rejected": [assistant("b")]}, r"tool calls are not supported \(prompt\[1\]\)"),
+    ({"conversations": [human("a"), {"from": "observation", "value": "x"}], "chosen": gpt("a"), "rejected": gpt("b")},
+     r"tool calls are not supported \(conversations\[1\]\)"),
+    ({"conversations": [human("a")], "chosen": {"from": "function_call", "value": "x"}, "rejected": gpt("b")},
+     r"tool calls are not supported \(chosen\[0\]\)"),
+    ({"conversations": [{"from": "human"}], "chosen": gpt("a"), "rejected": gpt("b")},
+     r"conversations\[0\].value must be text, not None"),
+    ({"input": "a", "preferred_output": [assistant("a")], "non_preferred_output": [assistant("b")]},
+     "input must be an object with messages, not 'a'"),
+    ({"input": {"messages": [user("a")]}, "preferred_output": [assistant("a")]},
+     "the field 'non_preferred_output' is missing"),
+    ({"prompt": {"0": "p"}, "chosen": {"0": "a"}, "rejected": {"0": "b"}}, "a whole table, as pandas writes it"),
+    ({"0": {"prompt": "p", "chosen": "a", "rejected": "b"}}, "a whole table, as pandas writes it"),
+    ({"columns": ["prompt"], "index": [0], "data": [["p"]]}, "a whole table, as pandas writes it"),
+    ({"schema": {}, "data": [{"prompt": "p", "chosen": "a", "rejected": "b"}]}, "a whole table, as pandas writes it"),
+    ({"data": [{"prompt": "p", "chosen": "a", "rejected": "b"}]}, "a list of them under 'data'; write that list alone"),
+    ({"prompt": "p", "completions": ["a", "b"], "scores": [1, 10**400]}, r"scores\[1\] must be a finite number"),
+    ({"prompt": "p", "completions": ["a", "b"], "scores": [1, -math.inf]}, r"scores\[1\] must be a finite number"),
     ({"chosen": TALK + " 4", "rejected": "\n\nHuman: no\n\nAssistant: 5"}, "chosen and rejected must begin alike"),
     ({"prompt": "p", "completions": []}, r"completions must be a list with at least one completion, not \[\]"),
     ({"prompt": "p", "completions": ["a"], "scores": [1, 2]}, "scores must be a list as long as completions"),
@@ -324,6 +405,148 @@ def test_a_line_that_is_no_object_is_named(line, rule, tmp_path):
         read_sets(path)
 
 
+PAIR = {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5"}
+STACKED = {
+    "an array on one line": json.dumps([PAIR, PAIR]),
+    "an array with a record a line": f"[\n{json.dumps(PAIR)},\n{json.dumps(PAIR)}\n]\n",
+    "an array over many lines": json.dumps([PAIR, PAIR], indent=2),
+    "an array after blank lines": "\n \n" + json.dumps([PAIR, PAIR], indent=2) + "\n\n",
+    "objects over many lines": json.dumps(PAIR, indent=2) + "\n" + json.dumps(PAIR, indent=2),
+    "one object over many lines": json.dumps(PAIR, indent=2),
+}
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "mark"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("form", STACKED)
+def test_json_is_read_however_it_is_laid_out(form, pack, mark, tmp_path):
+    (tmp_path / "data.jsonl").write_bytes(pack((mark + STACKED[form]).encode()))
+    assert read_sets(tmp_path / "data.jsonl") == [SUM]
+
+
+def test_a_fault_in_an_array_is_told_by_the_number_and_the_line_of_its_record(tmp_path):
+    (tmp_path / "data.json").write_text("\n" + json.dumps([PAIR, {"prompt": "p", "chosen": "a"}, 3], indent=1))
+    places = [str(fault).partition("data.json: ")[2] for fault in read_all(tmp_path / "data.json").faults]
+    assert places == [
+        "record 2 (line 8): the field 'rejected' is missing",
+        "record 3 (line 12): not a JSON object but 3",
+    ]
+
+
+BROKEN = {
+    "[1, 2": r"data: the array has no end",
+    "[": r"data: the array has no end",
+    '[{"a": 1},\n{"a" 2}]': r"data: record 2 \(line 2\): not a JSON object \(Expecting ':' .* at line 2 column 6\)",
+    "[{}\n{}]": r"data: record 1 \(line 1\): after it a comma or the end of the array must come, not '{}\]'",
+    "[{}]\n[{}]": r"data: text after the end of the array",
+    "[" * 100_000: r"data: record 1 \(line 1\): .*nested too deeply",
+    "[" + "9" * 5000 + "]": r"data: record 1 \(line 1\): .*a whole number of more than 4300 digits",
+    "{": r"data: record 1 \(line 1\): not a JSON object \(Expecting property name",
+    '{"prompt":' * 100_000: r"data: record 1 \(line 1\): .*nested too deeply|data:1: .*nested too deeply",
+    '{"prompt": ' + "9" * 5000 + "}": r"data:1: .*a whole number of more than 4300 digits",
+    '{"prompt": "p", "completions": ["a", "b"], "scores": [1, 1e999]}': r"data:1: scores\[1\] .*finite .*, not inf",
+    '{"prompt": "p", "completions": ["a", "b"], "scores": [NaN, 1]}': r"data:1: scores\[0\] .*finite .*, not nan",
+    "": "data: there is nothing in it, no record at all",
+    " \n\t\r\n": "data: there is nothing in it, no record at all",
+    "\ufeff\n": "data: there is nothing in it, no record at all",
+    "[]": "data: there is nothing in it, no record at all",
+    "prompt,chosen,rejected\nq,yes,no\n": r"data:1: not JSON but 'prompt,chosen,rejected'; if this is CSV, write it as"
+    r" JSONL first: python -c \"import pandas; pandas.read_csv\('.*data'\).to_json\('data.jsonl', .*, lines=True\)\"$",
+    '"prompt";"chosen"\n': r"data:1: not JSON but '\"prompt\";\"chosen\"'",
+    "<html>": r"data:1: not JSON but '<html>'",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN, ids=range(len(BROKEN)))
+def test_a_file_that_is_no_list_of_records_is_one_line(content, tmp_path, capsys):
+    (tmp_path / "data").write_text(content)
+    with pytest.raises(ValueError, match=BROKEN[content]):
+        read_sets(tmp_path / "data")
+    assert cli.main(["data", "check", str(tmp_path / "data")]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert out.count("fault: ") <= 1
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [(b"PK\x03\x04\x14", "a zip archive"), (pickle.dumps({"a": 1}), "a pickle"), (b"\x08\x00{}", "a binary file"),
+     ('{"prompt": "é"}'.encode("utf-16"), "UTF-16 text"), ('{"prompt": "é"}'.encode("utf-16-le"), "a binary file"),
+     (bz2.compress(b"{}"), "a bzip2 file"), (lzma.compress(b"{}"), "an xz file")],
+)  # fmt: skip
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_file_that_is_no_text_is_told_by_what_it_is(content, kind, pack, tmp_path):
+    (tmp_path / "data.jsonl").write_bytes(pack(content))
+    with pytest.raises(ValueError, match=rf"data.jsonl: not JSON in UTF-8 but {kind}"):
+        read_sets(tmp_path / "data.jsonl")
+
+
+def test_the_content_and_not_the_name_tells_what_a_file_is(tmp_path):
+    write_sets(tmp_path / "o.parquet", [SUM])
+    write_sets(tmp_path / "o.jsonl.gz", [SUM])
+    write_sets(tmp_path / "o.jsonl", [SUM])
+    for name, other in (("o.parquet", "a.jsonl"), ("o.jsonl.gz", "b.jsonl"), ("o.jsonl", "c.jsonl.gz")):
+        assert read_sets((tmp_path / name).rename(tmp_path / other)) == [SUM]
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PAR1 and no more"])
+def test_a_broken_parquet_file_is_one_line(content, tmp_path):
+    (tmp_path / "o.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"o.parquet: not a whole parquet file \("):
+        read_sets(tmp_path / "o.parquet")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.csv.gz", "a.tsv", "a.xlsx"])
+def test_a_table_of_another_program_is_refused_by_name_with_the_way_out(name, tmp_path):
+    (tmp_path / name).write_text("prompt,chosen,rejected\nq,yes,no\n")
+    with pytest.raises(ValueError, match=rf"{name}: .* is not read; write it as JSONL .*pandas.read_\w+\('.*{name}'"):
+        read_sets(tmp_path / name)
+
+
+def test_the_way_out_of_csv_works(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.csv").write_text("prompt,chosen,rejected\n2 + 2 =,four,five\n")
+    with pytest.raises(ValueError, match="python -c") as caught:
+        read_sets("a.csv")
+    exec(str(caught.value).partition('python -c "')[2].removesuffix('"'), {})
+    assert read_sets("a.jsonl") == [PreferenceSet("2 + 2 =", ["four"], ["five"])]
+
+
+def test_the_standard_input_is_read_by_its_name(tmp_path):
+    words = [sys.executable, "-m", "mapl_explore", "data", "check"]
+    done = subprocess.run([*words, "/dev/stdin"], input=json.dumps(PAIR), capture_output=True, text=True)
+    assert "/dev/stdin: 1 records in the format trl, 1 sets" in done.stdout
+    with pytest.raises(ValueError, match=r"'-' is no file; to read the standard input, name /dev/stdin"):
+        read_sets("-")
+
+
+def test_records_in_a_list_are_read_and_named_by_their_row():
+    assert read_sets([PAIR, PAIR]) == [SUM]
+    with pytest.raises(ValueError, match=r"^row 2: the field 'rejected' is missing"):
+        read_sets([PAIR, {"prompt": "p", "chosen": "a"}])
+
+
+@pytest.mark.parametrize(
+    ("source", "rule"),
+    [(None, "not None"), (3, "not 3"), (PreferenceSet, "not <class"), (datasets.Dataset, "not <class"),
+     ((one for one in [PAIR]), "not <generator"), ({"prompt": "p"}, r"not \{'prompt'"), (b"a.jsonl", "not b'a"),
+     (pandas.DataFrame([PAIR]), r"of a pandas DataFrame, datasets.Dataset.from_pandas\(frame\), not"),
+     (datasets.DatasetDict(test=datasets.Dataset.from_list([PAIR])), r"one split .*, as source\['test'\]")],
+)  # fmt: skip
+def test_a_source_of_another_kind_is_one_line(source, rule):
+    with pytest.raises(TypeError, match=f"^source must .*{rule}"):
+        read_sets(source)
+
+
+def test_a_folder_is_no_file(tmp_path):
+    with pytest.raises(IsADirectoryError):
+        read_sets(tmp_path)
+
+
+def test_a_table_of_pandas_is_read_by_the_way_that_the_error_names():
+    assert read_sets(datasets.Dataset.from_pandas(pandas.DataFrame([PAIR]))) == [SUM]
+
+
 def test_a_byte_order_mark_and_unusual_line_breaks_are_no_fault(tmp_path):
     one = PreferenceSet("a\u2028b\x85c", ["\u2029"], ["d"])
     write_sets(tmp_path / "odd.jsonl", [one, SUM])
@@ -333,7 +556,13 @@ def test_a_byte_order_mark_and_unusual_line_breaks_are_no_fault(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "rule"),
-    [({"format": "dpo"}, "format must be one of sets, .*'dpo'"), ({"threshold": 2}, "threshold belongs to scored")],
+    [
+        ({"format": "dpo"}, "format must be one of sets, .*'dpo'"),
+        ({"format": []}, r"format must be one of sets, .*not \[\]"),
+        ({"threshold": 2}, "threshold belongs to scored"),
+        ({"threshold": math.nan}, "threshold must be a finite number"),
+        ({"threshold": "2"}, "threshold must be a finite number, not '2'"),
+    ],
 )
 def test_an_option_that_does_not_belong_is_named(options, rule, tmp_path):
     with pytest.raises(ValueError, match=rule):
@@ -360,6 +589,33 @@ def test_check_describes_a_sound_file_and_exits_with_0(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "1 records in the format trl, 1 sets" in out
     assert "contradictions  none" in out
+
+
+def test_check_tells_faults_of_one_kind_in_one_line(tmp_path, capsys):
+    talk = {"chosen": [assistant("a")], "rejected": [assistant("b")]}
+    tools = {**talk, "prompt": [user("Hi"), {"role": "tool", "content": "x"}]}
+    numbers = [{**PAIR, "chosen": i} for i in range(3000)]
+    path = written(tmp_path / "data.jsonl", PAIR, tools, *numbers, {**tools, "prompt": tools["prompt"][1:]})
+    assert cli.main(["data", "check", str(path)]) == 1
+    out, err = capsys.readouterr()
+    first, second = [line for line in out.splitlines() if line.startswith("fault: ")]
+    assert f"{path}:2: tool calls are not supported (prompt[1]); and 1 more like it (2 of 3,003 records)" in first
+    assert f"{path}:3: chosen must be text, not 0; and 2,999 more like it (3,000 of 3,003 records)" in second
+    assert "3002 of 3003 records cannot be read" in err
+
+
+def test_check_says_that_scores_make_no_two_sides(tmp_path, capsys):
+    path = written(tmp_path / "data.jsonl", {"prompt": "p", "completions": ["a", "b"], "scores": [1, 1]})
+    assert cli.main(["data", "check", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert "1 left out, whose scores make no two sides" in out
+    assert err.endswith("data.jsonl: there is no preference set in it\n")
+
+
+def test_the_description_counts_responses_that_bring_their_own_end():
+    assert "end tokens      none" in description([SUM])
+    ended = PreferenceSet("p</s>", ["a</s>", "b</s>\n"], ["c<|endoftext|>", "</s>d"])
+    assert "3 of 4 responses bring the end of a text themselves: 2 '</s>', 1 '<|endoftext|>'" in description([ended])
 
 
 def test_check_lists_every_fault_and_exits_with_1(tmp_path, capsys):

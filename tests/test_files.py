@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mapl_explore.files import atomic_writer, require_folder, require_other, sole_writer
+from mapl_explore.files import atomic_writer, require_folder, require_other, shortened, sole_writer
 
 HOLDING = """
 import sys, time
@@ -106,3 +106,11 @@ def test_a_killed_writer_stops_no_one(tmp_path):
     with sole_writer(path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_value_that_python_cannot_show_is_told_by_its_kind():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shortened(deep) == "a value of type list that cannot be shown"
+    assert shortened(10**5000) == "a value of type int that cannot be shown"

@@ -202,6 +202,14 @@ def test_no_form_of_answer_is_favoured_by_its_place(at_first):
 
 
 @pytest.mark.parametrize(
+    ("argument", "value"), [("n", 2.0), ("seed", None), ("seed", "1"), ("distractors", 1.5), ("noise", "0.1")]
+)
+def test_a_dial_of_another_kind_is_named_and_draws_nothing(argument, value):
+    with pytest.raises(TypeError, match=rf"{argument} must be a (whole|real) number, not {value!r}"):
+        world_sets(**{"n": 1, "seed": 0, argument: value})
+
+
+@pytest.mark.parametrize(
     ("argument", "value"),
     [
         ("n", 0),

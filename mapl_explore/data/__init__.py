@@ -1,8 +1,8 @@
 """Preference sets: what they are, reading them in the formats people have, describing and writing them."""
 
-from mapl_explore.data.describing import description
+from mapl_explore.data.describing import description, fault_lines
 from mapl_explore.data.formats import FORMATS
-from mapl_explore.data.reading import Reading, read_all, read_sets
+from mapl_explore.data.reading import Reading, read_all, read_sets, require_sets
 from mapl_explore.data.records import json_record, records
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.data.writing import require_output, write_sets
@@ -12,10 +12,12 @@ __all__ = [
     "PreferenceSet",
     "Reading",
     "description",
+    "fault_lines",
     "json_record",
     "read_all",
     "read_sets",
     "records",
     "require_output",
+    "require_sets",
     "write_sets",
 ]

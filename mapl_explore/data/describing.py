@@ -1,13 +1,28 @@
 """What preference data look like, in words: for people who are about to train on them."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from mapl_explore.data.reading import Fault
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import shortened
 
 SHOWN = 3  # examples of what is odd
+ENDS = (  # what ends a text in the tokenizers of well-known models
+    "<|endoftext|>",
+    "</s>",
+    "<|im_end|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+    "<eos>",
+    "<end_of_turn>",
+    "<|end|>",
+    "<|return|>",
+    "[EOS]",
+    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+)
 
 
 def description(sets: Sequence[PreferenceSet]) -> str:
@@ -23,6 +38,7 @@ def description(sets: Sequence[PreferenceSet]) -> str:
     responses       1 to 2 characters, median 1; positives 1, negatives 1.5
     duplicates      none
     contradictions  none
+    end tokens      none
     """
     positives, negatives = ([one.positives for one in sets], [one.negatives for one in sets])
     lengths = [[len(text) for side in sides for text in side] for sides in (positives, negatives)]
@@ -36,8 +52,37 @@ def description(sets: Sequence[PreferenceSet]) -> str:
         + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}",
         "duplicates": _duplicates(sets),
         "contradictions": _contradictions(sets),
+        "end tokens": _end_tokens(sets),
     }
     return "\n".join(f"{name:<16}{text}" for name, text in rows.items())
+
+
+def fault_lines(faults: Sequence[Fault], records: int) -> list[str]:
+    """Return a line for each kind of fault: the first one, and how many more there are like it.
+
+    Examples
+    --------
+    >>> faults = [Fault(f"a:{i}", f"prompt must be text, not {i}") for i in range(1, 9)]
+    >>> fault_lines(faults, records=10)
+    ['a:1: prompt must be text, not 1; and 7 more like it (8 of 10 records): a:2, a:3, a:4, ...']
+    """
+    kinds = defaultdict(list)
+    for fault in faults:
+        kinds[_kind(fault.rule)].append(fault)
+    return [_fault_line(alike, records) for alike in kinds.values()]
+
+
+def _kind(rule: str) -> str:
+    """Return a rule without what differs from record to record: the value that breaks it, and numbers of places."""
+    return re.sub(r"\d+", "#", re.split(r", not |, but |; | \(", rule)[0])
+
+
+def _fault_line(alike: Sequence[Fault], records: int) -> str:
+    if len(alike) == 1:
+        return str(alike[0])
+    more = len(alike) - 1
+    places = ", ".join(fault.place for fault in alike[1 : SHOWN + 1]) + ", ..." * (more > SHOWN)
+    return f"{alike[0]}; and {more:,} more like it ({len(alike):,} of {records:,} records): {places}"
 
 
 def _range(numbers: Iterable[int]) -> tuple[str, str]:
@@ -66,3 +111,12 @@ def _contradictions(sets: Sequence[PreferenceSet]) -> str:
         return "none"
     shown = ", ".join(shortened(prompt) for prompt in prompts[:SHOWN]) + ", ..." * (len(prompts) > SHOWN)
     return f"{len(prompts)} prompts have a text accepted in one set and rejected in another: {shown}"
+
+
+def _end_tokens(sets: Sequence[PreferenceSet]) -> str:
+    texts = [text.rstrip() for one in sets for text in one.positives + one.negatives]
+    counts = Counter(end for text in texts for end in ENDS if text.endswith(end))
+    if not counts:
+        return "none"
+    ends = ", ".join(f"{count} {shortened(end)}" for end, count in counts.most_common())
+    return f"{counts.total()} of {len(texts)} responses bring the end of a text themselves: {ends}"

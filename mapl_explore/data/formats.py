@@ -2,17 +2,23 @@ r"""The formats that preference data come in, each as a function from one record
 
 ==========  ============================================================================================================
 sets        ours: ``prompt``, ``positives``, ``negatives``
-trl         ``prompt``, ``chosen``, ``rejected``: texts, or lists of messages ``{"role": str, "content": str}``; the
-            prompt may be left out where ``chosen`` and ``rejected`` are conversations that begin alike
+trl         ``prompt``, ``chosen``, ``rejected``: texts, or lists of messages; the prompt may be left out where
+            ``chosen`` and ``rejected`` are conversations that begin alike. So are Alpaca's pairs (``instruction`` and
+            perhaps ``input``), ShareGPT's (``conversations``, perhaps ``system``, and a message on each side) and
+            OpenAI's (``input`` with its ``messages``, ``preferred_output``, ``non_preferred_output``)
 hh-rlhf     ``chosen``, ``rejected``: transcripts that begin alike, up to a ``\n\nAssistant:``
 scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``response`` (or ``text``, ``content``)
             and a score, as UltraFeedback has them, or texts beside a list ``scores``
 ==========  ============================================================================================================
 
-A conversation becomes text: a single message its content alone, several a transcript as hh-rlhf writes them.
+A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "value": str}``; its content may be a list
+of parts of text, which are put together. Tool calls, images and sound have no place in a preference set, and a record
+with them is a fault. A conversation becomes text: a single message its content alone, several a transcript as hh-rlhf
+writes them.
 """
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,7 +26,18 @@ from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import check_text, shortened
 
 TURN = "\n\nAssistant:"
-SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System"}
+SPEAKERS = {
+    "user": "Human",
+    "assistant": "Assistant",
+    "system": "System",
+    "developer": "System",  # OpenAI's later name of it
+    "human": "Human",  # this and the next are ShareGPT's
+    "gpt": "Assistant",
+}
+OPENAI = ("preferred_output", "non_preferred_output")  # its names of chosen and rejected
+TOOLS = ("tool", "function", "function_call", "observation")  # roles; the last two are ShareGPT's
+NO_TEXT = ("images", "image", "videos", "video", "audios", "audio")  # fields of a record
+PARTS = ("text", "input_text", "output_text")  # types of a part of a content that are text
 PROMPTS = ("prompt", "instruction")
 TEXTS = ("response", "text", "content")
 SCORES = ("score", "overall_score", "fine-grained_score")  # the last two are UltraFeedback's names
@@ -58,6 +75,7 @@ def format_of(record: dict) -> str:
     >>> format_of({"prompt": "2 + 2 =", "chosen": "4", "rejected": "5"})
     'trl'
     """
+    _refuse_tables(record)
     for name, form in FORMATS.items():
         if form.fits(record):
             return name
@@ -65,25 +83,77 @@ def format_of(record: dict) -> str:
     raise ValueError(f"no format ({', '.join(FORMATS)}) has these fields: {fields}")
 
 
+def _refuse_tables(record: dict) -> None:
+    """Raise if an object is not one record but holds all of them, as other programs write tables."""
+    columns = record and all(isinstance(one, dict) and one and all(map(str.isdecimal, one)) for one in record.values())
+    rows = record and all(name.isdecimal() and isinstance(one, dict) for name, one in record.items())
+    if columns or rows or {"columns", "data"} <= record.keys() or {"schema", "data"} <= record.keys():
+        raise ValueError(
+            "not one record but a whole table, as pandas writes it by default"
+            "; write it by frame.to_json(FILE, orient='records', lines=True)"
+        )
+    for name, value in record.items():
+        first = value[0] if isinstance(value, list) and value else None
+        if isinstance(first, dict) and any(form.fits(first) for form in FORMATS.values()):
+            raise ValueError(f"not one record but a list of them under {name!r}; write that list alone to a file")
+
+
 def _from_sets(record: dict, threshold: float | None) -> PreferenceSet:
     return PreferenceSet(*(_field(record, name) for name in ("prompt", "positives", "negatives")))
 
 
 def _from_trl(record: dict, threshold: float | None) -> PreferenceSet:
+    if OPENAI[0] in record:
+        return _from_openai(record)
+    _refuse_all_but_text(record)
     chosen, rejected = (_field(record, name) for name in ("chosen", "rejected"))
     if isinstance(chosen, str) or isinstance(rejected, str):
-        prompt = _field(record, "prompt")
-        check_text("prompt", prompt)
-        return _pair(prompt, chosen, rejected)
-    chosen, rejected = _messages("chosen", chosen), _messages("rejected", rejected)
+        return _pair(_instruction(record), chosen, rejected)
+    return _from_conversations(_beginning(record), {"chosen": chosen, "rejected": rejected})
+
+
+def _from_openai(record: dict) -> PreferenceSet:
+    asked = _field(record, "input")
+    if not isinstance(asked, dict):
+        raise ValueError(f"input must be an object with messages, not {shortened(asked)}")
+    _refuse_all_but_text(asked)
+    prompt = _messages("input.messages", _field(asked, "messages", place="input."))
+    return _from_conversations(prompt, {name: _field(record, name) for name in OPENAI})
+
+
+def _refuse_all_but_text(record: dict) -> None:
+    if record.get("tools") and record["tools"] != "[]":  # ShareGPT has JSON here
+        raise ValueError("tool calls are not supported (the field 'tools')")
+    for name in NO_TEXT:
+        if record.get(name):
+            raise ValueError(f"images and sound are not supported (the field {name!r})")
+
+
+def _instruction(record: dict) -> str:
+    """Return a prompt in words: of its own field, or Alpaca's instruction with what it is about."""
+    if record.get("prompt") is None and isinstance(record.get("instruction"), str):
+        return "\n".join(filter(None, (record["instruction"], record.get("input"))))
+    prompt = _field(record, "prompt")
+    check_text("prompt", prompt)
+    return prompt
+
+
+def _beginning(record: dict) -> str | list[tuple[str, str]]:
+    """Return the prompt that stands in a record beside conversations: words, or speakers and what they say."""
+    if isinstance(record.get("prompt"), str):
+        return record["prompt"]
+    name = next((name for name in ("prompt", "conversations", "messages") if record.get(name) is not None), None)
+    system = [("System", record["system"])] if name == "conversations" and record.get("system") else []
+    return system + ([] if name is None else _messages(name, record[name]))
+
+
+def _from_conversations(prompt: str | list[tuple[str, str]], sides: dict[str, Sequence]) -> PreferenceSet:
+    chosen, rejected = (_messages(name, side) for name, side in sides.items())
     shared = _alike(chosen[:-1], rejected[:-1])
-    prompt = record.get("prompt")
     if isinstance(prompt, str):
-        # Beside conversations that bring their own beginning, a prompt in words only repeats it.
-        prompt = [] if shared else [("user", prompt)]
-    else:
-        prompt = [] if prompt is None else _messages("prompt", prompt)
-    prompt += chosen[:shared]
+        # Next to conversations that bring their own beginning, a prompt in words only repeats it.
+        prompt = [] if shared else [("Human", prompt)]
+    prompt = prompt + chosen[:shared]
     if not prompt:
         raise ValueError("the field 'prompt' is missing, and chosen and rejected do not begin alike")
     single = len(prompt) == 1 and len(chosen) == len(rejected) == shared + 1
@@ -134,9 +204,9 @@ def _scored(record: dict) -> tuple[list, list[float]]:
 
 
 def _number(name: str, score) -> float:
-    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
-        raise ValueError(f"{name} must be a finite number, not {shortened(score)}")
-    return float(score)
+    if not isinstance(score, bool) and isinstance(score, int | float) and abs(score) <= sys.float_info.max:
+        return float(score)
+    raise ValueError(f"{name} must be a finite number, not {shortened(score)}")
 
 
 def _field(record: dict, *names: str, place: str = ""):
@@ -156,13 +226,39 @@ def _pair(prompt: str, chosen, rejected) -> PreferenceSet:
 
 
 def _messages(name: str, messages) -> list[tuple[str, str]]:
+    """Return the speaker and the text of each message; ShareGPT's sides are one message and no list."""
+    messages = [messages] if isinstance(messages, dict) else messages
     if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
         raise ValueError(f"{name} must be a list of messages with at least one, not {shortened(messages)}")
-    for i, one in enumerate(messages):
-        if not isinstance(one, dict) or one.get("role") not in SPEAKERS:
-            raise ValueError(f"{name}[{i}] must have a role of {', '.join(SPEAKERS)}, not {shortened(one)}")
-        check_text(f"{name}[{i}].content", one.get("content"))
-    return [(one["role"], one["content"]) for one in messages]
+    return [_message(f"{name}[{i}]", one) for i, one in enumerate(messages)]
+
+
+def _message(place: str, message) -> tuple[str, str]:
+    if not isinstance(message, dict):
+        raise ValueError(f"{place} must be a message with role and content, not {shortened(message)}")
+    role, content = ("from", "value") if "from" in message and "role" not in message else ("role", "content")
+    if message.get(role) in TOOLS or message.get("tool_calls") or message.get("function_call"):
+        raise ValueError(f"tool calls are not supported ({place})")
+    if message.get(role) not in [*SPEAKERS]:
+        raise ValueError(f"{place} must have a role of {', '.join(SPEAKERS)}, not {shortened(message)}")
+    return SPEAKERS[message[role]], _text(f"{place}.{content}", message.get(content))
+
+
+def _text(place: str, content) -> str:
+    """Return a content that is text, or the texts of its parts put together."""
+    if isinstance(content, list) and content:
+        return "".join(_part(f"{place}[{i}]", part) for i, part in enumerate(content))
+    check_text(place, content)
+    return content
+
+
+def _part(place: str, part) -> str:
+    if isinstance(part, dict):
+        if part.get("type", "text") not in PARTS:
+            raise ValueError(f"parts of a content that are not text are not supported ({place}: {part['type']!r})")
+        part = part.get("text")
+    check_text(place, part)
+    return part
 
 
 def _content(messages: list[tuple[str, str]]) -> str:
@@ -170,7 +266,7 @@ def _content(messages: list[tuple[str, str]]) -> str:
 
 
 def _transcript(messages: list[tuple[str, str]]) -> str:
-    return "".join(f"\n\n{SPEAKERS[role]}: {content}" for role, content in messages)
+    return "".join(f"\n\n{speaker}: {content}" for speaker, content in messages)
 
 
 def _answer(messages: list[tuple[str, str]], single: bool) -> str:
@@ -196,5 +292,5 @@ FORMATS = {
         _from_transcripts,
         pairs=True,
     ),
-    "trl": Format(lambda record: "chosen" in record or "rejected" in record, _from_trl, pairs=True),
+    "trl": Format(lambda record: not record.keys().isdisjoint(("chosen", "rejected", *OPENAI)), _from_trl, pairs=True),
 }

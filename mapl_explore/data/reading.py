@@ -1,5 +1,6 @@
 """From a source to preference sets: which format, each record checked, pairs of the same prompt put together."""
 
+import math
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,6 +9,19 @@ from dataclasses import dataclass
 from mapl_explore.data.formats import FORMATS, format_of
 from mapl_explore.data.records import json_record, records
 from mapl_explore.data.sets import PreferenceSet
+from mapl_explore.files import shortened
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a record is no preference set: its place, ``file:line``, and the rule in words."""
+
+    place: str
+    rule: str
+
+    def __str__(self) -> str:
+        """Return both in a line."""
+        return f"{self.place}: {self.rule}"
 
 
 @dataclass(frozen=True)
@@ -22,8 +36,8 @@ class Reading:
         How many records there are.
     sets : list of PreferenceSet
         Those that could be read, in the order of the source.
-    faults : list of str
-        For each record that could not, ``file:line``, the field and the rule.
+    faults : list of Fault
+        For each record that could not, its place, and the field and the rule.
     one_sided : int
         Scored records left out, because their scores make no two sides.
     apart : int
@@ -33,7 +47,7 @@ class Reading:
     format: str | None
     records: int
     sets: list[PreferenceSet]
-    faults: list[str]
+    faults: list[Fault]
     one_sided: int = 0
     apart: int = 0
 
@@ -52,15 +66,18 @@ def read_sets(
 ) -> list[PreferenceSet]:
     """Return the preference sets of a file, a table or a hub data set, all of it checked first.
 
-    A line of our own format is ``{"prompt": str, "positives": [str, ...], "negatives": [str, ...]}`` in UTF-8; the
-    other formats are described in :mod:`mapl_explore.data.formats`. Lines of white space only are passed over; further
-    fields are allowed and not read. Pairs of the same prompt become one set, each text once; but pairs with a text that
-    another pair of the prompt has on the other side stay sets of their own.
+    A record of our own format is ``{"prompt": str, "positives": [str, ...], "negatives": [str, ...]}``; the others are
+    described in :mod:`mapl_explore.data.formats`. A file has a JSON object on each line (lines of white space only are
+    passed over), or a JSON array of objects, or objects over several lines, in UTF-8, compressed by gzip or not; or it
+    is a parquet table. Its content tells which. Further fields are allowed and not read.
+
+    Pairs of the same prompt become one set, each text once; but pairs with a text that another pair of the prompt has
+    on the other side stay sets of their own.
 
     Parameters
     ----------
-    source : path, str or datasets.Dataset
-        A ``.jsonl``, ``.jsonl.gz`` or ``.parquet`` file, a table, or ``owner/name[:split]`` on the Hugging Face hub.
+    source : path, str, list of dict or datasets.Dataset
+        A file, ``owner/name[:split]`` on the Hugging Face hub, records, or a table.
     format : {"sets", "trl", "hh-rlhf", "scored"}, optional
         What the records are; told by the fields of the first one if not given.
     threshold : float, optional
@@ -74,8 +91,11 @@ def read_sets(
 
     Raises
     ------
+    TypeError
+        If the source is none of these; a data set of several splits is one for each, as ``source["train"]``.
     ValueError
-        If there is no set, or naming ``file:line``, the field and the rule, at the first record that is not one.
+        If the file is none of these, or there is no set in it, or naming ``file:line`` (of an array the number of the
+        record too), the field and the rule, at the first record that is not one.
     OSError
         If the file cannot be read, or the data set cannot be fetched.
 
@@ -89,17 +109,24 @@ def read_sets(
     [PreferenceSet(prompt='2 + 2 =', positives=('4',), negatives=('5', '22'))]
     """
     reading = read_all(source, format=format, threshold=threshold)
-    if reading.faults:
-        raise ValueError(reading.faults[0])
-    if not reading.sets:
-        raise ValueError(f"{_named(source)}: the file holds no preference set")
+    require_sets(source, reading)
     return reading.sets
+
+
+def require_sets(source, reading: Reading) -> None:
+    """Raise unless every record of a source could be read, and they make at least one set."""
+    if reading.faults:
+        raise ValueError(str(reading.faults[0]))
+    if not reading.sets:
+        raise ValueError(f"{_named(source)}: the file holds no preference set: {reading}")
 
 
 def read_all(source, *, format: str | None = None, threshold: float | None = None) -> Reading:
     """Return all that was found in a source, faults too; the arguments are those of :func:`read_sets`."""
-    if format is not None and format not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
+    if format not in (None, *FORMATS):
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {shortened(format)}")
+    if threshold is not None and not (isinstance(threshold, int | float) and abs(threshold) < math.inf):
+        raise ValueError(f"threshold must be a finite number, not {shortened(threshold)}")
     found, faults, one_sided, count = [], [], 0, 0
     for place, content in records(source):
         count += 1
@@ -108,10 +135,12 @@ def read_all(source, *, format: str | None = None, threshold: float | None = Non
             format = format or format_of(record)
             one = FORMATS[format].read(record, threshold)
         except (TypeError, ValueError) as error:
-            faults.append(f"{place}: {error}")
+            faults.append(Fault(place, str(error)))
         else:
             found += [] if one is None else [one]
             one_sided += one is None
+    if not count:
+        raise ValueError(f"{_named(source)}: there is nothing in it, no record at all")
     if threshold is not None and format not in (None, "scored"):
         raise ValueError(f"threshold belongs to scored completions, not to the format {format!r}")
     if format is not None and FORMATS[format].pairs:

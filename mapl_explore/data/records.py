@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import itertools
 import json
 import os
 import re
@@ -134,13 +135,15 @@ def _by_pandas(path: str, reading: str) -> str:
 
 def _from_text(path: str, file) -> Iterator[tuple[str, bytes | dict]]:
     lines = _lines(file)
-    number, first = next(lines, (0, b""))
-    _refuse_other(path, number, first)
-    if _goes_on(first):
-        yield from _values(path, b"\n" * (number - 1) + first + file.read())
-    elif first:
-        yield f"{path}:{number}", first
-        yield from ((f"{path}:{number}", line) for number, line in lines)
+    first = next(lines, None)
+    if first is None:
+        return
+    number, line = first
+    _refuse_other(path, number, line)
+    if _goes_on(line):
+        yield from _values(path, b"\n" * (number - 1) + line + file.read())
+    else:
+        yield from ((f"{path}:{number}", line) for number, line in itertools.chain([first], lines))
 
 
 def _lines(file) -> Iterator[tuple[int, bytes]]:
@@ -215,17 +218,14 @@ def _after_comma(place: str, text: str, at: int) -> int:
 
 def _table(source):
     """Return a source that is no path and no name, if it has rows."""
-    if isinstance(source, Mapping) and hasattr(source, "column_names"):
+    table = hasattr(source, "column_names") and not isinstance(source, type)
+    if table and isinstance(source, Mapping):
         raise TypeError(f"source must be one split of this data set, as source[{next(iter(source), 'train')!r}]")
-    if isinstance(source, list | tuple) or (hasattr(source, "column_names") and not isinstance(source, type)):
+    if table or isinstance(source, list | tuple):
         return source
-    if hasattr(source, "to_parquet"):
-        raise TypeError(
-            "source must not be a pandas DataFrame; datasets.Dataset.from_pandas(frame) makes a table of it"
-        )
-    raise TypeError(
-        f"source must be a path, a hub name, a list of records or a datasets.Dataset, not {shortened(source)}"
-    )
+    way = "; of a pandas DataFrame, datasets.Dataset.from_pandas(frame)" * hasattr(source, "iloc")
+    kinds = "a path, a hub name, a list of records or a datasets.Dataset"
+    raise TypeError(f"source must be {kinds}{way}, not {shortened(source)}")
 
 
 def _rows(table, place: str) -> Iterator[tuple[str, dict]]:
