@@ -1,11 +1,11 @@
 """From text to loss: the syntax tree of the text against a list of what is allowed; nothing is evaluated."""
 
 import ast
-import difflib
 import inspect
 from dataclasses import fields
 
 from mapl_explore.losses.naming import KINDS
+from mapl_explore.losses.near_misses import near_misses
 from mapl_explore.losses.objectives import LOSSES, Loss
 from mapl_explore.losses.pairs import Pair
 from mapl_explore.losses.rules import TauRule
@@ -41,8 +41,6 @@ def parse(text: str) -> Loss:
     """
     if not isinstance(text, str):
         raise TypeError(f"a loss is read from text, not from {text!r}")
-    if text.strip() in LOSSES:
-        return LOSSES[text.strip()]
     return read_as(Loss, text)
 
 
@@ -50,20 +48,25 @@ def read_as(base: type, text: str):
     """Return the object of a kind (a loss, a pair, a rule, a kernel) that a text names as its ``repr`` would."""
     text = text.strip()
     try:
-        tree = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        error = _Misread((getattr(error, "offset", None) or 1) - 1, "this has no such form")
-        raise _refusal(text, error, base) from None
-    try:
-        thing = _build(tree)
+        return _read(base, text)
     except _Misread as error:
         raise _refusal(text, error, base) from None
+
+
+def _read(base: type, text: str):
+    if base is Loss and text in LOSSES:
+        return LOSSES[text]
+    try:
+        tree = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise _Misread((getattr(error, "offset", None) or 1) - 1, "this has no such form") from None
+    thing = _build(tree)
     if not isinstance(thing, base):
-        raise _refusal(text, _Misread(0, f"{thing!r} is not a {base.__name__.lower()}"), base)
+        raise _Misread(0, f"{thing!r} is not a {base.__name__.lower()}")
     return thing
 
 
-class _Misread(Exception):
+class _Misread(ValueError):
     """What is wrong, at which column, and whether it helps to know the names there are."""
 
     def __init__(self, column: int, what: str, names: bool = True):
@@ -110,9 +113,10 @@ def _refusal(text: str, error: _Misread, base: type) -> ValueError:
     lines = [f"cannot read the {base.__name__.lower()}: {error}", f"  {text}", f"  {' ' * error.column}^"]
     if not error.names:
         return ValueError("\n".join(lines))
-    if base is Loss:
-        near = difflib.get_close_matches(text, LOSSES, n=1)
-        lines += [f"Did you mean {near[0]!r}?"] if near else []
+    near = near_misses(text, base, lambda one: _read(base, one))
+    if near:
+        lines.append(f"Did you mean {' or '.join(map(repr, near))}?")
+    elif base is Loss:
         lines += [f"Presets: {', '.join(LOSSES)}", f"Losses: {_names(Loss)}"]
         lines += [f"Pairs: {_names(Pair)}", f"Rules for tau: {_names(TauRule)}"]
     else:
