@@ -7,6 +7,7 @@ import lzma
 import math
 import os
 import pickle
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,17 @@ RECORDS = {
     "sharegpt, a longer conversation": (
         {"conversations": [human("Hi"), gpt("Hello"), human("2 + 2?")], "chosen": [gpt("4")], "rejected": [gpt("5")]},
         PreferenceSet(TALK, [" 4"], [" 5"]),
+    ),
+    "trl, what came before and a longer beginning": (
+        {"prompt": [user("Hi")], "chosen": [assistant("Hello"), user("2 + 2?"), assistant("4")],
+         "rejected": [assistant("Hello"), user("2 + 2?"), assistant("5")]}, PreferenceSet(TALK, [" 4"], [" 5"]),
+    ),
+    "sharegpt, the conversation on both sides too": (
+        {"conversations": [human("2 + 2 =")], "chosen": [human("2 + 2 ="), gpt("4")],
+         "rejected": [human("2 + 2 ="), gpt("5")]}, SUM,
+    ),
+    "further fields that look like records": (
+        {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "from": [{"chosen": "a"}]}, SUM,
     ),
     "alpaca": ({"instruction": "2 + 2 =", "input": "", "chosen": "4", "rejected": "5"}, SUM),
     "alpaca, with an input": (
@@ -185,6 +197,21 @@ def test_what_is_written_reads_without_us(tmp_path):
     expected = [RECORDS["ours"][0]] * 2
     assert json.loads((tmp_path / "o.json").read_text()) == expected
     assert pyarrow.parquet.read_table(tmp_path / "o.parquet").to_pylist() == expected
+
+
+@pytest.mark.parametrize("name", ["o.jsonl", "o.json", "o.jsonl.gz", "o.parquet"])
+def test_a_full_disk_is_told_by_the_name_and_leaves_what_was_there(name, tmp_path):
+    write_sets(tmp_path / name, [SUM])
+    before, limit = (tmp_path / name).read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    sets = world_sets(300, seed=1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))  # no file may grow further: to its writer, a full disk
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            write_sets(tmp_path / name, sets)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert caught.value.filename == str(tmp_path / name)
+    assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [(name, before)]
 
 
 @pytest.mark.parametrize("name", ["o.jsonl.gz", "o.parquet"])
@@ -363,6 +390,11 @@ MALFORMED = [
      r"tool calls are not supported \(chosen\[0\]\)"),
     ({"conversations": [{"from": "human"}], "chosen": gpt("a"), "rejected": gpt("b")},
      r"conversations\[0\].value must be text, not None"),
+    ({"conversations": [human("a")], "chosen": gpt("a"), "rejected": gpt("b"), "system": 3},
+     "system must be text, not 3"),
+    ({"instruction": "a", "input": 3, "chosen": "a", "rejected": "b"}, "input must be text, not 3"),
+    ({"instruction": "a", "history": [["b", "c"]], "chosen": "a", "rejected": "b"},
+     r"more than instruction and input is not supported \(the field 'history'\)"),
     ({"input": "a", "preferred_output": [assistant("a")], "non_preferred_output": [assistant("b")]},
      "input must be an object with messages, not 'a'"),
     ({"input": {"messages": [user("a")]}, "preferred_output": [assistant("a")]},
@@ -530,6 +562,7 @@ def test_records_in_a_list_are_read_and_named_by_their_row():
     ("source", "rule"),
     [(None, "not None"), (3, "not 3"), (PreferenceSet, "not <class"), (datasets.Dataset, "not <class"),
      ((one for one in [PAIR]), "not <generator"), ({"prompt": "p"}, r"not \{'prompt'"), (b"a.jsonl", "not b'a"),
+     (pyarrow.table({"prompt": ["p"]}), "not pyarrow.Table"),
      (pandas.DataFrame([PAIR]), r"of a pandas DataFrame, datasets.Dataset.from_pandas\(frame\), not"),
      (datasets.DatasetDict(test=datasets.Dataset.from_list([PAIR])), r"one split .*, as source\['test'\]")],
 )  # fmt: skip

@@ -37,6 +37,10 @@ SPEAKERS = {
 OPENAI = ("preferred_output", "non_preferred_output")  # its names of chosen and rejected
 TOOLS = ("tool", "function", "function_call", "observation")  # roles; the last two are ShareGPT's
 NO_TEXT = ("images", "image", "videos", "video", "audios", "audio")  # fields of a record
+WHOLE_TABLE = (
+    "not one record but a whole table, as pandas writes it by default"
+    "; write it by frame.to_json(FILE, orient='records', lines=True)"
+)
 PARTS = ("text", "input_text", "output_text")  # types of a part of a content that are text
 PROMPTS = ("prompt", "instruction")
 TEXTS = ("response", "text", "content")
@@ -75,23 +79,30 @@ def format_of(record: dict) -> str:
     >>> format_of({"prompt": "2 + 2 =", "chosen": "4", "rejected": "5"})
     'trl'
     """
-    _refuse_tables(record)
+    if _is_table(record):
+        raise ValueError(WHOLE_TABLE)
     for name, form in FORMATS.items():
         if form.fits(record):
             return name
+    _refuse_lists(record)
     fields = ", ".join(map(shortened, record)) or "none"
     raise ValueError(f"no format ({', '.join(FORMATS)}) has these fields: {fields}")
 
 
-def _refuse_tables(record: dict) -> None:
-    """Raise if an object is not one record but holds all of them, as other programs write tables."""
-    columns = record and all(isinstance(one, dict) and one and all(map(str.isdecimal, one)) for one in record.values())
-    rows = record and all(name.isdecimal() and isinstance(one, dict) for name, one in record.items())
-    if columns or rows or {"columns", "data"} <= record.keys() or {"schema", "data"} <= record.keys():
-        raise ValueError(
-            "not one record but a whole table, as pandas writes it by default"
-            "; write it by frame.to_json(FILE, orient='records', lines=True)"
-        )
+def _is_table(record: dict) -> bool:
+    """Return whether an object is a table by columns or by rows, {"prompt": {"0": ...}} or {"0": {"prompt": ...}}."""
+    rows = bool(record) and all(isinstance(one, dict) and one for one in record.values())
+    return rows and (_numbered(record) or all(map(_numbered, record.values())))
+
+
+def _numbered(values: dict) -> bool:
+    return all(map(str.isdecimal, values))
+
+
+def _refuse_lists(record: dict) -> None:
+    """Raise if an object is not a record but has all of them in a field."""
+    if {"columns", "data"} <= record.keys() or {"schema", "data"} <= record.keys():
+        raise ValueError(WHOLE_TABLE)
     for name, value in record.items():
         first = value[0] if isinstance(value, list) and value else None
         if isinstance(first, dict) and any(form.fits(first) for form in FORMATS.values()):
@@ -109,7 +120,9 @@ def _from_trl(record: dict, threshold: float | None) -> PreferenceSet:
     chosen, rejected = (_field(record, name) for name in ("chosen", "rejected"))
     if isinstance(chosen, str) or isinstance(rejected, str):
         return _pair(_instruction(record), chosen, rejected)
-    return _from_conversations(_beginning(record), {"chosen": chosen, "rejected": rejected})
+    # A list under 'prompt' is what comes before the conversations; words, or ShareGPT's field, are how they begin.
+    repeats = not isinstance(record.get("prompt"), list)
+    return _from_conversations(_beginning(record), {"chosen": chosen, "rejected": rejected}, repeats=repeats)
 
 
 def _from_openai(record: dict) -> PreferenceSet:
@@ -118,7 +131,7 @@ def _from_openai(record: dict) -> PreferenceSet:
         raise ValueError(f"input must be an object with messages, not {shortened(asked)}")
     _refuse_all_but_text(asked)
     prompt = _messages("input.messages", _field(asked, "messages", place="input."))
-    return _from_conversations(prompt, {name: _field(record, name) for name in OPENAI})
+    return _from_conversations(prompt, {name: _field(record, name) for name in OPENAI}, repeats=False)
 
 
 def _refuse_all_but_text(record: dict) -> None:
@@ -132,28 +145,39 @@ def _refuse_all_but_text(record: dict) -> None:
 def _instruction(record: dict) -> str:
     """Return a prompt in words: of its own field, or Alpaca's instruction with what it is about."""
     if record.get("prompt") is None and isinstance(record.get("instruction"), str):
-        return "\n".join(filter(None, (record["instruction"], record.get("input"))))
+        return _alpaca(record)
     prompt = _field(record, "prompt")
     check_text("prompt", prompt)
     return prompt
 
 
-def _beginning(record: dict) -> str | list[tuple[str, str]]:
-    """Return the prompt that stands in a record beside conversations: words, or speakers and what they say."""
+def _alpaca(record: dict) -> str:
+    for name in ("system", "history"):
+        if record.get(name):
+            raise ValueError(f"more than instruction and input is not supported (the field {name!r})")
+    about = record.get("input") or ""
+    check_text("input", about)
+    return "\n".join(filter(None, (record["instruction"], about)))
+
+
+def _beginning(record: dict) -> list[tuple[str, str]]:
+    """Return who says what in the prompt that stands next to conversations."""
     if isinstance(record.get("prompt"), str):
-        return record["prompt"]
-    name = next((name for name in ("prompt", "conversations", "messages") if record.get(name) is not None), None)
-    system = [("System", record["system"])] if name == "conversations" and record.get("system") else []
-    return system + ([] if name is None else _messages(name, record[name]))
+        return [("Human", record["prompt"])]
+    if record.get("prompt") is not None:
+        return _messages("prompt", record["prompt"])
+    if record.get("conversations") is None:
+        return []
+    system = record.get("system") or ""
+    check_text("system", system)
+    return [("System", system)] * bool(system) + _messages("conversations", record["conversations"])
 
 
-def _from_conversations(prompt: str | list[tuple[str, str]], sides: dict[str, Sequence]) -> PreferenceSet:
+def _from_conversations(prompt: list[tuple[str, str]], sides: dict[str, Sequence], *, repeats: bool) -> PreferenceSet:
+    """Return the set of conversations; a prompt that repeats how they begin, where they do, is not taken twice."""
     chosen, rejected = (_messages(name, side) for name, side in sides.items())
     shared = _alike(chosen[:-1], rejected[:-1])
-    if isinstance(prompt, str):
-        # Next to conversations that bring their own beginning, a prompt in words only repeats it.
-        prompt = [] if shared else [("Human", prompt)]
-    prompt = prompt + chosen[:shared]
+    prompt = chosen[:shared] if shared and repeats else prompt + chosen[:shared]
     if not prompt:
         raise ValueError("the field 'prompt' is missing, and chosen and rejected do not begin alike")
     single = len(prompt) == 1 and len(chosen) == len(rejected) == shared + 1
@@ -236,7 +260,7 @@ def _messages(name: str, messages) -> list[tuple[str, str]]:
 def _message(place: str, message) -> tuple[str, str]:
     if not isinstance(message, dict):
         raise ValueError(f"{place} must be a message with role and content, not {shortened(message)}")
-    role, content = ("from", "value") if "from" in message and "role" not in message else ("role", "content")
+    role, content = ("from", "value") if message.get("role") is None and "from" in message else ("role", "content")
     if message.get(role) in TOOLS or message.get("tool_calls") or message.get("function_call"):
         raise ValueError(f"tool calls are not supported ({place})")
     if message.get(role) not in [*SPEAKERS]:

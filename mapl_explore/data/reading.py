@@ -53,7 +53,8 @@ class Reading:
 
     def __str__(self) -> str:
         """Return in words what became of the records."""
-        text = f"{self.records} records in the format {self.format}, {len(self.sets)} sets"
+        known = f"in the format {self.format}" if self.format else "in no format that is known"
+        text = f"{self.records} records {known}, {len(self.sets)} sets"
         if self.one_sided:
             text += f"; {self.one_sided} left out, whose scores make no two sides"
         if self.apart:

@@ -24,17 +24,18 @@ TABLES = {
     ".xls": ("Excel", "read_excel({!r})"),
 }
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
-BINARY = {  # how files begin that are no text, and what they are
-    b"PK\x03\x04": "a zip archive (or what is one inside, as .xlsx)",
-    b"BZh": "a bzip2 file",
-    b"\xfd7zXZ\x00": "an xz file",
-    b"\x28\xb5\x2f\xfd": "a zstandard file",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
-    b"ARROW1": "an Arrow file",
+UNPACK, UTF_16 = "unpack it first", "UTF-16 text: convert it first, as by iconv -f UTF-16 -t UTF-8"
+BINARY = {  # how files begin that are no text in UTF-8, and what to do about them
+    b"PK\x03\x04": f"a zip archive, as .xlsx files are: {UNPACK}, or write it as JSONL",
+    b"BZh": f"a bzip2 file: {UNPACK}",
+    b"\xfd7zXZ\x00": f"an xz file: {UNPACK}",
+    b"\x28\xb5\x2f\xfd": f"a zstandard file: {UNPACK}",
+    b"7z\xbc\xaf\x27\x1c": f"a 7z archive: {UNPACK}",
+    b"ARROW1": "an Arrow file: write it as parquet",
     b"\x80\x04\x95": "a pickle, which is never opened",
     b"\x80\x05\x95": "a pickle, which is never opened",
-    b"\xff\xfe": "UTF-16 text",
-    b"\xfe\xff": "UTF-16 text",
+    b"\xff\xfe": UTF_16,
+    b"\xfe\xff": UTF_16,
 }
 SPACE = re.compile(r"[ \t\n\r]*")  # what JSON allows between values
 
@@ -218,7 +219,7 @@ def _after_comma(place: str, text: str, at: int) -> int:
 
 def _table(source):
     """Return a source that is no path and no name, if it has rows."""
-    table = hasattr(source, "column_names") and not isinstance(source, type)
+    table = hasattr(source, "column_names") and hasattr(source, "__iter__") and not isinstance(source, type)
     if table and isinstance(source, Mapping):
         raise TypeError(f"source must be one split of this data set, as source[{next(iter(source), 'train')!r}]")
     if table or isinstance(source, list | tuple):
