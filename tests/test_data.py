@@ -248,6 +248,13 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(output, rule, tm
     assert not list(tmp_path.iterdir())
 
 
+def test_a_table_that_cannot_be_written_here_is_told_before_any_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert cli.main(["data", "convert", str(tmp_path / "gone.jsonl"), str(tmp_path / "o.parquet")]) == 1
+    assert capsys.readouterr().err.endswith("is not installed: pip install 'mapl_explore[train]'\n")
+    assert not list(tmp_path.iterdir())
+
+
 def test_convert_does_not_write_over_what_it_reads(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = written(tmp_path / "in.jsonl", RECORDS["trl, plain"][0])
@@ -456,6 +463,12 @@ def test_json_is_read_however_it_is_laid_out(form, pack, mark, tmp_path):
     assert read_sets(tmp_path / "data.jsonl") == [SUM]
 
 
+def test_an_array_of_another_encoding_is_told_by_its_line(tmp_path):
+    (tmp_path / "data.json").write_bytes('\n[{"prompt": "p"},\n{"prompt": "é"}]'.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"data.json:3: not UTF-8 text \(invalid"):
+        read_sets(tmp_path / "data.json")
+
+
 def test_a_fault_in_an_array_is_told_by_the_number_and_the_line_of_its_record(tmp_path):
     (tmp_path / "data.json").write_text("\n" + json.dumps([PAIR, {"prompt": "p", "chosen": "a"}, 3], indent=1))
     places = [str(fault).partition("data.json: ")[2] for fault in read_all(tmp_path / "data.json").faults]
@@ -482,10 +495,10 @@ BROKEN = {
     " \n\t\r\n": "data: there is nothing in it, no record at all",
     "\ufeff\n": "data: there is nothing in it, no record at all",
     "[]": "data: there is nothing in it, no record at all",
-    "prompt,chosen,rejected\nq,yes,no\n": r"data:1: not JSON but 'prompt,chosen,rejected'; if this is CSV, write it as"
-    r" JSONL first: python -c \"import pandas; pandas.read_csv\('.*data'\).to_json\('data.jsonl', .*, lines=True\)\"$",
-    '"prompt";"chosen"\n': r"data:1: not JSON but '\"prompt\";\"chosen\"'",
-    "<html>": r"data:1: not JSON but '<html>'",
+    "prompt,chosen,rejected\nq,yes,no\n": r"data:1: not a JSON object but 'prompt,chosen,rejected'; if this is CSV,"
+    r" write it as JSONL first: python -c \"import pandas; pandas.read_csv\('.*data'\).to_json\('data.jsonl', .*\)\"$",
+    '"prompt";"chosen"\n': r"data:1: not a JSON object but '\"prompt\";\"chosen\"'",
+    "<html>": r"data:1: not a JSON object but '<html>'",
 }
 
 

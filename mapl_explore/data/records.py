@@ -161,15 +161,10 @@ def _refuse_other(path: str, number: int, first: bytes) -> None:
     kind = next((kind for magic, kind in BINARY.items() if first.startswith(magic)), None)
     if kind or b"\0" in first:
         raise ValueError(f"{path}: not JSON in UTF-8 but {kind or 'a binary file'}")
-    if first.lstrip()[:1] in (b"{", b"[", b""):
-        return
-    try:
-        json_record(first)
-    except ValueError:
-        raise ValueError(
-            f"{path}:{number}: not JSON but {shortened(first.decode(errors='replace').strip())}"
-            f"; if this is CSV, {_by_pandas(path, TABLES['.csv'][1])}"
-        ) from None
+    if not first.lstrip().startswith((b"{", b"[")):
+        shown = shortened(first.decode(errors="replace").strip())
+        csv = _by_pandas(path, TABLES[".csv"][1])
+        raise ValueError(f"{path}:{number}: not a JSON object but {shown}; if this is CSV, {csv}")
 
 
 def _goes_on(first: bytes) -> bool:
@@ -187,11 +182,9 @@ def _goes_on(first: bytes) -> bool:
 
 def _values(path: str, content: bytes) -> Iterator[tuple[str, object]]:
     """Yield the place and the value of each item of a JSON array, or of each of several objects, over any lines."""
-    with _json_faults(path):
-        text = content.decode()
-    at, seen, line, number = _after_space(text, 0), 0, 1, 0
-    array = text[at] == "["
-    at = _after_space(text, at + array)
+    text = _decoded(path, content)
+    array = text.lstrip().startswith("[")
+    at, seen, line, number = _after_space(text, text.index("[") + 1 if array else 0), 0, 1, 0
     while at < len(text) and not (array and text[at] == "]"):
         number, line, seen = number + 1, line + text.count("\n", seen, at), at
         place = f"{path}: record {number} (line {line})"
@@ -203,6 +196,14 @@ def _values(path: str, content: bytes) -> Iterator[tuple[str, object]]:
             at = _after_comma(place, text, at)
     if array and text[at:].strip() != "]":
         raise ValueError(f"{path}: " + ("text after the end of the array" if text[at:] else "the array has no end"))
+
+
+def _decoded(path: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}:{line}: not UTF-8 text ({error.reason})") from None
 
 
 def _after_space(text: str, at: int) -> int:
