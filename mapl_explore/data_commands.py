@@ -48,7 +48,7 @@ def _add_world(commands) -> None:
     add("--n", type=int, required=True, help="how many sets")
     add("--seed", type=int, required=True, help="what to draw from")
     add("--split", choices=("train", "validation", "test"), default="train", help="whom to ask about: no one is in two")
-    add("--distractors", type=int, default=2, help="forum passages beside the official one, 0 to 8")
+    add("--distractors", type=int, default=2, help="forum passages next to the official one, 0 to 8")
     add("--agreement", type=float, default=0.8, help="probability that a further forum passage repeats the first")
     add("--noise", type=float, default=0.0, help="probability that the two sides of a set are exchanged")
     add("--per-side", type=int, default=4, help="positives, and negatives, of a set, 1 to 6")

@@ -164,7 +164,7 @@ def world_sets(
     split : {"train", "validation", "test"}
         Whom to ask about: no person stands in two splits, but all names are made of the same pieces.
     distractors : int
-        How many forum passages stand beside the official one, 0 to 8.
+        How many forum passages stand next to the official one, 0 to 8.
     agreement : float
         The probability, in [0, 1], that a further forum passage repeats what the first one says.
     noise : float

@@ -62,7 +62,7 @@ RECORDS = {
         {"prompt": "2 + 2 =", "chosen": [user("2 + 2 ="), assistant("4")],
          "rejected": [user("2 + 2 ="), assistant("5")]}, SUM,
     ),
-    "trl, the prompt in words beside messages": (
+    "trl, the prompt in words next to messages": (
         {"prompt": "2 + 2 =", "chosen": [assistant("4")], "rejected": [assistant("5")]}, SUM,
     ),
     "trl, a longer conversation": (
@@ -122,7 +122,7 @@ RECORDS = {
             {"response": "4", "overall_score": 9.0}, {"response": "four?", "overall_score": 5.0},
             {"response": "5", "overall_score": 1.0}]}, SUM,
     ),
-    "completions beside scores": ({"prompt": "2 + 2 =", "completions": ["5", "4"], "scores": [0, 1]}, SUM),
+    "completions next to scores": ({"prompt": "2 + 2 =", "completions": ["5", "4"], "scores": [0, 1]}, SUM),
 }  # fmt: skip
 
 
@@ -683,7 +683,7 @@ def test_convert_writes_our_lines(name, tmp_path, capsys):
     assert read_sets(output, format="sets") == [expected]
 
 
-def test_convert_writes_nothing_beside_a_malformed_record(tmp_path, capsys):
+def test_convert_writes_nothing_where_there_is_a_malformed_record(tmp_path, capsys):
     path = written(tmp_path / "in.jsonl", RECORDS["trl, plain"][0], {"prompt": "p", "chosen": "a"})
     (tmp_path / "out.jsonl").write_text("what was there")
     assert cli.main(["data", "convert", str(path), str(tmp_path / "out.jsonl")]) == 2

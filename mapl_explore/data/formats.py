@@ -8,7 +8,7 @@ trl         ``prompt``, ``chosen``, ``rejected``: texts, or lists of messages; t
             OpenAI's (``input`` with its ``messages``, ``preferred_output``, ``non_preferred_output``)
 hh-rlhf     ``chosen``, ``rejected``: transcripts that begin alike, up to a ``\n\nAssistant:``
 scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``response`` (or ``text``, ``content``)
-            and a score, as UltraFeedback has them, or texts beside a list ``scores``
+            and a score, as UltraFeedback has them, or texts next to a list ``scores``
 ==========  ============================================================================================================
 
 A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "value": str}``; its content may be a list
