@@ -14,10 +14,23 @@ def spread_sets(scale, seed=0):
     return ScoredSets(logp, 0 * logp, abs(label), label)
 
 
-def test_rejection_lowers_the_variance_of_wide_margins_and_can_raise_it():
+def test_rejection_lowers_the_variance_of_wide_margins():
     assert claim_rejection(spread_sets(9.0)).holds
+
+
+def test_rejection_raises_the_variance_where_it_keeps_both_ends_of_a_pool_that_is_mostly_alike():
+    margins = np.array([80.0] * 54 + [60.0] * 3 + [-80.0] * 3)
+    label = np.tile([1, -1], (60, 1))
+    logp = np.stack([margins, 0 * margins], axis=-1)
+    found = claim_rejection(ScoredSets(logp, 0 * logp, abs(label), label), accept=Band(low=-100.0, high=70.0))
+    assert not found.holds
+    # The slope is -0.1 where the margin is -80 and nearly 0 elsewhere: for 1 pair in 20, and for 1 in 2 of those kept.
+    assert found.figures["variance (random)"] == pytest.approx(0.01 * 0.05 * 0.95, rel=0.1)
+    assert found.figures["variance (rejection)"] == pytest.approx(0.01 * 0.5 * 0.5, rel=0.1)
+
+
+def test_rejection_that_accepts_everything_changes_the_variance_by_chance_alone():
     found = claim_rejection(spread_sets(9.0), accept=Band(low=-1e9, high=1e9), seed=1)
-    # Everything accepted: two samples of the same pool, whose variances differ by chance alone.
     assert found.figures["variance (rejection)"] == pytest.approx(found.figures["variance (random)"], rel=0.1)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ipywidgets import Widget
+from patience import HANG
 from recorded_runs import record, recorded
 
 from mapl_explore.explorers import (
@@ -190,7 +191,7 @@ def test_two_threads_and_120_changes_leave_the_picture_of_the_last_settings(name
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=300)
+        thread.join(timeout=HANG)
         assert not thread.is_alive()
     fresh = MAKERS[name]()
     fresh.set(**explorer.settings)
@@ -224,7 +225,7 @@ def test_linked_explorers_agree_after_changes_from_two_threads():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(timeout=HANG)
         assert not thread.is_alive()
     assert one.settings["tau"] == other.settings["tau"]
 

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 import torch
+from patience import HANG
 from tiny_models import byte_tokenizer, random_gpt2
 
 from mapl_explore import cli, generate
@@ -162,7 +163,7 @@ def test_two_processes_share_the_prompts_and_write_what_one_does(world_file, tmp
         [sys.executable, *map(str, words), "--device", "cpu"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=HANG,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr

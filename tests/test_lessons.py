@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from patience import HANG
 
 from mapl_explore.lessons import COLORS, check, predict
 
@@ -15,6 +16,20 @@ WHY = "Since w<sub>1</sub> is <i>small</i>."
 @pytest.fixture
 def prediction():
     return predict(QUESTION, OPTIONS, "yes, always", WHY)
+
+
+class Watched:
+    """A lock that says when it is asked for."""
+
+    def __init__(self, lock, asked):
+        self.lock, self.asked = lock, asked
+
+    def __enter__(self):
+        self.asked.set()
+        return self.lock.__enter__()
+
+    def __exit__(self, *error):
+        return self.lock.__exit__(*error)
 
 
 def choose(prediction, option):
@@ -76,12 +91,16 @@ def test_a_click_under_way_when_the_answer_comes_does_not_change_the_guess(predi
 @pytest.mark.parametrize("act", [lambda one: one._button.click(), lambda one: choose(one, "<b>no</b>")])
 def test_of_two_threads_one_waits_for_the_other(prediction, act):
     choose(prediction, "yes, always")
-    thread = threading.Thread(target=act, args=(prediction,))
-    with prediction._lock:
+    thread, asked = threading.Thread(target=act, args=(prediction,)), threading.Event()
+    lock = prediction._lock
+    prediction._lock = Watched(lock, asked)
+    with lock:
         thread.start()
-        thread.join(timeout=0.2)
+        assert asked.wait(HANG)
+        assert prediction.guess is None
         assert thread.is_alive()
-    thread.join()
+    thread.join(HANG)
+    assert not thread.is_alive()
 
 
 def test_a_printed_notebook_folds_the_answer_away_and_plain_text_lacks_it(prediction):

@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import HANG
 from tiny_models import save_tiny
 
 from mapl_explore.data import PreferenceSet, write_sets
@@ -17,6 +17,17 @@ from mapl_explore.runs import read_run
 ROOT = Path(__file__).parent.parent
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}", " yes"][: 1 + i % 2], [" no", " x", " y"][i % 3 :]) for i in range(12)]
 GRADIENTS = Path(__file__).parent / "gradients_of_a_step.py"
+# A training that is killed in the midst of its second checkpoint: the optimizer is written, the state is not.
+KILLED = """
+import os, signal, sys
+from transformers import TrainerState
+from mapl_explore.cli import main
+save = TrainerState.save_to_json
+def killed(state, path):
+    os.kill(os.getpid(), signal.SIGKILL) if state.global_step == 4 else save(state, path)
+TrainerState.save_to_json = killed
+main(sys.argv[3:])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +55,7 @@ def launched(words, processes=1):
     start = [sys.executable]
     if processes > 1:
         start += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
-    done = subprocess.run([*start, *words], capture_output=True, text=True, env=environment(), timeout=280)
+    done = subprocess.run([*start, *words], capture_output=True, text=True, env=environment(), timeout=HANG)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -56,12 +67,9 @@ def timeless(run):
 def test_a_run_killed_on_its_way_resumes_to_the_bits_of_the_whole_one(files, tmp_path):
     launched(command(files, tmp_path / "whole", "--save-every", "2"))
     cut = tmp_path / "cut"
-    words = [sys.executable, *command(files, cut, "--save-every", "2")]
-    process = subprocess.Popen(words, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(cut.glob("checkpoints/checkpoint-*/optimizer.pt")):
-        time.sleep(0.001)  # in the midst of a checkpoint: its optimizer is there, its state is not, or has just come
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    words = [sys.executable, "-c", KILLED, *command(files, cut, "--save-every", "2")]
+    done = subprocess.run(words, env=environment(), capture_output=True, timeout=HANG)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     assert not read_run(cut).finished
     launched(command(files, cut, "--save-every", "2", "--resume"))
     assert (cut / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()

@@ -77,6 +77,6 @@ def test_the_server_is_asked_to_end_without_a_signal_and_past_any_proxy(shutdown
 def test_a_server_that_cannot_be_asked_is_ended_by_a_signal(shutdowns):
     running, _ = shutdowns
     for record in ({}, running | {"token": "wrong"}, {"url": "http://127.0.0.1:9/", "token": "right"}):
-        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as server:
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as server:
             serving.end(server, record)
             assert server.returncode == -signal.SIGTERM

@@ -9,6 +9,7 @@ import threading
 import matplotlib
 import numpy as np
 import pytest
+from patience import HANG
 from PIL import Image
 
 from mapl_explore.explorers.readout import digits
@@ -251,7 +252,7 @@ def test_two_threads_and_2000_changes_leave_sliders_boxes_and_picture_in_agreeme
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=120)
+        thread.join(timeout=HANG)
         assert not thread.is_alive()
     for one in stage._controls.values():
         assert one.value == one.box.value

@@ -8,11 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import matplotlib
 import numpy as np
+from patience import HANG
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +23,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # No sandbox: browsers refuse to start one as root, as in a container. The others keep it from calling home.
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
-SECONDS = 1000  # playwright counts in milliseconds
+LIMIT = HANG * 1000  # playwright counts in milliseconds
 SIZES = ((1280, 720), (1920, 1080))  # windows: a projector of the old kind, and of the new
 # Never on the checkout's own notebooks: JupyterLab saves what it has run.
 STUDENTS = "from mapl_explore import lab; lab.open_lab(student=True, browser=False)"
@@ -44,18 +47,27 @@ DONE = """() => {
     const none = prompts.every((text) => !text.includes("*"));
     return prompts.length > 0 && (all || (failed && none)) && document.body.innerText.includes("| Idle");
 }""".replace("STDERR", STDERR)
-# JupyterLab renders an output once it comes near the window; then the widgets still have to load.
-SETTLED = """async () => {
-    const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
-    for (const cell of document.querySelectorAll(".jp-Notebook .jp-Cell")) {
+# JupyterLab renders an output once it comes near the window, in a frame after the one that shows it there.
+SEEN = """async () => {
+    const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    const cells = [...document.querySelectorAll(".jp-Notebook .jp-Cell")];
+    for (const cell of [...cells, cells[0]]) {
         cell.scrollIntoView();
-        await pause(30);
+        await frame();
+        await frame();
     }
-    const unready = () => document.querySelector(".jp-Notebook").innerText.includes("Loading widget")
-        || [...document.querySelectorAll(".jp-Notebook img")].some((image) => !image.complete);
-    for (let i = 0; unready() && i < 100; i++) await pause(100);
-    document.querySelector(".jp-Notebook .jp-Cell").scrollIntoView();
-    await pause(300);
+}"""
+# Then the widgets load, and push what stands below them: nothing is on its way once 5 looks in a row see the same.
+SETTLED = """() => {
+    const notebook = document.querySelector(".jp-Notebook");
+    const loading = notebook.innerText.includes("Loading widget")
+        || notebook.querySelector(".jp-Cell-Placeholder") !== null
+        || [...notebook.querySelectorAll("img")].some((image) => !image.complete);
+    const outputs = [...notebook.querySelectorAll(".jp-OutputArea-output")];
+    const seen = JSON.stringify(outputs.map((output) => output.getBoundingClientRect()));
+    window.maplLooks = !loading && seen === window.maplSeen ? window.maplLooks + 1 : 0;
+    window.maplSeen = seen;
+    return window.maplLooks >= 5;
 }"""
 
 PICTURE = """async (image) => {
@@ -65,12 +77,20 @@ PICTURE = """async (image) => {
     return reader.result.split(",")[1];
 }"""
 
+# Where a slider's handle is, on the scale of the slider, and how far apart its places are.
+POSITION = """(handle) => {
+    const slider = handle.closest(".noUi-target").noUiSlider;
+    return [Number(slider.get(true)), slider.options.step];
+}"""
+
 
 @contextmanager
 def served(folder: Path, program: str = STUDENTS):
     """Serve with a program, from a folder that is also the home; give the address of the first page."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     paths = {"HOME": str(folder), "PYTHONPATH": path, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    # Its fonts are those of this process: a home of its own would have matplotlib look for all of them again.
+    paths |= {"MPLCONFIGDIR": matplotlib.get_cachedir()}
     with open(folder / "stderr.txt", "w") as log:
         command = [sys.executable, "-c", program]
         process = subprocess.Popen(command, cwd=folder, env=os.environ | paths, stdout=subprocess.PIPE, stderr=log)
@@ -79,7 +99,7 @@ def served(folder: Path, program: str = STUDENTS):
                 yield process.stdout.readline().decode().split()[-1]
             finally:
                 process.send_signal(signal.SIGINT)
-                process.wait(timeout=30)
+                process.wait(timeout=HANG)
     assert process.returncode == 0
 
 
@@ -90,7 +110,7 @@ def browsed():
 
     with sync_api.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        sync_api.expect.set_options(timeout=30 * SECONDS)
+        sync_api.expect.set_options(timeout=LIMIT)
         yield browser
         browser.close()
 
@@ -107,26 +127,32 @@ def opened(browser, address: str, name: str | None = None, width: int = 1280, he
 def watched(browser, width: int = 1280, height: int = 720):
     """Return an empty page that collects what its console says as ``errors``."""
     page = browser.new_page(viewport={"width": width, "height": height})
-    page.set_default_timeout(60 * SECONDS)
+    page.set_default_timeout(LIMIT)
     page.errors = []
     page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: page.errors.append(str(error)))
     return page
 
 
-def run_all(page, minutes: float = 4) -> None:
+def run_all(page) -> None:
     """Run every cell, and wait until the last has run or one has failed and everything is on the page."""
     for menu, item in (("Edit", "Clear Outputs of All Cells"), ("Run", "Run All Cells")):
         page.get_by_role("menuitem", name=menu, exact=True).click()
         page.get_by_role("menuitem", name=item, exact=True).click()
-    page.wait_for_function(DONE, timeout=minutes * 60 * SECONDS)
-    page.evaluate(SETTLED)
+    page.wait_for_function(DONE)
+    settled(page)
+
+
+def settled(page) -> None:
+    """Wait until every output of a notebook has been near the window and all have found their place."""
+    page.evaluate(SEEN)
+    page.wait_for_function(SETTLED, polling=100)
 
 
 def resized(page, width: int, height: int) -> None:
     """Give the window another size, and wait until everything has found its place."""
     page.set_viewport_size({"width": width, "height": height})
-    page.evaluate(SETTLED)
+    settled(page)
 
 
 def closed(page, address: str) -> None:
@@ -163,6 +189,14 @@ def slider(stage, knob):
     return row.last.get_by_role("slider")
 
 
+def until(page, holds) -> None:
+    """Wait until a condition holds, while the page goes on."""
+    start = time.monotonic()
+    while not holds():
+        assert time.monotonic() < start + HANG, f"{holds.__name__} does not hold after {HANG} seconds"
+        page.wait_for_timeout(50)
+
+
 def dragged(page, handle, pixels: int) -> None:
     """Drag the handle of a slider to the right, with the mouse."""
     handle.scroll_into_view_if_needed()
@@ -180,6 +214,18 @@ def settings(stage, explorer) -> dict:
     return {name: text if isinstance(explorer.settings[name], str) else float(text) for name, text in texts.items()}
 
 
+def arrived(stage, knob) -> None:
+    """Wait until the number in the box is that of the slider: the last of its moves has been to the kernel and back."""
+
+    def box_agrees_with_slider():
+        # The slider on the page is where the hand has put it; its number comes back from the kernel, in three digits.
+        at, step = slider(stage, knob).evaluate(POSITION)
+        away = abs(knob.position(float(box(stage, knob).input_value())) - at)
+        return away <= 0.51 * step
+
+    until(getattr(stage, "page", stage), box_agrees_with_slider)
+
+
 def picture(stage) -> np.ndarray:
     """Return the pixels of the picture on screen."""
     png = base64.b64decode(stage.locator("img.widget-image").evaluate(PICTURE))
@@ -193,4 +239,9 @@ def assert_shows(stage, explorer) -> None:
     text = re.sub(r"<[^>]*>", "", explorer.html(explorer.reading))
     expect(stage.locator(".widget-html-content").last).to_have_text(text)
     # Drawn anew, not what its own widget holds.
-    assert np.array_equal(picture(stage), explorer.frame())
+    frame = explorer.frame()
+
+    def picture_is_drawn_from_these_numbers():
+        return np.array_equal(picture(stage), frame)
+
+    until(getattr(stage, "page", stage), picture_is_drawn_from_these_numbers)

@@ -87,7 +87,7 @@ def photographed(browser, address: str, path: Path) -> bool:
     for old in PICTURES.glob(f"*/{path.stem}-*.png"):
         old.unlink()
     page = opened(browser, address, path.name)
-    run_all(page, minutes=8)
+    run_all(page)
     names = explorers(json.loads(path.read_text(encoding="utf-8"))["cells"], page.evaluate(CELLS))
     for width, height in SIZES:
         folder = PICTURES / f"{width}x{height}"

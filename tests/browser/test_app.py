@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from browser.browsing import SIZES, assert_shows, box, dragged, label, settings, slider, watched
+from browser.browsing import SIZES, arrived, assert_shows, box, dragged, label, settings, slider, watched
 from browser.test_outputs import FAULTS
 
 from mapl_explore.explorers.gallery import PAGES
@@ -58,10 +58,8 @@ def first_slider(explorer):
 def assert_moved(stage, explorer, knob):
     """The control has moved, and readout and picture are those of the numbers in the boxes."""
     expect(box(stage, knob)).not_to_have_value(f"{explorer.settings[knob.name]:g}")
-    here = None
-    while here != (here := settings(stage, explorer)):  # until the last of several moves has arrived
-        stage.page.wait_for_timeout(500)
-    explorer.set(**here)
+    arrived(stage, knob)
+    explorer.set(**settings(stage, explorer))
     assert_shows(stage, explorer)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import HANG
 from PIL import Image
 
 from mapl_explore import (
@@ -56,7 +57,8 @@ def test_the_course_has_its_first_page():
 
 
 def test_it_runs_and_gives_the_committed_outputs(path):
-    options = ["--nbval", "--nbval-current-env", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
+    options = ["--nbval", "--nbval-current-env", f"--nbval-kernel-startup-timeout={HANG}"]
+    options += ["-q", "-p", "no:cacheprovider", "-W", "ignore"]
     places = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(path)],
