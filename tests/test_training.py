@@ -394,13 +394,30 @@ def test_resume_says_what_it_passes_over_and_where_it_goes_on(tune, capsys):
     assert timeless(resumed.run) == timeless(whole.run)
 
 
-def test_the_greedy_answers_are_judged_before_and_after(base, tmp_path, monkeypatch):
-    (tmp_path / "judges.py").write_text("def contains_x(prompt, answer):\n    return True\n")
+def share_of_short_answers(model, tokenizer):
+    """Return the share of held-out prompts whose greedy answer ends and is short, by transformers' own way."""
+    right = []
+    for one in EVAL:
+        prompt = tokenizer(one.prompt, return_tensors="pt")
+        with torch.no_grad():
+            ids = model.generate(**prompt, max_length=64, do_sample=False)[0, prompt["input_ids"].shape[1] :].tolist()
+        right.append(ids[-1] == tokenizer.eos_token_id and len(tokenizer.decode(ids[:-1])) < 6)
+    return np.mean(right)
+
+
+def test_the_greedy_answers_are_judged_before_and_after(tmp_path, monkeypatch):
+    base = save_tiny(tmp_path / "base", seed=2)
+    model, tokenizer = load_model(base)
+    with torch.no_grad():  # many of its answers end
+        model.transformer.ln_f.bias += 2 * model.transformer.wte.weight[0]
+    model.save_pretrained(base)
+    (tmp_path / "judges.py").write_text("def short(prompt, answer):\n    return len(answer) < 6\n")
     monkeypatch.chdir(tmp_path)
-    run = finetune(loss="dpo", model=base, output=tmp_path / "run", verifier="judges:contains_x", **QUICK).run
-    for when in (run.before, run.after):
-        assert 0 <= when["right"] <= 1
-    assert set(run.intervals) == {"before", "after", "change"}
+    options = {"verifier": "judges:short", **QUICK, "answers": len(EVAL), "lr": 1e-2}
+    done = finetune(loss="dpo", model=base, output=tmp_path / "run", **options)
+    assert done.run.before["right"] == share_of_short_answers(model, tokenizer)
+    assert done.run.after["right"] == share_of_short_answers(done.model, tokenizer)
+    assert 0 < done.run.before["right"] != done.run.after["right"]
 
 
 def test_the_defaults_teach_the_tiny_model_to_answer_more_questions_of_its_world(tmp_path):
