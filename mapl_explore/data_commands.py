@@ -1,7 +1,5 @@
 """The commands that make preference data: ``data check``, ``data convert``, ``data world`` and ``sample``."""
 
-import os
-
 WRITTEN = "the file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says; an existing one is replaced"
 
 
@@ -62,19 +60,20 @@ def add_sample(commands) -> None:
     parser = commands.add_parser("sample", help=text, description=text, example=example)
     add = parser.add_argument
     add("source", metavar="PROMPTS", help="records with a prompt: .jsonl, .jsonl.gz, .parquet, or a name on the hub")
-    add("output", metavar="OUT", help="the new file to write, one set a line")
+    add("output", metavar="OUT", help="the new file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says")
     add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
     add("--k", type=int, default=16, help="answers to each prompt; equal ones count once")
     text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, answer) -> bool"
     add("--verifier", required=True, metavar="NAME", help=text)
     add("--reference", metavar="FIELD", help="the field of the right answer, a text or a list of texts")
     add("--fallback", action="store_true", help="take a kind that the model did not give from the file")
-    add("--max-tokens", type=int, default=64, help="of an answer; one that has not ended by then is dropped")
+    text = "of an answer, cut off and dropped there; if not given 256, or what the model's generation_config names"
+    add("--max-tokens", type=int, help=text)
     add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 is the model as it is")
     add("--seed", type=int, default=0, help="decides the answers")
-    text = "show each prompt as a user's message, by the tokenizer's chat template; the sets hold it as it was shown"
+    text = "show each prompt as a user's message, by the tokenizer's chat template; the sets have it as it was"
     add("--chat", action="store_true", help=text)
-    add("--batch-size", type=int, help="prompts in one pass; as many as make 8,192 tokens if not given")
+    add("--batch-size", type=int, help="most prompts in one pass, which has 8,192 tokens at most in any case")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
 
@@ -117,13 +116,15 @@ def _world(arguments) -> None:
 
 
 def _sample(arguments) -> None:
-    from mapl_explore.generate import sample_sets
+    from mapl_explore.generate import launched, sample_sets
 
     names = ["model", "k", "reference", "fallback", "max_tokens", "temperature", "seed", "chat", "batch_size", "device"]
     options = {name: getattr(arguments, name) for name in names}
     sets, report = sample_sets(arguments.source, arguments.output, verify=arguments.verifier, **options)
-    if os.environ.get("RANK", "0") == "0":  # one of several processes speaks for all
+    if launched()[0] == 0:  # one of several processes speaks for all
         print(f"{report}\n{len(sets)} sets written to {arguments.output}; the first of them:\n{_shown(sets[0])}")
+        if arguments.chat:
+            print("prompts are written as they were: score, select, tau and finetune need --chat with these sets too")
 
 
 def _shown(one) -> str:

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from mapl_explore.encoding import EncodedSet, sides
-from mapl_explore.generate import token_batches
+from mapl_explore.encoding import EncodedSet, end_tokens, sides
+from mapl_explore.generate import answer_text, token_batches
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.measures import measures
 from mapl_explore.rejection import Question
-from mapl_explore.scoring import SetScorer, context_length, score_encoded
+from mapl_explore.scoring import SetScorer, score_encoded
 
-MOST_TOKENS = 64  # of an answer
 RESAMPLES = 2000
 LEVEL = 0.95
 
@@ -37,6 +36,10 @@ class HeldOut:
         Says whether an answer is right.
     seed : int
         Of the answers and of the resampling.
+    answer_tokens : int, optional
+        The most tokens of an answer, see :func:`mapl_explore.generate.answer_room`.
+    chat : bool
+        Whether the prompts were encoded by the chat template: then what ends a turn ends an answer.
     """
 
     encoded: Sequence[EncodedSet]
@@ -44,6 +47,8 @@ class HeldOut:
     questions: Sequence[Question] = ()
     judge: Callable[[Question, str], bool] | None = None
     seed: int = 0
+    answer_tokens: int | None = None
+    chat: bool = False
 
 
 def evaluated(
@@ -52,8 +57,9 @@ def evaluated(
     """Return what each set contributes to the measures of a model.
 
     All of :func:`mapl_explore.measures.measures`; of one answer to each question, sampled from the model, ``kl``,
-    log-prob minus that under the base, and ``entropy``, minus log-prob, both a token, and ``answer_length`` in tokens;
-    and ``right``, whether the greedy answer is right, where there is a judge. One that has not ended is wrong.
+    log-prob minus that under the base, and ``entropy``, minus log-prob, both a token, ``answer_length`` in tokens, and
+    ``cut``, whether it was cut off before it ended; and ``right``, whether the greedy answer is right, where there is a
+    judge. One that has not ended is wrong.
 
     Parameters
     ----------
@@ -75,9 +81,7 @@ def evaluated(
     if held_out.questions:
         parts |= _of_samples(scorer, tokenizer, held_out, base)
     if held_out.questions and held_out.judge:
-        answers = _answers(scorer.model, tokenizer, held_out, temperature=0)
-        verdicts = [_right(held_out.judge, *pair, tokenizer) for pair in zip(held_out.questions, answers, strict=True)]
-        parts["right"] = _each(np.array(verdicts))
+        parts["right"] = _each(_verdicts(scorer.model, tokenizer, held_out))
     return parts
 
 
@@ -104,31 +108,36 @@ def intervals(before: Parts, after: Parts, *, seed: int) -> dict[str, dict[str, 
 
 
 def _of_samples(scorer: SetScorer, tokenizer, held_out: HeldOut, base: SetScorer | None) -> Parts:
-    answers = _answers(scorer.model, tokenizer, held_out, temperature=1)
+    ends, answers = _answers(scorer.model, tokenizer, held_out, temperature=1)
     asked = [EncodedSet(one.prompt, (ids,), positives=1) for one, ids in zip(held_out.encoded, answers, strict=False)]
     own = score_encoded(scorer, asked, progress=False)[:, 0].numpy()
     other = own if base is None else score_encoded(base, asked, progress=False)[:, 0].numpy()
     tokens = np.array([float(len(ids)) for ids in answers])
-    return {"kl": (own - other, tokens), "entropy": (-own, tokens), "answer_length": _each(tokens)}
+    cut = np.array([ids[-1] not in ends for ids in answers])
+    parts = {"kl": (own - other, tokens), "entropy": (-own, tokens)}
+    return parts | {"answer_length": _each(tokens), "cut": _each(cut)}
 
 
-def _answers(model, tokenizer, held_out: HeldOut, *, temperature: float) -> list[tuple[int, ...]]:
-    """Return the token ids of one answer to each question, with the eos of those that ended."""
+def _verdicts(model, tokenizer, held_out: HeldOut) -> np.ndarray:
+    """Return whether the greedy answer to each question has ended and is right."""
+    ends, answers = _answers(model, tokenizer, held_out, temperature=0)
+    texts = [answer_text(tokenizer, ids, ends) for ids in answers]
+    pairs = zip(held_out.questions, texts, strict=True)
+    return np.array([text is not None and held_out.judge(question, text) for question, text in pairs])
+
+
+def _answers(
+    model, tokenizer, held_out: HeldOut, *, temperature: float
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """Return what ends an answer, and the token ids of one answer to each question, the one that ended it last."""
+    ends = end_tokens(tokenizer, model, chat=held_out.chat)
     prompts = [one.prompt for one in held_out.encoded[: len(held_out.questions)]]
-    texts, eos = [question.prompt for question in held_out.questions], tokenizer.eos_token_id
-    room = min(MOST_TOKENS, context_length(model) - max(map(len, prompts)))
-    options = {"k": 1, "max_tokens": room, "temperature": temperature, "seed": held_out.seed, "eos": eos}
+    texts = [question.prompt for question in held_out.questions]
+    options = {"k": 1, "max_tokens": held_out.answer_tokens, "temperature": temperature, "seed": held_out.seed}
     answers = {}
-    for rows, tokens in token_batches(model, prompts, texts, **options):
-        # One that did not end within the room has no eos, and so none is counted.
-        cut = [ids[: ids.index(eos) + 1] if eos in ids else ids for [ids] in tokens.tolist()]
-        answers |= zip(rows, map(tuple, cut), strict=True)
-    return [answers[row] for row in range(len(prompts))]
-
-
-def _right(judge, question: Question, ids: tuple[int, ...], tokenizer) -> bool:
-    ended = ids[-1] == tokenizer.eos_token_id
-    return ended and judge(question, tokenizer.decode(ids[:-1], clean_up_tokenization_spaces=False))
+    for rows, found in token_batches(model, prompts, texts, ends=ends, **options):
+        answers |= {row: tuple(ids) for row, [ids] in zip(rows, found, strict=True)}
+    return ends, [answers[row] for row in range(len(prompts))]
 
 
 def _each(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

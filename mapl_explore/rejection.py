@@ -3,8 +3,9 @@
 An answer is a candidate; a verifier says whether it is right; a prompt is kept where it has right and wrong answers.
 """
 
+import glob
 import hashlib
-import importlib
+import inspect
 import json
 import os
 import sys
@@ -13,11 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
+from mapl_explore import world
 from mapl_explore.data import PreferenceSet, json_record, records
 from mapl_explore.files import check_text, shortened
-from mapl_explore.world import case_of, is_right
+from mapl_explore.modules import imported, own_traceback, source_checksum
 
 VERIFIERS = ("world", "exact")
+AGAIN = "remove the file to begin anew"
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class SampleReport:
     duplicates: int = 0
     unfinished: int = 0
 
+    @property
+    def _cut(self) -> float:
+        return self.unfinished / max(1, self.answers + self.duplicates + self.unfinished)
+
     def __str__(self) -> str:
         """Return the counts, a line each."""
         total = sum(self.outcomes.values())
@@ -80,7 +89,7 @@ class SampleReport:
                 *rows,
                 f"{self.answers:>6} different answers, {self.right} of them right",
                 f"{self.duplicates:>6} answers dropped: the prompt had them already",
-                f"{self.unfinished:>6} answers dropped: not ended within the tokens allowed",
+                f"{self.unfinished:>6} answers dropped: cut off, {self._cut:.0%} of all (--max-tokens is their room)",
             ]
         )
 
@@ -130,8 +139,8 @@ def verifier(name: str, questions: Sequence[Question]) -> Callable[[Question, st
     """
     if name == "world":
         for question in questions:
-            case_of(question.prompt)
-        return lambda question, answer: is_right(question.prompt, answer)
+            world.case_of(question.prompt)
+        return lambda question, answer: world.is_right(question.prompt, answer)
     if name == "exact":
         for question in questions:
             if not question.references:
@@ -141,6 +150,16 @@ def verifier(name: str, questions: Sequence[Question]) -> Callable[[Question, st
         return lambda question, answer: answer.strip() in {one.strip() for one in question.references}
     function = _function(name)
     return lambda question, answer: _verdict(name, function, question.prompt, answer)
+
+
+def judge_of(name: str, questions: Sequence[Question]) -> str:
+    """Return what tells two verifiers apart: the name, and a checksum of the source and of what it compares with.
+
+    The source is that of its module and of all modules loaded from the same folder; data that it reads are not known.
+    """
+    module = {"world": world.__name__, "exact": __name__}.get(name, name.partition(":")[0])
+    references = [one.references for one in questions] if name == "exact" else []
+    return f"{name} {texts_checksum([source_checksum(sys.modules[module]), references])}"
 
 
 def kept_set(question: Question, answered: Answered, *, fallback: bool) -> tuple[PreferenceSet | None, str]:
@@ -180,7 +199,7 @@ def reported(
 class Journal:
     """What is finished of a sampling run, a line a prompt, on disk as soon as it is known.
 
-    Each process of a run writes a file of its own beside the output; all of them are read at the start, so that a run
+    Each process of a run writes a file of its own next to the output; all of them are read at the start, so that a run
     may go on with another number of processes.
 
     Parameters
@@ -191,26 +210,43 @@ class Journal:
         What decides the answers. A journal of other settings is refused.
     process : int
         Which process this is, from 0.
+    judge : str
+        Who gives the verdicts. Answers that another one judged are kept, their verdicts are not.
     """
 
-    def __init__(self, output: str | os.PathLike, settings: dict, process: int = 0):
+    def __init__(self, output: str | os.PathLike, settings: dict, process: int = 0, *, judge: str = ""):
         output = Path(output)
         self.path = output.with_name(f"{output.name}.progress-{process}")
-        self.paths = lambda: sorted(output.parent.glob(f"{output.name}.progress-*"))
-        self.settings = json.loads(json.dumps(settings))
+        self.paths = lambda: sorted(output.parent.glob(f"{glob.escape(output.name)}.progress-*"))
+        self.settings, self.judge = json.loads(json.dumps(settings)), judge
 
     def finished(self) -> dict[int, Answered]:
         """Return what is finished, by the number of the prompt."""
-        return dict(item for path in self.paths() for item in self._read(path))
+        return {number: one for judge, number, one in self._items() if judge == self.judge}
+
+    def stale(self) -> dict[int, Answered]:
+        """Return the answers that are there and that another judge has judged, by the number of the prompt."""
+        finished = self.finished()
+        return {number: one for _, number, one in self._items() if number not in finished}
 
     def add(self, items: Sequence[tuple[int, Answered]]) -> None:
-        """Write finished prompts to disk."""
-        with open(self.path, "ab") as file:
-            if file.tell() == 0:
-                file.write(_line(self.settings))
-            file.write(b"".join(_line({"prompt": number, **asdict(one)}) for number, one in items))
-            file.flush()
-            os.fsync(file.fileno())
+        """Write finished prompts to disk.
+
+        Raises
+        ------
+        OSError
+            If that fails, such as on a full disk, naming the file; what was there before stays.
+        """
+        try:
+            with open(self.path, "ab") as file:
+                if file.tell() == 0:
+                    file.write(_line(self.settings))
+                file.write(b"".join(_line({"prompt": n, "judge": self.judge, **asdict(one)}) for n, one in items))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            reason = f"{os.strerror(error.errno)}: once that is mended, the same command goes on where it was"
+            raise OSError(error.errno, reason, os.fspath(self.path)) from error
 
     def mend(self) -> None:
         """Cut off a last line that was not written to its end, so that the next one does not join it."""
@@ -223,25 +259,35 @@ class Journal:
         for path in self.paths():
             path.unlink()
 
-    def _read(self, path: Path) -> Iterator[tuple[int, Answered]]:
-        *lines, _ = path.read_bytes().split(b"\n")  # what stands behind the last line break was not finished
-        if not lines:
-            return
-        found, *items = map(json.loads, lines)
+    def _items(self) -> Iterator[tuple[str, int, Answered]]:
+        """Yield the judge, the number of the prompt, and what is finished of it."""
+        for path in self.paths():
+            *lines, _ = path.read_bytes().split(b"\n")  # what stands behind the last line break was not finished
+            if lines:
+                yield from self._read(path, lines)
+
+    def _read(self, path: Path, lines: Sequence[bytes]) -> Iterator[tuple[str, int, Answered]]:
+        try:
+            found, *items = map(json.loads, lines)
+            self._require_same(path, found)
+            yield from ((item.pop("judge"), item.pop("prompt"), _answered(item)) for item in items)
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+            raise ValueError(f"{path} cannot be read as what sample had finished: {AGAIN}") from None
+
+    def _require_same(self, path: Path, found: dict) -> None:
+        if not self.settings.keys() <= found.keys():
+            raise ValueError(f"{path} was written by another version of sample: {AGAIN}")
         for name, value in self.settings.items():
-            if found.get(name) != value:
+            if found[name] != value:
                 raise ValueError(
-                    f"{path} holds what was finished with {name} {found.get(name)!r}, not {value!r}:"
-                    " give that again, or remove the file to begin anew"
+                    f"{path} holds what was finished with {name} {found[name]!r}, not {value!r}: give that again, or"
+                    f" {AGAIN}"
                 )
-        for item in items:
-            number = item.pop("prompt")
-            yield number, Answered(**{name: tuple(v) if isinstance(v, list) else v for name, v in item.items()})
 
 
-def prompts_hash(questions: Sequence[Question]) -> str:
-    """Return the sha256 of the questions with all they bring along."""
-    return hashlib.sha256(json.dumps([asdict(one) for one in questions]).encode()).hexdigest()
+def texts_checksum(texts: Sequence) -> str:
+    """Return the sha256 of texts or token ids, shortened to what a person compares."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
 def _question(record: dict, reference: str | None) -> Question:
@@ -265,25 +311,46 @@ def _texts(record: dict, name: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def _answered(item: dict) -> Answered:
+    return Answered(**{name: tuple(v) if isinstance(v, list) else v for name, v in item.items()})
+
+
 def _function(name: str) -> Callable:
     module, colon, function = name.partition(":")
     if not (module and colon and function):
         raise ValueError(f"verifier must be one of {', '.join(VERIFIERS)} or module:function, not {name!r}")
-    sys.path.insert(0, os.getcwd())
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"verifier {name!r} cannot be had: {error}") from None
+        found = getattr(imported(module), function, None)
+    except ValueError as error:
+        raise ValueError(f"verifier {name!r} cannot be had: {error}") from error
+    if not callable(found):
+        raise ValueError(f"verifier {name!r} cannot be had: there is no function {function!r} in {module!r}")
+    _require_two(name, found)
+    return found
+
+
+def _require_two(name: str, function: Callable) -> None:
+    """Raise unless a function takes a prompt and an answer."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # some functions of C do not tell theirs
+    try:
+        signature.bind("prompt", "answer")
+    except TypeError as error:
+        raise ValueError(f"verifier {name!r} must take a prompt and an answer: {error}") from None
 
 
 def _verdict(name: str, function: Callable, prompt: str, answer: str) -> bool:
     try:
         verdict = function(prompt, answer)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # it is a program of the user's, which may fail in any way
+        print(own_traceback(error), file=sys.stderr)
         reason = f"{type(error).__name__}: {error}"
         raise RuntimeError(f"the verifier {name} failed on the prompt {shortened(prompt)}: {reason}") from error
-    if verdict not in (True, False):
-        raise ValueError(f"the verifier {name} must return True or False, not {shortened(verdict)}")
+    if not isinstance(verdict, bool | np.bool_):
+        given = f"{shortened(verdict)} on the prompt {shortened(prompt)}"
+        raise ValueError(f"the verifier {name} must return True or False, not {given}")
     return bool(verdict)
 
 

@@ -40,6 +40,7 @@ MEASURES = {
     "kl": "KL to the base (nats a token)",
     "entropy": "entropy (nats a token)",
     "answer_length": "length of sampled answers (tokens)",
+    "cut": "share of answers cut off",
 }
 VERSIONS = ("mapl_explore", "torch", "transformers", "numpy")
 

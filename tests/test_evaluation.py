@@ -1,6 +1,7 @@
 """What is said of a model is measured on its own answers and on held-out sets, with honest intervals."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -64,6 +65,42 @@ def test_the_share_of_right_answers_is_what_the_judge_says():
     ended = [greedy_by_hand(model, one.prompt) is not None for one in SETS]
     parts = judged(model, model, judge=lambda question, answer: True)
     assert parts["right"][0].tolist() == ended
+
+
+def test_the_share_of_answers_cut_off_is_that_of_the_sampled_ones_that_did_not_end():
+    model, sets = ending(), held_out(ending(), answer_tokens=9)
+    parts = evaluated(DPO(), SetScorer(model), TOKENIZER, sets, sets.ref_logp)
+    cut, tokens = parts["cut"][0], parts["answer_length"][0]
+    assert 0 < estimates(parts)["cut"] < 1
+    assert set(tokens[cut == 1]) == {9.0}
+    assert all(tokens <= 9)
+
+
+def test_an_answer_may_fill_the_context_behind_its_own_prompt():
+    model = random_gpt2(seed=1)
+    model.generation_config.eos_token_id = TOKENIZER.eos_token_id
+    with torch.no_grad():
+        model.transformer.ln_f.bias -= 2 * model.transformer.wte.weight[0]  # none ends
+    sets = [replace(SETS[0], prompt="x" * size) for size in (8, 40)]
+    encoded = encode_sets(TOKENIZER, sets, context=64)
+    questions = [Question(one.prompt) for one in sets]
+    ref_logp = score_encoded(SetScorer(model), encoded, progress=False)
+    parts = evaluated(DPO(), SetScorer(model), TOKENIZER, HeldOut(encoded, ref_logp, questions), ref_logp)
+    assert parts["answer_length"][0].tolist() == [56, 24]
+    assert estimates(parts)["cut"] == 1.0
+
+
+def test_every_end_of_the_generation_config_ends_a_greedy_answer():
+    model = random_gpt2(seed=2)
+    ids = TOKENIZER(SETS[0].prompt)["input_ids"]
+    with torch.no_grad():
+        first = model(torch.tensor([ids])).logits[0, -1].argmax().item()
+        second = model(torch.tensor([[*ids, first]])).logits[0, -1].argmax().item()
+    assert first != second
+    model.generation_config.eos_token_id = [0, second]
+    asked = {}
+    judged(model, model, judge=lambda question, answer: asked.setdefault(question.prompt, answer) is None)
+    assert asked[SETS[0].prompt] == TOKENIZER.decode([first])
 
 
 def test_kl_and_entropy_approach_their_exact_values_on_answers_of_one_token():

@@ -7,15 +7,17 @@ import sys
 from collections import Counter
 
 import pytest
+import safetensors.torch
 import torch
 from patience import HANG
 from tiny_models import byte_tokenizer, random_gpt2
 
 from mapl_explore import cli, generate
 from mapl_explore.data import PreferenceSet, read_sets, write_sets
+from mapl_explore.files import sole_writer
 from mapl_explore.generate import sample_sets, sampled_batches
-from mapl_explore.rejection import Answered, Journal, Question, kept_set, read_questions, verifier
-from mapl_explore.scoring import load_model
+from mapl_explore.rejection import Answered, Journal, Question, judge_of, kept_set, read_questions, verifier
+from mapl_explore.scoring import load_model, quiet_transformers
 from mapl_explore.world import is_right, world_sets
 
 PROMPTS = ["a", "what is 2 + 2?", "", "\u00e9t\u00e9", "one two three four", "zz"]
@@ -56,15 +58,99 @@ def test_the_ends_of_the_unit_interval_draw_tokens_that_can_be():
     assert generate._drawn(logits, torch.tensor([0.0, 1 - 2.0**-53], dtype=torch.float64)).tolist() == [1, 2]
 
 
-def test_one_prompt_computed_once_draws_what_whole_sequences_draw(tiny):
+def test_one_prompt_computed_once_draws_what_whole_sequences_draw(tiny, monkeypatch):
     prompts = [one.prompt for one in WORLD[:4]] + ["[1] forum: Kelta Maren lives in"]
-    model, tokenizer = tiny
-    ids = [generate._encoded(tokenizer, prompt) for prompt in prompts]
-    draws = torch.stack([generate._uniforms(prompt, 0, 12, 6) for prompt in prompts])
-    shared, whole = (
-        path(model, ids, draws, 1.0, tokenizer.eos_token_id) for path in (generate._with_cache, generate._one_by_one)
-    )
-    assert torch.equal(shared, whole)
+    shared = drawn(*tiny, prompts, k=6)
+    monkeypatch.setattr(generate, "can_share_prompt", lambda model: False)
+    assert drawn(*tiny, prompts, k=6) == shared
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_batch_that_grows_too_large_is_split_and_draws_the_same(shared, monkeypatch):
+    model, tokenizer = random_gpt2(context=128), byte_tokenizer()
+    monkeypatch.setattr(generate, "can_share_prompt", lambda model: shared)
+    options = {"k": 6, "max_tokens": 40}
+    whole = drawn(model, tokenizer, PROMPTS, **options)
+    monkeypatch.setattr(generate, "BATCH_TOKENS", 100)
+    cells, rows = [], []
+
+    def watched(module, args, kwargs, output):
+        seen = kwargs.get("attention_mask", kwargs["input_ids"])
+        cells.append(seen.numel())
+        rows.append(len(seen))
+
+    model.register_forward_hook(watched, with_kwargs=True)
+    assert drawn(model, tokenizer, PROMPTS, **options) == whole
+    assert max(count for count, many in zip(cells, rows, strict=True) if many > 1) <= 100
+    assert max(rows) > 2
+
+
+def test_what_a_prompt_has_as_random_numbers_does_not_depend_on_the_room():
+    model, tokenizer = random_gpt2(context=200), byte_tokenizer()
+    short, long = (tokens_of(model, tokenizer, PROMPTS, max_tokens=room, ends=()) for room in (7, 150))
+    assert all(len(ids) == 150 for ids in long)
+    assert short == [ids[:7] for ids in long]
+
+
+def tokens_of(model, tokenizer, prompts, *, ends=(0,), **options):
+    """Return the token ids of one answer to each prompt."""
+    encoded = [generate.encode_prompt(tokenizer, prompt) for prompt in prompts]
+    options = {"k": 1, "seed": 0, "temperature": 1.0, **options}
+    found = {}
+    for rows, answers in generate.token_batches(model, encoded, prompts, ends=ends, **options):
+        found |= {row: ids for row, [ids] in zip(rows, answers, strict=True)}
+    return [found[row] for row in range(len(prompts))]
+
+
+def test_an_answer_has_the_room_that_the_model_has_up_to_256_or_what_the_model_or_the_caller_says():
+    model, tokenizer = random_gpt2(context=300), byte_tokenizer()
+
+    def lengths(**options):
+        return [len(ids) for ids in tokens_of(model, tokenizer, ["x" * 20, "x" * 90], ends=(), **options)]
+
+    assert lengths() == [256, 210]
+    model.generation_config.max_new_tokens = 30
+    assert lengths() == [30, 30]
+    assert lengths(max_tokens=220) == [220, 210]
+
+
+def test_an_answer_ends_at_any_end_and_its_text_is_the_same_whichever_it_was():
+    model, tokenizer = random_gpt2(), byte_tokenizer()
+    [free] = tokens_of(model, tokenizer, ["a"], ends=(), max_tokens=20)
+    others = [next(ids for ids in range(1, 257) if ids not in free)]
+    for end in (free[5], free[9]):
+        place = free.index(end)
+        for ends in ((end,), (end, *others), (*others, end)):
+            [ids] = tokens_of(model, tokenizer, ["a"], ends=ends, max_tokens=20)
+            assert ids == free[: place + 1]
+            assert generate.answer_text(tokenizer, ids, ends) == tokenizer.decode(free[:place])
+    assert generate.answer_text(tokenizer, free, others) is None
+
+
+def test_every_end_of_the_generation_config_ends_a_sampled_answer():
+    model, tokenizer = random_gpt2(), byte_tokenizer()
+    [free] = tokens_of(model, tokenizer, ["a"], ends=(), k=1, max_tokens=20)
+    model.generation_config.eos_token_id = [0, free[4]]
+    [(texts, unfinished)] = drawn(model, tokenizer, ["a"], k=1, max_tokens=20)
+    assert (texts, unfinished) == ([tokenizer.decode(free[: free.index(free[4])])], 0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_that_gives_no_probabilities_is_named(value, temperature):
+    model, tokenizer = random_gpt2(), byte_tokenizer()
+    model.config._name_or_path = model.name_or_path = "broken/model"
+    model.register_forward_hook(lambda module, args, output: output.logits.fill_(value) is None or output)
+    with pytest.raises(
+        FloatingPointError, match=r"the model 'broken/model' gives no probabilities behind the prompt 'a'"
+    ):
+        tokens_of(model, tokenizer, ["a"], temperature=temperature)
+
+
+def test_a_very_low_temperature_draws_the_likeliest_token():
+    model, tokenizer = random_gpt2(), byte_tokenizer()
+    greedy, cold = (tokens_of(model, tokenizer, PROMPTS, temperature=t) for t in (0.0, 1e-300))
+    assert greedy == cold
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, None])
@@ -103,7 +189,9 @@ def test_the_shares_of_right_answers_are_those_of_plain_generate(tiny):
 
 def test_an_answer_that_does_not_end_is_counted_and_a_prompt_without_room_is_none(tiny):
     model, tokenizer = random_gpt2(context=20), byte_tokenizer()
-    assert drawn(model, tokenizer, ["x" * 9, "y" * 8], k=3)[0] is None
+    none, some = drawn(model, tokenizer, ["x" * 20, "y" * 19], k=3)
+    assert none is None
+    assert len(some[0]) + some[1] == 3
     assert drawn(*tiny, [WORLD[0].prompt], k=3, max_tokens=1) == [([], 3)]
 
 
@@ -172,10 +260,187 @@ def test_two_processes_share_the_prompts_and_write_what_one_does(world_file, tmp
     assert not list(tmp_path.glob("*progress*"))
 
 
+def stopped(after, source, output, monkeypatch, **options):
+    """Sample some batches of two prompts, and then be interrupted."""
+    make = generate.sampled_batches
+
+    def watched(*args, **options):
+        for number, item in enumerate(make(*args, **options)):
+            if number == after:
+                raise KeyboardInterrupt
+            yield item
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "sampled_batches", watched)
+        with pytest.raises(KeyboardInterrupt):
+            sampled(source, output, batch_size=2, **options)
+
+
+def asked(monkeypatch):
+    """Return a list that the prompts given to the model from here on are added to."""
+    prompts, make = [], generate.sampled_batches
+    monkeypatch.setattr(generate, "sampled_batches", lambda m, t, p, **o: prompts.extend(p) or make(m, t, p, **o))
+    return prompts
+
+
+def test_answers_are_kept_and_judged_again_where_the_verifier_was_mended(world_file, judges, monkeypatch, capsys):
+    right = "def right(prompt, answer): return answer.strip().endswith('].')\n"
+    judges.write_text(right)
+    whole, _ = sampled(world_file, judges.with_name("whole.jsonl"), verify="my_own_judges:right", batch_size=2)
+    judges.write_text("def right(prompt, answer): return True\n")
+    output = judges.with_name("out.jsonl")
+    stopped(3, world_file, output, monkeypatch, verify="my_own_judges:right")
+    judges.write_text(right)
+    prompts = asked(monkeypatch)
+    capsys.readouterr()
+    assert sampled(world_file, output, verify="my_own_judges:right", batch_size=2)[0] == whole
+    assert len(prompts) == len(WORLD) - 6
+    assert "6 prompts had verdicts of another verifier or source: their answers are judged again" in (
+        capsys.readouterr().out
+    )
+
+
+def test_verdicts_are_kept_where_the_verifier_is_the_same(world_file, judges, monkeypatch, capsys):
+    judges.write_text(
+        "seen = []\ndef right(prompt, answer): return bool(seen.append(prompt)) or len(answer) % 2 == 0\n"
+    )
+    output = judges.with_name("out.jsonl")
+    stopped(3, world_file, output, monkeypatch, verify="my_own_judges:right")
+    seen = sys.modules["my_own_judges"].seen
+    first = set(seen)
+    seen.clear()
+    sampled(world_file, output, verify="my_own_judges:right", batch_size=2)
+    assert len(first) == 6
+    assert not first & set(seen)
+    assert "judged again" not in capsys.readouterr().out
+
+
+def test_the_references_of_exact_are_part_of_its_verdicts():
+    questions = [Question("p", references=("a",)), Question("p", references=("b",))]
+    exact, world = ({judge_of(name, [one]) for one in questions} for name in ("exact", "world"))
+    assert len(exact) == 2
+    assert len(world) == 1
+    assert not exact & world
+
+
+def test_a_journal_knows_the_weights_and_not_the_folder(world_file, tmp_path, monkeypatch):
+    whole, _ = sampled(world_file, tmp_path / "whole.jsonl", batch_size=2)
+    one, other = (chatty(tmp_path / name, None) for name in ("one", "other"))
+    output = tmp_path / "out.jsonl"
+    stopped(3, world_file, output, monkeypatch, model=one)
+    weights = safetensors.torch.load_file(one / "model.safetensors")
+    changed = {name: value + 1e-6 * (name == "transformer.wpe.weight") for name, value in weights.items()}
+    safetensors.torch.save_file(changed, one / "model.safetensors", metadata={"format": "pt"})
+    rule = r"out.jsonl.progress-0 holds what was finished with weights '\w+', not '\w+': .* remove the file"
+    with pytest.raises(ValueError, match=rule):
+        sampled(world_file, output, model=one, batch_size=2)
+    assert sampled(world_file, output, model=other, batch_size=2)[0] == whole
+
+
+def test_a_file_that_another_process_writes_is_refused_at_once(world_file, tmp_path, capsys):
+    words = ["sample", str(world_file), str(tmp_path / "out.jsonl"), "--verifier", "world"]
+    with sole_writer(tmp_path / "out.jsonl"):
+        assert cli.main(words) == 2
+    assert "is being written by another process" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["world.jsonl"]
+
+
+def test_the_output_is_held_from_before_the_work_to_the_end(world_file, tmp_path, monkeypatch):
+    held = []
+
+    def second(*args, **options):
+        with pytest.raises(BlockingIOError):
+            sampled(world_file, tmp_path / "out.jsonl")
+        held.append(args)
+
+    for name in ("read_questions", "load_model", "write_sets"):
+        make = getattr(generate, name)
+        monkeypatch.setattr(generate, name, lambda *args, make=make, **o: second(*args, **o) or make(*args, **o))
+    sampled(world_file, tmp_path / "out.jsonl")
+    assert len(held) == 3
+
+
+def test_two_processes_that_are_refused_the_output_both_end(world_file, tmp_path):
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mapl_explore", "sample"]
+    words += [world_file, tmp_path / "out.jsonl", "--verifier", "world", "--device", "cpu"]
+    with sole_writer(tmp_path / "out.jsonl"):
+        done = subprocess.run(
+            [sys.executable, *map(str, words)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+    assert done.returncode != 0
+    assert "is being written by another process" in done.stderr
+    assert not list(tmp_path.glob("*progress*"))
+
+
+@pytest.mark.parametrize("name", ["out.jsonl.gz", "out.parquet"])
+def test_the_sets_have_the_format_that_the_name_says(name, world_file, tmp_path):
+    sets, _ = sampled(world_file, tmp_path / name)
+    assert read_sets(tmp_path / name) == sets
+    assert (tmp_path / name).read_bytes()[:2] == {"out.jsonl.gz": b"\x1f\x8b", "out.parquet": b"PA"}[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("out.csv", "out.csv' cannot be written"),
+        ("nowhere/out.jsonl", "there is no folder"),
+        ("world.jsonl", "output must be a new file"),
+        ("link.jsonl", "output must be a new file"),
+        ("../WORLD/world.jsonl", "output must be a new file"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, rule, world_file, monkeypatch, capsys):
+    folder = world_file.parent
+    (folder / "link.jsonl").symlink_to(world_file)
+    monkeypatch.setattr(generate, "load_model", lambda *_, **__: pytest.fail("the work has begun"))
+    name = name.replace("WORLD", folder.name)
+    assert cli.main(["sample", str(world_file), str(folder / name), "--verifier", "world"]) == 2
+    err = capsys.readouterr().err.strip()
+    assert rule in err
+    assert "\n" not in err
+    assert len(read_sets(world_file)) == len(WORLD)
+
+
+@pytest.mark.parametrize("value", ["", "many", "0", "-3"])
+def test_a_number_of_processes_that_is_none_is_one(value, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", value)
+    monkeypatch.setenv("RANK", "1")
+    assert generate.launched() == (0, 1)
+    with generate.processes_of("cpu") as (process, processes, device, _):
+        assert (process, processes, device) == (0, 1, "cpu")
+
+
 def test_progress_is_read_whatever_process_wrote_it(tmp_path):
     for process in (0, 1, 2):
-        Journal(tmp_path / "out", {"k": 2}, process).add([(process, Answered(("a",), (True,)))])
-    assert Journal(tmp_path / "out", {"k": 2}).finished() == {n: Answered(("a",), (True,)) for n in range(3)}
+        Journal(tmp_path / "out[1]", {"k": 2}, process).add([(process, Answered(("a",), (True,)))])
+    assert Journal(tmp_path / "out[1]", {"k": 2}).finished() == {n: Answered(("a",), (True,)) for n in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("content", "rule"),
+    [
+        (b'{"prompts": "x", "model": "tiny", "k": 2}\n', "written by another version of sample"),
+        (b'{"k": 2, "weights": "a"}\nnonsense\n', "cannot be read as what sample had finished"),
+        (b'{"k": 2, "weights": "a"}\n{"prompt": 1, "answers": [], "right": []}\n', "cannot be read as what sample"),
+        (b"[1]\n", "cannot be read as what sample had finished"),
+        (b'{"k": 2, "weights": "b"}\n', "finished with weights 'b', not 'a': give that again"),
+    ],
+)
+def test_a_journal_of_something_else_is_refused_with_the_file_to_remove(content, rule, tmp_path):
+    (tmp_path / "out.progress-0").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"out.progress-0 .*{rule}.*remove the file to begin anew"):
+        Journal(tmp_path / "out", {"k": 2, "weights": "a"}).finished()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_said_with_the_file_and_that_the_command_goes_on(tmp_path):
+    (tmp_path / "out.progress-0").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device.* the same command goes on .*out.progress-0"):
+        Journal(tmp_path / "out", {"k": 2}).add([(0, Answered(("a",), (True,)))])
 
 
 MIXED = Answered(("a", "b"), (True, False))
@@ -216,17 +481,50 @@ def test_exact_compares_with_the_reference_but_for_white_space(tmp_path):
         verifier("exact", read_questions(path))
 
 
-def test_a_function_of_ones_own_judges(tmp_path, monkeypatch):
-    source = "def short(prompt, answer): return len(answer) < 3\ndef odd(prompt, answer): return 'yes'\n"
-    source += "def broken(prompt, answer): return 1 / 0\n"
-    (tmp_path / "my_own_judges.py").write_text(source)
+JUDGES = """
+import numpy as np
+def short(prompt, answer): return len(answer) < 3
+def odd(prompt, answer): return 'yes'
+def one(prompt, answer): return 1
+def none(prompt, answer): pass
+def array(prompt, answer): return np.array([True])
+def numpys(prompt, answer): return np.bool_(True)
+def broken(prompt, answer):
+    return halved(answer)
+def halved(answer): return 1 / 0
+def ends(prompt, answer): raise SystemExit(3)
+def alone(prompt): return True
+number = 3
+"""
+
+
+@pytest.fixture
+def judges(tmp_path, monkeypatch):
+    """Write a module of verifiers in the folder of this process, and return its path."""
+    (tmp_path / "my_own_judges.py").write_text(JUDGES)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path / "my_own_judges.py"
+    sys.modules.pop("my_own_judges", None)
+
+
+def test_a_function_of_ones_own_judges(judges):
     question = Question("p")
     assert [verifier("my_own_judges:short", [question])(question, text) for text in ("ab", "abc")] == [True, False]
-    with pytest.raises(ValueError, match="my_own_judges:odd must return True or False, not 'yes'"):
-        verifier("my_own_judges:odd", [question])(question, "a")
-    with pytest.raises(RuntimeError, match=r"my_own_judges:broken failed on the prompt 'p': ZeroDivisionError"):
-        verifier("my_own_judges:broken", [question])(question, "a")
+    for name, value in (("odd", "'yes'"), ("one", "1"), ("none", "None"), ("array", r"array\(\[ True\]\)")):
+        with pytest.raises(ValueError, match=f"my_own_judges:{name} must return True or False, not {value} on the"):
+            verifier(f"my_own_judges:{name}", [question])(question, "a")
+    assert verifier("my_own_judges:numpys", [question])(question, "a") is True
+
+
+@pytest.mark.parametrize(("name", "words"), [("broken", "ZeroDivisionError: division by zero"), ("ends", "SystemExit")])
+def test_a_verifier_that_fails_shows_the_traceback_of_its_author_and_then_one_line(name, words, judges, capsys):
+    with pytest.raises(RuntimeError, match=rf"^the verifier my_own_judges:{name} failed on the prompt 'p': {words}"):
+        verifier(f"my_own_judges:{name}", [Question("p")])(Question("p"), "a")
+    err = capsys.readouterr().err
+    assert err.startswith(f'Traceback (most recent call last):\n  File "{judges}", line ')
+    assert words in err
+    assert "mapl_explore" not in err
 
 
 @pytest.mark.parametrize(
@@ -234,11 +532,17 @@ def test_a_function_of_ones_own_judges(tmp_path, monkeypatch):
     [
         ("nobody", "verifier must be one of world, exact or module:function, not 'nobody'"),
         ("no_such_module:f", "verifier 'no_such_module:f' cannot be had"),
-        ("json:no_such", "verifier 'json:no_such' cannot be had"),
+        ("json:no_such", "verifier 'json:no_such' cannot be had: there is no function 'no_such' in 'json'"),
+        ("judge.py:right", "verifier 'judge.py:right' cannot be had: a module is named as import does, 'judge'"),
+        ("folder/judge:right", "verifier 'folder/judge:right' cannot be had: a module is named as import does"),
+        ("a-b:right", "verifier 'a-b:right' cannot be had: .* ModuleNotFoundError: No module named 'a-b'"),
+        ("..b:right", "verifier '..b:right' cannot be had"),
+        ("my_own_judges:number", "verifier 'my_own_judges:number' cannot be had: there is no function 'number'"),
+        ("my_own_judges:alone", "verifier 'my_own_judges:alone' must take a prompt and an answer: too many"),
         ("world", "the prompt must be one of the small world"),
     ],
 )
-def test_a_verifier_that_cannot_judge_is_refused_before_anything_is_sampled(name, rule):
+def test_a_verifier_that_cannot_judge_is_refused_before_anything_is_sampled(name, rule, judges):
     with pytest.raises(ValueError, match=rule):
         verifier(name, [Question("2 + 2")])
 
@@ -251,6 +555,9 @@ def test_a_verifier_that_cannot_judge_is_refused_before_anything_is_sampled(name
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"temperature": 0.0}, "temperature must be > 0 and finite, not 0.0"),
         ({"temperature": float("nan")}, "temperature must be > 0"),
+        ({"temperature": None}, "temperature must be > 0"),
+        ({"k": 2.5}, "k must be an integer, not 2.5"),
+        ({"max_tokens": "9"}, "max_tokens must be an integer, not '9'"),
     ],
 )
 def test_an_argument_outside_its_range_is_named(options, rule, world_file, tmp_path):
@@ -295,23 +602,48 @@ TEMPLATE = "{% for turn in messages %}{{ turn.role + ':\\n' + turn.content }}{% 
 TEMPLATE += "{% if add_generation_prompt %}{{ '\\nassistant:' }}{% endif %}"
 
 
-def test_with_a_chat_template_the_model_and_the_sets_have_the_prompt_as_a_turn_and_the_verifier_as_it_was(
+def test_with_a_chat_template_the_model_has_the_prompt_as_a_turn_and_the_sets_and_the_verifier_as_it_was(
     tiny, world_file, tmp_path
 ):
-    model, _ = tiny
-    _, tokenizer = load_model("tiny")
-    tokenizer.chat_template = TEMPLATE
-    model.save_pretrained(tmp_path / "chatty")
-    tokenizer.save_pretrained(tmp_path / "chatty")
-    sets, _ = sampled(world_file, tmp_path / "out.jsonl", model=tmp_path / "chatty", chat=True)
+    model, tokenizer = tiny
+    folder = chatty(tmp_path / "chatty", TEMPLATE)
+    sets, _ = sampled(world_file, tmp_path / "out.jsonl", model=folder, chat=True)
     assert read_sets(tmp_path / "out.jsonl") == sets
-    originals = {f"user:\n{one.prompt}\nassistant:": one.prompt for one in WORLD}
-    assert {one.prompt for one in sets} <= set(originals)
+    assert {one.prompt for one in sets} <= {one.prompt for one in WORLD}
     for one in sets:
-        assert all(is_right(originals[one.prompt], answer) for answer in one.positives)
-        assert not any(is_right(originals[one.prompt], answer) for answer in one.negatives)
-    ended = [set(texts) for texts, _ in drawn(model, tokenizer, [one.prompt for one in sets], k=8, max_tokens=16)]
-    assert [{*one.positives, *one.negatives} for one in sets] == ended
+        assert all(is_right(one.prompt, answer) for answer in one.positives)
+        assert not any(is_right(one.prompt, answer) for answer in one.negatives)
+    options = {"ends": (tokenizer.eos_token_id,), "k": 8, "seed": 0, "temperature": 1.0, "max_tokens": 16}
+    for one in sets[:4]:
+        shown = tokenizer(f"user:\n{one.prompt}\nassistant:")["input_ids"]
+        [(_, [answers])] = generate.token_batches(model, [shown], [one.prompt], **options)
+        texts = {tokenizer.decode(ids[:-1]) for ids in answers if ids[-1] == tokenizer.eos_token_id}
+        assert {*one.positives, *one.negatives} == texts
+
+
+def chatty(folder, template):
+    model, tokenizer = load_model("tiny")
+    tokenizer.chat_template = template
+    with quiet_transformers():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
+
+
+def test_a_chat_template_that_refuses_is_said_in_one_line(world_file, tmp_path, capsys):
+    model = chatty(tmp_path / "chatty", "{{ raise_exception('the first message must be from the system') }}")
+    words = ["sample", str(world_file), str(tmp_path / "out.jsonl"), "--verifier", "world", "--chat"]
+    assert cli.main([*words, "--model", str(model)]) == 2
+    err = capsys.readouterr().err.strip()
+    assert "the first message must be from the system" in err
+    assert "\n" not in err
+
+
+def test_chat_says_that_its_sets_are_to_be_used_with_chat(world_file, tmp_path, capsys):
+    model = chatty(tmp_path / "chatty", TEMPLATE)
+    words = ["sample", str(world_file), str(tmp_path / "out.jsonl"), "--verifier", "world", "--chat", "--k", "8"]
+    assert cli.main([*words, "--model", str(model), "--max-tokens", "16"]) == 0
+    assert "score, select, tau and finetune need --chat with these sets too" in capsys.readouterr().out
 
 
 def test_chat_without_a_template_is_refused(world_file, tmp_path, capsys):

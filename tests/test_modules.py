@@ -1,0 +1,93 @@
+"""A user's module is loaded as its source is, and its failures are shown as theirs."""
+
+import sys
+
+import pytest
+
+from mapl_explore.modules import imported, own_traceback, source_checksum
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Make the folder of this process a new one, and return a function that writes a module there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield lambda name, text: (tmp_path / f"{name}.py").write_text(text)
+    for name in set(sys.modules) - before:
+        sys.modules.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = 1\ndef f(:\n", r"judge_a.py:2: SyntaxError: "),
+        ("x = 1\n\ny = x / 0\n", r"judge_a.py:3: ZeroDivisionError: division by zero$"),
+        ("import no_such_thing\n", r"judge_a.py:1: ModuleNotFoundError: No module named 'no_such_thing'$"),
+        ("import sys\nsys.exit('two\\nlines')\n", r"judge_a.py:2: SystemExit: two lines$"),
+        ("import json\njson.loads('{')\n", r"judge_a.py:2: JSONDecodeError: "),
+        ("import judge_b\n", r"judge_b.py:2: KeyError: 'k'$"),
+        ("assert False\n", r"judge_a.py:1: AssertionError$"),
+        ("\0", r"SyntaxError: "),
+    ],
+)
+def test_a_module_that_fails_is_said_in_one_line_with_its_file_and_line(text, words, write):
+    write("judge_a", text)
+    write("judge_b", "x = {}\nx['k']\n")
+    with pytest.raises(ValueError, match=rf"^the module 'judge_a' cannot be loaded: {words}") as caught:
+        imported("judge_a")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_with_a_dash_is_a_module_too(write):
+    write("a-b", "x = 4\n")
+    assert imported("a-b").x == 4
+
+
+@pytest.mark.parametrize("name", ["judge_a.py", "folder/judge_a"])
+def test_a_file_is_not_the_name_of_a_module(name):
+    with pytest.raises(ValueError, match=rf"'judge' for judge.py of this folder, not '{name}'"):
+        imported(name)
+
+
+def test_a_module_is_loaded_again_where_its_source_or_that_of_its_helper_changed(write):
+    write("judge_a", "import judge_b\nx = judge_b.y\n")
+    write("judge_b", "y = 1\n")
+    first = imported("judge_a")
+    assert imported("judge_a") is first
+    write("judge_b", "y = 22\n")
+    assert imported("judge_a").x == 22
+    write("judge_a", "x = 333\n")
+    assert imported("judge_a").x == 333
+
+
+def test_the_checksum_is_of_the_source_of_a_module_and_its_helpers(write):
+    write("judge_a", "from judge_b import y\n")
+    write("judge_b", "y = 1\n")
+    first = source_checksum(imported("judge_a"))
+    assert source_checksum(imported("judge_a")) == first
+    write("judge_b", "y = 22\n")
+    second = source_checksum(imported("judge_a"))
+    write("judge_a", "from judge_b import y  # as it was\n")
+    assert len({first, second, source_checksum(imported("judge_a"))}) == 3
+
+
+def test_the_checksum_of_an_installed_module_is_of_its_file_alone(write):
+    import json
+
+    import numpy as np
+
+    write("judge_a", "x = 1\n")
+    assert source_checksum(json) == source_checksum(json) != source_checksum(np)
+    assert source_checksum(sys)
+
+
+def test_a_traceback_begins_where_the_users_code_does(write):
+    write("judge_a", "def f(): return g()\ndef g(): return {}['k']\n")
+    try:
+        imported("judge_a").f()
+    except KeyError as error:
+        lines = own_traceback(error).split("\n")
+    assert lines[0] == "Traceback (most recent call last):"
+    assert "judge_a.py" in "".join(lines)
+    assert lines[-1] == "KeyError: 'k'"
