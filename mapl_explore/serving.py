@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from http.client import HTTPException
 from pathlib import Path
+from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 from jupyter_core.paths import jupyter_runtime_dir
@@ -46,6 +48,8 @@ def serve(name: str, module: str, options: list[str], place: str, browser: bool,
 
     Raises
     ------
+    ValueError
+        If JUPYTER_TOKEN holds what cannot stand in an address and a header.
     RuntimeError
         If the server does not start; what it said is on the terminal.
     """
@@ -76,10 +80,25 @@ def command_of(module: str, options: list[str], browser: bool, port: int | None)
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment with our settings and a token."""
+    """Return this process's environment with our settings and a token.
+
+    Raises
+    ------
+    ValueError
+        If there is a token that not every part of Jupyter would take.
+    """
     # With a token of ours Jupyter does not print a second address of its own.
-    token = {"JUPYTER_TOKEN": os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(24)}
-    return os.environ | token | {name: _after(SETTINGS, name) for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH")}
+    token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(24)
+    # In an address the server strips spaces at the ends, and a browser sends no more than Latin-1 in a header.
+    if not re.fullmatch("[!-~]+", token):
+        raise ValueError(
+            "JUPYTER_TOKEN must be letters, digits and signs of ASCII, without spaces; unset it for a new one"
+        )
+    return (
+        os.environ
+        | {"JUPYTER_TOKEN": token}
+        | {name: _after(SETTINGS, name) for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH")}
+    )
 
 
 def _after(folder: Path, name: str) -> str:
@@ -100,7 +119,7 @@ def running_as(server: subprocess.Popen, name: str) -> dict:
 
 def address(running: dict, place: str) -> str:
     """Return the address of a page on a running server."""
-    return f"{running['url']}{place}?token={running['token']}"
+    return f"{running['url']}{place}?token={quote(running['token'], safe='')}"
 
 
 def end(server: subprocess.Popen, running: dict) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -30,6 +31,19 @@ def test_a_person_keeps_settings_and_token_of_their_own(monkeypatch):
     assert environment["JUPYTER_PATH"].endswith("/their/data")
 
 
+@pytest.mark.parametrize("token", ["two words", " t", "t\n", "Schlüssel", "τ", "\x7f"])
+def test_a_token_that_would_not_open_the_page_is_refused_without_showing_it(monkeypatch, token):
+    monkeypatch.setenv("JUPYTER_TOKEN", token)
+    with pytest.raises(ValueError, match="JUPYTER_TOKEN must be letters, digits and signs of ASCII") as caught:
+        serving.environment()
+    assert token not in str(caught.value)
+
+
+def test_a_token_that_is_empty_is_none(monkeypatch):
+    monkeypatch.setenv("JUPYTER_TOKEN", "")
+    assert len(serving.environment()["JUPYTER_TOKEN"]) == 48
+
+
 def test_a_port_that_is_asked_for_is_that_port_or_none():
     command = serving.command_of("jupyterlab", [], browser=True, port=9999)
     assert {"--ServerApp.port=9999", "--ServerApp.port_retries=0"} <= set(command)
@@ -45,6 +59,12 @@ def test_a_server_that_does_not_start_is_an_error_that_says_so():
 def test_the_address_holds_the_page_and_the_token():
     running = {"url": "http://127.0.0.1:8888/", "token": "t"}
     assert serving.address(running, "doc/one.ipynb") == "http://127.0.0.1:8888/doc/one.ipynb?token=t"
+
+
+def test_signs_of_a_token_reach_the_server_as_they_are():
+    token = "%41+b&c=d#e\"f'g?h/i;j~"
+    query = urlsplit(serving.address({"url": "http://127.0.0.1:8888/", "token": token}, "lab")).query
+    assert parse_qs(query, strict_parsing=True) == {"token": [token]}
 
 
 @pytest.fixture
