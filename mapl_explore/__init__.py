@@ -6,6 +6,8 @@ Every name is loaded on first use, so that ``import mapl_explore`` is quick and 
 import importlib
 import importlib.util
 
+from mapl_explore.version import VERSION
+
 PLACES = {
     "bounds": ["error_asymptote", "error_lower_bound", "error_upper_bound"],
     "data": ["PreferenceSet", "read_sets", "write_sets"],
@@ -64,7 +66,7 @@ PLACES = {
 }  # where each public name is at home
 HOMES = {name: module for module, names in PLACES.items() for name in names}
 
-__version__ = "0.1.0"
+__version__ = VERSION
 __all__ = sorted(HOMES)
 
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.arrays import to_numpy
-from mapl_explore.losses import ExactError, LeaderShare, Loss, LowerBound, ScoredSets, TauRule, UpperBound
+from mapl_explore.losses import (
+    ExactError,
+    LeaderShare,
+    Loss,
+    LowerBound,
+    ScoredSets,
+    TauRule,
+    UpperBound,
+    require_reference,
+)
 from mapl_explore.losses.pairs import negatives, positives
 from mapl_explore.smoothing import smooth_max_weights, top_gap
 
@@ -89,7 +98,8 @@ def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float =
     Raises
     ------
     ValueError
-        If no side of any set has two responses: then every tau is the same.
+        If no side of any set has two responses: then every tau is the same. If the loss compares log-ratios and the
+        sets were scored without a reference: then every gap is 0.
 
     Examples
     --------
@@ -100,6 +110,7 @@ def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float =
     >>> advise(sets, MaxMin()).recommended
     'LeaderShare(share=0.9)'
     """
+    require_reference(loss, sets)
     r, label = to_numpy(loss.score(sets)), to_numpy(sets.label)
     scores = {"positives": positives(-r, label), "negatives": negatives(r, label)}
     scores = {name: side.reshape(-1, side.shape[-1]) for name, side in scores.items()}
@@ -107,14 +118,17 @@ def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float =
     pool = np.concatenate(list(several.values()))
     if not len(pool):
         raise ValueError("no side of any set has two responses or more: every tau gives the same loss")
-    return _advised(scores, several, pool, epsilon, share)
+    return _advised(scores, several, pool, rules_for(epsilon=epsilon, share=share))
 
 
-def _advised(scores, several, pool, epsilon, share) -> Advice:
-    leader_share = LeaderShare(share=share)
-    rules: Sequence[TauRule] = (UpperBound(epsilon), ExactError(epsilon), LowerBound(epsilon), leader_share)
+def rules_for(*, epsilon: float, share: float) -> tuple[TauRule, ...]:
+    """Return the rules that are compared, that of the leader's share last."""
+    return UpperBound(epsilon), ExactError(epsilon), LowerBound(epsilon), LeaderShare(share)
+
+
+def _advised(scores, several, pool, rules) -> Advice:
     taus = {_short(rule): rule.tau(pool) for rule in rules}
-    fixed = float(np.median(taus[_short(leader_share)]))
+    fixed = float(np.median(taus[_short(rules[-1])]))
     return Advice(
         sides={name: (np.sum(side > -math.inf, axis=-1), _gaps(side)) for name, side in several.items()},
         alone={name: len(scores[name]) - len(side) for name, side in several.items()},
@@ -122,7 +136,7 @@ def _advised(scores, several, pool, epsilon, share) -> Advice:
         shares={name: _quantiles(_leader_shares(pool, tau)) for name, tau in taus.items()},
         fixed=fixed,
         fixed_shares=_quantiles(_leader_shares(pool, np.full(len(pool), fixed))),
-        share=share,
+        share=rules[-1].share,
     )
 
 

@@ -5,15 +5,23 @@ runs, so that ``--help`` does not wait for torch.
 """
 
 import argparse
-import importlib
+import contextlib
 import os
+import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import metadata
 
 from mapl_explore.data_commands import add_data, add_sample
+from mapl_explore.own_code import add_import
+from mapl_explore.scoring_commands import add_score, add_select, add_tau
+from mapl_explore.version import VERSION
 
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
+PACKAGES = ("numpy", "scipy", "torch", "transformers")  # whose versions --version tells
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which of how many processes this is
+BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports of cat where the reader of its output has gone
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,30 +35,60 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 1 or 130; a mistake in the arguments themselves exits with 2, as ``--help`` does with 0.
+        0, 1, 2, 130 or 141; a mistake in the arguments themselves exits with 2, as ``--help`` does with 0.
 
     Examples
     --------
     >>> main(["tau", "--n", "1", "--gap", "1", "--epsilon", "0.1"])
     2
     """
-    arguments = _parser().parse_args(argv)
+    arguments = argparse.Namespace(after_interrupt=lambda _: "", extra="train")  # until they are read
     try:
-        arguments.run(arguments)
+        try:
+            _settle_surroundings()
+            arguments = _parser().parse_args(argv)
+            arguments.run(arguments)
+        finally:
+            _write_out()
     except KeyboardInterrupt:
-        print(f"\nmapl-explore: interrupted{arguments.after_interrupt(arguments)}", file=sys.stderr)
+        _say(f"\nmapl-explore: interrupted{arguments.after_interrupt(arguments)}")
         return 130
+    except BrokenPipeError:  # the reader, such as head, has what it wanted
+        return BROKEN_PIPE
     except ModuleNotFoundError as error:
         return _failed(f"{error.name} is not installed: pip install 'mapl_explore[{arguments.extra}]'", code=1)
     except OSError as error:
-        return _failed(
-            f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error), code=2
-        )
+        known = [error.filename, error.strerror]
+        return _failed(": ".join(str(one) for one in known if one) if error.strerror else str(error), code=2)
     except ValueError as error:
-        return _failed(str(error), code=2)
-    except (ArithmeticError, MemoryError, RuntimeError) as error:
-        return _failed(str(error) or type(error).__name__, code=1)
+        return _failed(str(error), code=2, notes=getattr(error, "__notes__", ()))
+    except (ArithmeticError, ImportError, MemoryError, RuntimeError) as error:
+        return _failed(str(error) or type(error).__name__, code=1, notes=getattr(error, "__notes__", ()))
     return 0
+
+
+def _settle_surroundings() -> None:
+    """Make what the terminal and the launcher left unsaid harmless."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # none, or one that a test or a notebook put there
+            stream.reconfigure(errors="backslashreplace")  # in ASCII, tau would end the program
+    for name in LAUNCHER:
+        value = os.environ.get(name, "0")
+        if not value.strip():
+            del os.environ[name]  # set to nothing is not set, but accelerate would read it as a number
+        elif not value.strip().removeprefix("-").isdecimal():
+            raise ValueError(f"{name} must be a whole number, as a launcher sets it, not {value!r}")
+
+
+def _write_out() -> None:
+    """Write what the standard output holds back; where that fails, drop it: Python would try again as it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(error.errno, os.strerror(error.errno), "the standard output") from None
 
 
 class _Parser(argparse.ArgumentParser):
@@ -59,8 +97,38 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, *args, example: str, **kwargs):
         super().__init__(*args, formatter_class=_Help, epilog=f"example:\n  {example}", **kwargs)
 
+    def _add_action(self, action):
+        # The words after a command are for the parser of that command to judge.
+        if action.type is None and not isinstance(action, argparse._SubParsersAction):
+            action.type = _not_empty
+        return super()._add_action(action)
+
     def error(self, message):
         self.exit(2, f"mapl-explore: error: {message} ('{self.prog} --help' explains)\n")
+
+
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+class _Version(argparse.Action):
+    """Tell the versions, and load nothing of what they are the versions of."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, nargs=0, **kwargs)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        print(f"mapl-explore {VERSION} (python {platform.python_version()}{''.join(map(_version, PACKAGES))})")
+        parser.exit()
+
+
+def _version(package: str) -> str:
+    try:
+        return f", {package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return f", no {package}"
 
 
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -77,9 +145,10 @@ def _parser() -> argparse.ArgumentParser:
         example="mapl-explore tau --n 8 --gap 0.5 --epsilon 0.05",
     )
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
+    parser.add_argument("--version", action=_Version, help="show the version, and those of what it stands on")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    adders = (_add_lab, _add_app, _add_tau, _add_select, _add_finetune, _add_show, _add_pretrain, add_data, add_sample)
-    for add in adders:
+    first = (_add_lab, _add_app, add_tau, add_select, add_score, _add_finetune, _add_show, _add_pretrain)
+    for add in (*first, add_data, add_sample):
         add(commands)
     return parser
 
@@ -98,47 +167,13 @@ def _add_app(commands) -> None:
     parser.set_defaults(extra="lab")
 
 
-def _add_tau(commands) -> None:
-    text = (
-        "Print the inverse temperatures that meet a target: for one set by its size and gap, or for all sets of a file."
-    )
-    parser = _command(commands, "tau", _tau, text, "--n 8 --gap 0.5 --epsilon 0.05")
-    add = parser.add_argument
-    add("--n", type=int, help="number of scores, at least 2")
-    add("--gap", type=float, help="largest minus second largest score, nats, at least 0")
-    add("--epsilon", type=float, help="target error, nats, above 0 (with --data: 0.1 if not given)")
-    add("--method", choices=("newton", "bracket"), default="newton", help="Newton's, or SciPy's bracketing root finder")
-    add("--data", metavar="FILE", help="preference sets: the gaps in them, and the tau that each rule gives")
-    add("--model", default="tiny", help="with --data: tiny, a folder, or a name on the Hugging Face hub")
-    add("--loss", default="maxneg-minpos", metavar="TEXT", help="with --data: whose score is compared")
-    _add_import(parser)
-    add("--share", type=float, default=0.9, help="with --data: the leader share to aim at, in (1/2, 1)")
-
-
-def _add_select(commands) -> None:
-    text = (
-        "Draw pairs from preference sets by their margin under a model: rejection sampling. Writes data for finetune."
-    )
-    example = 'sets.jsonl pairs.jsonl --accept "Band(low=0, high=2)"'
-    parser = _command(commands, "select", _select, text, example)
-    add = parser.add_argument
-    add("input", metavar="IN", help="preference sets, JSONL")
-    add("output", metavar="OUT", help="where the accepted pairs are written, one a line, in the order of acceptance")
-    add("--accept", required=True, metavar="KERNEL", help="Band, Bell, QuantileBand or QuantileBell, with their fields")
-    add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
-    add("--loss", default="maxneg-minpos", metavar="TEXT", help="whose score makes the margins")
-    _add_import(parser)
-    add("--size", type=int, help="how many pairs to draw, with replacement; as many as there are sets if not given")
-    add("--seed", type=int, default=0, help="decides which are drawn")
-
-
 def _add_finetune(commands) -> None:
     text = "Fine-tune a causal language model with a loss on preference sets; print held-out means before and after."
     example = '--loss "DPO(beta=0.1, pair=Smooth(tau=5.0))" --data sets.jsonl --output runs/first'
     parser = _command(commands, "finetune", _finetune, text, example)
     add = parser.add_argument
     add("--loss", required=True, metavar="TEXT", help="a preset such as dpo-smooth, or a loss such as 'DPO(beta=0.1)'")
-    _add_import(parser)
+    add_import(parser)
     add("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
     add("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
     add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
@@ -177,22 +212,6 @@ def _add_pretrain(commands) -> None:
     parser.set_defaults(after_interrupt=lambda _: "; the same command goes on from the last checkpoint")
 
 
-def _add_import(parser) -> None:
-    text = "a Python module of yours, found from this folder, that defines losses of your own for --loss"
-    parser.add_argument("--import", dest="module", metavar="MODULE", action=_Import, help=text)
-
-
-class _Import(argparse.Action):
-    """Import a module at once: its losses then have names."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        sys.path.insert(0, os.getcwd())
-        try:
-            importlib.import_module(values)
-        except ImportError as error:
-            parser.error(f"--import {values}: {error}")
-
-
 def _command(commands, name: str, run, text: str, example: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text, example=f"mapl-explore {name} {example}")
     parser.set_defaults(run=run)
@@ -211,81 +230,6 @@ def _app(arguments) -> None:
     open_app(browser=not arguments.no_browser)
 
 
-def _tau(arguments) -> None:
-    single = [arguments.n, arguments.gap, arguments.epsilon]
-    if arguments.data is None and None in single:
-        raise ValueError("tau needs --n, --gap and --epsilon, or --data")
-    if arguments.data is not None and (arguments.n, arguments.gap) != (None, None):
-        raise ValueError("--data brings its own sizes and gaps: leave --n and --gap out")
-    _tau_of_one(*single, arguments.method) if arguments.data is None else _tau_of_data(arguments)
-
-
-def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
-    import numpy as np
-
-    from mapl_explore.bounds import error_upper_bound
-    from mapl_explore.temperature import solve_tau_asymptotic, solve_tau_lower, solve_tau_upper
-
-    with np.errstate(all="ignore"):  # what overflows ends in an error of our own
-        upper = solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method)
-        lower = solve_tau_lower(epsilon=epsilon, gap=gap, method=method)
-        asymptotic = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
-    bound = error_upper_bound(n=n, gap=gap, tau=asymptotic)
-    over = f"{asymptotic / upper - 1:.1%} too large, where the bound is {bound:.3g} and not {epsilon:g}."
-    print(f"{n} scores, the largest {gap:g} nats above the second; target error {epsilon:g} nats; tau in 1/nats")
-    print(f"lower      {lower:12.6g}  At and below it, the error is at least {epsilon:g}, whatever the others.")
-    print(f"upper      {upper:12.6g}  At and above it, the error is at most {epsilon:g}, whatever the others.")
-    print(f"asymptotic {asymptotic:12.6g}  The Lambert-W form of upper, meant for large tau: here {over}")
-    if n > 2:
-        print("Between lower and upper, the error depends on the other scores.")
-
-
-def _tau_of_data(arguments) -> None:
-    from mapl_explore.advice import advise
-    from mapl_explore.losses import parse
-
-    loss = parse(arguments.loss)
-    _, scored = _scored(arguments.data, arguments.model)
-    epsilon = 0.1 if arguments.epsilon is None else arguments.epsilon
-    print(f"{len(scored.label)} sets; scores of {loss!r} under {arguments.model}")
-    print(advise(scored, loss, epsilon=epsilon, share=arguments.share))
-
-
-def _select(arguments) -> None:
-    import numpy as np
-
-    from mapl_explore.data import PreferenceSet, write_sets
-    from mapl_explore.losses import parse
-    from mapl_explore.selection import RejectionSampler, pair_margins, parse_kernel
-
-    sampler, loss = RejectionSampler(parse_kernel(arguments.accept)), parse(arguments.loss)
-    sets, scored = _scored(arguments.input, arguments.model)
-    pairs = pair_margins(scored, loss)
-    size = len(sets) if arguments.size is None else arguments.size
-    indices, report = sampler.sample(np.random.default_rng(arguments.seed), pairs.margin, size)
-    chosen = pairs.take(indices)
-    texts = [(*one.positives, *one.negatives) for one in sets]
-    write_sets(
-        arguments.output,
-        (
-            PreferenceSet(sets[number].prompt, [texts[number][plus]], [texts[number][minus]])
-            for number, plus, minus in zip(chosen.set, chosen.positive, chosen.negative, strict=True)
-        ),
-    )
-    different = f"{len(set(indices.tolist()))} different ones of the {len(pairs)} pairs"
-    print(f"{report}\n{different} of {len(sets)} sets, written to {arguments.output}")
-
-
-def _scored(path: str, model: str):
-    """Return the sets of a file, and their log-probs under a model that is its own reference."""
-    from mapl_explore.data import read_sets
-
-    sets = read_sets(path)
-    from mapl_explore.scoring import load_model, score_sets
-
-    return sets, score_sets(*load_model(model), sets)
-
-
 def _finetune(arguments) -> None:
     loss = _loss(arguments.loss, arguments.pair, arguments.tau)
     for path in filter(None, (arguments.data, arguments.eval)):
@@ -301,9 +245,12 @@ def _finetune(arguments) -> None:
 
 
 def _show(arguments) -> None:
+    from mapl_explore.files import require_folder
     from mapl_explore.runs import read_run
     from mapl_explore.showing import runs_table, save_curves
 
+    if arguments.out is not None:
+        require_folder(arguments.out)
     runs = [(name.rstrip("/"), read_run(name)) for name in arguments.runs]
     if arguments.out is not None:
         save_curves(arguments.out, runs)
@@ -351,6 +298,12 @@ def _pretrain(arguments) -> None:
     pretrain(output=arguments.output, steps=arguments.steps, seed=arguments.seed)
 
 
-def _failed(message: str, *, code: int) -> int:
-    print(f"mapl-explore: error: {message}", file=sys.stderr)
+def _failed(message: str, *, code: int, notes: Sequence[str] = ()) -> int:
+    """Say what is wrong in a line, below the traceback of the user's own code if it is that which failed."""
+    _say("\n".join([*notes, f"mapl-explore: error: {message}"]))
     return code
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(text, file=sys.stderr)

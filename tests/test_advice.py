@@ -5,7 +5,7 @@ import pytest
 
 from conftest import assert_close
 from mapl_explore.advice import advise
-from mapl_explore.losses import MaxMin, ScoredSets
+from mapl_explore.losses import DPO, MaxMin, ScoredSets
 from mapl_explore.smoothing import smooth_max_weights
 from mapl_explore.temperature import solve_tau_share_exact, solve_tau_upper
 
@@ -48,3 +48,10 @@ def test_data_of_single_answers_need_no_tau_and_say_so():
     label = np.array([[1, -1]])
     with pytest.raises(ValueError, match="no side of any set has two responses"):
         advise(ScoredSets(-1.0 * abs(label), 0.0 * label, abs(label), label), MaxMin())
+
+
+def test_log_ratios_to_the_model_itself_get_no_advice():
+    sets = sets_with([1.0, 2.0])
+    with pytest.raises(ValueError, match="DPO compares log-ratios to a reference"):
+        advise(ScoredSets(sets.logp, sets.logp, sets.length, sets.label), DPO())
+    assert advise(sets, DPO()).sides["negatives"][0].tolist() == [2, 2]

@@ -12,7 +12,7 @@ import mapl_explore
 ROOT = Path(mapl_explore.__file__).parent
 # Each room may import from rooms of a lower floor, and the losses and the explorers among themselves.
 FLOORS = [
-    {"files", "modules"},
+    {"files", "modules", "own_code", "version"},
     {"arrays", "knobs", "data", "serving"},
     {"smoothing", "world"},
     {"bounds", "rejection"},
@@ -20,8 +20,8 @@ FLOORS = [
     {"losses", "runs"},
     {"selection"},
     {"probes", "plots", "lessons", "lab", "app", "encoding", "gradients", "errata", "advice", "precision"},
-    {"explorers", "scoring", "claims", "measures", "showing"},
-    {"recording", "reference", "trainer", "pretrain", "generate"},
+    {"explorers", "scoring", "claims", "measures", "showing", "score_table"},
+    {"recording", "reference", "trainer", "pretrain", "generate", "scoring_commands"},
     {"evaluation", "data_commands"},
     {"training"},
     {"cli"},

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from mapl_explore import losses
+from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import LOSSES, Loss, parse
+from mapl_explore.score_table import score_rows, write_table
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 ALL_ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.splitlines() if line[:1] == "|"]
@@ -45,3 +47,17 @@ def test_the_table_of_rules_is_measured():
 def test_every_preset_that_is_named_exists():
     named = re.search(r"Presets by name, such as (.*?), are in", README, re.DOTALL).group(1)
     assert set(re.findall(r"`([\w-]+)`", named)) <= set(LOSSES)
+
+
+def test_the_table_of_scores_becomes_the_sets_that_were_scored(tmp_path, monkeypatch):
+    label = np.array([[1, -1, -1, 0], [1, 1, -1, -1]])
+    logp, length = -np.arange(1.0, 9).reshape(2, 4) * abs(label), np.arange(3, 11).reshape(2, 4)
+    scored = losses.ScoredSets(logp, logp * 1.5, length, label)
+    sets = [PreferenceSet("p", ["a"], ["b", "c"]), PreferenceSet("q", ["a", "b"], ["c", "d"])]
+    write_table(tmp_path / "scores.jsonl", score_rows(sets, scored, reference=True))
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```\n(import pandas\n.*?)```", README, re.DOTALL)
+    names = {}
+    exec(code, names)
+    for name in ("logp", "ref_logp", "length", "label"):
+        assert np.array_equal(getattr(names["sets"], name), getattr(scored, name))
