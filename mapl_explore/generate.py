@@ -145,7 +145,7 @@ def sample_sets(
         if stale and process == 0:
             print(f"{len(stale)} prompts had verdicts of another verifier or source: their answers are judged again")
         for row in sorted(stale)[process::processes]:
-            journal.add([(row, _again(judge, questions[row], stale[row]))])
+            journal.add([(row, _with_verdicts(judge, questions[row], stale[row]))])
         mine = open_rows[process::processes]
         with _bar(len(questions), len(questions) - len(open_rows), progress and process == 0) as bar:
             asked = [prompts[row] for row in mine]
@@ -228,21 +228,21 @@ def token_batches(
     """
     rows = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
     shared = can_share_prompt(model)
+    rooms = [answer_room(model, len(ids), max_tokens) for ids in prompts]
     while rows:
-        planned = len(prompts[rows[0]]) + min(FIRST_TOKENS, answer_room(model, len(prompts[rows[0]]), max_tokens))
         # Without a cache there is no padding either: prompts of different lengths do not go together.
-        most = max(1, BATCH_TOKENS // (k * planned)) if shared else 1
+        most = _planned(k, len(prompts[rows[0]]) + min(FIRST_TOKENS, rooms[rows[0]])) if shared else 1
         size = min(most, batch_size or most)
         batch, rows = rows[:size], rows[size:]
-        starts = [list(prompts[row]) for row in batch]
-        drafts = [
-            _Draft(number, place, list(ids), len(ids), len(ids) + answer_room(model, len(ids), max_tokens))
-            for number, ids in enumerate(starts)
-            for place in range(k)
-        ]
+        drafts = [_drafts(number, prompts[row], rooms[row], k) for number, row in enumerate(batch)]
         drawing = _Drawing(model.name_or_path, [names[row] for row in batch], k, seed, temperature, ends)
-        _finish(model, drafts, drawing, _with_cache if shared else _whole)
-        yield batch, [[one.ids[one.start :] for one in drafts[n * k : (n + 1) * k]] for n in range(len(batch))]
+        _finish(model, [one for each in drafts for one in each], drawing, _with_cache if shared else _whole)
+        yield batch, [[one.answer for one in each] for each in drafts]
+
+
+def _planned(k: int, width: int) -> int:
+    """Return how many prompts of k answers, each of that width with its prompt, go into one pass, at least one."""
+    return max(1, BATCH_TOKENS // (k * width))
 
 
 @dataclass
@@ -254,6 +254,16 @@ class _Draft:
     ids: list[int]
     start: int
     most: int
+
+    @property
+    def answer(self) -> list[int]:
+        """Return the tokens behind the prompt."""
+        return self.ids[self.start :]
+
+
+def _drafts(number: int, prompt: Sequence[int], room: int, k: int) -> list[_Draft]:
+    """Return k answers to a prompt that have not begun."""
+    return [_Draft(number, place, list(prompt), len(prompt), len(prompt) + room) for place in range(k)]
 
 
 @dataclass
@@ -281,7 +291,7 @@ class _Drawing:
 
     def _uniform(self, drafts: Sequence[_Draft]) -> torch.Tensor:
         """Return the random number of each draft's next token."""
-        step = len(drafts[0].ids) - drafts[0].start
+        step = len(drafts[0].answer)
         if step >= self.uniforms.shape[1]:  # a table of k times the whole room would be large where that is
             steps = max(FIRST_TOKENS, 2 * step)
             self.uniforms = torch.stack([_uniforms(name, self.seed, steps, self.k) for name in self.names])
@@ -389,10 +399,10 @@ def _judged(judge, question: Question, sampled: tuple[list[str], int] | None) ->
     texts, unfinished = sampled
     different = tuple(dict.fromkeys(texts))
     answered = Answered(different, (), duplicates=len(texts) - len(different), unfinished=unfinished)
-    return _again(judge, question, answered)
+    return _with_verdicts(judge, question, answered)
 
 
-def _again(judge, question: Question, answered: Answered) -> Answered:
+def _with_verdicts(judge, question: Question, answered: Answered) -> Answered:
     """Return the same answers with the verdicts of this judge."""
     return replace(answered, right=tuple(judge(question, text) for text in answered.answers))
 
@@ -417,6 +427,8 @@ def launched() -> tuple[int, int]:
 def processes_of(device: str) -> Iterator[tuple]:
     """Yield which process this is, of how many, where it computes, and a function to wait for the others."""
     if launched() == (0, 1):
+        if "WORLD_SIZE" in os.environ:
+            os.environ["WORLD_SIZE"] = "1"  # accelerate fails on one that is no number
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         yield 0, 1, device, lambda: None

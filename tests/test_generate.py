@@ -412,6 +412,7 @@ def test_a_number_of_processes_that_is_none_is_one(value, monkeypatch):
     assert generate.launched() == (0, 1)
     with generate.processes_of("cpu") as (process, processes, device, _):
         assert (process, processes, device) == (0, 1, "cpu")
+    assert os.environ["WORLD_SIZE"] == "1"  # accelerate reads it too, and fails where it is no number
 
 
 def test_progress_is_read_whatever_process_wrote_it(tmp_path):
