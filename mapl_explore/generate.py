@@ -118,7 +118,7 @@ def sample_sets(
     OSError
         If there is a file of that name, another process is writing it, or a file cannot be read or written.
     RuntimeError
-        If the verifier fails; its own traceback is printed.
+        If the verifier fails; its own traceback is a note of the error.
     FloatingPointError
         If the model gives no probabilities: a logit is NaN, or none is finite.
 

@@ -19,7 +19,8 @@ def imported(name: str):
     Raises
     ------
     ValueError
-        If there is none of that name, or it fails while it is loaded: in one line, with its file, line and words.
+        If there is none of that name, or it fails while it is loaded, with file, line and words; its traceback is a
+        note of the error.
     """
     if name.endswith(".py") or "/" in name or os.sep in name:
         raise ValueError(f"a module is named as import does, 'judge' for judge.py of this folder, not {name!r}")
@@ -29,7 +30,9 @@ def imported(name: str):
     try:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:  # a module is a program, which may fail in any way
-        raise ValueError(f"the module {name!r} cannot be loaded: {_place(error)}{_words(error)}") from error
+        failed = ValueError(f"the module {name!r} cannot be loaded: {_place(error)}{_words(error)}")
+        failed.add_note(own_traceback(error))
+        raise failed from None
     now = {other: _checksum(path) for other, path in _sources(module).items()}
     changed = {other for other, checksum in now.items() if _loaded.setdefault(other, checksum) != checksum}
     if not changed:

@@ -136,6 +136,9 @@ def verifier(name: str, questions: Sequence[Question]) -> Callable[[Question, st
     ------
     ValueError
         If there is no such function, or a prompt is none of the small world, or lacks its reference.
+
+    The function itself raises RuntimeError where one of the user's fails, with their own traceback as its note, and
+    ValueError where it returns something else than True or False.
     """
     if name == "world":
         for question in questions:
@@ -322,7 +325,8 @@ def _function(name: str) -> Callable:
     try:
         found = getattr(imported(module), function, None)
     except ValueError as error:
-        raise ValueError(f"verifier {name!r} cannot be had: {error}") from error
+        error.args = (f"verifier {name!r} cannot be had: {error}",)
+        raise
     if not callable(found):
         raise ValueError(f"verifier {name!r} cannot be had: there is no function {function!r} in {module!r}")
     _require_two(name, found)
@@ -345,9 +349,10 @@ def _verdict(name: str, function: Callable, prompt: str, answer: str) -> bool:
     try:
         verdict = function(prompt, answer)
     except (Exception, SystemExit) as error:  # it is a program of the user's, which may fail in any way
-        print(own_traceback(error), file=sys.stderr)
-        reason = f"{type(error).__name__}: {error}"
-        raise RuntimeError(f"the verifier {name} failed on the prompt {shortened(prompt)}: {reason}") from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        failed = RuntimeError(f"the verifier {name} failed on the prompt {shortened(prompt)}: {reason}")
+        failed.add_note(own_traceback(error))
+        raise failed from None
     if not isinstance(verdict, bool | np.bool_):
         given = f"{shortened(verdict)} on the prompt {shortened(prompt)}"
         raise ValueError(f"the verifier {name} must return True or False, not {given}")

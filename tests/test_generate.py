@@ -519,13 +519,18 @@ def test_a_function_of_ones_own_judges(judges):
 
 
 @pytest.mark.parametrize(("name", "words"), [("broken", "ZeroDivisionError: division by zero"), ("ends", "SystemExit")])
-def test_a_verifier_that_fails_shows_the_traceback_of_its_author_and_then_one_line(name, words, judges, capsys):
-    with pytest.raises(RuntimeError, match=rf"^the verifier my_own_judges:{name} failed on the prompt 'p': {words}"):
-        verifier(f"my_own_judges:{name}", [Question("p")])(Question("p"), "a")
-    err = capsys.readouterr().err
-    assert err.startswith(f'Traceback (most recent call last):\n  File "{judges}", line ')
-    assert words in err
-    assert "mapl_explore" not in err
+def test_a_verifier_that_fails_shows_the_traceback_of_its_author_and_then_one_line(
+    name, words, judges, world_file, capsys
+):
+    options = ["--verifier", f"my_own_judges:{name}", "--max-tokens", "16", "--k", "2"]
+    assert cli.main(["sample", str(world_file), str(judges.with_name("out.jsonl")), *options]) == 1
+    *shown, last = capsys.readouterr().err.strip().split("\n")
+    assert shown[:2] == ["Traceback (most recent call last):", shown[1]]
+    assert shown[1].startswith(f'  File "{judges}", line ')
+    assert shown[-1].startswith(words.partition(":")[0])
+    assert last.startswith(f"mapl-explore: error: the verifier my_own_judges:{name} failed on the prompt '[1] ")
+    assert words in last
+    assert generate.__file__ not in "".join(shown)
 
 
 @pytest.mark.parametrize(
