@@ -27,6 +27,7 @@ class EncodedSet:
     prompt: tuple[int, ...]
     responses: tuple[tuple[int, ...], ...]
     positives: int
+    context: float = math.inf  # no row of several responses is longer
 
     @property
     def labels(self) -> list[int]:
@@ -100,7 +101,7 @@ def encode_sets(
         _require_fit(whole, sets, context)
     begins = {*_beginning(tokenizer), tokenizer.bos_token_id}
     fitted = [_fitted(one, context, begins) for one in whole]
-    if fitted != whole:
+    if sum(one.tokens for one in fitted) < sum(one.tokens for one in whole):
         print(_cut_summary(whole, fitted, context))
     return fitted
 
@@ -147,17 +148,18 @@ def end_tokens(tokenizer, model=None, *, chat: bool = False) -> tuple[int, ...]:
 def collate(sets: Sequence[EncodedSet], *, share_prompt: bool = True) -> dict[str, torch.Tensor]:
     """Return the batch that a ``SetScorer`` reads: tables (rows, columns), and the label of each response (sets, n).
 
-    A row is a prompt and, side by side, responses to it, up to 512 tokens of them; or one response, if the prompt is
-    not to be shared. Each response starts from the prompt's last token, which predicts its first one and so stands
-    before each. Of every column, ``ids`` is the token that is read there, ``position`` its place in prompt and
-    response, ``target`` the token to predict, and ``owner`` whose it is: 0 the prompt's, k + 1 that of the response at
-    place k of the flattened labels, -1 padding. Responses that share a prompt start at the same column in all rows.
+    A row is a prompt and, side by side, responses to it, up to 512 tokens of them and within the model's context; or
+    one response, if the prompt is not to be shared. Each response starts from the prompt's last token, which predicts
+    its first one and so stands before each. Of every column, ``ids`` is the token that is read there, ``position`` its
+    place in prompt and response, ``target`` the token to predict, and ``owner`` whose it is: 0 the prompt's, k + 1 that
+    of the response at place k of the flattened labels, -1 padding. Responses that share a prompt start at the same
+    column in all rows.
     """
     labels = _padded([one.labels for one in sets])
     rows = [
         _row(one, numbers, first)
         for one, first in zip(sets, range(1, labels.numel() + 1, labels.shape[1]), strict=True)
-        for numbers in _numbers(one, ROW_TOKENS if share_prompt else 0)
+        for numbers in _numbers(one, share_prompt)
     ]
     if share_prompt:
         widest = max(len(prompt) for prompt, _ in rows)
@@ -166,6 +168,18 @@ def collate(sets: Sequence[EncodedSet], *, share_prompt: bool = True) -> dict[st
     rows = [[*prompt, *responses] + [PADDING] * (width - len(prompt) - len(responses)) for prompt, responses in rows]
     ids, position, target, owner = torch.tensor(rows).unbind(-1)
     return {"ids": ids, "position": position, "target": target, "owner": owner, "label": labels}
+
+
+def table_shapes(sets: Iterable[EncodedSet], *, share_prompt: bool = True) -> Iterator[tuple[int, int]]:
+    """Yield the rows and columns of what :func:`collate` makes of the first set, of the first two, and so on."""
+    rows = prompt = responses = 0
+    for one in sets:
+        tokens = [sum(len(one.responses[number]) for number in row) for row in _numbers(one, share_prompt)]
+        before = len(one.prompt) - 1
+        rows += len(tokens)
+        prompt = max(prompt, before * share_prompt)  # aligned at its end, where it is shared
+        responses = max(responses, max(tokens) + before * (not share_prompt))
+        yield rows, prompt + responses
 
 
 def sides(sets: Sequence[EncodedSet]) -> dict[str, torch.Tensor]:
@@ -177,8 +191,9 @@ def sides(sets: Sequence[EncodedSet]) -> dict[str, torch.Tensor]:
     return {"label": _padded([one.labels for one in sets]), "length": length.clamp(min=1)}
 
 
-def _numbers(one: EncodedSet, most: int) -> Iterator[list[int]]:
-    """Yield the numbers of the responses of each row, of no more tokens than that unless one alone has them."""
+def _numbers(one: EncodedSet, share_prompt: bool) -> Iterator[list[int]]:
+    """Yield the numbers of the responses of each row: several within the context and 512 tokens, or one."""
+    most = min(ROW_TOKENS, one.context - len(one.prompt) + 1) if share_prompt else 0
     numbers, tokens = [], 0
     for number, response in enumerate(one.responses):
         if numbers and tokens + len(response) > most:
@@ -271,11 +286,12 @@ def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], c
 
 def _fitted(one: EncodedSet, context: float, begins: Collection[int]) -> EncodedSet:
     if len(one.prompt) + one.longest <= context:
-        return one
+        return replace(one, context=context)
     room = min(len(one.prompt), max(context - one.longest, context // 2))
     begin = tuple(itertools.takewhile(lambda token: token in begins, one.prompt))[:room]
     prompt = begin + one.prompt[len(one.prompt) - room + len(begin) :]
-    return replace(one, prompt=prompt, responses=tuple(ids[: context - len(prompt)] for ids in one.responses))
+    responses = tuple(ids[: context - len(prompt)] for ids in one.responses)
+    return replace(one, prompt=prompt, responses=responses, context=context)
 
 
 def _cut_summary(whole: Sequence[EncodedSet], fitted: Sequence[EncodedSet], context: float) -> str:

@@ -34,7 +34,7 @@ from mapl_explore.rejection import (
 )
 from mapl_explore.scoring import (
     BATCH_TOKENS,
-    can_share_prompt,
+    can_continue,
     context_length,
     load_model,
     logits_after,
@@ -227,7 +227,7 @@ def token_batches(
     stands for the likeliest token at each place.
     """
     rows = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
-    shared = can_share_prompt(model)
+    shared = can_continue(model)
     rooms = [answer_room(model, len(ids), max_tokens) for ids in prompts]
     while rows:
         # Without a cache there is no padding either: prompts of different lengths do not go together.

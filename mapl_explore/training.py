@@ -19,7 +19,7 @@ from accelerate.utils import broadcast_object_list
 from transformers.integrations import TensorBoardCallback
 
 from mapl_explore.data import PreferenceSet, read_sets
-from mapl_explore.encoding import TRUNCATE, EncodedSet, encode_sets
+from mapl_explore.encoding import TRUNCATE, EncodedSet, encode_sets, table_shapes
 from mapl_explore.evaluation import HeldOut, estimates, evaluated, intervals
 from mapl_explore.files import make_readable
 from mapl_explore.generate import processes_of
@@ -174,6 +174,7 @@ def finetune(
             raise ValueError(f"sets_per_step must be a multiple of the {processes} processes, not {sets_per_step}")
         network, tokenizer = load_model(model, device=device)
         _require_finite(network, model)
+        scorer = SetScorer(network, precision=precision)
         encoded = encode_sets(tokenizer, [*train, *held_out], context=context_length(network), truncate=truncate)
         wait()  # all have seen the folder as it was before the first process writes into it
         first = process == 0
@@ -182,7 +183,6 @@ def finetune(
             write_run(folder, replace(run, log=read_run(folder).log) if resume else run)
         _say_what_to_expect(loss)
 
-        scorer = SetScorer(network, precision=precision)
         order = _schedule(len(train), steps * sets_per_step, seed)
         rows = sorted({*order, *range(len(train), len(encoded))})
         shared = {"process": process, "processes": processes, "progress": progress}
@@ -190,7 +190,8 @@ def finetune(
         held_out = HeldOut(encoded[len(train) :], ref_logp[len(train) :], questions, judge, seed)
 
         examples = [Example.of(encoded[row], ref_logp[row]) for row in order]
-        options = _arguments(folder, run, device, every, _batch_size(encoded, sets_per_step // processes), processes)
+        batch_size = _batch_size(encoded, sets_per_step // processes, scorer.share_prompt)
+        options = _arguments(folder, run, device, every, batch_size, processes)
         checkpoint = _found_checkpoint(folder) if resume else None
         callbacks = []
         if first:
@@ -265,9 +266,11 @@ def _arguments(folder: Path, run: Run, device, every: int, batch_size: int, proc
     return options
 
 
-def _batch_size(encoded: Sequence[EncodedSet], sets_per_step: int) -> int:
-    """Return the most sets in one pass that divide a step and keep to the tokens of one pass."""
-    largest = max(one.tokens for one in encoded)
+def _batch_size(encoded: Sequence[EncodedSet], sets_per_step: int, share_prompt: bool) -> int:
+    """Return the most sets in one pass that divide a step and keep to the tokens of one pass, padding included."""
+    rows = max(rows for one in encoded for rows, _ in table_shapes([one], share_prompt=share_prompt))
+    *_, (_, columns) = table_shapes(encoded, share_prompt=share_prompt)
+    largest = rows * columns
     sizes = [size for size in range(1, sets_per_step + 1) if sets_per_step % size == 0]
     return max((size for size in sizes if size * largest <= BATCH_TOKENS), default=1)
 

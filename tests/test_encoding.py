@@ -100,13 +100,13 @@ def test_a_chat_template_that_is_not_used_is_told_once(capsys):
 
 
 @pytest.mark.parametrize("template", [
-    "{{ raise_exception('the first message\nmust be from the system') }}", "{{ no.such.thing }}", "{% if %}", "{{ 1 / 0 }}",
+    "{{ raise_exception('must be from\nthe system') }}", "{{ none.there }}", "{% if %}", "{{ 1 / 0 }}",
 ])  # fmt: skip
 def test_a_chat_template_that_raises_is_one_line_with_its_words(template):
     tokenizer = chat_tokenizer(template=template)
     with pytest.raises(ValueError, match=r"^the model's chat template refuses the prompt 'Hi': .+$") as raised:
         as_shown(tokenizer, ["Hi"], chat=True)
-    assert ("the first message must be from the system" in str(raised.value)) == ("raise" in template)
+    assert ("must be from the system" in str(raised.value)) == ("raise" in template)
 
 
 def test_chat_without_a_template_is_refused():

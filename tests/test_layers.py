@@ -19,9 +19,28 @@ FLOORS = [
     {"temperature"},
     {"losses", "runs"},
     {"selection"},
+<<<<<<< HEAD
     {"probes", "plots", "lessons", "lab", "app", "encoding", "gradients", "errata", "advice", "precision"},
     {"explorers", "scoring", "claims", "measures", "showing", "score_table"},
     {"recording", "reference", "trainer", "pretrain", "generate", "scoring_commands"},
+=======
+    {
+        "probes",
+        "plots",
+        "lessons",
+        "lab",
+        "app",
+        "encoding",
+        "gradients",
+        "errata",
+        "advice",
+        "precision",
+        "likelihood",
+    },
+    {"checking"},
+    {"explorers", "scoring", "claims", "measures", "showing"},
+    {"recording", "reference", "trainer", "pretrain", "generate"},
+>>>>>>> 60ea0f6 (A model is tried before it is used: shared prompts, cache and padding only where they give its own log-probs; memory in padded cells; exact log-probs)
     {"evaluation", "data_commands"},
     {"training"},
     {"cli"},
