@@ -189,7 +189,7 @@ class SetScorer(torch.nn.Module):
         super().__init__()
         self.model, self.precision = model, precision
         way = _way(model) if share_prompt is None else SHARED if share_prompt else PADDED
-        self.share_prompt, self.alone = way == SHARED, way == ALONE
+        self.share_prompt, self.alone, self.context = way == SHARED, way == ALONE, context_length(model)
         self.train(False)
 
     def train(self, mode: bool = True) -> "SetScorer":
@@ -216,11 +216,14 @@ class SetScorer(torch.nn.Module):
         start, part = 0, spans[0]
         for row, span in enumerate(spans):
             joined = [min(part[0], span[0]), min(part[1], span[1]), max(part[2], span[2])]
-            if row > start and (self.alone or (row + 1 - start) * (joined[2] - joined[0]) > BATCH_TOKENS):
+            if row > start and not self._in_one_pass(row + 1 - start, joined[2] - joined[0]):
                 yield slice(start, row), *part
                 start, joined = row, span
             part = joined
         yield slice(start, len(spans)), *part
+
+    def _in_one_pass(self, rows: int, columns: int) -> bool:
+        return not self.alone and rows * columns <= BATCH_TOKENS and columns <= self.context
 
     def _summed(self, ids, position, target, owner, wanted: int, responses: int) -> torch.Tensor:
         """Return the log-probability of each response (responses), 0 where it is in no row of these."""

@@ -4,7 +4,7 @@ import pytest
 from tiny_models import byte_tokenizer, chat_tokenizer, random_gpt2
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.encoding import as_shown, collate, encode_prompt, encode_sets, end_tokens, sides
+from mapl_explore.encoding import as_shown, collate, encode_prompt, encode_sets, end_tokens, sides, table_shapes
 
 TOKENIZER = byte_tokenizer()
 EOS = TOKENIZER.eos_token_id
@@ -100,7 +100,7 @@ def test_a_chat_template_that_is_not_used_is_told_once(capsys):
 
 
 @pytest.mark.parametrize("template", [
-    "{{ raise_exception('must be from\nthe system') }}", "{{ none.there }}", "{% if %}", "{{ 1 / 0 }}",
+    "{{ raise_exception('must be from\nthe system') }}", "{{ no.a.b }}", "{% if %}", "{{ 1 / 0 }}",
 ])  # fmt: skip
 def test_a_chat_template_that_raises_is_one_line_with_its_words(template):
     tokenizer = chat_tokenizer(template=template)
@@ -194,6 +194,20 @@ def test_many_responses_stand_in_several_rows_of_at_most_512_tokens():
     owner = collate([one])["owner"]
     assert [sorted({*row} - {-1, 0}) for row in owner.tolist()] == [[1, 2], [3], [4], [5]]
     assert (owner > 0).sum() == 300 + 200 + 13 + 600 + 2
+
+
+@pytest.mark.parametrize("context", [16, 40, 1000])
+@pytest.mark.parametrize("share", [True, False])
+def test_the_shapes_of_tables_are_known_before_they_are_made(share, context):
+    sets = [PreferenceSet("p" * n, ["a" * (3 * n % 7)] * n, ["b" * (n % 5 + 8)]) for n in (5, 1, 9, 3)]
+    encoded = encode_sets(TOKENIZER, sets, context=context)
+    made = [tuple(collate(encoded[: n + 1], share_prompt=share)["ids"].shape) for n in range(len(encoded))]
+    assert list(table_shapes(encoded, share_prompt=share)) == made
+
+
+def test_a_row_of_several_responses_is_no_longer_than_the_context():
+    (one,) = encode_sets(TOKENIZER, [PreferenceSet("p" * 10, ["a" * 9] * 3, ["b" * 15])], context=32)
+    assert [(row >= 0).sum() for row in collate([one])["owner"]] == [29, 19, 25]
 
 
 def test_sides_are_labels_and_lengths():

@@ -11,7 +11,7 @@ import transformers
 from tiny_models import byte_tokenizer, chat_tokenizer, random_gpt2, save_tiny
 
 from conftest import assert_close
-from mapl_explore import encoding
+from mapl_explore import encoding, scoring
 from mapl_explore.data import PreferenceSet
 from mapl_explore.encoding import collate, encode_sets
 from mapl_explore.scoring import SetScorer, context_length, load_model, score_encoded, score_sets, weights_checksum
@@ -118,6 +118,48 @@ def test_a_shared_prompt_has_the_gradient_of_repeated_prompts_in_float32():
     encoded = encode_sets(TOKENIZER, SETS)
     shared, repeated = (gradient(SetScorer(model, share_prompt=share), encoded) for share in (True, False))
     assert (shared - repeated).norm() <= 1e-6 * repeated.norm()
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("tokens", [1, 40, 100])
+def test_a_batch_that_is_read_in_parts_has_the_values_and_gradients_of_one_pass(monkeypatch, share, tokens):
+    model = random_gpt2().double()
+    encoded, scorer = encode_sets(TOKENIZER, SETS), SetScorer(model, share_prompt=share)
+    batch, passes = collate(encoded, share_prompt=share), []
+    whole, slopes = scorer(**batch), gradient(scorer, encoded)
+    monkeypatch.setattr(scoring, "BATCH_TOKENS", tokens)
+    model.register_forward_pre_hook(lambda _, __, given: passes.append(given["input_ids"].shape), with_kwargs=True)
+    parts = scorer(**batch)
+    assert len(passes) > 1
+    assert all(rows == 1 or rows * columns <= tokens for rows, columns in passes)
+    # Two orders of the same sums in float64, of up to 100 nats: rounding is near 1e-14.
+    assert_close(parts.detach(), whole.detach(), k=0, atol=1e-12)
+    assert (gradient(scorer, encoded) - slopes).norm() <= 1e-12 * slopes.norm()
+
+
+def test_parts_keep_the_activations_of_one_part_for_the_gradient(monkeypatch):
+    model = random_gpt2(context=1024)
+    batch = collate(encode_sets(TOKENIZER, [PreferenceSet("p" * 50, ["a" * 50] * 9, ["b" * 50] * 9)]))
+
+    def kept(tokens):
+        sizes = []
+        monkeypatch.setattr(scoring, "BATCH_TOKENS", tokens)
+        with torch.autograd.graph.saved_tensors_hooks(lambda one: sizes.append(one.nbytes) or one, lambda one: one):
+            SetScorer(model, share_prompt=True)(**batch)
+        return sum(sizes)
+
+    assert kept(700) < kept(10_000) / 20  # the tables of the batch and the log-probabilities
+
+
+@pytest.mark.parametrize("tokens", [64, 200, 1000])
+@pytest.mark.parametrize("share", [True, False])
+def test_batches_are_planned_in_padded_tokens(monkeypatch, share, tokens):
+    monkeypatch.setattr(scoring, "BATCH_TOKENS", tokens)
+    encoded = encode_sets(TOKENIZER, SETS * 3 + [PreferenceSet("p" * 40, ["a"] * 30, ["b" * 10])])
+    batches = list(scoring._batches(encoded, None, share))
+    assert sorted(row for rows in batches for row in rows) == list(range(len(encoded)))
+    for rows in batches:
+        assert len(rows) == 1 or collate([encoded[row] for row in rows], share_prompt=share)["ids"].numel() <= tokens
 
 
 def test_a_batch_that_fills_the_context_keeps_its_padding_inside():
