@@ -61,14 +61,14 @@ def test_the_ends_of_the_unit_interval_draw_tokens_that_can_be():
 def test_one_prompt_computed_once_draws_what_whole_sequences_draw(tiny, monkeypatch):
     prompts = [one.prompt for one in WORLD[:4]] + ["[1] forum: Kelta Maren lives in"]
     shared = drawn(*tiny, prompts, k=6)
-    monkeypatch.setattr(generate, "can_share_prompt", lambda model: False)
+    monkeypatch.setattr(generate, "can_continue", lambda model: False)
     assert drawn(*tiny, prompts, k=6) == shared
 
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_batch_that_grows_too_large_is_split_and_draws_the_same(shared, monkeypatch):
     model, tokenizer = random_gpt2(context=128), byte_tokenizer()
-    monkeypatch.setattr(generate, "can_share_prompt", lambda model: shared)
+    monkeypatch.setattr(generate, "can_continue", lambda model: shared)
     options = {"k": 6, "max_tokens": 40}
     whole = drawn(model, tokenizer, PROMPTS, **options)
     monkeypatch.setattr(generate, "BATCH_TOKENS", 100)
