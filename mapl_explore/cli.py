@@ -177,7 +177,7 @@ def _add_finetune(commands) -> None:
     add("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
     add("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
     add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
-    add("--data", required=True, metavar="FILE", help="JSONL with prompt, positives and negatives on each line")
+    add("--data", required=True, metavar="FILE", help="preference sets, in any format that 'data check' reads")
     add("--eval", metavar="FILE", help="held-out sets; without it, those of a tenth of the prompts of --data")
     add("--output", required=True, metavar="DIR", help="the run folder, new or empty")
     add("--steps", type=int, default=24, help="updates of the weights")

@@ -1,13 +1,14 @@
-"""Code of the user's own: found where they stand, and its errors shown as theirs."""
+"""The option ``--import``: a file or module of the user's that defines losses of their own."""
 
 import argparse
 import importlib
 import importlib.util
 import os
 import sys
-import traceback
 from pathlib import Path
 from types import ModuleType
+
+from mapl_explore.modules import own_traceback
 
 
 def add_import(parser) -> None:
@@ -47,11 +48,9 @@ def imported(name: str) -> ModuleType:
 
 
 def blamed(error: BaseException, what: str) -> ValueError:
-    """Return an error in one line, and with it the traceback from the first line of the user's own code on."""
+    """Return an error in one line, with the traceback from the first line of the user's own code on as its note."""
     blame = ValueError(f"{what}: {type(error).__name__}: {next(iter(str(error).splitlines()), '')}")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
-    shown = traceback.StackSummary.from_list(frames).format() + traceback.format_exception_only(error)
-    blame.add_note("".join(["Traceback (most recent call last):\n", *shown] if frames else shown).rstrip())
+    blame.add_note(own_traceback(error))
     return blame
 
 
@@ -82,8 +81,3 @@ def _add_to_path(folder: str) -> None:
     # Last: a file random.py of theirs must not stand in for Python's own in the packages that are loaded later.
     if folder not in sys.path:
         sys.path.append(folder)
-
-
-def _is_ours(file: str) -> bool:
-    """Return whether a line of a traceback is from this package or from Python's own import."""
-    return file.startswith((str(Path(__file__).parent) + os.sep, "<frozen importlib")) or file == importlib.__file__
