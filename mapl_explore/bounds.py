@@ -81,9 +81,11 @@ def error_lower_bound(*, gap: Array, tau: Array) -> Array:
 
 
 def error_asymptote(*, n: Array, gap: Array, tau: Array) -> Array:
-    r"""Return the upper bound's asymptote for large tau*gap, in nats: a looser upper bound at every tau.
+    r"""Return the upper bound's asymptote for large tau, in nats: a looser upper bound at every tau.
 
     .. math:: \frac{n-1}{\tau} e^{-\tau\delta} \ge D(\tau; n, \delta)
+
+    It is close to D where (n-1) exp(-tau*gap) is small; a large tau*gap alone is not enough.
 
     Parameters
     ----------

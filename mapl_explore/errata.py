@@ -1,5 +1,7 @@
 """The formulas of the post this project started from, as it writes them: for showing what goes wrong, never for use.
 
+The post is *Learning from Preferences with Stability: A Deep Dive into Marginal-Aware Fine-Tuning*,
+https://tptrix29.github.io/Smooth-marginal-aware-preference-learning.
 Each function computes what the post prints; its docstring says what is wrong, and the example shows it in numbers.
 The right forms are in :mod:`mapl_explore.smoothing`, :mod:`~mapl_explore.bounds` and :mod:`~mapl_explore.temperature`.
 """
@@ -42,7 +44,8 @@ def post_tau(*, epsilon, n, gap, rounds=100):
     """Return the post's tau, the fixed point of tau = log((n-1)/(tau*epsilon))/gap.
 
     It is the root of the asymptote, not of the bound: too large, so that the bound is below epsilon there, where the
-    post requires it above. At a gap of 0 it divides by zero, and near 0 it is wrong at every tau.
+    post requires it above. It is near the root where (n-1) exp(-tau*gap) is small. Near a gap of 0 that is never so,
+    and at 0 the formula divides by zero.
 
     Examples
     --------

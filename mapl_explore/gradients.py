@@ -101,11 +101,13 @@ def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=
 
 
 def smooth_chances(pairs: Pairs, *, tau: float) -> np.ndarray:
-    r"""Return the chance of each pair under which drawing pairs is, on average, the smooth pair.
+    r"""Return the chance of each pair under which drawn pairs push, on average, as the smooth pair does.
 
     .. math:: w^+_i w^-_j \propto e^{-\tau m_{ij}} \quad\text{within each set}
 
-    The weights of a smooth minimum and a smooth maximum multiply to a softmax of minus the margins.
+    The weights of a smooth minimum and a smooth maximum multiply to a softmax of minus the margins. The two pushes are
+    equal if all pairs of a set are pushed with one slope, that of the loss at the smooth margin; with the slope at its
+    own margin each pair is pushed less hard by a link such as DPO's, whose slope is steepest at small margins.
 
     Parameters
     ----------

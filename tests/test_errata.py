@@ -42,6 +42,15 @@ def test_5_the_large_tau_form_overshoots():
     assert error_upper_bound(n=4, gap=1.0, tau=2.489) == pytest.approx(0.089, abs=5e-4)
 
 
+@pytest.mark.parametrize(("n", "gap", "epsilon", "ratio"), [(4, 1.0, 0.1, 1.04), (100_000, 3.0, 3.0, 1.61)])
+def test_5_the_large_tau_form_needs_more_than_a_large_product_of_tau_and_gap(n, gap, epsilon, ratio):
+    root = solve_tau_upper(epsilon=epsilon, n=n, gap=gap)
+    assert post_tau(epsilon=epsilon, n=n, gap=gap) / root == pytest.approx(ratio, abs=5e-3)
+    small = (n - 1) * np.exp(-root * gap) < 1
+    assert small == (ratio < 1.1)
+    assert root * gap > 2
+
+
 def test_6_the_smooth_maxneg_minpos_subtracts_a_maximum():
     positives, negatives = [-1.0, -4.0], [-3.0, -5.0]
     assert post_smooth_margin(positives, negatives, tau=50.0) == pytest.approx(-2.0, abs=1e-6)

@@ -28,7 +28,9 @@ from mapl_explore import (
 from mapl_explore.gradients import smooth_chances
 
 ROOT = Path(__file__).parents[2]
+POST = "https://tptrix29.github.io/Smooth-marginal-aware-preference-learning"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = [ROOT / "README.md", ROOT / "notebooks" / "INSTRUCTOR.md"]
 # Where people's files lie; nothing of the machine that ran a notebook belongs in it.
 MACHINE = re.compile(r"(/home/|/root/|/tmp/|/work/|/Users/|[A-Z]:\\|site-packages|" + re.escape(str(ROOT)) + ")")
 
@@ -144,3 +146,75 @@ def test_every_lesson_asks_before_it_tells_and_marks_its_exercises(path, cells):
         assert sum(source.startswith("check(") or "\ncheck(" in source for source in sources) == 2
         assert any("Find the mistake" in cell["source"] for cell in cells)
         assert any("What to take home" in cell["source"] and "**Read on.**" in cell["source"] for cell in cells)
+
+
+def prose(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
+def minutes_of_sections(path):
+    """The minutes of each section of a lesson, by number."""
+    found = re.findall(r"^## (\d+) · .* \((\d+) minutes?\)$", prose(path), re.MULTILINE)
+    return {int(number): int(minutes) for number, minutes in found}
+
+
+LESSONS = {path.name[:2]: minutes_of_sections(path) for path in NOTEBOOKS}
+
+
+def test_every_section_says_its_minutes_and_they_add_up_to_those_of_the_lesson(path):
+    sections, text = LESSONS[path.name[:2]], prose(path)
+    assert list(sections) == list(range(1, 1 + len(re.findall(r"^## ", text, re.MULTILINE))))
+    assert sum(sections.values()) == int(re.search(r"\*\*Time\.\*\* (\d+) minutes", text)[1])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_tables_of_the_course_have_the_minutes_of_the_lessons(page):
+    rows = re.findall(r"^\| (0\d) [^|]*\| (\d+) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert {lesson: int(minutes) for lesson, minutes in rows} == {
+        lesson: sum(sections.values()) for lesson, sections in LESSONS.items()
+    }
+
+
+def plans():
+    text = PAGES[1].read_text(encoding="utf-8")
+    for title, part in re.findall(r"^## (.*?\d+ minutes.*?)\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL):
+        yield title, re.findall(r"^\| (\d+)–(\d+) \| ([^|]*) \|", part, re.MULTILINE)
+
+
+def numbers_named(words):
+    """Return the sections of "sections 1, 2 and 5", of "sections 2 to 4 and 6", of "section 3"."""
+    named = re.match(r"sections? ((?:\d+|, | and | to )+)", words)[1]
+    spans = [[int(number) for number in span.split(" to ")] for span in re.split(", | and ", named) if span]
+    return [number for span in spans for number in range(span[0], span[-1] + 1)]
+
+
+@pytest.mark.parametrize(("title", "rows"), list(plans()), ids=lambda value: value if isinstance(value, str) else "")
+def test_a_plan_gives_each_part_the_minutes_of_the_sections_it_names_and_fills_its_time(title, rows):
+    assert [start for start, _, _ in rows] == ["0", *(end for _, end, _ in rows[:-1])]
+    assert int(rows[-1][1]) == int(re.search(r"(\d+) minutes", title)[1])
+    for start, end, words in rows:
+        if lesson := re.match(r"(0\d), (.*)", words):
+            sections = LESSONS[lesson[1]]
+            assert int(end) - int(start) == sum(sections[number] for number in numbers_named(lesson[2])), words
+        else:
+            assert "quiz" in words
+
+
+def test_what_may_be_added_to_a_plan_takes_the_minutes_it_says():
+    text = PAGES[1].read_text(encoding="utf-8")
+    minutes, lesson, words = re.search(r"^With (\d+) minutes more: (0\d), (.*)", text, re.MULTILINE).groups()
+    assert int(minutes) == sum(LESSONS[lesson][number] for number in numbers_named(words))
+
+
+@pytest.mark.parametrize("page", [*NOTEBOOKS, *PAGES], ids=lambda page: page.name)
+def test_the_target_has_one_letter_and_the_error_another(page):
+    text = prose(page) if page.suffix == ".ipynb" else page.read_text(encoding="utf-8")
+    # As TeX, \\epsilon is drawn as another letter than the epsilon of the explorers.
+    assert re.findall(r"ϵ|\\epsilon|ε\(s|ε\s*=\s*\\frac", text) == []
+
+
+@pytest.mark.parametrize("page", [*NOTEBOOKS, *PAGES], ids=lambda page: page.name)
+def test_the_post_is_linked_where_it_is_spoken_of(page):
+    text = prose(page) if page.suffix == ".ipynb" else page.read_text(encoding="utf-8")
+    assert POST in text or not re.search(r"\b[Tt]he post\b|blog post", text)
