@@ -120,7 +120,7 @@ def smooth_max_weights(scores: Array, *, tau: Array) -> Array:
 def smoothing_error(scores: Array, *, tau: Array) -> Array:
     r"""Return by how much the smooth maximum exceeds the maximum, in nats.
 
-    .. math:: \varepsilon(s; \tau) = \frac1\tau \log\Bigl(1 + \sum_{i \neq (1)} e^{-\tau (s_{(1)} - s_i)}\Bigr)
+    .. math:: E(s; \tau) = \frac1\tau \log\Bigl(1 + \sum_{i \neq (1)} e^{-\tau (s_{(1)} - s_i)}\Bigr)
 
     One leader (1) is left out of the sum; scores tied with it stay in.
 

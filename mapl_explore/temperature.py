@@ -24,7 +24,7 @@ STEPS = 100  # 4 were the most for 3,000 random bounds, 5 for the exact root of 
 def solve_tau_upper(*, epsilon: Array, n: Array, gap: Array, method: str = "newton") -> Array:
     r"""Return the inverse temperature at which the upper bound on the smoothing error is epsilon, in 1/nats.
 
-    .. math:: \frac1\tau \log\bigl(1 + (n-1) e^{-\tau\delta}\bigr) = \epsilon
+    .. math:: \frac1\tau \log\bigl(1 + (n-1) e^{-\tau\delta}\bigr) = \varepsilon
 
     At this tau and above, no n scores with this gap have an error of more than epsilon.
 
@@ -66,7 +66,7 @@ def solve_tau_upper(*, epsilon: Array, n: Array, gap: Array, method: str = "newt
 def solve_tau_lower(*, epsilon: Array, gap: Array, method: str = "newton") -> Array:
     r"""Return the inverse temperature at which the lower bound on the smoothing error is epsilon, in 1/nats.
 
-    .. math:: \frac1\tau \log\bigl(1 + e^{-\tau\delta}\bigr) = \epsilon
+    .. math:: \frac1\tau \log\bigl(1 + e^{-\tau\delta}\bigr) = \varepsilon
 
     At this tau and below, no scores with this gap have an error of less than epsilon.
 
@@ -103,7 +103,7 @@ def solve_tau_lower(*, epsilon: Array, gap: Array, method: str = "newton") -> Ar
 def solve_tau_asymptotic(*, epsilon: Array, n: Array, gap: Array) -> Array:
     r"""Return the inverse temperature at which the upper bound's asymptote is epsilon, in 1/nats.
 
-    .. math:: \tau_W = W_0\bigl((n-1)\,\delta/\epsilon\bigr) / \delta, \qquad (n-1)/\epsilon \text{ at } \delta = 0
+    .. math:: \tau_W = W_0\bigl((n-1)\,\delta/\varepsilon\bigr) / \delta, \quad (n-1)/\varepsilon \text{ at } \delta = 0
 
     It overshoots: the upper bound is below epsilon there, so the error is at most epsilon with room to spare. At n = 4
     it is 3.6 % above the root of the bound for (gap, epsilon) = (1, 0.1) and 2.16 times as large at gap 0.
@@ -145,7 +145,7 @@ def solve_tau_asymptotic(*, epsilon: Array, n: Array, gap: Array) -> Array:
 def solve_tau_exact(scores: Array, *, epsilon: Array, method: str = "newton") -> Array:
     r"""Return the inverse temperature at which the smoothing error of these scores is epsilon, in 1/nats.
 
-    .. math:: \mathrm{smoothing\_error}(s; \tau) = \epsilon
+    .. math:: \mathrm{smoothing\_error}(s; \tau) = \varepsilon
 
     Parameters
     ----------

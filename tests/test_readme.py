@@ -11,7 +11,8 @@ from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import LOSSES, Loss, parse
 from mapl_explore.score_table import score_rows, write_table
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 ALL_ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.splitlines() if line[:1] == "|"]
 LOSS_ROWS = [row for row in ALL_ROWS if len(row) == 5 and re.match(r"`\w+\(", row[0])]
 
@@ -61,3 +62,9 @@ def test_the_table_of_scores_becomes_the_sets_that_were_scored(tmp_path, monkeyp
     exec(code, names)
     for name in ("logp", "ref_logp", "length", "label"):
         assert np.array_equal(getattr(names["sets"], name), getattr(scored, name))
+
+
+def test_formulas_write_the_error_as_e_and_the_target_as_varepsilon():
+    # As TeX, \epsilon is drawn as another letter than the ε of the explorers.
+    sources = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "mapl_explore").rglob("*.py")}
+    assert [name for name, text in sources.items() if re.search(r"\\epsilon|\\varepsilon\(s", text)] == []
