@@ -14,8 +14,7 @@ from dataclasses import replace
 from importlib import metadata
 
 from mapl_explore.data_commands import add_data, add_sample
-from mapl_explore.own_code import add_import
-from mapl_explore.scoring_commands import add_score, add_select, add_tau
+from mapl_explore.scoring_commands import add_import, add_score, add_select, add_tau
 from mapl_explore.version import VERSION
 
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")

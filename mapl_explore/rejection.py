@@ -19,7 +19,7 @@ import numpy as np
 from mapl_explore import world
 from mapl_explore.data import PreferenceSet, json_record, records
 from mapl_explore.files import check_text, shortened
-from mapl_explore.modules import imported, own_traceback, source_checksum
+from mapl_explore.own_code import imported, own_traceback, source_checksum
 
 VERIFIERS = ("world", "exact")
 AGAIN = "remove the file to begin anew"
@@ -160,9 +160,10 @@ def judge_of(name: str, questions: Sequence[Question]) -> str:
 
     The source is that of its module and of all modules loaded from the same folder; data that it reads are not known.
     """
-    module = {"world": world.__name__, "exact": __name__}.get(name, name.partition(":")[0])
+    module = {"world": world.__name__, "exact": __name__}.get(name)
+    module = imported(name.rpartition(":")[0]) if module is None else sys.modules[module]
     references = [one.references for one in questions] if name == "exact" else []
-    return f"{name} {texts_checksum([source_checksum(sys.modules[module]), references])}"
+    return f"{name} {texts_checksum([source_checksum(module), references])}"
 
 
 def kept_set(question: Question, answered: Answered, *, fallback: bool) -> tuple[PreferenceSet | None, str]:
@@ -319,7 +320,7 @@ def _answered(item: dict) -> Answered:
 
 
 def _function(name: str) -> Callable:
-    module, colon, function = name.partition(":")
+    module, colon, function = name.rpartition(":")
     if not (module and colon and function):
         raise ValueError(f"verifier must be one of {', '.join(VERIFIERS)} or module:function, not {name!r}")
     try:

@@ -1,9 +1,24 @@
 """The commands that ask what a model makes of preference sets: ``tau``, ``select`` and ``score``."""
 
-from mapl_explore.own_code import add_import
+import argparse
+
+from mapl_explore.own_code import imported
 
 REFERENCE = "the model that log-ratios are taken to, for losses that compare them: tiny, a folder, or a name on the hub"
 SETS = "preference sets, in any format that 'data check' reads"
+
+
+class _Import(argparse.Action):
+    """Import a module at once: its losses then have names."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        imported(values)
+
+
+def add_import(parser) -> None:
+    """Add ``--import`` to a command that takes a loss."""
+    text = "a Python module or file of yours, found from this folder, that defines losses of your own for --loss"
+    parser.add_argument("--import", dest="module", metavar="MODULE", action=_Import, help=text)
 
 
 def add_tau(commands) -> None:

@@ -431,14 +431,14 @@ def test_a_module_that_is_not_there_is_said(capsys, own, name):
 @pytest.mark.parametrize(
     ("text", "shown", "last"),
     [
-        ("def f(:", '  File "{}", line 1\n    def f(:\n', "SyntaxError: invalid syntax (mine.py, line 1)"),
+        ("def f(:", '  File "{}", line 1\n    def f(:\n', "mine.py:1: SyntaxError: invalid syntax"),
         (
             "def f():\n    1 / 0\nf()",
             ', line 3, in <module>\n    f()\n  File "{}", line 2, in f\n',
-            "ZeroDivisionError",
+            "mine.py:2: ZeroDivisionError",
         ),
-        ("import no_such_package", "import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
-        ("raise SystemExit(3)", "SystemExit: 3", "SystemExit: 3"),
+        ("import no_such_package", "import no_such_package", "mine.py:1: ModuleNotFoundError"),
+        ("raise SystemExit(3)", "SystemExit: 3", "mine.py:1: SystemExit: 3"),
     ],
 )
 def test_an_error_in_ones_own_module_is_shown_as_ones_own_and_then_in_a_line(capsys, own, tmp_path, text, shown, last):

@@ -12,8 +12,8 @@ import mapl_explore
 ROOT = Path(mapl_explore.__file__).parent
 # Each room may import from rooms of a lower floor, and the losses and the explorers among themselves.
 FLOORS = [
-    {"files", "modules", "version"},
-    {"arrays", "knobs", "data", "serving", "own_code"},
+    {"files", "own_code", "version"},
+    {"arrays", "knobs", "data", "serving"},
     {"smoothing", "world"},
     {"bounds", "rejection"},
     {"temperature"},

@@ -672,5 +672,5 @@ def test_a_class_of_a_user_may_be_defined_again_as_in_a_notebook():
     def defined(beta, module="__main__"):
         return dataclass(frozen=True)(type("Mine", (MaxMin,), {"__module__": module, "link": lambda _, m: -beta * m}))
 
-    for given in [(1,), (2,), (3, "mine"), (4, "other")]:
-        assert defined(*given) is type(parse("Mine()"))
+    for arguments in [(1,), (2,), (3, "mine"), (4, "other")]:
+        assert defined(*arguments) is type(parse("Mine()"))
