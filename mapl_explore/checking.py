@@ -24,6 +24,7 @@ WIDEST_WINDOW = 1024  # a local window that a short check can look beyond
 LONG = 300  # tokens, more than the 256 that GPT-Neo and TinyStories see of what came before
 SHORT = 8
 NATS = 1e-3  # what log-probabilities of a short response may differ by
+OTHER_INPUTS = ("image", "boi", "eoi", "audio", "video")  # how names of special tokens for these begin
 SAMPLES = ("Who won? Ann did, by far.", "12 + 7 = 19", "été à Åre", "Привет, мир", "你好,世界", "مرحبا", "नमस्ते")
 
 
@@ -80,13 +81,19 @@ def _own_words(tokenizer) -> list[str]:
 
 def require_embeddings(tokenizer, model, source: str) -> None:
     """Raise ValueError where the tokenizer gives ids that the model has no embedding for."""
-    rows = _embeddings(model)
-    highest = max(tokenizer.get_vocab().values())
+    rows, other_inputs = _embeddings(model), _other_inputs(tokenizer)
+    highest = max(number for token, number in tokenizer.get_vocab().items() if token not in other_inputs)
     if highest >= rows:
         raise ValueError(
             f"the tokenizer of {source!r} has {highest + 1:,} tokens, its model {rows:,}: call"
             " model.resize_token_embeddings(len(tokenizer)) and save it, or take the tokenizer that it was trained with"
         )
+
+
+def _other_inputs(tokenizer) -> set[str]:
+    """Return the tokens that stand for what is no text: Gemma 3's of one billion weights has one without embedding."""
+    named = tokenizer.special_tokens_map.items()
+    return {token for name, token in named if name.startswith(OTHER_INPUTS) and isinstance(token, str)}
 
 
 def _embeddings(model) -> int:

@@ -278,3 +278,16 @@ def test_a_configuration_that_is_damaged_is_one_line(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_embd": "wide"}))
     with pytest.raises(OSError, match="holds no"):
         load_model(tmp_path)
+
+
+def test_a_token_for_pictures_needs_no_embedding_and_any_other_one_does(tmp_path):
+    save_tiny(tmp_path)
+    options = {"tokenizer_object": byte_tokenizer()._tokenizer, "eos_token": "<|endoftext|>"}
+    pictures = transformers.PreTrainedTokenizerFast(**options, extra_special_tokens={"image_token": "<image>"})
+    assert len(pictures) == 258
+    pictures.save_pretrained(tmp_path)
+    load_model(tmp_path)
+    pictures.add_tokens(["<other>"])
+    pictures.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"has 259 tokens, its model 257: call model\.resize_token_embeddings"):
+        load_model(tmp_path)
