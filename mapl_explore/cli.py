@@ -245,12 +245,13 @@ def _finetune(arguments) -> None:
 
 def _show(arguments) -> None:
     from mapl_explore.files import require_folder
-    from mapl_explore.runs import read_run
-    from mapl_explore.showing import runs_table, save_curves
+    from mapl_explore.showing import read_runs, runs_table, save_curves
 
     if arguments.out is not None:
         require_folder(arguments.out)
-    runs = [(name.rstrip("/"), read_run(name)) for name in arguments.runs]
+    runs, passed_over = read_runs(arguments.runs)
+    for reason in passed_over:
+        print(f"passed over: {reason}", file=sys.stderr)
     if arguments.out is not None:
         save_curves(arguments.out, runs)
     print(runs_table(runs))

@@ -8,7 +8,7 @@ import numpy as np
 
 from mapl_explore.files import atomic_writer
 from mapl_explore.losses.naming import short
-from mapl_explore.runs import Run
+from mapl_explore.runs import RECORD, Run, read_run
 
 # The columns of a comparison, as far as the runs have them; MEASURES in runs says what each is.
 COLUMNS = {
@@ -37,6 +37,43 @@ ONE_LOSS = ("loss", "margin", "grad_norm")  # say little between losses that dif
 LOG = ("negative_tau",)
 FORMATS = ("png", "pdf", "svg")
 DPI = 100
+
+
+def read_runs(names: Sequence[str | os.PathLike]) -> tuple[list[tuple[str, Run]], list[str]]:
+    """Return name and record of each that is a run, and for each that is not, its name and why.
+
+    Parameters
+    ----------
+    names : sequence of path
+        Run folders, and among them whatever else ``runs/*`` may match.
+
+    Raises
+    ------
+    ValueError, OSError
+        If none is a run: what is wrong with the only one, or the names of all.
+
+    Examples
+    --------
+    >>> read_runs(["no/run"])
+    Traceback (most recent call last):
+    FileNotFoundError: 'no/run' is no run: there is no run.json in it
+    """
+    found, faults = [], []
+    for name in map(os.fspath, names):
+        try:
+            found.append((name.rstrip("/") or name, read_run(name)))
+        except (OSError, ValueError) as error:
+            faults.append(_no_run(name, error))
+    if not found:
+        raise faults[0] if len(faults) == 1 else ValueError(f"none of these is a run: {', '.join(map(str, names))}")
+    return found, [str(fault) for fault in faults]
+
+
+def _no_run(name: str, error: Exception) -> Exception:
+    """Return the error of a name that is no run, in a line."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return FileNotFoundError(f"{name!r} is no run: there is no {RECORD} in it")
+    return error
 
 
 def runs_table(runs: Sequence[tuple[str, Run]]) -> str:

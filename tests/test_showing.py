@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image
 
 from mapl_explore.plots import RunCurves, run_figure
 from mapl_explore.plots.runs import COLORS, MOST, STYLES, running_mean
-from mapl_explore.runs import Run, write_run
+from mapl_explore.runs import Run, read_run, write_run
 from mapl_explore.showing import runs_table, save_curves
 
 LABELS = {"margin": "margin (nats)", "chosen": "chosen log-prob (nats)", "none": "what nobody logged"}
@@ -87,6 +88,43 @@ def test_a_measure_over_decades_has_a_logarithmic_axis():
     assert [axes.get_yscale() for axes in figure.axes] == ["log", "linear"]
 
 
+@pytest.mark.parametrize("hole", [np.nan, np.inf, -np.inf])
+def test_a_curve_goes_across_a_step_without_a_value(hole):
+    values = np.arange(40.0)
+    values[[0, 7, 20]] = hole
+    there = np.isfinite(values)
+    (axes,) = run_figure([RunCurves("a", np.arange(40), {"margin": values}, {})], LABELS).axes
+    for line in axes.lines:
+        np.testing.assert_array_equal(line.get_xdata(), np.flatnonzero(there))
+        assert np.isfinite(line.get_ydata()).all()
+
+
+def test_a_measure_of_every_other_step_has_a_whole_curve():
+    values = np.where(np.arange(40) % 2, np.arange(40.0), np.nan)
+    (axes,) = run_figure([RunCurves("a", np.arange(40), {"margin": values}, {})], LABELS).axes
+    assert [len(line.get_xdata()) for line in axes.lines] == [20, 20]
+
+
+def test_a_huge_value_leaves_the_means_that_do_not_hold_it_alone():
+    values = np.array([1.0, 1e20, 3.0, 5.0, 4.0, 6.0])
+    np.testing.assert_array_equal(running_mean(values, 2)[-3:], [4.0, 5.0, 5.0])
+
+
+def test_a_log_with_gaps_is_drawn_to_its_end(tmp_path, monkeypatch):
+    one = run(steps=12)
+    for number, missing in ((3, None), (5, math.nan), (7, "n/a")):
+        one.log[number]["hard_margin"] = missing
+    del one.log[9]["hard_margin"]
+    drawn = []
+    monkeypatch.setattr(
+        "mapl_explore.plots.run_figure", lambda *args, **kw: drawn.append(run_figure(*args, **kw)) or drawn[0]
+    )
+    folder = written(tmp_path / "a", one)
+    save_curves(tmp_path / "curves.png", [("a", read_run(folder))])
+    [panel] = [axes for axes in drawn[0].axes if axes.get_title(loc="left") == "hard margin (nats)"]
+    assert panel.lines[0].get_xdata().tolist() == [1, 2, 3, 5, 7, 9, 11, 12]
+
+
 def test_thirty_runs_differ_in_colour_or_style_and_one_more_is_refused():
     figure = run_figure(curves(*map(str, range(MOST))), LABELS)
     looks = {
@@ -153,6 +191,29 @@ def test_show_prints_the_table_and_draws_the_curves(tmp_path, capsys):
     assert capsys.readouterr().out.startswith(f"{names[0]}: DPO")
 
 
+def test_show_passes_over_what_is_no_run_and_says_so(tmp_path, capsys):
+    from mapl_explore.cli import main
+
+    good = written(tmp_path / "a", run())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "curves.png").write_bytes(b"")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text('{"loss": ')
+    names = sorted(map(str, tmp_path.iterdir()))  # a, broken, curves.png, empty
+    assert main(["show", *names]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{good}: DPO")
+    lines = said.err.splitlines()
+    assert len(lines) == 3
+    for line, part in zip(
+        lines, ("broken/run.json: not the record", "curves.png' is no run", "empty' is no run"), strict=True
+    ):
+        assert line.startswith("passed over: ")
+        assert part in line
+    assert main(["show", *names[1:]]) == 2
+    assert capsys.readouterr().err.count("none of these is a run: ") == 1
+
+
 def test_a_mistake_in_show_is_one_line_and_leaves_no_picture(tmp_path, capsys):
     from mapl_explore.cli import main
 
@@ -160,12 +221,12 @@ def test_a_mistake_in_show_is_one_line_and_leaves_no_picture(tmp_path, capsys):
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "run.json").write_text(json.dumps({"loss": "SFT()"}))
     for words, message in (
-        ([str(tmp_path / "none")], "none/run.json: No such file or directory"),
+        ([str(tmp_path / "none")], "none' is no run: there is no run.json in it"),
         ([str(tmp_path / "c")], "c/run.json: not the record of a run"),
         ([good, "--out", str(tmp_path / "curves.gif")], "out must end in .png, .pdf, .svg, not 'curves.gif'"),
         ([good, "--out", str(tmp_path / "curves")], "out must end in .png, .pdf, .svg, not 'curves'"),
         ([empty, "--out", str(tmp_path / "curves.png")], "there is nothing to draw"),
-        ([good, "--out", str(tmp_path / "none" / "curves.png")], "No such file or directory"),
+        ([good, "--out", str(tmp_path / "none" / "curves.png")], "there is no folder"),
     ):
         assert main(["show", *words]) == 2, words
         said = capsys.readouterr()

@@ -102,11 +102,13 @@ def _draw(axes: Axes, runs: Sequence[RunCurves], name: str, label: str) -> None:
     axes.set_title(label, fontsize=17, loc="left", pad=10)
     for number, run in enumerate(runs):
         values = np.asarray(run.logged.get(name, np.full(run.step.size, np.nan)), float)
+        there = np.isfinite(values)  # the line goes across a step that lacks it
+        step, values = run.step[there], values[there]
         # Six colours and five styles have no common divisor: thirty runs go by before a pair comes back.
         color, style = COLORS[number % len(COLORS)], STYLES[number % len(STYLES)]
         if len(runs) <= RAW:
-            axes.plot(run.step, values, color=color, linewidth=1, alpha=0.3)
-        axes.plot(run.step, running_mean(values, run.step.size // 10), color=color, linestyle=style, label=run.name)
+            axes.plot(step, values, color=color, linewidth=1, alpha=0.3)
+        axes.plot(step, running_mean(values, run.step.size // 10), color=color, linestyle=style, label=run.name)
         if name in run.held_out and run.step.size:
             ends = {"color": color, "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2.5}
             axes.plot([0, run.step[-1]], run.held_out[name], "o", zorder=3, **ends)
@@ -118,8 +120,8 @@ def running_mean(values: np.ndarray, reach: int) -> np.ndarray:
     >>> running_mean(np.array([0.0, 3.0, 6.0, 0.0]), 2)
     array([1.5, 3. , 3. , 3. ])
     """
+    # Each sum from its own neighbours: a difference of sums from the start would keep the rounding of a value of 1e20.
     half = reach // 2
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    place = np.arange(values.size)
-    low, high = np.maximum(place - half, 0), np.minimum(place + half + 1, values.size)
-    return (sums[high] - sums[low]) / (high - low)
+    near = np.ones(2 * half + 1)
+    total, count = (np.convolve(each, near)[half : half + values.size] for each in (values, np.ones(values.size)))
+    return total / count
