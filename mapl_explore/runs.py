@@ -107,6 +107,21 @@ class Run:
         return text if interval is None else f"{text} [{', '.join(_short(end, sign) for end in interval)}]"
 
 
+def progress_at(step: int, steps: int) -> float:
+    r"""Return how far a training of so many steps is after some of them: what ``Loss.at`` reads for the next step.
+
+    .. math:: \min(k / (S - 1), 1)
+
+    It is 0 for the first step and 1 for the last one and after it; a training of one step stays at 0 in that step.
+
+    Examples
+    --------
+    >>> [progress_at(step, 5) for step in range(6)]
+    [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    """
+    return min(step / max(steps - 1, 1), 1.0)
+
+
 def write_run(folder: str | os.PathLike, run: Run) -> None:
     """Write ``run.json`` and ``README.md``, each whole or not at all.
 

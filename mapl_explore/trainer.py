@@ -12,7 +12,15 @@ import transformers
 from mapl_explore.encoding import EncodedSet, collate, sides
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.measures import losses_and_sides, means, measures, side_measures
+from mapl_explore.runs import progress_at
 from mapl_explore.scoring import SetScorer, load_model
+
+# What the Trainer would take and then not do, or do to other weights than those meant.
+UNSUPPORTED = {
+    "fp16": "without a scale of the loss, which the scorer has no place for, small gradients would be 0; use bf16",
+    "gradient_checkpointing": (EVALUATION := "transformers has it in training mode only, and here dropout is off"),
+    "activation_checkpointing": EVALUATION,  # its name from transformers 5.23 on
+}
 
 
 @dataclass(frozen=True)
@@ -32,9 +40,10 @@ class PreferenceTrainer(transformers.Trainer):
     """A ``transformers.Trainer`` whose step is the mean of one loss over preference sets.
 
     The loss, not the model, decides what is minimised; everything else (optimizer, schedule, checkpoints, accumulation,
-    several processes, mixed precision) is the Trainer's. Each step logs the means over its sets of :func:`measures` and
-    :func:`side_measures`, and how many tokens, without padding, the model read in a second. Dropout is off. The sets
-    come in the order of ``train_dataset``.
+    several processes) is the Trainer's. Each step logs the means over its sets of :func:`measures` and
+    :func:`side_measures`, and how many tokens, without padding, the model read in a second; an evaluation logs the same
+    means over its sets, as ``eval_loss`` and so on. Dropout is off. The sets come in the order of ``train_dataset``.
+    Where a tau anneals, it goes from ``start`` in the first step to ``stop`` in the last one.
 
     Parameters
     ----------
@@ -43,18 +52,27 @@ class PreferenceTrainer(transformers.Trainer):
     model
         A causal language model of ``transformers``, or a ``SetScorer`` of one; trained in place.
     args : transformers.TrainingArguments
-        With ``remove_unused_columns=False``: the examples are objects, not columns.
+        With ``remove_unused_columns=False``: the examples are objects, not columns. ``bf16=True`` is the ``"bf16"`` of
+        ``SetScorer``: the model computes in halves, loss and weights do not.
     train_dataset : sequence of Example
-        What to train on.
+        What to train on; an ``eval_dataset`` is the same.
     processing_class
         The tokenizer, saved beside the model.
     **options
         Further arguments of ``transformers.Trainer``.
+
+    Raises
+    ------
+    ValueError
+        If ``args`` asks for what would be passed over without a word: see ``UNSUPPORTED``.
     """
 
     def __init__(self, *, loss: Loss, model, args, train_dataset: Sequence[Example], processing_class=None, **options):
         options |= {"train_dataset": train_dataset, "processing_class": processing_class}
+        _require_supported(args)
         scorer = model if isinstance(model, SetScorer) else SetScorer(model)
+        if args is not None and args.bf16:  # the Trainer's own autocast ends where the scorer's begins
+            scorer = SetScorer(scorer.model, scorer.share_prompt, precision="bf16")
         options["data_collator"] = partial(collate_examples, share_prompt=scorer.share_prompt)
         super().__init__(model=scorer, args=args, **options)
         self.loss = loss
@@ -69,17 +87,39 @@ class PreferenceTrainer(transformers.Trainer):
         """Return the mean loss of a batch; the Trainer divides it by the batches of a step."""
         columns = {name: inputs.pop(name) for name in ("ref_logp", "length")}
         sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
-        loss = self.loss.at(self.state.global_step / self.state.max_steps)  # where a tau anneals
+        loss = self.loss.at(progress_at(self.state.global_step, self.state.max_steps))  # where a tau anneals
         losses, sides = losses_and_sides(loss, sets)  # each tau is solved once
         measured = measures(loss, sets, losses, sides) | side_measures(loss, sets, sides)
         measured["tokens"] = (inputs["owner"] >= 0).sum() / len(losses) + torch.zeros_like(losses)
-        self._measured.append(measured)
+        self._names, columns = list(measured), [values.double() for values in measured.values()]
+        self._measured.append(torch.stack(columns, dim=-1))
         return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """Return loss, log-probs and labels of a batch that is not trained on."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad():
+            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+        # Of all processes, without the sets that only fill up the last batch.
+        self._measured[-1] = self.accelerator.gather_for_metrics(self._measured[-1])
+        return (loss, None, None) if prediction_loss_only else (loss, outputs["logp"], inputs["label"])
+
+    def evaluation_loop(self, *args, metric_key_prefix="eval", **options):
+        """Measure sets that are not trained on, apart from those of the step under way."""
+        under_way, self._measured = self._measured, []
+        try:
+            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **options)
+            found = means(torch.cat(self._measured).cpu(), self._names)
+        finally:
+            self._measured = under_way
+        del found["tokens"]
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in found.items()})
+        return output
 
     def log(self, logs, start_time=None):
         """Log a step with the means of its measures; a loss that is not finite ends the run."""
         if "loss" in logs and self._measured:
-            logs |= self._means()
+            logs |= self._of_step()
             if not math.isfinite(logs["loss"]):
                 raise FloatingPointError(
                     f"the loss became {logs['loss']} at step {self.state.global_step}; if it was finite before,"
@@ -87,13 +127,10 @@ class PreferenceTrainer(transformers.Trainer):
                 )
         super().log(logs, start_time)
 
-    def _means(self) -> dict[str, float]:
-        """Return the means over the sets of a step, of all processes, and the speed of the step."""
-        names = list(self._measured[0])
-        table = [torch.stack([each[name].double() for name in names], dim=-1) for each in self._measured]
-        table = self.accelerator.gather(torch.cat(table)).cpu()  # once: each number alone would wait for a GPU
-        logs = means(table, names)
-        seconds = time.perf_counter() - self._started
+    def _of_step(self) -> dict[str, float]:
+        """Return the means over the sets of a step, and its speed."""
+        table = self.accelerator.gather(torch.cat(self._measured)).cpu()  # once: each number would wait for a GPU
+        logs, seconds = means(table, self._names), time.perf_counter() - self._started
         self._measured, self._started = [], None
         return logs | {"tokens_per_second": logs.pop("tokens") * len(table) / seconds}
 
@@ -107,9 +144,20 @@ class PreferenceTrainer(transformers.Trainer):
         if self.processing_class is not None:
             self.processing_class.save_pretrained(output_dir)
 
+    def _load_best_model(self):
+        # The Trainer's own would look for weights under the scorer's names, find none, and go on.
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
+
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
         saved, _ = load_model(resume_from_checkpoint)
         self.model.model.load_state_dict(saved.state_dict())
+
+
+def _require_supported(args: transformers.TrainingArguments | None) -> None:
+    """Raise ValueError if the arguments ask for what does not work here."""
+    for name, reason in UNSUPPORTED.items():
+        if getattr(args, name, False):
+            raise ValueError(f"PreferenceTrainer has no {name}: {reason}")
 
 
 def collate_examples(examples: Sequence[Example], share_prompt: bool = True) -> dict[str, torch.Tensor]:

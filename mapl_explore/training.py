@@ -196,7 +196,7 @@ def finetune(
         callbacks = []
         if first:
             _tell(progress, f"measuring {len(held_out.encoded)} held-out sets before training")
-            before = evaluated(loss, scorer, tokenizer, held_out, held_out.ref_logp)
+            before = evaluated(loss.at(0), scorer, tokenizer, held_out, held_out.ref_logp)
             run = replace(run, before=estimates(before))
             callbacks = [ProbeRecorder(folder, scorer, held_out.encoded, steps), LogRecorder(folder, run)]
             callbacks += _shown(folder, report, progress)
@@ -206,7 +206,7 @@ def finetune(
             _tell(progress, "measuring them after training")
             logp = score_encoded(scorer, held_out.encoded, progress=progress)
             base = SetScorer(load_model(model, device=device)[0], precision=precision)
-            after = evaluated(loss, scorer, tokenizer, held_out, logp, base)
+            after = evaluated(loss.at(1), scorer, tokenizer, held_out, logp, base)
             run = replace(run, after=estimates(after), intervals=intervals(before, after, seed=seed), log=log)
             _save(folder, run, network, tokenizer)
         [run] = broadcast_object_list([run])

@@ -16,7 +16,8 @@ from conftest import assert_close
 from mapl_explore import reference, training
 from mapl_explore.data import PreferenceSet, read_sets, write_sets
 from mapl_explore.encoding import collate, encode_sets
-from mapl_explore.losses import DPO, LOSSES, First, Hardest, Loss, MaxMin, ScoredSets, Smooth
+from mapl_explore.explorers import TrainingExplorer
+from mapl_explore.losses import DPO, LOSSES, Anneal, First, Hardest, MaxMin, ScoredSets, Smooth
 from mapl_explore.measures import measures
 from mapl_explore.runs import last_checkpoint, read_run
 from mapl_explore.scoring import SetScorer, load_model, score_encoded, score_sets
@@ -464,8 +465,35 @@ def test_measures_leave_no_graph():
     assert not any(value.requires_grad for value in measures(DPO(), sets).values())
 
 
-def test_a_tau_anneals_over_the_steps(tune, monkeypatch):
-    seen, at = [], Loss.at
-    monkeypatch.setattr(Loss, "at", lambda self, progress: seen.append(progress) or at(self, progress))
-    tune(loss="DPO(pair=Smooth(tau=Anneal(start=1, stop=4)))", steps=4, sets_per_step=1)
-    assert seen == [0.0, 0.25, 0.5, 0.75]
+def test_a_tau_anneals_from_its_start_in_the_first_step_to_its_stop_in_the_last(tune):
+    rule = Anneal(start=1.0, stop=8.0)
+    done = tune(loss=DPO(beta=1.0, pair=Smooth(tau=rule)), steps=4, sets_per_step=8, lr=3e-3)
+    assert [round(entry["negative_tau"], 6) for entry in done.run.log] == [1.0, 2.0, 4.0, 8.0]
+    plain = {tau: tune(f"tau{tau}", loss=DPO(beta=1.0, pair=Smooth(tau=tau)), steps=1).run for tau in (1.0, 8.0)}
+    assert done.run.before["margin"] == plain[1.0].before["margin"] != plain[8.0].before["margin"]
+    rows = by_hand(done.model, done.tokenizer, EVAL)
+    assert_close(np.float64(done.run.after["margin"]), ratio_margin(rows, done, tau=8.0), k=0, atol=5e-5)
+
+
+def ratio_margin(rows, done, tau):
+    """Return the mean smooth margin of log-ratios, from the definition."""
+    base = by_hand(*load_model(done.run.arguments["model"]), EVAL)
+    margins = []
+    for (label, logp), (_, ref) in zip(rows, base, strict=True):
+        r = logp - ref
+        up, down = r[label > 0], r[label < 0]
+        margins.append(-np.log(np.exp(-tau * up).sum()) / tau - np.log(np.exp(tau * down).sum()) / tau)
+    return np.mean(margins)
+
+
+def test_a_single_step_has_the_tau_of_the_start(tune):
+    run = tune(loss="DPO(pair=Smooth(tau=Anneal(start=1, stop=8)))", steps=1).run
+    assert run.log[0]["negative_tau"] == 1.0
+
+
+def test_the_explorer_shows_the_tau_of_every_step_as_the_training_had_it(tune):
+    done = tune(loss="DPO(pair=Smooth(tau=Anneal(start=1, stop=8)))", steps=5, sets_per_step=4)
+    history = TrainingExplorer(done.folder, curves="tau").reading.history
+    taus = [loss.pair.tau for loss in history.losses]
+    assert taus[:-1] == [pytest.approx(entry["negative_tau"], rel=1e-12) for entry in done.run.log]
+    assert taus[-1] == 8.0  # of the model after the last step, as in the table

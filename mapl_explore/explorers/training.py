@@ -17,7 +17,7 @@ from mapl_explore.losses.pairs import Side as PairSide
 from mapl_explore.plots import MARGINS, SIDES, HistoryPanel, PushPanel, response_looks
 from mapl_explore.plots.ends import round_up
 from mapl_explore.probes import read_probes
-from mapl_explore.runs import read_run
+from mapl_explore.runs import progress_at, read_run
 from mapl_explore.smoothing import smoothing_error, top_gap
 
 SHOWN = 8  # responses that are named
@@ -285,7 +285,7 @@ class TrainingExplorer(Stage):
         arrays = (sets.logp, sets.ref_logp, sets.length, sets.label)
         one = [ScoredSets(*(array[k, row, order] for array in arrays)) for k in range(self._probes.step.size)]
         # The loss of the step that comes next; where nothing anneals, the same at every step.
-        losses = [self._loss.at(min(step / self._steps, 1.0)) for step in self._probes.step.tolist()]
+        losses = [self._loss.at(progress_at(step, self._steps)) for step in self._probes.step.tolist()]
         pairs = list(zip(losses, one, strict=True))
         score = np.stack([loss.score(each) for loss, each in pairs])
         return History(
