@@ -190,6 +190,7 @@ def _add_finetune(commands) -> None:
     add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
     add("--verifier", metavar="WHICH", help="who judges greedy answers: world, exact or module:function")
     add("--answers", type=int, default=400, help="how many of the held-out prompts get answers, before and after")
+    add("--chat", action="store_true", help="write prompts by the model's chat template")
     add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
     parser.set_defaults(after_interrupt=_after_finetune)
 
@@ -235,10 +236,10 @@ def _finetune(arguments) -> None:
         _check_there(path)  # now, not after the seconds that torch takes to load
     from mapl_explore.training import finetune
 
-    say = print if os.environ.get("RANK", "0") == "0" else lambda *_, **__: None  # one of several processes speaks
+    say = print if (os.environ.get("RANK") or "0") == "0" else lambda *_, **__: None  # one of several processes speaks
     say(f"loss: {loss!r}", flush=True)
     names = "data output model eval steps seed lr sets_per_step truncate device precision save_every report"
-    names += " verifier answers resume"
+    names += " verifier answers chat resume"
     done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
     say(f"written to {done.folder}")
 
@@ -268,13 +269,10 @@ def _check_there(path: str) -> None:
 
 
 def _after_finetune(arguments) -> str:
-    from mapl_explore.runs import RECORD, last_checkpoint
+    from mapl_explore.runs import way_on
 
-    if not os.path.exists(os.path.join(arguments.output, RECORD)):
-        return ""
-    checkpoint = last_checkpoint(arguments.output)
-    start = f"from {checkpoint.name}" if checkpoint else "from the beginning, there being no checkpoint yet"
-    return f"; the same command with --resume goes on {start}"
+    way = way_on(arguments.output)
+    return way and f"; {way}"
 
 
 def _loss(text: str, pair: str | None, tau: float | None):

@@ -11,10 +11,12 @@ from mapl_explore.generate import answer_text, token_batches
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.measures import measures
 from mapl_explore.rejection import Question
+from mapl_explore.runs import LEAST_FOR_INTERVAL
 from mapl_explore.scoring import SetScorer, score_encoded
 
 RESAMPLES = 2000
 LEVEL = 0.95
+ROUNDING = 1e-12  # of means of up to thousands of equal values, drawn and summed in another order each time
 
 # What each set contributes to a measure, and to what this is relative: the measure is the sum over the sum.
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -96,14 +98,17 @@ def intervals(before: Parts, after: Parts, *, seed: int) -> dict[str, dict[str, 
 
     Sets are drawn again with replacement, the same ones before and after, so that the interval of the change is that
     of paired differences; low and high are percentiles. The worst margin has none: a least value is not resampled by
-    drawing again.
+    drawing again. Nor has a measure of fewer than 8 sets or answers, nor one whose values are all equal: drawn again
+    they stay so, and an interval of width 0 would say that they are known exactly.
     """
     found = {"before": {}, "after": {}, "change": {}}
-    for name in before:
+    for name in (name for name in before if len(before[name][0]) >= LEAST_FOR_INTERVAL):
         drawn = np.random.default_rng(seed).integers(len(before[name][0]), size=(RESAMPLES, len(before[name][0])))
         old, new = (values[drawn].sum(-1) / counts[drawn].sum(-1) for values, counts in (before[name], after[name]))
         for when, values in (("before", old), ("after", new), ("change", new - old)):
-            found[when][name] = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+            low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
+            if high - low > ROUNDING * np.abs(values).max():
+                found[when][name] = [low, high]
     return found
 
 

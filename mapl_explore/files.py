@@ -70,7 +70,7 @@ def sole_writer(path: str | os.PathLike) -> Iterator[None]:
     import filelock
 
     path = Path(path)
-    name = path.absolute()
+    name = path.resolve()  # one lock for all names of a place
     lock = filelock.FileLock(name.with_name(name.name + ".lock"), timeout=0)
     try:
         lock.acquire()

@@ -12,6 +12,7 @@ import numpy as np
 import transformers
 from tqdm import tqdm
 
+from mapl_explore.checkpoints import UNREADABLE
 from mapl_explore.encoding import EncodedSet, sides
 from mapl_explore.files import atomic_writer
 from mapl_explore.runs import PROBES, Run, write_run
@@ -133,6 +134,10 @@ def steps_of(state: transformers.TrainerState) -> list[dict]:
 
 
 def _read(path: Path) -> dict[int, np.ndarray]:
-    """Return the log-probs of the probes by step."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(zip(arrays["step"].tolist(), arrays["logp"], strict=True))
+    """Return the log-probs of the probes by step; none, and a line that says so, where the file cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(zip(arrays["step"].tolist(), arrays["logp"], strict=True))
+    except UNREADABLE:
+        print(f"{path.name} cannot be read: the probes before the checkpoint are lost, except those of the base")
+        return {}

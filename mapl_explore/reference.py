@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
 
+from mapl_explore.checkpoints import UNREADABLE
 from mapl_explore.encoding import EncodedSet
 from mapl_explore.files import atomic_writer
-from mapl_explore.scoring import SetScorer, score_encoded
+from mapl_explore.scoring import SetScorer, score_encoded, weights_checksum
 
 
 def reference_logp(
@@ -19,6 +20,7 @@ def reference_logp(
     rows: Sequence[int],
     kept: Path,
     *,
+    checksum: str | None = None,
     process: int = 0,
     processes: int = 1,
     progress: bool = True,
@@ -35,12 +37,14 @@ def reference_logp(
         Which of them are needed.
     kept : path
         A file to read them from, if it holds those of this very model, precision and data; else they are written there.
+    checksum : str, optional
+        That of the base's weights, where it is known already: for a large model it takes a second.
     process, processes : int
         Which process this is, of how many: each computes a part.
     progress : bool
         Show a progress bar, on a terminal.
     """
-    rows, key = list(rows), _key(scorer, encoded, rows) if process == 0 else ""
+    rows, key = list(rows), _key(scorer, encoded, rows, checksum) if process == 0 else ""
     # One process looks, and tells the others: were each to look for itself, one could find the file and one not.
     [part] = broadcast_object_list([_read(kept, key) if process == 0 else None])
     if part is None:
@@ -57,22 +61,21 @@ def reference_logp(
     return torch.from_numpy(part)
 
 
-def _key(scorer: SetScorer, encoded: Sequence[EncodedSet], rows: list[int]) -> str:
+def _key(scorer: SetScorer, encoded: Sequence[EncodedSet], rows: list[int], checksum: str | None) -> str:
     """Return the sha256 of all that decides the numbers."""
-    digest = hashlib.sha256(repr((scorer.precision, rows)).encode())
-    for name, weights in scorer.model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(weights.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    digest = hashlib.sha256(repr((scorer.precision, rows, checksum or weights_checksum(scorer.model))).encode())
     for one in encoded:
         digest.update(repr((one.prompt, one.responses)).encode())
     return digest.hexdigest()
 
 
 def _read(kept: Path, key: str) -> np.ndarray | None:
-    if not kept.exists():
+    """Return what is kept, None where there is nothing, or nothing that can be read, or it is of something else."""
+    try:
+        with np.load(kept, allow_pickle=False) as arrays:
+            return arrays["logp"] if str(arrays["key"]) == key else None
+    except UNREADABLE:
         return None
-    with np.load(kept, allow_pickle=False) as arrays:
-        return arrays["logp"] if str(arrays["key"]) == key else None
 
 
 def _write(kept: Path, key: str, logp: np.ndarray) -> None:

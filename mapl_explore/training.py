@@ -6,10 +6,11 @@ and is itself the training data of the Trainer: one epoch, no remainder, the sam
 
 import contextlib
 import math
+import numbers
 import os
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,10 +19,12 @@ import transformers
 from accelerate.utils import broadcast_object_list
 from transformers.integrations import TensorBoardCallback
 
+from mapl_explore.checkpoints import broken_checkpoints, last_checkpoint
 from mapl_explore.data import PreferenceSet, read_sets
-from mapl_explore.encoding import TRUNCATE, EncodedSet, encode_sets, table_shapes
+from mapl_explore.disk import disk_errors
+from mapl_explore.encoding import TRUNCATE, EncodedSet, encode_sets, end_tokens, table_shapes
 from mapl_explore.evaluation import HeldOut, estimates, evaluated, intervals
-from mapl_explore.files import make_readable
+from mapl_explore.files import make_readable, shortened, sole_writer
 from mapl_explore.generate import processes_of
 from mapl_explore.losses import Loss, parse
 from mapl_explore.recording import LogRecorder, ProbeRecorder, Progress, steps_of
@@ -31,13 +34,12 @@ from mapl_explore.rejection import verifier as judging
 from mapl_explore.runs import (
     REFERENCE,
     Run,
-    broken_checkpoints,
     fingerprint,
-    last_checkpoint,
-    read_run,
     require_new,
     require_same,
+    require_same_weights,
     require_writable,
+    way_on,
     write_run,
 )
 from mapl_explore.scoring import (
@@ -48,11 +50,13 @@ from mapl_explore.scoring import (
     load_model,
     quiet_transformers,
     score_encoded,
+    weights_checksum,
 )
 from mapl_explore.trainer import Example, PreferenceTrainer
 
 DEVICES = ("auto", "cpu", "cuda")
 REPORTS = ("none", "tensorboard")
+FLAGS = (False, True)
 HELD_OUT = 0.1  # part of the prompts, where no evaluation data are given
 
 
@@ -84,6 +88,7 @@ def finetune(
     report: str = "none",
     verifier: str | None = None,
     answers: int = 400,
+    chat: bool = False,
     resume: bool = False,
     progress: bool = True,
 ) -> Finetuned:
@@ -99,13 +104,14 @@ def finetune(
     ----------
     loss : Loss or str
         A loss, or text that :func:`mapl_explore.losses.parse` reads.
-    data : path or sequence of PreferenceSet
-        What to train on.
+    data : path, datasets.Dataset or iterable of PreferenceSet
+        What to train on; :func:`mapl_explore.data.read_sets` says what a file or a table may hold.
     output : path
-        The run folder, new or empty; :mod:`mapl_explore.runs` says what is written. Made only once the data are read.
+        The run folder, new or empty; :mod:`mapl_explore.runs` says what is written. Made only once data and model are
+        read. While the run works, a file with ``.lock`` added to its name keeps other runs out.
     model : str or path
         As for :func:`mapl_explore.scoring.load_model`.
-    eval : path or sequence of PreferenceSet, optional
+    eval : path, datasets.Dataset or iterable of PreferenceSet, optional
         The held-out sets; if not given, those of a tenth of the prompts of ``data``, drawn by the seed.
     steps, sets_per_step : int
         Updates, and sets in each.
@@ -128,8 +134,12 @@ def finetune(
         ``"exact"`` compares with the positives.
     answers : int
         To how many of the held-out prompts the model gives answers, before and after.
+    chat : bool
+        Write prompts by the model's chat template, see :func:`mapl_explore.encoding.encode_sets`. The verifier is asked
+        about the prompt as the data have it.
     resume : bool
-        Go on with the run in ``output`` from its last whole checkpoint; the arguments must be those it had.
+        Go on with the run in ``output`` from its last whole checkpoint; arguments, data and the weights of the model
+        must be those it had.
     progress : bool
         Show progress on stderr: bars on a terminal, a few lines elsewhere.
 
@@ -143,7 +153,8 @@ def finetune(
     ValueError, TypeError
         If an argument or a line of the data is wrong, or a weight of the model is not finite; nothing is written.
     OSError
-        If ``output`` is not empty, or a file or model cannot be read.
+        If ``output`` is not empty, another run works there (``BlockingIOError``), a file or model cannot be read, or
+        the disk takes no more: then the message says from which checkpoint ``resume`` goes on.
     FloatingPointError
         If the loss stops being finite.
 
@@ -153,39 +164,51 @@ def finetune(
     >>> done.run.after["hard_margin"] > done.run.before["hard_margin"]  # doctest: +SKIP
     True
     """
-    loss = parse(loss) if isinstance(loss, str) else loss
-    every = math.ceil(steps / 4) if save_every is None else save_every
-    _check_numbers(lr, steps=(steps, 1), sets_per_step=(sets_per_step, 1), seed=(seed, 0), answers=(answers, 0))
-    _check_numbers(lr, save_every=(every, 1))
+    loss = _checked_loss(loss)
+    steps, sets_per_step = _integer("steps", steps, 1), _integer("sets_per_step", sets_per_step, 1)
+    seed, answers = _integer("seed", seed, 0), _integer("answers", answers, 0)
+    every = math.ceil(steps / 4) if save_every is None else _integer("save_every", save_every, 1)
     _check_choices(truncate=(truncate, TRUNCATE), device=(device, DEVICES), report=(report, REPORTS))
-    _check_choices(precision=(precision, PRECISIONS))
-    folder = Path(output)
-    require_writable(folder) if resume else require_new(folder)
-    train, held_out = _read_data(data, eval, seed)
-    questions = [Question(one.prompt, references=one.positives) for one in held_out[:answers]]
-    judge = None if verifier is None else judging(verifier, questions)
-    arguments = {"model": os.fspath(model), "steps": steps, "sets_per_step": sets_per_step, "lr": lr, "seed": seed}
-    arguments |= {"truncate": truncate, "precision": precision, "verifier": verifier, "answers": answers}
-    run = Run(loss=repr(loss), arguments=arguments, data={"train": fingerprint(train), "eval": fingerprint(held_out)})
-    if resume:
-        require_same(folder, run)
-    with processes_of(_found(device)) as (process, processes, device, wait), _heard(process):
+    _check_choices(precision=(precision, PRECISIONS), chat=(chat, FLAGS), resume=(resume, FLAGS))
+    arguments = {"model": _path("model", model), "steps": steps, "sets_per_step": sets_per_step, "lr": _rate(lr)}
+    arguments |= {"seed": seed, "truncate": truncate, "precision": precision, "verifier": _checked_verifier(verifier)}
+    arguments |= {"answers": answers, "chat": chat}
+    folder = Path(_path("output", output))
+    with (
+        disk_errors(folder, lambda: _when_there_is_room(folder)),
+        processes_of(_found(device)) as (process, processes, device, wait),
+        _heard(process),
+        _held(folder, process),
+    ):
         if sets_per_step % processes:
             raise ValueError(f"sets_per_step must be a multiple of the {processes} processes, not {sets_per_step}")
+        if not resume:
+            require_new(folder)
+        train, held_out = _read_data(data, eval, seed)
+        questions = [Question(one.prompt, references=one.positives) for one in held_out[:answers]]
+        judge = None if verifier is None else judging(verifier, questions)
+        run = Run(
+            loss=repr(loss), arguments=arguments, data={"train": fingerprint(train), "eval": fingerprint(held_out)}
+        )
+        begun = require_same(folder, run) if resume else run
         network, tokenizer = load_model(model, device=device)
         _require_finite(network, model)
+        run = replace(run, weights_checksum=weights_checksum(network), log=begun.log)
+        if resume:
+            require_same_weights(folder, begun, run)
         scorer = SetScorer(network, precision=precision)
-        encoded = encode_sets(tokenizer, [*train, *held_out], context=context_length(network), truncate=truncate)
+        options = {"context": context_length(network), "truncate": truncate, "chat": chat}
+        encoded = encode_sets(tokenizer, [*train, *held_out], ends=end_tokens(tokenizer, network, chat=chat), **options)
         wait()  # all have seen the folder as it was before the first process writes into it
         first = process == 0
         if first:
             folder.mkdir(parents=True, exist_ok=True)
-            write_run(folder, replace(run, log=read_run(folder).log) if resume else run)
+            write_run(folder, run)
         _say_what_to_expect(loss)
 
         order = _schedule(len(train), steps * sets_per_step, seed)
         rows = sorted({*order, *range(len(train), len(encoded))})
-        shared = {"process": process, "processes": processes, "progress": progress}
+        shared = {"checksum": run.weights_checksum, "process": process, "processes": processes, "progress": progress}
         ref_logp = reference_logp(scorer, encoded, rows, folder / REFERENCE, **shared)
         held_out = HeldOut(encoded[len(train) :], ref_logp[len(train) :], questions, judge, seed)
 
@@ -205,13 +228,24 @@ def finetune(
         if first:
             _tell(progress, "measuring them after training")
             logp = score_encoded(scorer, held_out.encoded, progress=progress)
-            base = SetScorer(load_model(model, device=device)[0], precision=precision)
+            base = SetScorer(_base(run, folder, device), precision=precision)
             after = evaluated(loss.at(1), scorer, tokenizer, held_out, logp, base)
             run = replace(run, after=estimates(after), intervals=intervals(before, after, seed=seed), log=log)
             _save(folder, run, network, tokenizer)
         [run] = broadcast_object_list([run])
         print(run.table)
     return Finetuned(folder, run, network, tokenizer)
+
+
+def _base(run: Run, folder: Path, device):
+    """Return the model that the run began with, read again."""
+    network, _ = load_model(run.arguments["model"], device=device)
+    if weights_checksum(network) != run.weights_checksum:
+        raise ValueError(
+            f"the weights of the model {run.arguments['model']!r} have changed since the run began, so there is nothing"
+            f" to compare with: put them back, and {way_on(folder)}"
+        )
+    return network
 
 
 def _save(folder: Path, run: Run, network, tokenizer) -> None:
@@ -286,7 +320,7 @@ def _schedule(count: int, length: int, seed: int) -> list[int]:
 def _found_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint to go on from, and say which."""
     for broken in broken_checkpoints(folder):
-        print(f"{broken.name} was not written to its end: it is passed over")
+        print(f"{broken.name} was not written to its end, or is damaged: it is passed over")
     checkpoint = last_checkpoint(folder)
     print(f"going on from {checkpoint.name if checkpoint else 'the beginning: there is no whole checkpoint'}")
     return checkpoint
@@ -303,8 +337,30 @@ def _shown(folder: Path, report: str, progress: bool) -> list[transformers.Train
 
 
 @contextlib.contextmanager
+def _held(folder: Path, process: int) -> Iterator[None]:
+    """Hold the run folder against other runs, and leave no folder behind that nothing was written into."""
+    require_writable(folder)
+    if process:  # of several the first one holds it; where it is refused, they all end
+        yield
+        return
+    missing = [parent for parent in folder.absolute().parents if not parent.exists()]
+    try:
+        with sole_writer(folder):
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            for parent in missing:
+                parent.rmdir()
+
+
+def _when_there_is_room(folder: Path) -> str:
+    way = way_on(folder)
+    return way and f"; when there is room, {way}"
+
+
+@contextlib.contextmanager
 def _heard(process: int) -> Iterator[None]:
-    """Silence what processes beside the first one print."""
+    """Silence what processes other than the first one print."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere if process else sys.stdout):
         yield
 
@@ -331,26 +387,78 @@ def _read_data(data, eval, seed: int) -> tuple[list[PreferenceSet], list[Prefere
 
 
 def _read(source, name: str) -> list[PreferenceSet]:
-    if isinstance(source, str | os.PathLike):
-        return read_sets(source)
+    """Return the sets of a file, of a table, or of what yields them; a generator is read once."""
+    if isinstance(source, Mapping):  # a DatasetDict
+        splits = ", ".join(map(str, source))
+        raise TypeError(f"{name} must be one table, not several ({splits}): name a split, as in data['train']")
+    if isinstance(source, str | os.PathLike) or hasattr(source, "column_names") or not isinstance(source, Iterable):
+        return _read_table(source, name)
     sets = list(source)
-    if not sets or not all(isinstance(one, PreferenceSet) for one in sets):
-        raise TypeError(f"{name} must be a file or a list of at least one PreferenceSet")
+    if sets and all(isinstance(one, Mapping) for one in sets):
+        return _read_table(sets, name)
+    wrong = [one for one in sets if not isinstance(one, PreferenceSet)]
+    if wrong or not sets:
+        found = f"one with {_kind(wrong[0])} in it" if wrong else "an empty one"
+        raise TypeError(
+            f"{name} must be a file, a datasets.Dataset or a list of at least one PreferenceSet, not {found}"
+        )
     return sets
 
 
-def _check_numbers(lr, **integers) -> None:
-    for name, (value, lowest) in integers.items():
-        if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value < 2**32:
-            raise ValueError(f"{name} must be an integer from {lowest} to {2**32 - 1}, not {value!r}")
-    if not 0 < lr < math.inf:
-        raise ValueError(f"lr must be > 0 and finite, not {lr!r}")
+def _read_table(source, name: str) -> list[PreferenceSet]:
+    try:
+        return read_sets(source)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+
+
+def _checked_loss(loss: Loss | str) -> Loss:
+    found = parse(loss) if isinstance(loss, str) else loss
+    if isinstance(found, Loss):
+        return found
+    made = f": make one, {found.__name__}()" if isinstance(found, type) and issubclass(found, Loss) else ""
+    raise TypeError(f"loss must be a Loss, or text such as 'DPO(beta=0.1)', not {_kind(found)}{made}")
+
+
+def _checked_verifier(verifier: str | None) -> str | None:
+    if verifier is None or isinstance(verifier, str):
+        return verifier
+    # A run is gone on with by what its record says, which can name a function and not hold one.
+    raise TypeError(f"verifier must be 'world', 'exact' or 'module:function', not {_kind(verifier)}")
+
+
+def _path(name: str, value) -> str:
+    if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str) and os.fspath(value):
+        return os.fspath(value)
+    hint = ": save it by save_pretrained, and name its folder" if hasattr(value, "save_pretrained") else ""
+    raise TypeError(f"{name} must be the name of a folder, not {_kind(value)}{hint}")
+
+
+def _integer(name: str, value, lowest: int) -> int:
+    """Return a whole number of any kind, numpy's too, as an int."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or not lowest <= value < 2**32:
+        raise ValueError(f"{name} must be an integer from {lowest} to {2**32 - 1}, not {shortened(value)}")
+    return int(value)
+
+
+def _rate(lr) -> float:
+    if not isinstance(lr, numbers.Real) or isinstance(lr, bool) or not 0 < lr < math.inf:
+        raise ValueError(f"lr must be > 0 and finite, not {shortened(lr)}")
+    return float(lr)
+
+
+def _kind(value) -> str:
+    """Return what a value is, in one line."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"a {type(value).__name__}" if "\n" in repr(value) else shortened(value)
 
 
 def _check_choices(**choices) -> None:
     for name, (value, allowed) in choices.items():
-        if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
+        if not any(value is one or (isinstance(value, str) and value == one) for one in allowed):
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {shortened(value)}")
 
 
 def _found(device: str) -> str:

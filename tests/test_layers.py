@@ -12,7 +12,7 @@ import mapl_explore
 ROOT = Path(mapl_explore.__file__).parent
 # Each room may import from rooms of a lower floor, and the losses and the explorers among themselves.
 FLOORS = [
-    {"files", "own_code", "version"},
+    {"files", "own_code", "version", "checkpoints", "disk"},
     {"arrays", "knobs", "data", "serving"},
     {"smoothing", "world"},
     {"bounds", "rejection"},

@@ -10,10 +10,10 @@ from mapl_explore.runs import (
     MEASURES,
     Run,
     fingerprint,
-    last_checkpoint,
     read_run,
     require_new,
     require_same,
+    require_same_weights,
     versions,
     write_run,
 )
@@ -23,14 +23,6 @@ AFTER = dict.fromkeys(MEASURES, 0.25)
 DATA = {"train": {"sets": 3, "sha256": "abc"}, "eval": {"sets": 2, "sha256": "def"}}
 OTHER_DATA = {**DATA, "eval": {"sets": 3, "sha256": "def"}}
 RUN = Run(loss="MaxMin(pair=Hardest())", arguments={"steps": 2, "lr": 0.1}, data=DATA, before=BEFORE, after=AFTER)
-
-
-def checkpoint(folder, step, state='{"global_step": 1}'):
-    path = folder / "checkpoints" / f"checkpoint-{step}"
-    path.mkdir(parents=True)
-    if state is not None:
-        (path / "trainer_state.json").write_text(state)
-    return path
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -128,23 +120,6 @@ def test_a_run_goes_on_only_with_its_own_loss_arguments_and_data(tmp_path):
             require_same(tmp_path, other)
 
 
-def test_the_last_checkpoint_is_the_one_of_the_highest_step(tmp_path):
-    for step in (9, 10, 8):
-        checkpoint(tmp_path, step)
-    assert last_checkpoint(tmp_path).name == "checkpoint-10"
-
-
-@pytest.mark.parametrize("state", [None, "", '{"global_st'])
-def test_a_half_written_checkpoint_is_passed_over(tmp_path, state):
-    checkpoint(tmp_path, 1)
-    checkpoint(tmp_path, 2, state)
-    assert last_checkpoint(tmp_path).name == "checkpoint-1"
-
-
-def test_without_a_whole_checkpoint_there_is_none(tmp_path):
-    assert last_checkpoint(tmp_path) is None
-
-
 def test_a_fingerprint_changes_with_any_text_and_with_the_order():
     one, two = PreferenceSet("p", ["a"], ["b"]), PreferenceSet("p", ["a"], ["c"])
     prints = [fingerprint(sets)["sha256"] for sets in ([one, two], [two, one], [one], [one, one])]
@@ -162,6 +137,63 @@ def test_versions_name_what_decides_a_result():
     json.dumps(versions())
 
 
+@pytest.mark.parametrize(("name", "value"), [
+    ("loss", 3), ("arguments", []), ("data", None), ("before", 1.0), ("after", "x"), ("intervals", None), ("log", {}),
+    ("log", [1]), ("log", [{"loss": 0.5}]), ("log", [{"step": "1"}]), ("versions", 5), ("weights_checksum", 5),
+])  # fmt: skip
+def test_a_record_with_a_field_of_another_kind_is_refused(tmp_path, name, value):
+    write_run(tmp_path, RUN)
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(record | {name: value}))
+    with pytest.raises(ValueError, match=r"run\.json: not the record of a run \(TypeError: "):
+        read_run(tmp_path)
+
+
+def test_a_run_goes_on_with_the_same_weights_under_another_name_only(tmp_path, capsys):
+    one = replace(RUN, arguments={"model": "here"}, weights_checksum="a" * 64)
+    write_run(tmp_path, one)
+    moved = replace(one, arguments={"model": "there"})
+    before = require_same(tmp_path, moved)
+    require_same_weights(tmp_path, before, moved)
+    assert capsys.readouterr().out == ""
+    other = replace(moved, weights_checksum="b" * 64)
+    with pytest.raises(
+        ValueError, match=r"other weights: those of 'here' had sha256 aaaaaaaaaaaa\.\.\., those of 'there'"
+    ):
+        require_same_weights(tmp_path, before, other)
+
+
+def test_a_record_without_a_checksum_of_weights_goes_by_the_name_and_says_so(tmp_path, capsys):
+    write_run(tmp_path, replace(RUN, arguments={"model": "here"}))
+    record = json.loads((tmp_path / "run.json").read_text())
+    del record["weights_checksum"]
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    run = replace(RUN, arguments={"model": "here", "chat": False}, weights_checksum="b" * 64)
+    require_same_weights(tmp_path, require_same(tmp_path, run), run)
+    assert capsys.readouterr().out.count("run.json has no checksum of the model's weights") == 1
+    with pytest.raises(ValueError, match="started with model here, not there"):
+        require_same(tmp_path, replace(run, arguments={"model": "there", "chat": False}))
+    with pytest.raises(ValueError, match="started with chat False, not True"):
+        require_same(tmp_path, replace(run, arguments={"model": "here", "chat": True}))
+
+
+def test_a_table_says_where_an_interval_is_lacking_and_why():
+    whole = {
+        when: {name: [0.0, 1.0] for name in BEFORE if name != "worst_margin"} for when in ("before", "after", "change")
+    }
+    assert "No interval" not in replace(RUN, intervals=whole).table
+    del whole["change"]["kl"]
+    lines = replace(RUN, intervals=whole).table.splitlines()
+    assert lines[-1] == "No interval stands where there are fewer than 8 sets or answers, or all values are equal."
+    assert "No interval" not in Run(loss="DPO()", arguments={}, data=DATA, before=BEFORE).table
+
+
+def test_a_folder_under_a_file_is_no_output_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"cannot be made: .*file' is a file"):
+        require_new(tmp_path / "file" / "run")
+
+
 def test_columns_stay_apart_where_numbers_are_large():
     wide = {"chosen": [-1234567.8912, -1000000.5]}
     run = Run(
@@ -172,7 +204,7 @@ def test_columns_stay_apart_where_numbers_are_large():
         after={"loss": 0.25, "chosen": -99.9876},
         intervals={"before": wide, "after": wide, "change": wide},
     )
-    lines = run.table.splitlines()
+    *lines, _ = run.table.splitlines()
     assert len({len(line) for line in lines}) == 1
     assert "-1100000.2 [-1234567.9, -1000000.5]" in lines[2]
     assert "  -99.988 [-1234567.9, -1000000.5]  " in lines[2]

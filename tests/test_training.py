@@ -1,26 +1,30 @@
 """The trainer minimises the loss it is given, repeats itself bit for bit, and leaves a run folder that says it all."""
 
 import contextlib
+import errno
 import math
 import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
-from tiny_models import save_tiny
+from small_disks import small_files
+from tiny_models import random_gpt2, save_tiny
 
 from conftest import assert_close
 from mapl_explore import reference, training
+from mapl_explore.checkpoints import last_checkpoint
 from mapl_explore.data import PreferenceSet, read_sets, write_sets
 from mapl_explore.encoding import collate, encode_sets
 from mapl_explore.explorers import TrainingExplorer
 from mapl_explore.losses import DPO, LOSSES, Anneal, First, Hardest, MaxMin, ScoredSets, Smooth
 from mapl_explore.measures import measures
-from mapl_explore.runs import last_checkpoint, read_run
-from mapl_explore.scoring import SetScorer, load_model, score_encoded, score_sets
+from mapl_explore.runs import read_run
+from mapl_explore.scoring import SetScorer, load_model, score_encoded, score_sets, weights_checksum
 from mapl_explore.training import finetune
 
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -35,6 +39,7 @@ SETS = [
     )
 ]
 TRAIN, EVAL = SETS[:8], SETS[8:]
+TABLE = datasets.Dataset.from_list([{"prompt": "p", "chosen": "a", "rejected": "b"}])
 QUICK = {"data": TRAIN, "eval": EVAL, "steps": 2, "answers": 2, "sets_per_step": 4, "lr": 1e-3}
 QUICK |= {"device": "cpu", "progress": False}  # what a GPU computes has tests of its own
 
@@ -390,7 +395,8 @@ def test_resume_says_what_it_passes_over_and_where_it_goes_on(tune, capsys):
     capsys.readouterr()
     resumed = tune("cut", loss="dpo", steps=4, resume=True)
     out = capsys.readouterr().out
-    assert "checkpoint-4 was not written to its end: it is passed over\ngoing on from checkpoint-3\n" in out
+    passed_over = "checkpoint-4 was not written to its end, or is damaged: it is passed over"
+    assert f"{passed_over}\ngoing on from checkpoint-3\n" in out
     assert weights(cut) == weights(whole.folder)
     assert timeless(resumed.run) == timeless(whole.run)
 
@@ -463,6 +469,187 @@ def test_measures_leave_no_graph():
     logp = torch.tensor([[-1.0, -2.0]], requires_grad=True)
     sets = ScoredSets.unchecked(logp, torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([[1, -1]]))
     assert not any(value.requires_grad for value in measures(DPO(), sets).values())
+
+
+def changed(base, folder):
+    """Write the base with one weight changed."""
+    model, tokenizer = load_model(base)
+    with torch.no_grad():
+        model.transformer.ln_f.bias[3] += 0.1
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_resume_with_other_weights_is_refused_before_anything_is_written(tune, base, tmp_path):
+    model = shutil.copytree(base, tmp_path / "model")
+    folder = tune(loss="dpo", model=model).folder
+    changed(base, model)
+    before = contents(folder)
+    with pytest.raises(ValueError, match=r"was started with other weights: .* had sha256 .*, those of .* have"):
+        tune(loss="dpo", model=model, resume=True)
+    assert contents(folder) == before
+
+
+def test_resume_with_the_same_weights_under_another_name_goes_on(tune, base, tmp_path, capsys):
+    whole = tune("whole", loss="dpo", steps=4)
+    cut = tune("cut", loss="dpo", steps=4).folder
+    shutil.rmtree(cut / "checkpoints" / "checkpoint-4")
+    resumed = tune("cut", loss="dpo", steps=4, model=shutil.copytree(base, tmp_path / "moved"), resume=True)
+    assert "going on from checkpoint-3" in capsys.readouterr().out
+    assert weights(cut) == weights(whole.folder)
+    assert resumed.run.weights_checksum == whole.run.weights_checksum == weights_checksum(load_model(base)[0])
+
+
+def test_a_base_that_changes_under_a_run_is_not_compared_with(tune, base, tmp_path, monkeypatch):
+    model = shutil.copytree(base, tmp_path / "model")
+    train = training._train
+    monkeypatch.setattr(training, "_train", lambda *args: (train(*args), changed(base, model))[0])
+    with pytest.raises(ValueError, match=r"weights of the model .* have changed since the run began.*checkpoint-2"):
+        tune(loss="dpo", model=model)
+    assert not read_run(tmp_path / "run").finished
+
+
+def test_a_second_run_into_the_folder_of_one_that_works_is_refused_and_harms_nothing(tune, tmp_path, monkeypatch):
+    refused, train = [], training._train
+
+    def second(*args):
+        for options in ({}, {"resume": True}, {"output": tmp_path / "link"}):
+            with pytest.raises(BlockingIOError, match="is being written by another process") as caught:
+                tune(loss="cpo", **options)
+            refused.append(caught.value)
+        return train(*args)
+
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    monkeypatch.setattr(training, "_train", second)
+    done = tune(loss="dpo")
+    assert len(refused) == 3
+    assert done.run.finished
+    assert read_run(done.folder) == done.run
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_refused_run_leaves_no_folder_on_the_way_to_its_own(tune, tmp_path):
+    for options in (
+        {"data": "no.jsonl"},
+        {"model": tmp_path / "none"},
+        {"truncate": "error", "data": [LONG] * 2 + TRAIN},
+    ):
+        with pytest.raises((OSError, ValueError)):
+            tune("deep/down/run", loss="dpo", **options)
+        assert list(tmp_path.iterdir()) == []
+
+
+LONG = PreferenceSet("p" * 70, ["a"], ["b"])
+
+
+def test_a_model_that_is_refused_leaves_no_output_folder(tune, base, tmp_path):
+    model = shutil.copytree(base, tmp_path / "model")
+    (model / "model.safetensors").unlink()
+    with pytest.raises(OSError, match="holds no causal language model that can be read"):
+        tune(loss="dpo", model=model)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "tokenizer.json"])
+def test_resume_goes_on_from_the_whole_checkpoint_next_to_a_damaged_one(tune, capsys, name):
+    whole = tune("whole", loss="dpo", steps=4)
+    cut = tune("cut", loss="dpo", steps=4).folder
+    damaged = cut / "checkpoints" / "checkpoint-4" / name
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    tune("cut", loss="dpo", steps=4, resume=True)
+    assert "checkpoint-4 was not written to its end, or is damaged" in capsys.readouterr().out
+    assert weights(cut) == weights(whole.folder)
+
+
+@pytest.mark.parametrize(("name", "said"), [("probes.npz", True), ("reference.npz", False)])
+@pytest.mark.parametrize("content", [b"", b"PK damaged"])
+def test_resume_makes_again_what_is_kept_of_probes_and_reference_where_it_is_damaged(tune, capsys, name, said, content):
+    whole = tune("whole", loss="dpo", steps=4)
+    folder = tune("cut", loss="dpo", steps=4).folder
+    (folder / name).write_bytes(content)
+    shutil.rmtree(folder / "checkpoints" / "checkpoint-4")
+    tune("cut", loss="dpo", steps=4, resume=True)
+    assert ("probes.npz cannot be read" in capsys.readouterr().out) == said
+    assert weights(folder) == weights(whole.folder)
+
+
+@pytest.mark.parametrize("most", [0, 1000, 20_000, 100_000])
+def test_a_disk_that_takes_no_more_is_one_line_with_the_folder_and_the_way_on(tune, tmp_path, most):
+    with pytest.raises(OSError, match="File too large") as caught, small_files(most):
+        tune(loss="dpo", steps=2, save_every=1)
+    assert caught.value.filename == str(tmp_path / "run")
+    begun = (tmp_path / "run" / "run.json").exists()
+    assert ("when there is room, the same command with --resume goes on from" in caught.value.strerror) == begun
+    if begun:
+        assert tune(loss="dpo", steps=2, save_every=1, resume=True).run.finished
+
+
+def test_a_disk_that_is_full_at_the_last_write_goes_on_from_the_last_checkpoint(tune, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "make_readable", lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(OSError, match=r"No space left on device; when there is room, .* goes on from checkpoint-2"):
+            tune(loss="dpo")
+    assert tune(loss="dpo", resume=True).run.finished
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": DPO}, r"loss must be a Loss, or text .* not the class DPO: make one, DPO\(\)"),
+        ({"loss": None}, "loss must be a Loss, or text such as .*, not None"),
+        ({"data": None}, "data: source must be .*, not None"),
+        ({"data": PreferenceSet}, "data: source must be"),
+        (
+            {"data": datasets.DatasetDict(train=TABLE, test=TABLE)},
+            r"data must be one table, not several \(train, test\)",
+        ),
+        ({"eval": {"train": TRAIN}}, "eval must be one table"),
+        ({"data": iter(())}, "data must be a file, .* not an empty one"),
+        ({"data": [*TRAIN, "text"]}, "data must be a file, .* not one with 'text' in it"),
+        ({"output": None}, "output must be the name of a folder, not None"),
+        ({"output": b"run"}, "output must be the name of a folder, not b'run'"),
+        ({"model": random_gpt2()}, "model must be the name of a folder, not a GPT2LMHeadModel: save it by"),
+        ({"verifier": print}, "verifier must be 'world', 'exact' or 'module:function'"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named_in_one_line(tune, tmp_path, options, message):
+    with pytest.raises(TypeError, match=message) as caught:
+        tune(**{"loss": "dpo", **options})
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [
+    {"steps": np.float64(3.0)}, {"steps": "3"}, {"steps": True}, {"seed": None}, {"sets_per_step": None},
+    {"lr": "1e-4"}, {"lr": 1j}, {"save_every": 1.5}, {"chat": "yes"}, {"resume": 1}, {"device": None},
+    {"precision": ["bf16"]},
+])  # fmt: skip
+def test_a_number_or_choice_of_another_kind_is_named(tune, tmp_path, options):
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
+        tune(**{"loss": "dpo", **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_of_numpy_are_numbers(tune):
+    options = {"steps": 2, "sets_per_step": 4, "seed": 1, "answers": 2, "save_every": 1}
+    plain = tune("plain", loss="dpo", lr=0.001, **options)
+    numpy = tune(
+        "numpy", loss="dpo", lr=np.float64(0.001), **{name: np.int64(value) for name, value in options.items()}
+    )
+    assert timeless(numpy.run) == timeless(plain.run)
+
+
+def test_tables_and_generators_are_data_like_files(tune):
+    plain = tune("plain", loss="dpo")
+    rows = [{"prompt": one.prompt, "positives": one.positives, "negatives": one.negatives} for one in SETS]
+    table, held_out = (datasets.Dataset.from_list(part) for part in (rows[:8], rows[8:]))
+    for name, data, eval in (("table", table, held_out), ("yielded", iter(TRAIN), (one for one in EVAL))):
+        assert timeless(tune(name, loss="dpo", data=data, eval=eval).run) == timeless(plain.run)
 
 
 def test_a_tau_anneals_from_its_start_in_the_first_step_to_its_stop_in_the_last(tune):
