@@ -138,13 +138,13 @@ def test_finetune_passes_every_argument_on(finetuned, capsys):
     words += (
         " --truncate error --device cpu --report tensorboard --resume --verifier world --answers 9 --precision bf16"
     )
-    words += " --save-every 5"
+    words += " --save-every 5 --chat"
     assert cli.main(["finetune", *words.split()]) == 0
     (options,) = finetuned
     assert options == {
         "loss": cli._loss("dpo", None, None), "data": "d", "eval": "e", "output": "o", "model": "m", "steps": 3,
         "sets_per_step": 2, "lr": 0.5, "seed": 7, "truncate": "error", "device": "cpu", "report": "tensorboard",
-        "resume": True, "verifier": "world", "answers": 9,
+        "resume": True, "verifier": "world", "answers": 9, "chat": True,
         "precision": "bf16", "save_every": 5,
     }  # fmt: skip
     assert "written to o" in capsys.readouterr().out
@@ -226,7 +226,7 @@ def test_a_missing_package_names_the_extra_that_brings_it(capsys, monkeypatch):
         ([], ""),
         (["run.json"], "; the same command with --resume goes on from the beginning, there being no checkpoint yet"),
         (
-            ["run.json", "checkpoints/checkpoint-7/trainer_state.json"],
+            ["run.json", "checkpoints/checkpoint-7"],
             "; the same command with --resume goes on from checkpoint-7",
         ),
     ],
@@ -234,8 +234,7 @@ def test_a_missing_package_names_the_extra_that_brings_it(capsys, monkeypatch):
 def test_ctrl_c_is_a_word_on_how_to_go_on_and_exit_code_130(capsys, monkeypatch, tmp_path, made, then):
     def interrupt(**options):
         for name in made:
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).write_text('{"global_step": 7}')
+            checkpoint(tmp_path, 7) if name.startswith("checkpoints") else (tmp_path / name).write_text("{}")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mapl_explore.training.finetune", interrupt)
