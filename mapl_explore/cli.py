@@ -190,6 +190,8 @@ def _add_finetune(commands) -> None:
     add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
     add("--verifier", metavar="WHICH", help="who judges greedy answers: world, exact or module:function")
     add("--answers", type=int, default=400, help="how many of the held-out prompts get answers, before and after")
+    text = "of an answer, cut off there and counted as wrong; 256, or what the model's generation_config names"
+    add("--answer-tokens", type=int, metavar="N", help=text)
     add("--chat", action="store_true", help="write prompts by the model's chat template")
     add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
     parser.set_defaults(after_interrupt=_after_finetune)
@@ -239,7 +241,7 @@ def _finetune(arguments) -> None:
     say = print if (os.environ.get("RANK") or "0") == "0" else lambda *_, **__: None  # one of several processes speaks
     say(f"loss: {loss!r}", flush=True)
     names = "data output model eval steps seed lr sets_per_step truncate device precision save_every report"
-    names += " verifier answers chat resume"
+    names += " verifier answers answer_tokens chat resume"
     done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
     say(f"written to {done.folder}")
 

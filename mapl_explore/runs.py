@@ -46,7 +46,7 @@ MEASURES = {
 # Fewer values drawn again say too little of how they scatter: such an interval of 95 % for the mean of normal values
 # holds it in 51 % of cases with 2 of them, 85 % with 6, 89 % with 8 and 93 % with 30.
 LEAST_FOR_INTERVAL = 8
-UNSAID = {"chat": False}  # what records of earlier versions do not say, and how it was
+UNSAID = {"answer_tokens": None, "chat": False}  # what records of earlier versions do not say, and how it was
 NO_INTERVAL = (
     f"No interval stands where there are fewer than {LEAST_FOR_INTERVAL} sets or answers, or all values are equal."
 )

@@ -88,6 +88,7 @@ def finetune(
     report: str = "none",
     verifier: str | None = None,
     answers: int = 400,
+    answer_tokens: int | None = None,
     chat: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -134,6 +135,8 @@ def finetune(
         ``"exact"`` compares with the positives.
     answers : int
         To how many of the held-out prompts the model gives answers, before and after.
+    answer_tokens : int, optional
+        The most tokens of an answer; see :func:`mapl_explore.generate.answer_room` for what holds if not given.
     chat : bool
         Write prompts by the model's chat template, see :func:`mapl_explore.encoding.encode_sets`. The verifier is asked
         about the prompt as the data have it.
@@ -172,7 +175,8 @@ def finetune(
     _check_choices(precision=(precision, PRECISIONS), chat=(chat, FLAGS), resume=(resume, FLAGS))
     arguments = {"model": _path("model", model), "steps": steps, "sets_per_step": sets_per_step, "lr": _rate(lr)}
     arguments |= {"seed": seed, "truncate": truncate, "precision": precision, "verifier": _checked_verifier(verifier)}
-    arguments |= {"answers": answers, "chat": chat}
+    room = None if answer_tokens is None else _integer("answer_tokens", answer_tokens, 1)
+    arguments |= {"answers": answers, "answer_tokens": room, "chat": chat}
     folder = Path(_path("output", output))
     with (
         disk_errors(folder, lambda: _when_there_is_room(folder)),
@@ -210,7 +214,7 @@ def finetune(
         rows = sorted({*order, *range(len(train), len(encoded))})
         shared = {"checksum": run.weights_checksum, "process": process, "processes": processes, "progress": progress}
         ref_logp = reference_logp(scorer, encoded, rows, folder / REFERENCE, **shared)
-        held_out = HeldOut(encoded[len(train) :], ref_logp[len(train) :], questions, judge, seed)
+        held_out = HeldOut(encoded[len(train) :], ref_logp[len(train) :], questions, judge, seed, room, chat)
 
         examples = [Example.of(encoded[row], ref_logp[row]) for row in order]
         batch_size = _batch_size(encoded, sets_per_step // processes, scorer.share_prompt)

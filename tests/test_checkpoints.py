@@ -11,7 +11,6 @@ from whole_checkpoints import WEIGHTS, checkpoint
 from mapl_explore.checkpoints import broken_checkpoints, last_checkpoint
 
 
-
 def sharded(path):
     """Cut the weights of a checkpoint into two files with an index."""
     (path / "model.safetensors").unlink()

@@ -16,6 +16,7 @@ import numpy as np
 import pandas
 import pytest
 from tiny_models import save_tiny
+from whole_checkpoints import checkpoint
 
 import mapl_explore
 from conftest import assert_close
@@ -138,13 +139,13 @@ def test_finetune_passes_every_argument_on(finetuned, capsys):
     words += (
         " --truncate error --device cpu --report tensorboard --resume --verifier world --answers 9 --precision bf16"
     )
-    words += " --save-every 5 --chat"
+    words += " --save-every 5 --chat --answer-tokens 8"
     assert cli.main(["finetune", *words.split()]) == 0
     (options,) = finetuned
     assert options == {
         "loss": cli._loss("dpo", None, None), "data": "d", "eval": "e", "output": "o", "model": "m", "steps": 3,
         "sets_per_step": 2, "lr": 0.5, "seed": 7, "truncate": "error", "device": "cpu", "report": "tensorboard",
-        "resume": True, "verifier": "world", "answers": 9, "chat": True,
+        "resume": True, "verifier": "world", "answers": 9, "answer_tokens": 8, "chat": True,
         "precision": "bf16", "save_every": 5,
     }  # fmt: skip
     assert "written to o" in capsys.readouterr().out
