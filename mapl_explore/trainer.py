@@ -1,5 +1,6 @@
 """The engine of fine-tuning: transformers' Trainer with a loss of ``losses`` on preference sets."""
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -72,7 +73,8 @@ class PreferenceTrainer(transformers.Trainer):
         _require_supported(args)
         scorer = model if isinstance(model, SetScorer) else SetScorer(model)
         if args is not None and args.bf16:  # the Trainer's own autocast ends where the scorer's begins
-            scorer = SetScorer(scorer.model, scorer.share_prompt, precision="bf16")
+            scorer = copy.copy(scorer)
+            scorer.precision = "bf16"
         options["data_collator"] = partial(collate_examples, share_prompt=scorer.share_prompt)
         super().__init__(model=scorer, args=args, **options)
         self.loss = loss
