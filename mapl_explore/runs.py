@@ -48,7 +48,7 @@ MEASURES = {
 LEAST_FOR_INTERVAL = 8
 UNSAID = {"answer_tokens": None, "chat": False}  # what records of earlier versions do not say, and how it was
 NO_INTERVAL = (
-    f"No interval stands where there are fewer than {LEAST_FOR_INTERVAL} sets or answers, or all values are equal."
+    f"No interval is given for fewer than {LEAST_FOR_INTERVAL} sets or answers, or where all values are equal."
 )
 VERSIONS = ("mapl_explore", "torch", "transformers", "numpy")
 

@@ -283,7 +283,8 @@ def can_continue(model) -> bool:
         own = torch.stack([own_logp(model, prompt, response) for prompt in prompts])
         trouble = _trouble(functools.partial(_continued, model, prompts, response), own, tolerance(model))
     if trouble:
-        _say_once(f"note: {type(model).__name__} is not itself where it goes on from a cache ({trouble}): none is used")
+        name = type(model).__name__
+        _say_once(f"note: {name} gives other log-probs when it goes on from its cache ({trouble}); none is used")
     return not trouble
 
 
@@ -297,8 +298,8 @@ def _way(model) -> str:
             trouble = _trouble(functools.partial(_tried, model, way), own, tolerance(model))
             if not trouble:
                 return way
-            _say_once(f"note: {name} is not itself where it reads {way} ({trouble}), and is not given them")
-    raise ValueError(f"{name} is not itself where it reads {way} ({trouble}): its log-probabilities cannot be computed")
+            _say_once(f"note: {name} gives other log-probs when it reads {way} ({trouble}); it is read another way")
+    raise ValueError(f"the log-probs of {name} cannot be had: they differ even when it reads {way} ({trouble})")
 
 
 @functools.cache

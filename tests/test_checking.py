@@ -86,7 +86,7 @@ def test_what_a_model_cannot_do_is_said_once(capsys):
         model = model_of("GPTNeoConfig", {**NEO, "window_size": 256, "max_position_embeddings": 512})
         score_sets(model, TOKENIZER, SETS)
     out = capsys.readouterr().out
-    note = "note: GPTNeoForCausalLM is not itself where it reads several responses behind one prompt (off by "
+    note = "note: GPTNeoForCausalLM gives other log-probs when it reads several responses behind one prompt (off by "
     assert out.count(note) == out.count("\n") == 1
 
 
