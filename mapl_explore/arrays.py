@@ -220,7 +220,10 @@ def row_sum(array: Array) -> Array:
 
 def to_numpy(array: Array) -> np.ndarray:
     """Return the values as a numpy array, off any device and graph, floating-point ones in float64."""
-    array = np.asarray(array.detach().cpu().numpy() if is_torch_array(array) else array)
+    if is_torch_array(array):
+        array = array.detach().cpu()
+        array = (array.double() if array.is_floating_point() else array).numpy()  # numpy has no bfloat16
+    array = np.asarray(array)
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 

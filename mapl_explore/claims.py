@@ -4,7 +4,8 @@
     claim_reach         "smooth-max over negatives encourages exploration over many bad examples"
     claim_outlier       "smooth-min over positives reduces brittleness to outliers"
 
-None of them is taken for granted: the line says what was found, whatever it is.
+None of them is taken for granted: the line says what was found, whatever it is. The first two compare log-ratios, and
+raise ValueError for sets that were scored without a reference.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.arrays import to_numpy
-from mapl_explore.losses import DPO, Hardest, MaxMin, Mellow, ScoredSets, Smooth
+from mapl_explore.losses import DPO, Hardest, MaxMin, Mellow, ScoredSets, Smooth, require_reference
 from mapl_explore.selection import Kernel, QuantileBand, RejectionSampler, pair_margins, random_pairs
 
 
@@ -95,8 +96,9 @@ def claim_reach(sets: ScoredSets, *, tau: float = 1.0) -> Finding:
     >>> print(claim_reach(sets, tau=1.0))  # doctest: +ELLIPSIS
     Does the smooth maximum reach more than one negative (at least 1.1 in effect)? Yes, on these sets: effective...
     """
-    label = to_numpy(sets.label)
-    weights = to_numpy(DPO(pair=Smooth(tau=tau)).sides(sets).slopes)
+    loss, label = DPO(pair=Smooth(tau=tau)), to_numpy(sets.label)
+    require_reference(loss, sets)
+    weights = to_numpy(loss.sides(sets).slopes)
     shares = np.where(label < 0, -weights, 0.0)
     reached = 1 / np.square(shares).sum(axis=-1)
     there = (label < 0).sum(axis=-1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.arrays import to_numpy
-from mapl_explore.losses import Loss, ScoredSets
+from mapl_explore.losses import Loss, ScoredSets, require_reference
 from mapl_explore.selection import Pairs
 from mapl_explore.smoothing import smooth_max_weights
 
@@ -73,7 +73,7 @@ def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=
     Raises
     ------
     ValueError
-        If no pair has a chance.
+        If no pair has a chance, or the loss reads a reference and the sets have none.
 
     Examples
     --------
@@ -84,6 +84,7 @@ def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=
     >>> gradient.mean, gradient.spread, round(gradient.noise, 4)
     (array([[-0.5, -0.5,  1. ]]), array([[0.5, 0.5, 0. ]]), 0.3333)
     """
+    require_reference(loss, sets)
     q = np.asarray(chance, float)
     if not q.sum() > 0:
         raise ValueError("chance must be > 0 for at least one pair")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.arrays import to_numpy
-from mapl_explore.losses import Loss, ScoredSets
+from mapl_explore.losses import Loss, ScoredSets, require_reference
 from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.pairs import negatives, positives
 from mapl_explore.losses.parsing import read_as
@@ -58,6 +58,11 @@ def pair_margins(sets: ScoredSets, loss: Loss) -> Pairs:
     -------
     Pairs
         p * q of them for a set of p positives and q negatives.
+
+    Raises
+    ------
+    ValueError
+        If the loss reads a reference and the sets have none.
 
     Examples
     --------
@@ -344,6 +349,8 @@ def closest_pairs(margins: np.ndarray, size: int) -> np.ndarray:
 def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:
     """Return one pair a set: its least likely positive and its likeliest negative, the first of each at ties.
 
+    This raises ValueError if the loss reads a reference and the sets have none.
+
     Examples
     --------
     >>> from mapl_explore.losses import MaxMin
@@ -360,5 +367,6 @@ def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:
 
 def _scores_and_labels(sets: ScoredSets, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores and the labels as (sets, n) in numpy, whatever axes the sets had."""
+    require_reference(loss, sets)
     columns = to_numpy(loss.score(sets)), to_numpy(sets.label)
     return tuple(column.reshape(-1, column.shape[-1]) for column in columns)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from mapl_explore.claims import claim_outlier, claim_reach, claim_rejection
-from mapl_explore.losses import ScoredSets
-from mapl_explore.selection import Band
+from mapl_explore.gradients import pair_gradient
+from mapl_explore.losses import CPO, DPO, IPO, ScoredSets, explain
+from mapl_explore.selection import Band, maxneg_minpos, pair_margins
 
 
 def spread_sets(scale, seed=0):
@@ -47,3 +48,17 @@ def test_a_far_outlier_takes_the_smooth_minimum_as_it_takes_the_hard_one():
     assert found.figures["outlier's share (hard)"] == 1.0
     assert found.figures["outlier's share (smooth)"] > 0.99
     assert claim_outlier(spread_sets(0.1), tau=0.001, drop=20.0).figures["outlier's share (smooth)"] < 0.4
+
+
+def test_what_compares_log_ratios_refuses_sets_that_are_their_own_reference():
+    label = np.tile([1, 1, -1, -1], (3, 1))
+    logp = -np.arange(12.0).reshape(3, 4) - 1
+    own = ScoredSets(logp, logp, abs(label), label)
+    pairs = pair_margins(own, CPO())
+    asked = [claim_rejection, claim_reach, lambda sets: explain(DPO(), sets), lambda sets: pair_margins(sets, IPO())]
+    asked += [lambda sets: maxneg_minpos(sets, DPO()), lambda sets: pair_gradient(sets, DPO(), pairs, pairs.margin**2)]
+    for ask in asked:
+        with pytest.raises(ValueError, match="compares log-ratios to a reference, and these sets have none"):
+            ask(own)
+    assert claim_outlier(own).figures["margin falls (hard)"] > 0
+    assert explain(CPO(), own)[0].weight < 0

@@ -11,6 +11,7 @@ import torch
 from ipywidgets import Widget
 from patience import HANG
 from recorded_runs import record, recorded
+from traitlets import TraitError
 
 from mapl_explore.explorers import (
     BoundsExplorer,
@@ -53,7 +54,7 @@ MAKERS = {
     "precision": PrecisionExplorer,
     "pairs": PairsExplorer,
     "pairs of one and one": lambda: PairsExplorer(ScoredSets([-1.0, -2.0], [-1.0, -1.0], [3, 3], [1, -1])),
-    "pairs that tie": lambda: PairsExplorer(ScoredSets([-2.0] * 5, [-2.0] * 5, [3] * 5, [1, -1, 1, -1, -1])),
+    "pairs that tie": lambda: PairsExplorer(ScoredSets([-2.0] * 5, [-3.0] * 5, [3] * 5, [1, -1, 1, -1, -1])),
     "pairs of sets": lambda: PairsExplorer(SETS, loss="cpo"),
     "pairs of a large set": lambda: PairsExplorer(LARGE, loss="simpo"),
     "training": lambda: recorded(TrainingExplorer, "DPO(pair=Smooth(tau=LeaderShare(share=0.9)))"),
@@ -580,3 +581,52 @@ def test_a_record_without_its_number_of_steps_is_refused(tmp_path):
     write_run(tmp_path, Run(loss="DPO()", arguments={}, data={}))
     with pytest.raises(ValueError, match="must say how many steps it has"):
         TrainingExplorer(tmp_path)
+
+
+OWN = ScoredSets(SETS.logp, SETS.logp, SETS.length, SETS.label)
+
+
+def test_sets_without_a_reference_are_shown_to_the_losses_that_read_none_and_to_no_other():
+    for make in (lambda **more: LossExplorer(sets=OWN, **more), lambda **more: PairsExplorer(OWN, **more)):
+        with pytest.raises(ValueError, match="compares log-ratios to a reference"):
+            make()
+        explorer = make(loss="cpo")
+        before = repr(explorer)
+        with pytest.raises(ValueError, match="compares log-ratios to a reference"):
+            explorer.set(loss="ipo")
+        assert repr(explorer) == before
+        assert "dpo" not in explorer._controls["loss"].picker.options
+    with pytest.raises(ValueError, match="compares log-ratios to a reference"):
+        LossExplorer("cpo", over=["dpo"], sets=OWN)
+
+
+@pytest.mark.parametrize("show", [SmoothMaxExplorer, BoundsExplorer, TemperatureExplorer])
+def test_scores_are_taken_as_smooth_max_takes_them(show):
+    right = repr(show([3.0, 1.0, 0.0]))
+    half = torch.tensor([3.0, 1.0, 0.0], requires_grad=True).bfloat16()
+    for scores in ([3, 1, 0], (3, 1.0, 0), half, half.half(), np.float16([3, 1, 0])):
+        assert repr(show(scores)) == right
+    with pytest.raises(TypeError, match="scores must be a floating-point array, not one of int64"):
+        show(np.array([3, 1, 0]))
+
+
+def test_sets_in_halves_are_shown():
+    columns = torch.tensor([[-3.0, -1.0, -2.0]]).bfloat16(), torch.full((1, 3), -2.0).bfloat16()
+    sets = ScoredSets.unchecked(*columns, torch.full((1, 3), 3), torch.tensor([[1, -1, -1]]))
+    whole = ScoredSets(*(column.double() for column in columns), sets.length, sets.label)
+    for show in (lambda sets: LossExplorer(sets=sets), PairsExplorer, BoundsExplorer):
+        assert repr(show(sets)) == repr(show(whole))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), None, "x"], ids=repr)
+def test_what_is_no_number_is_refused_on_a_widget_and_nothing_moves(value):
+    explorer = BoundsExplorer()
+    before = repr(explorer)
+    for name, control in explorer._controls.items():
+        for widget in [control.picker] if name in ("against", "post") else [control.slider, control.box]:
+            with pytest.raises(TraitError) as caught:
+                widget.value = value
+            assert "\n" not in str(caught.value)
+        with pytest.raises((TypeError, ValueError), match=rf"^{name} must be .*not"):
+            explorer.set(**{name: value})
+    assert repr(explorer) == before

@@ -3,6 +3,7 @@
 import math
 
 import ipywidgets as widgets
+import traitlets
 
 from mapl_explore.knobs import Choice, Knob
 
@@ -43,7 +44,7 @@ class Control:
         """Return a value of the knob's kind, or raise the error that names it."""
         name, low, high = self.knob.name, self.knob.low, self.knob.high
         try:
-            number = self._kind(value)
+            number = self._kind(None if isinstance(value, bool) else value)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(f"{name} must be a number, not {value!r}") from None
         if number != value or not low <= number <= high:
@@ -141,6 +142,11 @@ class Picker:
 
     def _picked(self, _) -> None:
         with self._lock:
+            if self.picker.value is None:  # which the list takes from Python without asking its validator
+                self.put(self.value)
+                raise traitlets.TraitError(
+                    f"{self.knob.name} must be one of {', '.join(self.picker.options)}, not None"
+                )
             if not self._following and self.picker.value != self.value:
                 self.value = self.picker.value
                 self._changed(self.knob.name)
@@ -153,19 +159,42 @@ def _picker(choice: Choice) -> widgets.Widget:
     return widgets.Dropdown(options=choice.options, value=choice.default, layout=layout, **look)
 
 
+class Finite(traitlets.HasTraits):
+    """A number widget that also refuses what is no number: its ends let NaN pass, and make an end of infinity."""
+
+    @traitlets.validate("value")
+    def _validate_value(self, proposal):
+        if not math.isfinite(proposal["value"]):
+            name = self.description or "the value of a slider"
+            raise traitlets.TraitError(f"{name} must be a finite number, not {proposal['value']!r}")
+        return super()._validate_value(proposal)
+
+
+class LogSlider(Finite, widgets.FloatLogSlider):
+    """A slider over powers of ten."""
+
+
+class Slider(Finite, widgets.FloatSlider):
+    """A slider."""
+
+
+class NumberBox(Finite, widgets.BoundedFloatText):
+    """A box for a number."""
+
+
 def _slider(knob: Knob) -> widgets.Widget:
     layout = widgets.Layout(width=f"{SLIDER_WIDTH}em")
     if knob.scale == "log":
         ends = {"min": math.log10(knob.low), "max": math.log10(knob.high), "step": 0.01}
-        return widgets.FloatLogSlider(knob.default, **ends, readout=False, layout=layout)
-    kind = widgets.IntSlider if knob.scale == "integer" else widgets.FloatSlider
+        return LogSlider(knob.default, **ends, readout=False, layout=layout)
+    kind = widgets.IntSlider if knob.scale == "integer" else Slider
     # About a hundred steps of a round size: an arrow key then moves the picture visibly and never far.
     step = 1 if knob.scale == "integer" else 10.0 ** math.floor(math.log10((knob.high - knob.low) / 100))
     return kind(knob.default, min=knob.low, max=knob.high, step=step, readout=False, layout=layout)
 
 
 def _box(knob: Knob) -> widgets.Widget:
-    kind = widgets.BoundedIntText if knob.scale == "integer" else widgets.BoundedFloatText
+    kind = widgets.BoundedIntText if knob.scale == "integer" else NumberBox
     name = f"{knob.label} ({knob.unit})" if knob.unit else knob.label
     ends = {"min": knob.low, "max": knob.high} | ({} if knob.scale == "integer" else {"step": None})
     style = {"description_width": f"{NAME_WIDTH}em"}

@@ -6,10 +6,11 @@ import numpy as np
 
 from mapl_explore.explorers.chosen import NUMBERS, loss_of, numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, minus, percent, sign, table
-from mapl_explore.explorers.sources import Sides, names_of, rows_of
+from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.knobs import KNOBS, Choice, Knob
-from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, explain
+from mapl_explore.knobs import KNOBS, Choice
+from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, require_reference
+from mapl_explore.losses.explaining import _explain
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel, response_looks
 from mapl_explore.plots.ends import ends_around, round_up
@@ -98,8 +99,8 @@ class LossExplorer(Stage):
     ----------
     loss : Loss or str
         Where to start: a loss, a preset of ``LOSSES``, or a text that ``parse`` reads.
-    over : sequence of Loss or str
-        Up to four losses to show beside it.
+    over : sequence of Loss or str, optional
+        Up to four losses to show with it; if not given, ``"dpo-hardest"`` where the sets have a reference.
     sets : ScoredSets, optional
         Preference sets of your own, as ``score_sets`` returns them, in place of the example of three and three.
     **settings : float, int or str
@@ -109,7 +110,8 @@ class LossExplorer(Stage):
     Raises
     ------
     TypeError, ValueError
-        If something is no loss, a number of it lies off its slider, or a setting is no control here.
+        If something is no loss, a number of it lies off its slider, or a setting is no control here; and where a loss
+        reads a reference and the sets have none.
 
     Examples
     --------
@@ -122,17 +124,22 @@ class LossExplorer(Stage):
     DPO(beta=0.2, pair=Smooth(tau=0.5))
     """
 
-    def __init__(self, loss="dpo-smooth", *, over=("dpo-hardest",), sets=None, **settings):
+    def __init__(self, loss="dpo-smooth", *, over=None, sets=None, **settings):
         """Make the sliders that a loss can have, and one for the set where there are several."""
-        self._sets = rows_of(EXAMPLE if sets is None else sets)
+        self._given = EXAMPLE if sets is None else sets
+        self._sets = rows_of(self._given)
         self._tau = KNOBS["tau"] if sets is None else Sides(sets).tau()
+        over = fitting(["dpo-hardest"], self._given) if over is None else over
         self.kept = tuple(map(loss_of, over))
+        for one in self.kept:
+            require_reference(one, self._given)
         if len(self.kept) > MOST:
             raise ValueError(f"over must hold at most {MOST} losses, not {len(self.kept)}")
-        options = (*LOSSES, *({text_of(loss)} - set(LOSSES)))
+        named = fitting(LOSSES, self._given)
+        options = (*named, *({self._admit(loss)} - set(named)))
         choice = Choice("loss", "loss", options, text_of(loss), "A preset, or any loss set from Python.", self._admit)
         moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
-        number = Knob("set", "preference set", "", 1, len(self._sets), 1, "integer", "Which of the sets, from 1.")
+        number = set_knob(len(self._sets))
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
         knobs = [choice, KNOBS["beta"], self._tau, KNOBS["epsilon"], KNOBS["share"], moved, shift, MIDDLE]
         knobs += [number] if len(self._sets) > 1 else []
@@ -259,7 +266,7 @@ class LossExplorer(Stage):
             (f"{sign(LOOKS[number]['color'], STROKES[number])} {short(one)}", float(one(reading.sets)))
             for number, one in enumerate(reading.losses)
         ]
-        rows = zip(reading.names, explain(loss, reading.sets), strict=True)
+        rows = zip(reading.names, _explain(loss, reading.sets), strict=True)
         listed = [_row(name, row, reading.names) for name, row in rows]
         caption = "Each response: what is compared (r), and where it is pushed"
         caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
@@ -278,8 +285,9 @@ class LossExplorer(Stage):
         return pandas.DataFrame(columns)
 
     def _admit(self, loss) -> str:
-        """Return the name of a loss, if its numbers lie on their sliders."""
+        """Return the name of a loss, if the sets have what it reads and its numbers lie on their sliders."""
         text = text_of(loss)
+        require_reference(loss_of(text), self._given)
         for name, value in numbers_of(loss_of(text)).items():
             knob = self._tau if name == "tau" else KNOBS[name]
             if not knob.low <= value <= knob.high:

@@ -1,16 +1,17 @@
 """All pairs of a set: which of them a strategy takes, what is then pushed, and how noisy one drawn pair is."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from mapl_explore.explorers.chosen import loss_of, numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, percent, table
-from mapl_explore.explorers.sources import Sides, names_of, rows_of
+from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.gradients import PairGradient, effective_number, pair_gradient, smooth_chances
 from mapl_explore.knobs import KNOBS, Choice, Knob
-from mapl_explore.losses import First, Hardest, Loss, OneSided, ScoredSets, Smooth
+from mapl_explore.losses import First, Hardest, Loss, OneSided, ScoredSets, Smooth, require_reference
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import DrawPanel, GridPanel, MarginsPanel
 from mapl_explore.plots.ends import ends_around, round_up
@@ -128,7 +129,7 @@ class PairsExplorer(Stage):
         Preference sets of your own, as ``score_sets`` returns them, in place of the example of four and four.
     loss : Loss or str
         Whose score makes the margins and whose slope the gradient: a loss, a preset of ``LOSSES``, or a text that
-        ``parse`` reads. DPO sees only ties where a model is its own reference; take ``"cpo"`` there.
+        ``parse`` reads. Sets that were scored without a reference need one that reads none, such as ``"cpo"``.
     **settings : float, int or str
         Where the other controls start: ``beta``, ``strategy``, ``center``, ``width``, ``keep``, ``tau``, and ``pool``
         and ``set`` where there are several sets.
@@ -136,7 +137,8 @@ class PairsExplorer(Stage):
     Raises
     ------
     TypeError, ValueError
-        If something is no loss of pairs, or a setting is no control here or off it.
+        If something is no loss of pairs, or a setting is no control here or off it; and where a loss reads a reference
+        and the sets have none.
 
     Examples
     --------
@@ -155,8 +157,9 @@ class PairsExplorer(Stage):
         """Make the sliders of the loss and of the strategies, and those of the set where there are several."""
         self._rows = rows_of(EXAMPLE if sets is None else sets)
         self._sets = _together(self._rows)
-        options = (*LISTED, *({text_of(loss)} - set(LISTED)))
-        choice = Choice("loss", "loss", options, text_of(loss), "Its score makes the margins.", _admit)
+        admit, listed = partial(_admit, self._sets), fitting(LISTED, self._sets)
+        options = (*listed, *({admit(loss)} - set(listed)))
+        choice = Choice("loss", "loss", options, text_of(loss), "Its score makes the margins.", admit)
         sizes = [np.abs(pair_margins(self._sets, loss_of(name)).margin) for name in options]
         wide = max(round_up(float(np.max(each))) for each in sizes) or 1.0
         # At first about half of the pairs are taken.
@@ -169,10 +172,10 @@ class PairsExplorer(Stage):
         tau = replace(KNOBS["tau"] if sets is None else Sides(sets).tau(), default=1.0)
         knobs = [choice, KNOBS["beta"], STRATEGY, center, width, KEEP, tau]
         if len(self._rows) > 1:
-            number = Knob("set", "preference set", "", 1, len(self._rows), 1, "integer", "Which of the sets, from 1.")
+            number = set_knob(len(self._rows))
             knobs += [POOL, number]
         presets = PRESETS if sets is None else {}
-        super().__init__(knobs, presets, {"loss": _admit(loss)} | settings)
+        super().__init__(knobs, presets, {"loss": admit(loss)} | settings)
 
     @property
     def loss(self) -> Loss:
@@ -351,9 +354,10 @@ NOTE = (
 )
 
 
-def _admit(loss) -> str:
-    """Return the name of a loss that compares pairs, if its beta lies on the slider."""
+def _admit(sets: ScoredSets, loss) -> str:
+    """Return the name of a loss that compares pairs, if the sets have what it reads and its beta is on the slider."""
     one = loss_of(loss)
+    require_reference(one, sets)
     if not hasattr(one, "pair") or isinstance(one, OneSided):
         raise ValueError(f"loss must compare a positive with a negative, which {one!r} does not")
     beta = getattr(one, "beta", KNOBS["beta"].default)

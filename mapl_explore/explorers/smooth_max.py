@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapl_explore.arrays import to_numpy
 from mapl_explore.explorers.readout import digits, percent
+from mapl_explore.explorers.sources import held
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import KNOBS, Choice
 from mapl_explore.losses import DPO, Smooth
 from mapl_explore.plots import ApproachPanel, ScoresPanel, WeightsPanel
-from mapl_explore.smoothing import smooth_max, smooth_max_weights, smoothing_error, top_gap
+from mapl_explore.smoothing import smooth_max, smooth_max_weights, smoothing_error
 
 SIDE = Choice("of", "smooth", ("max", "min"), "max", "The largest of the scores, or the smallest.")
 START = (-1.0, -1.5, -4.0, -6.0)
@@ -157,8 +157,7 @@ class SmoothMaxExplorer(Stage):
 
 
 def _checked(scores) -> np.ndarray:
-    top_gap(scores)  # the library's own check of the values
-    scores = to_numpy(np.asarray(scores) if isinstance(scores, list | tuple) else scores)
+    scores = held(scores)
     if scores.ndim != 1 or scores.size > MOST or not np.all(scores > -math.inf):
         raise ValueError(f"scores must be 1 to {MOST} finite numbers, not {scores.tolist()!r}")
     return scores

@@ -2,14 +2,15 @@
 
 import abc
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from mapl_explore.arrays import to_numpy
+from mapl_explore.arrays import Door, to_numpy
 from mapl_explore.knobs import KNOBS, Choice, Knob
-from mapl_explore.losses import Loss, MaxMin, ScoredSets
-from mapl_explore.smoothing import top_gap
+from mapl_explore.losses import LOSSES, Loss, MaxMin, ScoredSets, reads_reference
+from mapl_explore.losses.sets import are_own_reference
 
 SIDE = Choice("side", "side of the set", ("negatives", "positives"), "negatives", "The responses that are compared.")
 
@@ -62,8 +63,7 @@ class Own(Source):
 
     def __init__(self, scores):
         """Check and sort the scores."""
-        top_gap(scores)  # the library's own check of the values
-        scores = to_numpy(np.asarray(scores) if isinstance(scores, list | tuple) else scores)
+        scores = held(scores)
         if scores.ndim != 1:
             raise ValueError(f"scores must be one set, an array (n,), not shape {scores.shape}")
         self._scores = best_first(scores)
@@ -95,8 +95,7 @@ class Sides(Source):
             side: [best_first(sign * row[own == sign_of]) for row, own in zip(scores, label, strict=True)]
             for side, sign, sign_of in (("negatives", 1, -1), ("positives", -1, 1))
         }
-        number = Knob("set", "preference set", "", 1, len(scores), 1, "integer", "Which of the sets, from 1.")
-        self.knobs = (number, SIDE)
+        self.knobs = (set_knob(len(scores)), SIDE)
         self.widest = max(finite_gap(one) for side in self._sides.values() for one in side)
 
     def scores(self, settings):
@@ -108,6 +107,16 @@ def source_of(scores, gap: str = "gap") -> Source:
     if scores is None:
         return Shaped(gap)
     return Sides(scores) if isinstance(scores, ScoredSets) else Own(scores)
+
+
+def set_knob(count: int) -> Knob:
+    """Return the knob that chooses one of several sets."""
+    return Knob("set", "preference set", "", 1, count, 1, "integer", "Which of the sets, from 1.")
+
+
+def held(scores) -> np.ndarray:
+    """Return scores that :func:`smooth_max` takes as numbers of float64; any others raise its errors."""
+    return to_numpy(Door(scores=scores).scores())
 
 
 def best_first(scores: np.ndarray) -> np.ndarray:
@@ -139,3 +148,8 @@ def names_of(one: ScoredSets) -> list[str]:
     """Return what the responses of such a set are called: +1, +2, ... and −1, −2, ..."""
     count = int((one.label > 0).sum())
     return [f"+{number}" for number in range(1, count + 1)] + [f"−{n}" for n in range(1, one.label.size - count + 1)]
+
+
+def fitting(names: Iterable[str], sets: ScoredSets) -> tuple[str, ...]:
+    """Return the presets, of these, that the sets can be shown to: without a reference, those that read none."""
+    return tuple(name for name in names if not (are_own_reference(sets) and reads_reference(LOSSES[name])))

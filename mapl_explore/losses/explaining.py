@@ -6,7 +6,7 @@ import numpy as np
 
 from mapl_explore.arrays import to_numpy
 from mapl_explore.losses.objectives import Loss
-from mapl_explore.losses.sets import ScoredSets
+from mapl_explore.losses.sets import ScoredSets, require_reference
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ def explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
     list of Explained
         In the order of the responses, without the padding.
 
+    Raises
+    ------
+    ValueError
+        If the loss reads a reference and the sets have none (:func:`require_reference`).
+
     Examples
     --------
     >>> from mapl_explore.losses import DPO, Smooth
@@ -67,6 +72,12 @@ def explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
     +0.739  pushed down with over 99% of what its side gets: the hardest negative
     +0.002  pushed down with 0.25% of what its side gets: negative 2 of 2, hardest first
     """
+    require_reference(loss, sets)
+    return _explain(loss, sets)
+
+
+def _explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
+    """Return the same without the door, for sets that were let in already, and then moved."""
     columns = [to_numpy(array) for array in (loss.score(sets), loss.weights(sets), sets.label)]
     n = columns[0].shape[-1]
     rows = []

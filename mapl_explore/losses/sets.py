@@ -103,13 +103,18 @@ def require_reference(loss, sets: ScoredSets) -> None:
     Traceback (most recent call last):
     ValueError: DPO compares log-ratios to a reference, and these sets have none but the model itself: all ratios are...
     """
-    there = to_numpy(sets.label) != 0
-    if np.array_equal(to_numpy(sets.logp)[there], to_numpy(sets.ref_logp)[there]) and reads_reference(loss):
+    if are_own_reference(sets) and reads_reference(loss):
         raise ValueError(
             f"{type(loss).__name__} compares log-ratios to a reference, and these sets have none but the model itself:"
             " all ratios are 0. Give score_sets a reference=MODEL (on the command line, --reference MODEL), or take a"
             " loss without a reference, such as cpo"
         )
+
+
+def are_own_reference(sets: ScoredSets) -> bool:
+    """Return whether ``ref_logp`` equals ``logp`` at every response: the sets were scored without a reference."""
+    there = to_numpy(sets.label) != 0
+    return np.array_equal(to_numpy(sets.logp)[there], to_numpy(sets.ref_logp)[there])
 
 
 def _changes_with_reference(loss, library) -> bool:
