@@ -630,3 +630,38 @@ def test_what_is_no_number_is_refused_on_a_widget_and_nothing_moves(value):
         with pytest.raises((TypeError, ValueError), match=rf"^{name} must be .*not"):
             explorer.set(**{name: value})
     assert repr(explorer) == before
+
+
+def test_responses_that_tie_are_shown_as_ties():
+    sets = ScoredSets([-1.0, -1, -3, -3, -5], [-2.0] * 5, [5] * 5, [1, 1, -1, -1, -1])
+    loss = LossExplorer("dpo-hardest", sets=sets)
+    assert "1 of 2, tied with +1" in loss.html(loss.reading)
+    assert "1 of 3, tied with −2" in loss.html(loss.reading)
+    assert "3 of 3" in loss.html(loss.reading)
+    pairs = PairsExplorer(sets, strategy="MaxNeg-MinPos")
+    assert "3 more tie with one of them" in pairs.html(pairs.reading)
+    pairs.set(strategy="hardest", keep=4)
+    assert "tie with" not in pairs.html(pairs.reading)
+    assert "2 responses tie for the lead" in BoundsExplorer([1.0, 1.0, 0.0]).html(BoundsExplorer([1.0, 1, 0]).reading)
+
+
+def test_a_kept_curve_leaves_the_axes_to_the_loss_as_set():
+    alone, beside = LossExplorer("dpo-smooth", over=[]), LossExplorer("dpo-smooth", over=["ipo"])
+    assert max(map(np.max, beside.reading.values)) > 50 * max(map(np.max, alone.reading.values))
+    for (low, high), (bottom, top) in zip(alone.reading.reach[:2], beside.reading.reach[:2], strict=True):
+        assert bottom <= low < high <= top
+        assert top - bottom <= 3 * (high - low) * (1 + EPS)
+    assert beside.reading.reach[2] <= 7 * alone.reading.reach[2]
+
+
+def test_each_type_is_compared_with_the_true_error_of_the_scores_that_it_holds_and_both_are_shown():
+    explorer = PrecisionExplorer(tau=5.0, level=-100.0)
+    reading = explorer.reading
+    # Between 64 and 128 bfloat16 holds every half: all runners-up from -100.5 to -101.5 become -100.5, -101 or -101.5.
+    np.testing.assert_array_equal(np.unique(reading.held["bfloat16"]), [-101.5, -101.0, -100.5, -100.0])
+    for dtype, held in reading.held.items():
+        assert reading.truths[dtype] == pytest.approx(float(BoundsExplorer(held, tau=5.0).reading.errors["exact"]))
+    html = explorer.html(reading)
+    assert "−100, −100.5, −100.5, …" in html
+    assert "0.034<" in html
+    assert "bfloat16 0.034, float16 0.0267" in repr(explorer)

@@ -36,6 +36,7 @@ from mapl_explore.losses import (
     SimPO,
     Smooth,
     UpperBound,
+    explain,
     margin,
     parse,
     reads_reference,
@@ -674,3 +675,14 @@ def test_a_class_of_a_user_may_be_defined_again_as_in_a_notebook():
 
     for arguments in [(1,), (2,), (3, "mine"), (4, "other")]:
         assert defined(*arguments) is type(parse("Mine()"))
+
+
+def test_explain_gives_equal_scores_one_rank_and_says_with_how_many_they_tie():
+    sets = make_sets([-1.0, -3.0, -3.0, -3.0, -5.0], [1, -1, -1, -1, -1])
+    rows = explain(MaxMin(), sets)
+    assert [row.rank for row in rows] == [1, 1, 1, 1, 4]
+    assert [row.why.partition(": ")[2] for row in rows] == [
+        "the only positive",
+        *["the hardest negative, tied with 2 others"] * 3,
+        "negative 4 of 4, hardest first",
+    ]

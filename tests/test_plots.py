@@ -108,7 +108,7 @@ def test_curves_of_zero_on_the_logarithmic_axis_draw_without_a_warning(axes):
 
 def test_both_axes_are_labelled_with_their_units_and_nothing_is_cut_off(axes):
     ErrorPanel(axes, TAUS)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("inverse temperature τ (1/nats)", "error (nats)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("inverse temperature τ (1/nats)", "error E (nats)")
     figure = axes.figure
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()

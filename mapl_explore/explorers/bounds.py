@@ -7,7 +7,7 @@ import numpy as np
 
 from mapl_explore.bounds import error_asymptote, error_lower_bound, error_upper_bound
 from mapl_explore.errata import post_smooth_max
-from mapl_explore.explorers.readout import digits, sign, table
+from mapl_explore.explorers.readout import digits, sign, table, tied_lead
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import KNOBS, Choice
@@ -43,7 +43,7 @@ class BoundsReading:
     scores : array (n,)
         Best first, in nats.
     tau, gap, epsilon : float
-        Inverse temperature (1/nats), gap (nats, inf for one score) and target error (nats).
+        Inverse temperature (1/nats), gap (nats, inf for one score) and target for the error (nats).
     against : {"tau", "gap"}
         What the curves run over.
     errors : dict of float
@@ -175,9 +175,10 @@ class BoundsExplorer(Stage):
         now = f"At τ = {digits(reading.tau)} the error is <b>{at['exact']}</b> nats. Other scores with this n and gap"
         now += f" could make it {at['lower']} to {at['upper']}."
         now += f" The leader gets {reading.weights[0]:.0%} of the gradient."
+        now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
         now += f" The post's formula says {at['post']}." if "post" in at else ""
         caption = (
-            f"The τ for an error of ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"
+            f"The τ for a target ε = {digits(reading.epsilon)} nats of E (surely: whatever the scores after the second)"
         )
         rows = [
             (f"{sign(LINES[name]['color'], MARKS[name][1])} {LINES[name]['label']}", tau, MEANINGS[name])

@@ -13,7 +13,7 @@ from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, require_refer
 from mapl_explore.losses.explaining import _explain
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel, response_looks
-from mapl_explore.plots.ends import ends_around, round_up
+from mapl_explore.plots.ends import ends_with, round_up
 
 # Three positives and three negatives whose log-ratios to the reference are 3, 0.5, 0 and 0, -0.5, -3: hard margin 0.
 EXAMPLE = ScoredSets(
@@ -32,7 +32,7 @@ PRESETS = {
     "with NLL": {"loss": "cpo-smooth"},
 }
 MOST = len(LOOKS) - 1  # curves that can be kept
-RESPONSES = ("", "r", "weight", "pushed", "of its side", "how hard")
+RESPONSES = ("", "score r", "weight", "pushed", "of its side", "how hard")
 SHOWN = 8  # responses listed in the readout
 
 
@@ -92,8 +92,9 @@ class LossReading:
 class LossExplorer(Stage):
     """Show a loss, its slope and its weights per response, against the margin or against one log-prob.
 
-    Moving all positives moves the margin, one to one; moving one response shows who is listened to. *Keep* leaves a
-    curve where it is, to be compared with the next.
+    Moving the log-probs of all positives moves the margin, one to one where the score r is a log-prob or a log-ratio,
+    which it is not for SimPO and ORPO; moving one response shows who is listened to. *Keep* leaves a curve where it is,
+    to be compared with the next; the axes stay with the loss as set, and hold no more than three times its span.
 
     Parameters
     ----------
@@ -144,7 +145,8 @@ class LossExplorer(Stage):
         knobs = [choice, KNOBS["beta"], self._tau, KNOBS["epsilon"], KNOBS["share"], moved, shift, MIDDLE]
         knobs += [number] if len(self._sets) > 1 else []
         self._ends = shift.low, shift.high
-        super().__init__(knobs, PRESETS, {"loss": self._admit(loss)} | settings)
+        presets = {label: each for label, each in PRESETS.items() if fitting([each["loss"]], self._given)}
+        super().__init__(knobs, presets, {"loss": self._admit(loss)} | settings)
 
     @property
     def loss(self) -> Loss:
@@ -186,7 +188,7 @@ class LossExplorer(Stage):
         """Return the panels of the value, the slope and the weights."""
         moved, names, labels, curves, (values, slopes, weights) = scene
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))
-        what = f"{moved} moved by (nats)" if moved == POSITIVES else f"log π of {moved} moved by (nats)"
+        what = f"log π of {moved} moved by (nats)"
         panels = [
             CurvesPanel(left, self._ends, values, what, "loss"),
             self._middle(middle, what, curves, names, slopes, weights),
@@ -219,7 +221,7 @@ class LossExplorer(Stage):
         values, along = [loss(swept) for loss in losses], [loss.weights(swept) for loss in losses]
         slopes = [(each * mask).sum(axis=-1) for each in along]
         weights = [loss.weights(here) for loss in losses]
-        largest = max(float(np.max(np.abs(each))) for each in along)
+        largest = [float(np.max(np.abs(each))) for each in along]
         return LossReading(
             losses=losses,
             sets=here,
@@ -237,7 +239,7 @@ class LossExplorer(Stage):
             margin=float(losses[0].margin(here)),
             hard_margin=float(Hardest().margin(losses[0].score(here), here.label)),
             weights=weights,
-            reach=(ends_around(values), ends_around(slopes), round_up(largest)),
+            reach=(ends_with(*values), ends_with(*slopes), round_up(min(max(largest), 3 * largest[0]) or max(largest))),
         )
 
     def move(self, panels: list, reading: LossReading) -> None:
@@ -266,9 +268,9 @@ class LossExplorer(Stage):
             (f"{sign(LOOKS[number]['color'], STROKES[number])} {short(one)}", float(one(reading.sets)))
             for number, one in enumerate(reading.losses)
         ]
-        rows = zip(reading.names, _explain(loss, reading.sets), strict=True)
-        listed = [_row(name, row, reading.names) for name, row in rows]
-        caption = "Each response: what is compared (r), and where it is pushed"
+        named = list(zip(reading.names, _explain(loss, reading.sets), strict=True))
+        listed = [_row(name, row, named) for name, row in named]
+        caption = "Each response: the score r that is compared, and where it is pushed"
         caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
         responses = table(caption, listed[:SHOWN], RESPONSES)
         now += f" The shift ends at {digits(reading.now)}, where a response is certain." if reading.certain else ""
@@ -304,11 +306,13 @@ def _labels(losses: tuple[Loss, ...]) -> tuple[str, ...]:
     return ("as set", *names)
 
 
-def _row(name: str, row, names: list[str]) -> tuple:
+def _row(name: str, row, named: list) -> tuple:
     """Return a line of the table of responses."""
     way = "nowhere" if row.weight == 0 else "up" if row.weight < 0 else "down"
-    of = sum(other[0] == name[0] for other in names)
-    return name, row.score, minus(f"{row.weight + 0.0:+.3g}"), way, percent(row.share), f"{row.rank} of {of}"
+    side = [(other, its) for other, its in named if its.label == row.label]
+    tied = [other for other, its in side if its.rank == row.rank and other != name]
+    place = f"{row.rank} of {len(side)}" + (f", tied with {' '.join(tied)}" if tied else "")
+    return name, row.score, minus(f"{row.weight + 0.0:+.3g}"), way, percent(row.share), place
 
 
 def _movable(sets: list[ScoredSets]) -> tuple[str, ...]:

@@ -338,7 +338,7 @@ class PairsExplorer(Stage):
         taken = self._taken(reading).removeprefix(f"{reading.strategy} ")
         mean = f"Their mean margin is {digits(_mean_margin(reading))} nats."
         rate = f" It accepts {percent(float(reading.chance.mean()))} of what is proposed."
-        return f"<b>{name}</b> {taken}. {mean}{rate if reading.kernel is not None else ''}"
+        return f"<b>{name}</b> {taken}. {mean}{rate if reading.kernel is not None else ''}{_left_out(reading)}"
 
     def _row(self, name: str, reading: PairsReading) -> tuple:
         head = f"<u>{name}</u>" if name == reading.strategy else name
@@ -406,6 +406,18 @@ def _span(margins: np.ndarray) -> tuple[float, float]:
     """Return round ends that hold every margin and 0, with some room."""
     low, high = ends_around([margins * 1.02])
     return low, high
+
+
+def _left_out(reading: PairsReading) -> str:
+    """Return how many pairs tie with one that a strategy by rank takes, and are left out as they come later."""
+    if reading.strategy not in ("closest", "hardest", "easiest", "MaxNeg-MinPos"):
+        return ""
+    pairs, taken = reading.pairs, reading.chance > 0
+    size = np.abs(pairs.margin) if reading.strategy == "closest" else pairs.margin
+    keys = list(zip(pairs.set if reading.strategy == "MaxNeg-MinPos" else 0 * pairs.set, size, strict=True))
+    chosen = {key for key, there in zip(keys, taken, strict=True) if there}
+    count = sum(key in chosen for key, there in zip(keys, taken, strict=True) if not there)
+    return f" {count} more tie with one of them: the first are taken." if count else ""
 
 
 def _mean_margin(reading: PairsReading) -> float:

@@ -4,13 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapl_explore.explorers.readout import digits, sign, table
+from mapl_explore.explorers.readout import digits, minus, sign, table
 from mapl_explore.explorers.sources import Shaped
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import KNOBS, Choice
 from mapl_explore.losses import DPO, Smooth
 from mapl_explore.plots import DTYPES, DigitsPanel, NaivePanel
-from mapl_explore.precision import FORMULAS, held_error, library_error, naive_error, right_digits, true_error
+from mapl_explore.precision import (
+    FORMULAS,
+    held_error,
+    library_error,
+    naive_error,
+    numpy_dtype,
+    right_digits,
+    true_error,
+)
 
 FORMULA = Choice("formula", "obvious way", FORMULAS, FORMULAS[1], "How one would compute the error at first.")
 PRESETS = {
@@ -34,6 +42,10 @@ class PrecisionReading:
         Inverse temperature, in 1/nats.
     truth : float
         The smoothing error of these scores, in nats.
+    held : dict of arrays (n,)
+        By type: the scores as that type holds them.
+    truths : dict of float
+        By type: the smoothing error of the scores and the tau as that type holds them, in nats.
     naive, ours : dict of float
         By type: the error computed the obvious way, and by the library, in nats.
     naive_digits, our_digits : dict of float
@@ -49,6 +61,8 @@ class PrecisionReading:
     scores: np.ndarray
     tau: float
     truth: float
+    held: dict[str, np.ndarray]
+    truths: dict[str, float]
     naive: dict[str, float]
     ours: dict[str, float]
     naive_digits: dict[str, float]
@@ -77,8 +91,9 @@ class PrecisionExplorer(Stage):
     Examples
     --------
     >>> PrecisionExplorer(tau=5.0, level=-100.0)  # doctest: +NORMALIZE_WHITESPACE
-    PrecisionExplorer(tau=5, level=-100, n=8, gap=0.5, spread=1, formula='shifted log-sum-exp'): true error 0.027 nats;
-    right digits, obvious way and library: bfloat16 0 and 2, float16 0 and 3, float32 4 and 7, float64 12 and 15
+    PrecisionExplorer(tau=5, level=-100, n=8, gap=0.5, spread=1, formula='shifted log-sum-exp'): true error 0.027 nats
+    (of the scores as held: bfloat16 0.034, float16 0.0267, float32 0.027, float64 0.027); right digits, obvious way and
+    library: bfloat16 0 and 2, float16 0 and 3, float32 4 and 7, float64 12 and 15
     """
 
     def __init__(self, **settings):
@@ -110,6 +125,8 @@ class PrecisionExplorer(Stage):
             scores=scores,
             tau=tau,
             truth=float(truths["float64"]),
+            held={dtype: scores.astype(numpy_dtype(dtype)).astype(np.float64) for dtype in DTYPES},
+            truths={dtype: float(truth) for dtype, truth in truths.items()},
             naive=naive,
             ours=ours,
             naive_digits={dtype: right_digits(naive[dtype], truths[dtype]) for dtype in DTYPES},
@@ -136,8 +153,10 @@ class PrecisionExplorer(Stage):
         """Return the reading in a line of plain text, rounded."""
         if reading.scores.size == 1:
             return "one score: the true error is 0"
+        held = ", ".join(f"{dtype} {digits(truth)}" for dtype, truth in reading.truths.items())
         each = ", ".join(f"{d} {_count(reading.naive_digits[d])} and {_count(reading.our_digits[d])}" for d in DTYPES)
-        return f"true error {digits(reading.truth)} nats; right digits, obvious way and library: {each}"
+        true = f"true error {digits(reading.truth)} nats (of the scores as held: {held})"
+        return f"{true}; right digits, obvious way and library: {each}"
 
     def html(self, reading: PrecisionReading) -> str:
         """Return the reading as a sentence and a table of the types."""
@@ -146,6 +165,8 @@ class PrecisionExplorer(Stage):
         rows = [
             (
                 f"{sign(DTYPES[dtype]['color'], '━')} {dtype}",
+                _first(reading.held[dtype]),
+                _value(reading.truths[dtype]),
                 _value(reading.naive[dtype]),
                 f"{_count(reading.naive_digits[dtype])} right",
                 _value(reading.ours[dtype]),
@@ -153,9 +174,10 @@ class PrecisionExplorer(Stage):
             )
             for dtype in DTYPES
         ]
-        head = ("", "obvious way", "", "this library", "")
-        caption = f"Nats, and decimal digits, at τ = {digits(reading.tau)} (for the scores as each type holds them)"
-        return f"<p>The true error is <b>{digits(reading.truth)}</b> nats.</p>{table(caption, rows, head)}"
+        head = ("", "holds the scores as", "true E of these", "obvious way", "", "this library", "")
+        caption = f"Nats, and how many decimal digits are those of the true E of the row, at τ = {digits(reading.tau)}"
+        rounded = "A type rounds the scores before it computes anything: its row has the true E of the rounded scores."
+        return f"<p>The true error E is <b>{digits(reading.truth)}</b> nats. {rounded}</p>{table(caption, rows, head)}"
 
     def to_frame(self):
         """Return the curves as a pandas.DataFrame, one row a tau (1/nats): the true error and each type's, in nats."""
@@ -163,6 +185,12 @@ class PrecisionExplorer(Stage):
 
         reading = self.reading
         return pandas.DataFrame({"tau": self._taus, "true": reading.curve, **reading.curves})
+
+
+def _first(scores: np.ndarray) -> str:
+    """Return the first three scores, with the digits that tell the types apart."""
+    shown = ", ".join(minus(f"{score:.6g}") for score in scores[:3])
+    return f"{shown}, …" if scores.size > 3 else shown
 
 
 def _value(error: float) -> str:

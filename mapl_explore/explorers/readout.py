@@ -36,6 +36,11 @@ def span(low: float, high: float) -> str:
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
+def tied_lead(count: int) -> str:
+    """Return a sentence on the responses that tie for the lead, empty where one leads alone."""
+    return f" {count} responses tie for the lead and get the same." if count > 1 else ""
+
+
 def sign(color: str, mark: str) -> str:
     """Return the mark of a line in its colour."""
     return f'<span style="color: {color}; font-weight: bold">{mark}</span>'

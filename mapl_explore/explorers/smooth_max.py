@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapl_explore.explorers.readout import digits, percent
+from mapl_explore.explorers.readout import digits, percent, tied_lead
 from mapl_explore.explorers.sources import held
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.knobs import KNOBS, Choice
@@ -144,9 +144,8 @@ class SmoothMaxExplorer(Stage):
             return f"<p>{soft} With one score there is nothing to smooth: the error is 0 at every τ.</p>"
         listed = ", ".join(f"s{number} {percent(weight)}" for number, weight in enumerate(reading.weights, start=1))
         ties = int(np.sum(reading.scores == reading.hard))
-        tied = f" {ties} responses tie for the lead and get the same." if ties > 1 else ""
         # The weights are the slope: moved up together by one nat, all scores move the smooth max by one.
-        return f"<p>{soft}</p><p>Shares of the gradient: {listed}. They add up to 100%.{tied}</p>"
+        return f"<p>{soft}</p><p>Shares of the gradient: {listed}. They add up to 100%.{tied_lead(ties)}</p>"
 
     def to_frame(self):
         """Return the scores and their weights as a pandas.DataFrame, one row a response."""

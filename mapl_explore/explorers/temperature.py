@@ -55,7 +55,7 @@ class TemperatureReading:
     scores : array (n,)
         Best first, in nats.
     gap, epsilon, share : float
-        Gap and target error (nats), target for the leader's share.
+        Gap and target for the error (nats), target for the leader's share.
     rule : str
         The one in use.
     roots : dict of float
@@ -84,7 +84,7 @@ class TemperatureReading:
 
 
 class TemperatureExplorer(Stage):
-    """Show which tau a target error or a target share asks for, over the gap, and what each choice then does.
+    """Show which tau a target for the error or the leader's share asks for, over the gap, and what each choice does.
 
     Left, every rule's tau; above the upper bound's the error is surely at most the target, below the lower bound's
     surely at least. Right, what all but the leader get of the gradient there: the error rules starve them as the gap

@@ -347,7 +347,7 @@ def _middle(history: History, shown: str, looks: list[dict]) -> dict:
     if shown == "tau":
         return picture | {"ylabel": "τ (1/nats)"}
     bands = [(sides[name], side.lower, side.upper) for name, side in history.sides.items()]
-    return picture | {"ylabel": "smoothing error (nats)", "bands": bands}
+    return picture | {"ylabel": "smoothing error E (nats)", "bands": bands}
 
 
 def _signed(value: float, form: str) -> str:

@@ -22,7 +22,8 @@ class Explained:
     score : float
         The number r that the loss compares, in nats.
     rank : int
-        1 for the hardest of its side: the positive with the least score, the negative with the largest.
+        1 for the hardest of its side: the positive with the least score, the negative with the largest. Equal scores
+        have the same rank.
     weight : float
         d loss / d logp: below 0 the response is pushed up, above 0 down.
     share : float
@@ -88,31 +89,37 @@ def _explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
 
 def _explained(number, score, weight, label) -> list[Explained]:
     """Return the rows of one set."""
-    # Low is hard for a positive, high for a negative; of equals the first comes first, as for the hardest pair.
+    # Low is hard for a positive, high for a negative.
     hardness = {sign: _ranks(np.where(label == sign, sign * score, np.inf)) for sign in (1, -1)}
     rows = []
     for response in np.flatnonzero(label):
         sign = int(label[response])
         rank, total = int(hardness[sign][response]), np.abs(weight[label == sign]).sum()
         share = abs(float(weight[response])) / total if total else 0.0
-        why = _why(sign, rank, int((label == sign).sum()), weight[response], share, bool(total))
+        ties = int((hardness[sign][label == sign] == rank).sum()) - 1
+        place = _place(sign, rank, int((label == sign).sum()), ties)
+        why = _why(sign, place, weight[response], share, bool(total))
         row = Explained(number, int(response), sign, float(score[response]), rank, float(weight[response]), share, why)
         rows.append(row)
     return rows
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    ranks = np.empty(values.size, int)
-    ranks[np.argsort(values, kind="stable")] = np.arange(1, values.size + 1)
-    return ranks
+    """Return 1 and how many values are smaller."""
+    return 1 + np.searchsorted(np.sort(values), values)
 
 
-def _why(sign: int, rank: int, count: int, weight: float, share: float, any_push: bool) -> str:
+def _place(sign: int, rank: int, count: int, ties: int) -> str:
     side = "positive" if sign > 0 else "negative"
-    place = f"the only {side}" if count == 1 else f"the hardest {side}" if rank == 1 else ""
-    place = place or f"{side} {rank} of {count}, hardest first"
+    tied = f", tied with {ties} other{'s' if ties > 1 else ''}" if ties else ""
+    if rank == 1:
+        return f"the only {side}" if count == 1 else f"the hardest {side}{tied}"
+    return f"{side} {rank} of {count}, hardest first{tied}"
+
+
+def _why(sign: int, place: str, weight: float, share: float, any_push: bool) -> str:
     if not any_push:
-        return f"left alone, like all {side}s of this set: {place}"
+        return f"left alone, like all {'positive' if sign > 0 else 'negative'}s of this set: {place}"
     if weight == 0:
         return f"left alone, the others of its side get everything: {place}"
     return f"pushed {'up' if weight < 0 else 'down'} with {_percent(share)} of what its side gets: {place}"

@@ -14,6 +14,12 @@ def ends_around(curves: Sequence[np.ndarray]) -> tuple[float, float]:
     return -(bottom or 0.05 * (top or 1.0)), top or 0.05 * (bottom or 1.0)
 
 
+def ends_with(main: np.ndarray, *others: np.ndarray) -> tuple[float, float]:
+    """Return ends that hold the main curve and 0, and the others as far as three times its span: it stays readable."""
+    (low, high), (bottom, top) = ends_around([main]), ends_around([main, *others])
+    return max(bottom, low - (high - low)), min(top, high + (high - low))
+
+
 def round_up(value: float) -> float:
     """Return the least of 1, 1.5, 2, 3, 5, 7 times a power of ten that is not below a value; 0 for 0."""
     if value == 0:

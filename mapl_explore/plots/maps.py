@@ -37,8 +37,8 @@ class RootsPanel:
         words = {"transform": axes.transAxes, "fontweight": "bold"}
         # They do not move, but lie above what does.
         self.words = [
-            axes.text(0.98, 0.97, "error surely ≤ ε", color=DARK_ORANGE, ha="right", va="top", **words),
-            axes.text(0.02, 0.03, "error surely ≥ ε", color=BLUE, **words),
+            axes.text(0.98, 0.97, "E surely ≤ ε", color=DARK_ORANGE, ha="right", va="top", **words),
+            axes.text(0.02, 0.03, "E surely ≥ ε", color=BLUE, **words),
         ]
         axes.figure.legend(handles=list(self.curves.values()), loc="outside upper left", ncols=5)
         self.moving = [*self.regions.values(), *self.curves.values(), *self.words, self.now, self.here]

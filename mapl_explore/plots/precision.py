@@ -29,7 +29,7 @@ class NaivePanel:
     def __init__(self, axes: Axes, taus: np.ndarray):
         """Draw the scenery: scales, labels, legend."""
         axes.set(xscale="log", yscale="log", xlim=(taus[0], taus[-1]), ylim=self.ERRORS)
-        axes.set(xlabel="inverse temperature τ (1/nats)", ylabel="error (nats)")
+        axes.set(xlabel="inverse temperature τ (1/nats)", ylabel="error E (nats)")
         self.taus = taus
         (self.truth,) = axes.plot([], [], color=GREY, linewidth=11, label="true error", solid_capstyle="butt")
         self.curves = {name: axes.plot([], [], label=name, **look)[0] for name, look in DTYPES.items()}
