@@ -16,8 +16,9 @@ def ends_around(curves: Sequence[np.ndarray]) -> tuple[float, float]:
 
 def ends_with(main: np.ndarray, *others: np.ndarray) -> tuple[float, float]:
     """Return ends that hold the main curve and 0, and the others as far as three times its span: it stays readable."""
-    (low, high), (bottom, top) = ends_around([main]), ends_around([main, *others])
-    return max(bottom, low - (high - low)), min(top, high + (high - low))
+    low, high = ends_around([main])
+    bottom, top = min(map(np.min, (main, *others))), max(map(np.max, (main, *others)))
+    return min(low, max(float(bottom), 2 * low - high)), max(high, min(float(top), 2 * high - low))
 
 
 def round_up(value: float) -> float:
