@@ -12,6 +12,7 @@ from patience import HANG
 from tiny_models import save_tiny
 
 from mapl_explore.data import PreferenceSet, write_sets
+from mapl_explore.files import sole_writer
 from mapl_explore.runs import read_run
 
 ROOT = Path(__file__).parent.parent
@@ -51,11 +52,15 @@ def command(files, output, *more, steps=12):
     return [*words, "--steps", str(steps), "--sets-per-step", "4", "--lr", "1e-3", "--answers", "2", *more]
 
 
+def ended(words, processes):
+    """Return how the words end in so many processes."""
+    several = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    words = [sys.executable, *(several if processes > 1 else []), *words]
+    return subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=HANG)
+
+
 def launched(words, processes=1):
-    start = [sys.executable]
-    if processes > 1:
-        start += ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
-    done = subprocess.run([*start, *words], capture_output=True, text=True, env=environment(), timeout=HANG)
+    done = ended(words, processes)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -97,3 +102,12 @@ def test_two_processes_give_the_gradients_the_losses_and_the_one_record_of_one(f
             # Log-probs of 50 to 100 nats do not depend on the batch beyond 1e-5; Adam's first steps enlarge that.
             assert abs(mine[name] - theirs[name]) <= 1e-3, name
     assert (tmp_path / "two" / "probes.npz").exists()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_into_the_folder_of_another_is_refused_in_all_its_processes(files, tmp_path, processes):
+    with sole_writer(tmp_path / "run"):
+        done = ended(command(files, tmp_path / "run"), processes)
+    assert done.returncode != 0
+    assert "run' is being written by another process" in done.stderr
+    assert list(tmp_path.iterdir()) == []
