@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -57,8 +58,11 @@ def complaint(capsys, words):
         code = stop.code
     error = capsys.readouterr().err
     assert code in (1, 2), error
-    assert error.count("\n") == 1, error
-    return error
+    assert "Traceback" not in error
+    # Progress goes there too; the complaint is the last line and says whose it is.
+    lines = error.splitlines()
+    assert [line.startswith("mapl-explore: error: ") for line in lines] == [False] * (len(lines) - 1) + [True], error
+    return lines[-1]
 
 
 def ending_at(model, token):
@@ -190,6 +194,13 @@ def test_a_mended_verifier_judges_again(here, capsys, monkeypatch):
     assert read_sets(here / "out.jsonl")
 
 
+def test_a_run_does_not_go_on_with_other_weights_under_the_same_name(here, capsys):
+    assert main(finetuning()) == 0
+    save_tiny(here / "base", seed=3)
+    error = complaint(capsys, finetuning("--resume"))
+    assert "weights" in error or "model" in error
+
+
 # What is written
 
 
@@ -255,6 +266,24 @@ def started(words):
     environment = os.environ | {"PYTHONPATH": path, "HELD": "1", "CUDA_VISIBLE_DEVICES": ""}
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return subprocess.Popen([sys.executable, "-m", "mapl_explore", *words], env=environment, text=True, **pipes)
+
+
+@pytest.fixture
+def full():
+    """Make every file end at 20,000 bytes, as on a disk that is full; the system's word for it is another."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_one_line_that_names_the_folder_and_the_run_goes_on_later(here, capsys, full):
+    error = complaint(capsys, finetuning())
+    assert "error: run:" in error
+    assert "--resume" in error
+    assert "enforce fail" not in error
+    full()
+    assert main(finetuning("--resume")) == 0
 
 
 # Data
