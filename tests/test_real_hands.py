@@ -17,7 +17,7 @@ from patience import HANG
 from tiny_models import byte_tokenizer, random_gpt2, save_tiny
 
 from conftest import assert_close
-from mapl_explore import load_model, read_sets, score_sets, write_sets
+from mapl_explore import BoundsExplorer, TemperatureExplorer, load_model, read_sets, score_sets, write_sets
 from mapl_explore.cli import main
 from mapl_explore.data import PreferenceSet
 from mapl_explore.encoding import encode_sets
@@ -337,3 +337,13 @@ def test_conversations_of_every_make_are_read_or_refused_in_one_line_for_the_fil
     assert code == 0 or (out + err).count("\n") <= 3
     if code == 0:
         assert len(read_sets(here / "c.jsonl")) == 50
+
+
+# Explorers
+
+
+@pytest.mark.parametrize("kind", [BoundsExplorer, TemperatureExplorer])
+def test_explorers_take_what_the_functions_take(kind):
+    wanted = kind([3.0, 1.0, 0.0])
+    assert repr(kind([3, 1, 0])) == repr(wanted)
+    assert repr(kind(torch.tensor([3.0, 1.0, 0.0]).bfloat16())) == repr(wanted)
