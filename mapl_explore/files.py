@@ -1,6 +1,7 @@
 """Files that appear whole or not at all and have one writer at a time, and values as error messages show them."""
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -59,8 +60,8 @@ def require_other(source: str | os.PathLike, output: str | os.PathLike) -> None:
 def sole_writer(path: str | os.PathLike) -> Iterator[None]:
     """Hold what is written under a name, a file or a folder, against other processes, for as long as the block runs.
 
-    The lock is a file next to it with ``.lock`` added to the name. The system frees it when the process ends, even if
-    it is killed: then the file may be left behind, and stops no one.
+    The lock is a file next to it with ``.lock`` added to the name, or a temporary file where none can be made there.
+    The system frees it when the process ends, even if it is killed: then the file may be left behind, and stops no one.
 
     Raises
     ------
@@ -69,9 +70,7 @@ def sole_writer(path: str | os.PathLike) -> Iterator[None]:
     """
     import filelock
 
-    path = Path(path)
-    name = path.resolve()  # one lock for all names of a place
-    lock = filelock.FileLock(name.with_name(name.name + ".lock"), timeout=0)
+    lock = filelock.FileLock(_lock_file(Path(path).resolve()), timeout=0)  # one lock for all names of a place
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -84,6 +83,14 @@ def sole_writer(path: str | os.PathLike) -> Iterator[None]:
         with contextlib.suppress(OSError):  # while it is held: who comes next makes a new one
             os.unlink(lock.lock_file)
         lock.release()
+
+
+def _lock_file(path: Path) -> Path:
+    if os.access(path.parent, os.W_OK | os.X_OK):
+        return path.with_name(path.name + ".lock")
+    # A mounted volume may be open to us in a folder that is not.
+    name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+    return Path(tempfile.gettempdir(), f"mapl_explore-{name}.lock")
 
 
 def make_readable(path: str | os.PathLike) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -93,6 +94,15 @@ def test_a_second_writer_is_refused_at_once(tmp_path):
     with sole_writer(path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_may_not_hold_the_lock_leaves_it_to_the_temporary_one(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with sole_writer(tmp_path / "out"):
+        assert os.listdir(tmp_path) == ["out"]
+        with pytest.raises(BlockingIOError), sole_writer(tmp_path / "out"):
+            raise AssertionError("the block must not run")
 
 
 def test_a_killed_writer_stops_no_one(tmp_path):
