@@ -526,8 +526,8 @@ def test_a_tau_that_anneals_is_replayed_as_the_trainer_had_it(tmp_path):
         record(tmp_path, "DPO(pair=Smooth(tau=Anneal(start=1.0, stop=100.0)))", step=[0, 6, 12])
     )
     tau = explorer.reading.history.sides["negatives"].tau
-    # Geometric: the middle of the 12 steps has the mean of the exponents.
-    np.testing.assert_allclose(tau, [1.0, 10.0, 100.0], rtol=8 * EPS)
+    # Geometric in the updates made: the last of 12, which follows 11, is the first at the stop.
+    np.testing.assert_allclose(tau, [1.0, 100.0 ** (6 / 11), 100.0], rtol=8 * EPS)
     assert explorer.loss == parse("DPO(pair=Smooth(tau=Anneal(start=1.0, stop=100.0)))")
 
 
