@@ -43,7 +43,7 @@ def solve_tau_upper(*, epsilon: Array, n: Array, gap: Array, method: str = "newt
     -------
     array (...)
         Within 4 eps of the root, which is the only one. It falls as epsilon grows and as gap grows, and rises with n.
-        Differentiable in torch, by implicit differentiation; first derivatives only.
+        Differentiable in torch, by implicit differentiation, twice.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def solve_tau_lower(*, epsilon: Array, gap: Array, method: str = "newton") -> Ar
     Returns
     -------
     array (...)
-        Within 4 eps of the root, which is the only one; differentiable in torch, first derivatives only.
+        Within 4 eps of the root, which is the only one; differentiable in torch, twice.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def solve_tau_asymptotic(*, epsilon: Array, n: Array, gap: Array) -> Array:
     Returns
     -------
     array (...)
-        Within 4 eps; differentiable in torch, first derivatives only.
+        Within 4 eps; differentiable in torch, twice.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def solve_tau_exact(scores: Array, *, epsilon: Array, method: str = "newton") ->
     array (...)
         Within 4 eps of the root, which is the only one, also at tied maxima. It lies between
         :func:`solve_tau_lower` and :func:`solve_tau_upper`, but for their rounding.
-        Differentiable in torch, first derivatives only.
+        Differentiable in torch, twice.
 
     Raises
     ------
@@ -234,7 +234,7 @@ def solve_tau_share_exact(scores: Array, *, share: Array, method: str = "newton"
     -------
     array (...)
         Within 4 eps of the root; inf where the maximum is tied, which keeps the share at 1/2 or less at every tau.
-        Never below :func:`solve_tau_share`. Differentiable in torch where it is finite, first derivatives only.
+        Never below :func:`solve_tau_share`. Differentiable in torch where it is finite, twice.
 
     Raises
     ------
@@ -357,6 +357,15 @@ def _newton(equation, parameters, start):
 
 def _polished(equation, parameters, t):
     """Return t after one more step, through which the gradients of the parameters flow: implicit differentiation."""
+    once = _stepped(equation, parameters, t)
+    if not getattr(once, "requires_grad", False):
+        return once
+    # Through one step the first derivatives are exact; the second ones are, through a step from where it led.
+    twice = _stepped(equation, parameters, once)
+    return detach(once) + (twice - detach(twice))
+
+
+def _stepped(equation, parameters, t):
     residual, slope = equation(t, *parameters)
     return t * (1 - residual / detach(slope))
 

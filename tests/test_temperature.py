@@ -248,6 +248,21 @@ def test_the_gradients_of_the_other_solvers_agree_with_finite_differences():
     assert check(lambda s, x: solve_tau_share_exact(x, share=s), (share[1], scores))
 
 
+def test_the_second_derivatives_of_every_solver_agree_with_finite_differences():
+    gap = torch.tensor([0.1, 0.5, 3.1], dtype=torch.float64, requires_grad=True)
+    epsilon = torch.tensor([0.3, 0.1, 0.05], dtype=torch.float64, requires_grad=True)
+    share = torch.tensor([0.6, 0.9, 0.99], dtype=torch.float64, requires_grad=True)
+    scores = torch.tensor([0.0, -0.5, -0.9, -4.0], dtype=torch.float64, requires_grad=True)
+    check = torch.autograd.gradgradcheck
+    assert check(lambda e, g: solve_tau_upper(epsilon=e, n=5, gap=g), (epsilon, gap))
+    assert check(lambda e, g: solve_tau_upper(epsilon=e, n=5, gap=g, method="bracket"), (epsilon, gap))
+    assert check(lambda e, g: solve_tau_asymptotic(epsilon=e, n=5, gap=g), (epsilon, gap))
+    assert check(lambda e, g: solve_tau_lower(epsilon=e, gap=g), (epsilon, gap))
+    assert check(lambda s, g: solve_tau_share(share=s, gap=g), (share, gap))
+    assert check(lambda e, x: solve_tau_exact(x, epsilon=e), (epsilon[1], scores))
+    assert check(lambda s, x: solve_tau_share_exact(x, share=s), (share[1], scores))
+
+
 def test_a_tied_maximum_makes_no_gradient_nan():
     scores = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0]], requires_grad=True)
     tau = solve_tau_share_exact(scores, share=0.9)
