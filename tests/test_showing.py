@@ -105,6 +105,14 @@ def test_a_measure_of_every_other_step_has_a_whole_curve():
     assert [len(line.get_xdata()) for line in axes.lines] == [20, 20]
 
 
+def test_a_run_without_a_measure_has_an_empty_curve_and_its_name_in_the_legend():
+    step = np.arange(1, 13)
+    runs = [RunCurves("has", step, {"margin": step * 1.0}, {}), RunCurves("lacks", step, {}, {})]
+    figure = run_figure(runs, LABELS)
+    assert [len(line.get_xdata()) for line in figure.axes[0].lines] == [12, 12, 0, 0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["has", "lacks"]
+
+
 def test_a_huge_value_leaves_the_means_that_do_not_hold_it_alone():
     values = np.array([1.0, 1e20, 3.0, 5.0, 4.0, 6.0])
     np.testing.assert_array_equal(running_mean(values, 2)[-3:], [4.0, 5.0, 5.0])

@@ -121,6 +121,8 @@ def running_mean(values: np.ndarray, reach: int) -> np.ndarray:
     array([1.5, 3. , 3. , 3. ])
     """
     # Each sum from its own neighbours: a difference of sums from the start would keep the rounding of a value of 1e20.
+    if not values.size:
+        return values
     half = reach // 2
     near = np.ones(2 * half + 1)
     total, count = (np.convolve(each, near)[half : half + values.size] for each in (values, np.ones(values.size)))
