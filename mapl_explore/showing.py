@@ -18,8 +18,8 @@ COLUMNS = {
     "rejected": "rejected",
     "kl": "KL to base",
 }
-NOTE = """After training, on held-out sets (and the change since before); nats, KL a token. The hard margin is by
-each loss's own score, so it compares between runs with one score; the others always do."""
+NOTE = """After training, on held-out sets (and the change since before); nats, KL a token. The hard margin is in what
+each loss compares (log-probs for OneSided and SFT): it compares between runs with one score; the others always do."""
 OTHER_SETS = "The held-out sets are not the same in all runs."
 # What is drawn of the log, as far as a run has it.
 PANELS = {
