@@ -135,6 +135,8 @@ def score_sets(
     ValueError
         If there are no sets, a set does not fit and ``truncate`` is ``"error"``, the chat template refuses a prompt, or
         the model is no causal language model.
+    FloatingPointError
+        If a log-prob is not finite, as with a weight that is NaN.
 
     Examples
     --------
@@ -150,8 +152,16 @@ def score_sets(
     ref_logp = logp
     if reference is not None:
         ref_logp = score_encoded(SetScorer(reference), encoded, batch_size=batch_size, progress=progress)
+    _require_finite_logp(model, logp)
+    _require_finite_logp(reference, ref_logp)
     table = sides(encoded)
     return ScoredSets(*(column.numpy() for column in (logp, ref_logp, table["length"], table["label"])))
+
+
+def _require_finite_logp(model, logp: torch.Tensor) -> None:
+    if not logp.isfinite().all():
+        name = model.name_or_path or type(model).__name__
+        raise FloatingPointError(f"the model {name!r} gives log-probs that are not finite: is a weight NaN or inf?")
 
 
 def weights_checksum(model) -> str:
@@ -439,6 +449,8 @@ def _from_pretrained(source: str, **options) -> tuple:
     options |= {"trust_remote_code": False}
     quiet = quiet_transformers() if os.path.isdir(source) or "local_files_only" in options else contextlib.nullcontext()
     with quiet:
+        with _readable(source, "no causal language model"):
+            transformers.AutoConfig.from_pretrained(source, **options)
         with _readable(source, "no tokenizer", "; write it there with tokenizer.save_pretrained"):
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
         with _readable(source, "no causal language model"):

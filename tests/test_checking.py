@@ -291,3 +291,17 @@ def test_a_token_for_pictures_needs_no_embedding_and_any_other_one_does(tmp_path
     pictures.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"has 259 tokens, its model 257: call model\.resize_token_embeddings"):
         load_model(tmp_path)
+
+
+def test_a_damaged_configuration_is_not_called_a_damaged_tokenizer(tmp_path):
+    (save_tiny(tmp_path) / "config.json").write_text("{")
+    with pytest.raises(OSError, match="holds no causal language model that can be read"):
+        load_model(tmp_path)
+
+
+def test_a_model_with_a_nan_among_its_weights_is_named_and_not_its_log_probs_returned(tmp_path):
+    model, tokenizer = load_model(save_tiny(tmp_path))
+    with torch.no_grad():
+        model.transformer.ln_f.weight[0] = math.nan
+    with pytest.raises(FloatingPointError, match=f"the model '{tmp_path}' gives log-probs that are not finite"):
+        score_sets(model, tokenizer, SETS)

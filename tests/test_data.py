@@ -728,3 +728,12 @@ def test_describing_and_reading_lines_do_not_wait_for_datasets(tmp_path):
     code = "import sys; from mapl_explore import cli; cli.main(sys.argv[1:]); print('datasets' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, "data", "check", str(path)], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("ending", ["", "\n]"])
+def test_a_field_that_stands_twice_is_a_fault_with_its_place(tmp_path, ending):
+    record = '{"prompt": "a", "positives": ["x"], "negatives": ["y"], "positives": ["z"]}'
+    path = tmp_path / "twice.json"
+    path.write_text(("[" if ending else "") + record + ending)
+    with pytest.raises(ValueError, match=r"twice\.json.*1.*the field 'positives' stands in it twice"):
+        read_sets(path)

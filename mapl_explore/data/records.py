@@ -82,10 +82,23 @@ def json_record(content) -> dict:
     if isinstance(content, bytes):
         with _json_faults():
             # Without its end: else the fault of a line that is cut off would be at column 1 of the next.
-            content = json.loads(content.decode().rstrip())
+            content = json.loads(content.decode().rstrip(), object_pairs_hook=_object)
     if not isinstance(content, dict):
         raise ValueError(f"not a JSON object but {shortened(content)}")
     return content
+
+
+class _Repeated(ValueError):
+    """A field that an object has twice, of which Python's reader would drop the first without a word."""
+
+
+def _object(fields: list[tuple[str, object]]) -> dict:
+    names = set()
+    for name, _ in fields:
+        if name in names:
+            raise _Repeated(name)
+        names.add(name)
+    return dict(fields)
 
 
 @contextlib.contextmanager
@@ -100,6 +113,8 @@ def _json_faults(place: str = "") -> Iterator[None]:
         rule = f"not a JSON object ({error.msg} at {line}column {error.colno})"
     except RecursionError:
         rule = "not a JSON object that can be read (nested too deeply)"
+    except _Repeated as error:
+        rule = f"not a JSON object that can be read (the field {shortened(str(error))} stands in it twice)"
     except ValueError:  # Python reads no longer ones
         rule = "not a JSON object that can be read (a whole number of more than 4300 digits)"
     else:
@@ -189,7 +204,7 @@ def _values(path: str, content: bytes) -> Iterator[tuple[str, object]]:
         number, line, seen = number + 1, line + text.count("\n", seen, at), at
         place = f"{path}: record {number} (line {line})"
         with _json_faults(place):
-            value, at = json.JSONDecoder().raw_decode(text, at)
+            value, at = json.JSONDecoder(object_pairs_hook=_object).raw_decode(text, at)
         yield place, value
         at = _after_space(text, at)
         if array:
