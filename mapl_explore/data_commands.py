@@ -32,7 +32,7 @@ def _add_convert(commands) -> None:
 def _add_source(parser, name: str) -> None:
     add = parser.add_argument
     add("source", metavar=name, help="a file of JSON or parquet, or owner/name[:split] on the Hugging Face hub")
-    add("--format", metavar="NAME", help="sets, trl, hh-rlhf or scored; told by the fields if not given")
+    add("--format", metavar="NAME", help="sets, trl, openai, hh-rlhf or scored; told by the fields if not given")
     text = "scored completions: the least score of a positive; the best against the worst if not given"
     add("--threshold", type=float, metavar="SCORE", help=text)
 

@@ -122,6 +122,30 @@ RECORDS = {
             {"response": "4", "overall_score": 9.0}, {"response": "four?", "overall_score": 5.0},
             {"response": "5", "overall_score": 1.0}]}, SUM,
     ),
+    "ultrafeedback, with all its fields": (
+        {"source": "flan", "instruction": "2 + 2 =", "models": ["a", "b"], "completions": [
+            {"response": "4", "overall_score": 9.0, "fine-grained_score": 4.0, "annotations": {"a": 1}, "model": "a"},
+            {"response": "5", "overall_score": 1.0, "fine-grained_score": 2.0, "annotations": {"a": 1}, "model": "b"}],
+         "correct_answers": ["four"], "incorrect_answers": ["five"]}, SUM,
+    ),
+    "ultrafeedback, binarized": (
+        {"prompt": "2 + 2 =", "prompt_id": "a1", "chosen": [user("2 + 2 ="), assistant("4")],
+         "rejected": [user("2 + 2 ="), assistant("5")], "messages": [user("2 + 2 ="), assistant("4")],
+         "score_chosen": 9.0, "score_rejected": 1.0}, SUM,
+    ),
+    "a prompt within another, and what it was made of": (
+        {"prompt": "Q: 2 +  2 =\n", "instruction": "2 + 2 =", "chosen": "4", "rejected": "5", "messages": "none"},
+        PreferenceSet("Q: 2 +  2 =\n", ["4"], ["5"]),
+    ),
+    "a column of another format that is null": (
+        {"prompt": "2 + 2 =", "positives": None, "negatives": None, "chosen": "4", "rejected": "5"}, SUM,
+    ),
+    "two formats that say the same": (
+        {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "completions": ["5", "4"], "scores": [0, 1]}, SUM,
+    ),
+    "a set with a field of pairs": (
+        {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "rejected": False}, SUM,
+    ),
     "completions next to scores": ({"prompt": "2 + 2 =", "completions": ["5", "4"], "scores": [0, 1]}, SUM),
 }  # fmt: skip
 
@@ -423,7 +447,42 @@ MALFORMED = [
     ({"prompt": "p", "completions": ["a"]}, r"completions\[0\] must be an object with text and score, not 'a'"),
     ({"prompt": "p", "positives": ["a"]}, "the field 'negatives' is missing"),
     ({"prompt": "p", "positives": ["a"], "negatives": ["a"]}, "a response must not stand on both sides"),
-    ({"question": "p"}, r"no format \(sets, scored, hh-rlhf, trl\) has these fields: 'question'"),
+    ({"question": "p"}, r"no format that is read \(pairs of TRL, Alpaca, ShareGPT .*\) has these fields: 'question'"),
+    ({"instruction": "p", "input": "", "output": "a"}, "these are Alpaca's instructions, without a rejected response"),
+    ({"conversations": [human("p"), gpt("a")]}, "these are ShareGPT's conversations, without a rejected response"),
+    ({"messages": [user("p"), assistant("a")]}, "these are OpenAI's messages, without a rejected response"),
+    ({"prompt": "p", "completion": "a"}, "these are TRL's prompts with a completion, without a rejected response"),
+    ({"prompt": [user("p")], "chosen": [user("a")], "rejected": [assistant("b")]},
+     r"chosen must end with a message of the assistant, not with chosen\[0\] of the role 'user'"),
+    ({"prompt": [user("p")], "chosen": [assistant("a")], "rejected": [assistant("b"), user("c")]},
+     r"rejected must end with .*, not with rejected\[1\] of the role 'user'"),
+    ({"conversations": [human("p")], "chosen": gpt("a"), "rejected": human("b")},
+     r"rejected must end with .*, not with rejected\[0\] of the role 'human'"),
+    ({"input": {"messages": [user("p")]}, "preferred_output": [{"role": "system", "content": "a"}],
+      "non_preferred_output": [assistant("b")]},
+     r"preferred_output must end with .*, not with preferred_output\[0\] of the role 'system'"),
+    ({"prompt": "p", "positives": ["a"], "negatives": ["b"], "chosen": "c", "rejected": "b"},
+     "the fields of two formats are in it, sets and trl, and say different things"),
+    ({"prompt": "p", "positives": ["a"], "chosen": "a", "rejected": "b"}, "two formats are in it, sets and trl"),
+    ({"prompt": "p", "positives": ["a"], "negatives": ["b"], "completions": ["a", "c"], "scores": [1, 0]},
+     "two formats are in it, sets and scored"),
+    ({"prompt": "p", "chosen": "a", "rejected": "b", "completions": ["a", "c", "b"], "scores": [2, 0, 1]},
+     "two formats are in it, scored and trl"),
+    ({"prompt": "p", "chosen": "a", "rejected": "b", "completions": ["a", "b"]}, "two formats are in it, scored and"),
+    ({"prompt": "p", "chosen": "a", "rejected": "b", "input": {"messages": [user("p")]},
+      "preferred_output": [assistant("a")], "non_preferred_output": [assistant("c")]},
+     "two formats are in it, openai and trl"),
+    ({"prompt": "p", "chosen": TALK + " 4", "rejected": TALK + " 5"}, "two formats are in it, hh-rlhf and trl"),
+    ({"prompt": "p", "instruction": "q", "chosen": "a", "rejected": "b"},
+     r"Alpaca's field 'instruction' is another prompt than the one read \('q', 'p'\)"),
+    ({"prompt": "p", "messages": [user("q"), assistant("a")], "completions": ["a", "b"], "scores": [1, 0]},
+     r"OpenAI's field 'messages' is another prompt than the one read \('q', 'p'\)"),
+    ({"prompt": "p", "conversations": [human("q")], "chosen": gpt("a"), "rejected": gpt("b")},
+     "ShareGPT's field 'conversations' is another prompt"),
+    ({"prompt": "p", "chosen": [user("q"), assistant("a")], "rejected": [user("q"), assistant("b")]},
+     r"TRL's field 'prompt' is another prompt than the one read \('p', 'q'\)"),
+    ({"prompt": {"a": "p"}, "chosen": {"a": "a"}, "rejected": {"a": "b"}}, "a whole table, as pandas writes it"),
+    ({"a": {"prompt": "p", "chosen": "a", "rejected": "b"}}, "a whole table, as pandas writes it"),
 ]  # fmt: skip
 
 
@@ -463,6 +522,33 @@ def test_json_is_read_however_it_is_laid_out(form, pack, mark, tmp_path):
     assert read_sets(tmp_path / "data.jsonl") == [SUM]
 
 
+@pytest.mark.parametrize("lay_out", [json.dumps, lambda rows: "".join(json.dumps(row) + "\n" for row in rows)])
+def test_a_table_without_names_of_columns_is_told_in_one_line(lay_out, tmp_path, capsys):
+    rows = pandas.DataFrame([PAIR, PAIR]).values.tolist()
+    (tmp_path / "data.json").write_text(lay_out(rows))
+    with pytest.raises(
+        ValueError, match=r"data.json:1: .*a list, without names .*frame.to_json\(FILE, orient='records'"
+    ):
+        read_sets(tmp_path / "data.json")
+    cli.main(["data", "check", str(tmp_path / "data.json")])
+    assert capsys.readouterr().out.count("fault: ") == 1
+
+
+@pytest.mark.parametrize("fault", ["the text of", "a control character in", "an escape in", "an end of"])
+def test_a_fault_in_json_is_told_in_words_that_stand_once(fault, tmp_path):
+    line = {
+        "the text of": '{"prompt": "p',
+        "a control character in": '{"prompt": "a\x01b"}',
+        "an escape in": r'{"prompt": "a\qb"}',
+        "an end of": '{"prompt": "a\\',
+    }[fault]
+    path = written(tmp_path / "data.jsonl", PAIR)
+    path.write_text(path.read_text() + line)
+    with pytest.raises(ValueError, match=r"data.jsonl:2: not a JSON object \([^:]+\w at column 1[1-6]\)$") as caught:
+        read_sets(path)
+    assert "at at" not in str(caught.value)
+
+
 def test_an_array_of_another_encoding_is_told_by_its_line(tmp_path):
     (tmp_path / "data.json").write_bytes('\n[{"prompt": "p"},\n{"prompt": "é"}]'.encode("latin-1"))
     with pytest.raises(ValueError, match=r"data.json:3: not UTF-8 text \(invalid"):
@@ -497,8 +583,12 @@ BROKEN = {
     "[]": "data: there is nothing in it, no record at all",
     "prompt,chosen,rejected\nq,yes,no\n": r"data:1: not a JSON object but 'prompt,chosen,rejected'; if this is CSV,"
     r" write it as JSONL first: python -c \"import pandas; pandas.read_csv\('.*data'\).to_json\('data.jsonl', .*\)\"$",
-    '"prompt";"chosen"\n': r"data:1: not a JSON object but '\"prompt\";\"chosen\"'",
-    "<html>": r"data:1: not a JSON object but '<html>'",
+    '"prompt";"chosen"\n': r"data:1: not a JSON object but '\"prompt\";\"chosen\"'; .*'.*data', sep=';'\).to_json",
+    "prompt\tchosen, or not\trejected\n": r"if this is TSV, .* pandas.read_csv\('.*data', sep='\\t'\).to_json",
+    "<html>": r"data:1: not a JSON object but '<html>'$",
+    "null\n": r"data:1: not a JSON object but None$",
+    "3": r"data:1: not a JSON object but 3$",
+    '"a, b"\n{': r"data:1: not a JSON object but 'a, b'$",
 }
 
 
@@ -539,6 +629,12 @@ def test_a_broken_parquet_file_is_one_line(content, tmp_path):
     (tmp_path / "o.parquet").write_bytes(content)
     with pytest.raises(ValueError, match=r"o.parquet: not a whole parquet file \("):
         read_sets(tmp_path / "o.parquet")
+
+
+def test_the_way_out_does_not_write_over_the_table(tmp_path):
+    (tmp_path / "a.jsonl").write_text("prompt\tchosen\trejected\n")
+    with pytest.raises(ValueError, match=r"to_json\('a_records.jsonl'"):
+        read_sets(tmp_path / "a.jsonl")
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.CSV", "a.csv.gz", "a.tsv", "a.xlsx"])
@@ -617,8 +713,14 @@ def test_an_option_that_does_not_belong_is_named(options, rule, tmp_path):
 
 def test_a_format_that_is_given_is_the_one_that_is_read(tmp_path):
     path = written(tmp_path / "both.jsonl", {**RECORDS["ours"][0], "chosen": "c", "rejected": "d"})
-    assert read_sets(path) == [SUM]
+    assert read_sets(path, format="sets") == [SUM]
     assert read_sets(path, format="trl") == [pair("2 + 2 =", "c", "d")]
+
+
+def test_the_fields_of_another_format_are_a_fault_in_every_record(tmp_path):
+    path = written(tmp_path / "both.jsonl", RECORDS["ours"][0], {**RECORDS["ours"][0], "chosen": "c", "rejected": "d"})
+    with pytest.raises(ValueError, match=r"both.jsonl:2: the fields of two formats are in it, sets and trl"):
+        read_sets(path)
 
 
 def test_the_description_counts_what_is_odd():

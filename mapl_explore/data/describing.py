@@ -74,7 +74,7 @@ def fault_lines(faults: Sequence[Fault], records: int) -> list[str]:
 
 def _kind(rule: str) -> str:
     """Return a rule without what differs from record to record: the value that breaks it, and numbers of places."""
-    return re.sub(r"\d+", "#", re.split(r", not |, but |; | \(", rule)[0])
+    return re.sub(r"\d+", "#", re.split(r", not |,? but |; | \(", rule)[0])
 
 
 def _fault_line(alike: Sequence[Fault], records: int) -> str:

@@ -4,8 +4,8 @@ r"""The formats that preference data come in, each as a function from one record
 sets        ours: ``prompt``, ``positives``, ``negatives``
 trl         ``prompt``, ``chosen``, ``rejected``: texts, or lists of messages; the prompt may be left out where
             ``chosen`` and ``rejected`` are conversations that begin alike. So are Alpaca's pairs (``instruction`` and
-            perhaps ``input``), ShareGPT's (``conversations``, perhaps ``system``, and a message on each side) and
-            OpenAI's (``input`` with its ``messages``, ``preferred_output``, ``non_preferred_output``)
+            perhaps ``input``) and ShareGPT's (``conversations``, perhaps ``system``, and a message on each side)
+openai      ``input`` with its ``messages``, ``preferred_output``, ``non_preferred_output``
 hh-rlhf     ``chosen``, ``rejected``: transcripts that begin alike, up to a ``\n\nAssistant:``
 scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``response`` (or ``text``, ``content``)
             and a score, as UltraFeedback has them, or texts next to a list ``scores``
@@ -14,9 +14,12 @@ scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``
 A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "value": str}``; its content may be a list
 of parts of text, which are put together. Tool calls, images and sound have no place in a preference set, and a record
 with them is a fault. A conversation becomes text: a single message its content alone, several a transcript as hh-rlhf
-writes them.
+writes them. The last message of a response must be the assistant's.
+
+A record with the fields of two formats, or with two prompts, is a fault unless both say the same.
 """
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -35,6 +38,14 @@ SPEAKERS = {
     "gpt": "Assistant",
 }
 OPENAI = ("preferred_output", "non_preferred_output")  # its names of chosen and rejected
+PAIRS = "pairs of TRL, Alpaca, ShareGPT and OpenAI, hh-rlhf's transcripts, scored completions, or ours"
+ONE_SIDED = {  # well-known formats by the fields that tell them: they have no rejected response
+    "Alpaca's instructions": ("instruction", "output"),
+    "ShareGPT's conversations": ("conversations",),
+    "OpenAI's messages": ("messages",),
+    "TRL's prompts with a completion": ("prompt", "completion"),
+}
+ASKING = {"prompt": "TRL", "instruction": "Alpaca", "conversations": "ShareGPT", "messages": "OpenAI"}  # whose prompt
 TOOLS = ("tool", "function", "function_call", "observation")  # roles; the last two are ShareGPT's
 NO_TEXT = ("images", "image", "videos", "video", "audios", "audio")  # fields of a record
 WHOLE_TABLE = (
@@ -53,17 +64,28 @@ class Format:
 
     Parameters
     ----------
-    fits : callable
-        From a record to whether its fields are those of this format.
+    fields : tuple of str
+        Those that no record of another format has, except where ``also`` tells them apart.
     read : callable
         From a record and the threshold of scores to a set, or to None where it has no two sides.
     pairs : bool
         Whether a record is one pair of several that a prompt may have.
+    also : callable
+        From a record with these fields to whether it is of this format.
     """
 
-    fits: Callable[[dict], bool]
+    fields: tuple[str, ...]
     read: Callable[[dict, float | None], PreferenceSet | None]
     pairs: bool = False
+    also: Callable[[dict], bool] = lambda record: True
+
+    def fits(self, record: dict) -> bool:
+        """Return whether a record has one of the fields of this format."""
+        return not record.keys().isdisjoint(self.fields) and self.also(record)
+
+    def fills(self, record: dict) -> bool:
+        """Return whether a record has all the fields of this format, and no null there."""
+        return all(record.get(name) is not None for name in self.fields) and self.also(record)
 
 
 def format_of(record: dict) -> str:
@@ -81,18 +103,87 @@ def format_of(record: dict) -> str:
     """
     if _is_table(record):
         raise ValueError(WHOLE_TABLE)
-    for name, form in FORMATS.items():
-        if form.fits(record):
-            return name
+    given = {name: value for name, value in record.items() if value is not None}  # of a table, null may stand for none
+    for fields in (given, record):
+        for name, form in FORMATS.items():
+            if form.fits(fields):
+                return name
     _refuse_lists(record)
+    for name, fields in ONE_SIDED.items():
+        if given.keys() >= {*fields}:
+            raise ValueError(
+                f"these are {name}, without a rejected response; a preference set needs both sides: {PAIRS}"
+            )
     fields = ", ".join(map(shortened, record)) or "none"
-    raise ValueError(f"no format ({', '.join(FORMATS)}) has these fields: {fields}")
+    raise ValueError(f"no format that is read ({PAIRS}) has these fields: {fields}")
+
+
+def told_set(record: dict, name: str, threshold: float | None) -> PreferenceSet | None:
+    """Return the set of a record in a format that its fields have told, or None where it has no two sides.
+
+    Raises
+    ------
+    ValueError
+        If it is malformed, or the fields of another format in it, or another prompt, say something else.
+
+    Examples
+    --------
+    >>> told_set({"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "instruction": "3 + 3 ="}, "trl", None)
+    Traceback (most recent call last):
+    ValueError: Alpaca's field 'instruction' is another prompt than the one read ('3 + 3 =', '2 + 2 ='): remove one
+    """
+    for other, form in FORMATS.items():
+        if other != name and form.fills(record) and not _agree(record, (name, other), threshold):
+            raise ValueError(
+                f"the fields of two formats are in it, {name} and {other}, and say different things: remove those of"
+                " one, or name the one to read (data convert --format)"
+            )
+    one = FORMATS[name].read(record, threshold)
+    if one is not None:
+        _require_one_prompt(record, one.prompt)
+    return one
+
+
+def _agree(record: dict, names: Sequence[str], threshold: float | None) -> bool:
+    try:
+        return len({FORMATS[name].read(record, threshold) for name in names}) == 1
+    except (TypeError, ValueError):
+        return False
+
+
+def _require_one_prompt(record: dict, read: str) -> None:
+    """Raise if a field that may be a prompt asks nothing of what was read as the prompt."""
+    for name, whose in ASKING.items():
+        texts = _asked(name, record.get(name))
+        if texts and not any(_within(text, read) or _within(read, text) for text in texts):
+            both = f"{shortened(texts[0])}, {shortened(read)}"
+            raise ValueError(f"{whose}'s field {name!r} is another prompt than the one read ({both}): remove one")
+
+
+def _asked(name: str, value) -> list[str]:
+    """Return what a prompt asks: a text, or what the user says in messages; nothing if it is neither."""
+    if isinstance(value, str):
+        return [value] if name in PROMPTS else []
+    with contextlib.suppress(TypeError, ValueError):
+        return [text for speaker, text in _messages(name, value) if speaker == "Human"]
+    return []
+
+
+def _within(one: str, other: str) -> bool:
+    return " ".join(one.split()) in " ".join(other.split())
 
 
 def _is_table(record: dict) -> bool:
     """Return whether an object is a table by columns or by rows, {"prompt": {"0": ...}} or {"0": {"prompt": ...}}."""
-    rows = bool(record) and all(isinstance(one, dict) and one for one in record.values())
-    return rows and (_numbered(record) or all(map(_numbered, record.values())))
+    rows = [*record.values()]
+    if not rows or not all(isinstance(one, dict) and one.keys() == rows[0].keys() for one in rows) or not rows[0]:
+        return False
+    by_columns = _fits_one(record) and rows[0].keys().isdisjoint(("role", "from"))  # those are of a message
+    return _numbered(record) or _numbered(rows[0]) or _fits_one(rows[0]) or by_columns
+
+
+def _fits_one(record: dict) -> bool:
+    return any(form.fits(record) for form in FORMATS.values())
 
 
 def _numbered(values: dict) -> bool:
@@ -105,7 +196,7 @@ def _refuse_lists(record: dict) -> None:
         raise ValueError(WHOLE_TABLE)
     for name, value in record.items():
         first = value[0] if isinstance(value, list) and value else None
-        if isinstance(first, dict) and any(form.fits(first) for form in FORMATS.values()):
+        if isinstance(first, dict) and _fits_one(first):
             raise ValueError(f"not one record but a list of them under {name!r}; write that list alone to a file")
 
 
@@ -114,8 +205,6 @@ def _from_sets(record: dict, threshold: float | None) -> PreferenceSet:
 
 
 def _from_trl(record: dict, threshold: float | None) -> PreferenceSet:
-    if OPENAI[0] in record:
-        return _from_openai(record)
     _refuse_all_but_text(record)
     chosen, rejected = (_field(record, name) for name in ("chosen", "rejected"))
     if isinstance(chosen, str) or isinstance(rejected, str):
@@ -125,7 +214,7 @@ def _from_trl(record: dict, threshold: float | None) -> PreferenceSet:
     return _from_conversations(_beginning(record), {"chosen": chosen, "rejected": rejected}, repeats=repeats)
 
 
-def _from_openai(record: dict) -> PreferenceSet:
+def _from_openai(record: dict, threshold: float | None) -> PreferenceSet:
     asked = _field(record, "input")
     if not isinstance(asked, dict):
         raise ValueError(f"input must be an object with messages, not {shortened(asked)}")
@@ -175,7 +264,7 @@ def _beginning(record: dict) -> list[tuple[str, str]]:
 
 def _from_conversations(prompt: list[tuple[str, str]], sides: dict[str, Sequence], *, repeats: bool) -> PreferenceSet:
     """Return the set of conversations; a prompt that repeats how they begin, where they do, is not taken twice."""
-    chosen, rejected = (_messages(name, side) for name, side in sides.items())
+    chosen, rejected = (_answered(name, side) for name, side in sides.items())
     shared = _alike(chosen[:-1], rejected[:-1])
     prompt = chosen[:shared] if shared and repeats else prompt + chosen[:shared]
     if not prompt:
@@ -257,6 +346,18 @@ def _messages(name: str, messages) -> list[tuple[str, str]]:
     return [_message(f"{name}[{i}]", one) for i, one in enumerate(messages)]
 
 
+def _answered(name: str, side) -> list[tuple[str, str]]:
+    """Return who says what in a conversation that ends with a response."""
+    messages = _messages(name, side)
+    if messages[-1][0] != "Assistant":
+        last = side if isinstance(side, dict) else side[-1]
+        role = last.get("role") or last.get("from")
+        raise ValueError(
+            f"{name} must end with a message of the assistant, not with {name}[{len(messages) - 1}] of the role {role!r}"
+        )
+    return messages
+
+
 def _message(place: str, message) -> tuple[str, str]:
     if not isinstance(message, dict):
         raise ValueError(f"{place} must be a message with role and content, not {shortened(message)}")
@@ -304,17 +405,29 @@ def _alike(one: Sequence, other: Sequence) -> int:
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _is_transcript(text) -> bool:
-    return isinstance(text, str) and TURN in text
+def _has_transcript(record: dict) -> bool:
+    """Return whether a side is a transcript; next to a prompt, a whole one, which repeats the prompt."""
+    sides = [one for one in map(record.get, ("chosen", "rejected")) if isinstance(one, str) and TURN in one]
+    return any(_is_whole(one) for one in sides) if _has_prompt(record) else bool(sides)
+
+
+def _is_whole(transcript: str) -> bool:
+    return transcript.startswith("\n\nHuman:")
+
+
+def _has_prompt(record: dict) -> bool:
+    return any(record.get(name) is not None for name in PROMPTS)
 
 
 FORMATS = {
-    "sets": Format(lambda record: "positives" in record or "negatives" in record, _from_sets),
-    "scored": Format(lambda record: "completions" in record, _from_scores),
-    "hh-rlhf": Format(
-        lambda record: "prompt" not in record and any(_is_transcript(record.get(f)) for f in ("chosen", "rejected")),
-        _from_transcripts,
+    "sets": Format(("positives", "negatives"), _from_sets),
+    "scored": Format(("completions",), _from_scores),
+    "hh-rlhf": Format(("chosen", "rejected"), _from_transcripts, pairs=True, also=_has_transcript),
+    "openai": Format(OPENAI, _from_openai, pairs=True),
+    "trl": Format(
+        ("chosen", "rejected"),
+        _from_trl,
         pairs=True,
+        also=lambda record: _has_prompt(record) or not _has_transcript(record),
     ),
-    "trl": Format(lambda record: not record.keys().isdisjoint(("chosen", "rejected", *OPENAI)), _from_trl, pairs=True),
 }

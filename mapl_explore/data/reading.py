@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mapl_explore.data.formats import FORMATS, format_of
+from mapl_explore.data.formats import FORMATS, format_of, told_set
 from mapl_explore.data.records import json_record, records
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import shortened
@@ -79,8 +79,9 @@ def read_sets(
     ----------
     source : path, str, list of dict or datasets.Dataset
         A file, ``owner/name[:split]`` on the Hugging Face hub, records, or a table.
-    format : {"sets", "trl", "hh-rlhf", "scored"}, optional
-        What the records are; told by the fields of the first one if not given.
+    format : {"sets", "trl", "openai", "hh-rlhf", "scored"}, optional
+        What the records are; told by the fields of the first one if not given. Further fields are not read where it is
+        given.
     threshold : float, optional
         The least score of a positive, of scored completions. If not given, those with the best score are positives,
         those with the worst are negatives, and the others are left out.
@@ -128,13 +129,14 @@ def read_all(source, *, format: str | None = None, threshold: float | None = Non
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {shortened(format)}")
     if threshold is not None and not (isinstance(threshold, int | float) and abs(threshold) < math.inf):
         raise ValueError(f"threshold must be a finite number, not {shortened(threshold)}")
+    read = told_set if format is None else lambda record, name, threshold: FORMATS[name].read(record, threshold)
     found, faults, one_sided, count = [], [], 0, 0
     for place, content in records(source):
         count += 1
         try:
             record = json_record(content)
             format = format or format_of(record)
-            one = FORMATS[format].read(record, threshold)
+            one = read(record, format, threshold)
         except (TypeError, ValueError) as error:
             faults.append(Fault(place, str(error)))
         else:

@@ -37,6 +37,8 @@ BINARY = {  # how files begin that are no text in UTF-8, and what to do about th
     b"\xff\xfe": UTF_16,
     b"\xfe\xff": UTF_16,
 }
+SEPARATORS = {",": "CSV", ";": "CSV", "\t": "TSV"}
+RECORDS = re.compile(rb"\s*\[\s*(?:[{\]]|\Z)")  # how a list begins that may hold records
 SPACE = re.compile(r"[ \t\n\r]*")  # what JSON allows between values
 
 
@@ -83,6 +85,9 @@ def json_record(content) -> dict:
         with _json_faults():
             # Without its end: else the fault of a line that is cut off would be at column 1 of the next.
             content = json.loads(content.decode().rstrip(), object_pairs_hook=_object)
+    if isinstance(content, list):
+        way = "of a pandas table, frame.to_json(FILE, orient='records', lines=True) writes objects"
+        raise ValueError(f"not a JSON object but a list, without names of fields ({shortened(content)}); {way}")
     if not isinstance(content, dict):
         raise ValueError(f"not a JSON object but {shortened(content)}")
     return content
@@ -110,7 +115,8 @@ def _json_faults(place: str = "") -> Iterator[None]:
         rule = f"not UTF-8 text ({error.reason})"
     except json.JSONDecodeError as error:
         line = f"line {error.lineno} " * (error.lineno > 1)
-        rule = f"not a JSON object ({error.msg} at {line}column {error.colno})"
+        what = error.msg.rstrip(": ").removesuffix(" at")  # "Invalid control character at" and others end like this
+        rule = f"not a JSON object ({what} at {line}column {error.colno})"
     except RecursionError:
         rule = "not a JSON object that can be read (nested too deeply)"
     except _Repeated as error:
@@ -146,7 +152,18 @@ def _refuse_table(path: str) -> None:
 
 
 def _by_pandas(path: str, reading: str) -> str:
-    return BY_PANDAS.format(reading.format(path), Path(path).stem + ".jsonl")
+    stem = Path(path).stem
+    other = f"{stem}.jsonl" if Path(path).name != f"{stem}.jsonl" else f"{stem}_records.jsonl"
+    return BY_PANDAS.format(reading.format(path), other)
+
+
+def _way_out(path: str, line: str) -> str:
+    """Return what to do about a file that begins with this line, if that may be the head of a table."""
+    separator = max(SEPARATORS, key=line.count)
+    if separator not in line:
+        return ""
+    reading = "read_csv({!r})" if separator == "," else f"read_csv({{!r}}, sep={separator!r})"
+    return f"; if this is {SEPARATORS[separator]}, {_by_pandas(path, reading)}"
 
 
 def _from_text(path: str, file) -> Iterator[tuple[str, bytes | dict]]:
@@ -176,22 +193,30 @@ def _refuse_other(path: str, number: int, first: bytes) -> None:
     kind = next((kind for magic, kind in BINARY.items() if first.startswith(magic)), None)
     if kind or b"\0" in first:
         raise ValueError(f"{path}: not JSON in UTF-8 but {kind or 'a binary file'}")
-    if not first.lstrip().startswith((b"{", b"[")):
-        shown = shortened(first.decode(errors="replace").strip())
-        csv = _by_pandas(path, TABLES[".csv"][1])
-        raise ValueError(f"{path}:{number}: not a JSON object but {shown}; if this is CSV, {csv}")
+    if not first.lstrip().startswith((b"{", b"[")) and not _is_json(first):
+        line = first.decode(errors="replace").strip()
+        raise ValueError(f"{path}:{number}: not a JSON object but {shortened(line)}{_way_out(path, line)}")
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _goes_on(first: bytes) -> bool:
     """Return whether what this line begins ends on a later one, or is a list of records."""
-    if first.lstrip().startswith(b"["):
+    if RECORDS.match(first):
         return True
+    listed = first.lstrip().startswith(b"[")
     try:
         json.loads(first)
     except json.JSONDecodeError as error:
-        return error.pos >= len(first.decode().rstrip())
+        return listed or error.pos >= len(first.decode().rstrip())
     except (ValueError, RecursionError):
-        pass
+        return listed
     return False
 
 
