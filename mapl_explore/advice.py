@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.arrays import to_numpy
+from mapl_explore.files import counted
 from mapl_explore.losses import (
     ExactError,
     LeaderShare,
@@ -63,7 +64,7 @@ class Advice:
         """Return the tables and the recommendation with its reason."""
         lines = [f"{'':<38}{'5%':>12}{'median':>12}{'95%':>12}"]
         for name, (sizes, gaps) in self.sides.items():
-            lines.append(f"{name}: {sizes.size} sides of two or more, {self.alone[name]} of one response")
+            lines.append(f"{name}: {counted(sizes.size, 'side')} of two or more, {self.alone[name]} of one response")
             if sizes.size:
                 lines += [_row("  responses", sizes), _row("  gap (nats)", gaps)]
         lines += ["tau (1/nats)", *(_points(f"  {rule}", taus) for rule, taus in self.taus.items())]

@@ -5,11 +5,13 @@ The measure is the model's own ``model(input_ids).logits`` on one sequence witho
 
 import contextlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 
 import torch
 
 from mapl_explore.encoding import EncodedSet
+from mapl_explore.files import counted
 
 LIMITS = (
     "max_position_embeddings",
@@ -21,6 +23,9 @@ LIMITS = (
 )  # what configurations call the longest sequence
 NO_LIMIT = 2**30  # -1, 0, None and numbers like 1e30 stand for none
 WIDEST_WINDOW = 1024  # a local window that a short check can look beyond
+# Where fast and slow tokenizers have their vocabulary, one of these; and what a folder of a model has besides.
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model")
+NO_TOKENIZER = ("config.json", "generation_config.json", "model.safetensors.index.json")
 LONG = 300  # tokens, more than the 256 that GPT-Neo and TinyStories see of what came before
 SHORT = 8
 NATS = 1e-3  # what log-probabilities of a short response may differ by
@@ -59,11 +64,22 @@ def require_tokenizer(tokenizer, source: str) -> None:
     known = _known(tokenizer, SAMPLES) or _known(tokenizer, _own_words(tokenizer))
     if len(known) < 2:
         raise ValueError(
-            f"the tokenizer of {source!r} makes nothing of text ({len(tokenizer)} tokens in its vocabulary): write the"
-            " files of the right one there with tokenizer.save_pretrained"
+            f"the tokenizer of {source!r} makes nothing of text ({counted(len(tokenizer), 'token')} in its vocabulary)"
+            f"{vocabulary_advice(source)}"
         )
     if tokenizer.eos_token_id is None:
         raise ValueError(f"the tokenizer of {source!r} has no end-of-text token (eos) to end a response with")
+
+
+def vocabulary_advice(source: str) -> str:
+    """Return what to do about a tokenizer that cannot be used, and which of its files a folder has."""
+    if not os.path.isdir(source):
+        return ""
+    there = {one for one in os.listdir(source) if not one.endswith(".safetensors")} - {*NO_TOKENIZER}
+    found = ", ".join(sorted(there)) or "no file of one"
+    needed = f"; needed is {VOCABULARIES[0]}, or of an older one {', '.join(VOCABULARIES[1:])}"
+    needed = "" if there & {*VOCABULARIES} else needed
+    return f"; its folder has {found}{needed}; write the right files there with tokenizer.save_pretrained"
 
 
 def _known(tokenizer, texts) -> set[int]:
@@ -85,7 +101,7 @@ def require_embeddings(tokenizer, model, source: str) -> None:
     highest = max(number for token, number in tokenizer.get_vocab().items() if token not in other_inputs)
     if highest >= rows:
         raise ValueError(
-            f"the tokenizer of {source!r} has {highest + 1:,} tokens, its model {rows:,}: call"
+            f"the tokenizer of {source!r} has {counted(highest + 1, 'token', ',')}, its model {rows:,}: call"
             " model.resize_token_embeddings(len(tokenizer)) and save it, or take the tokenizer that it was trained with"
         )
 
@@ -137,7 +153,7 @@ def own_logits(model, ids) -> torch.Tensor:
     ids = torch.tensor([ids], device=next(model.parameters()).device)
     logits = model(input_ids=ids, use_cache=False).logits[0]
     if len(logits) != ids.shape[1]:
-        raise ValueError(f"it gives {len(logits)} logits for {ids.shape[1]} tokens")
+        raise ValueError(f"it gives {counted(len(logits), 'row')} of logits for {counted(ids.shape[1], 'token')}")
     return logits
 
 

@@ -80,6 +80,7 @@ def add_sample(commands) -> None:
 
 def _check(arguments) -> None:
     from mapl_explore.data import description, fault_lines, read_all
+    from mapl_explore.files import counted
 
     reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
     print(f"{arguments.source}: {reading}")
@@ -88,7 +89,8 @@ def _check(arguments) -> None:
     for line in fault_lines(reading.faults, reading.records):
         print(f"fault: {line}")
     if reading.faults:
-        raise RuntimeError(f"{len(reading.faults)} of {reading.records} records cannot be read, {arguments.source}")
+        records = counted(reading.records, "record")
+        raise RuntimeError(f"{len(reading.faults)} of {records} cannot be read, {arguments.source}")
     if not reading.sets:
         raise RuntimeError(f"{arguments.source}: there is no preference set in it")
 
@@ -107,22 +109,24 @@ def _convert(arguments) -> None:
 
 def _world(arguments) -> None:
     from mapl_explore.data import require_output, write_sets
+    from mapl_explore.files import counted
     from mapl_explore.world import world_sets
 
     require_output(arguments.output)
     names = ["n", "seed", "split", "distractors", "agreement", "noise", "per_side"]
     write_sets(arguments.output, world_sets(**{name: getattr(arguments, name) for name in names}))
-    print(f"{arguments.n} sets written to {arguments.output}")
+    print(f"{counted(arguments.n, 'set')} written to {arguments.output}")
 
 
 def _sample(arguments) -> None:
+    from mapl_explore.files import counted
     from mapl_explore.generate import launched, sample_sets
 
     names = ["model", "k", "reference", "fallback", "max_tokens", "temperature", "seed", "chat", "batch_size", "device"]
     options = {name: getattr(arguments, name) for name in names}
     sets, report = sample_sets(arguments.source, arguments.output, verify=arguments.verifier, **options)
     if launched()[0] == 0:  # one of several processes speaks for all
-        print(f"{report}\n{len(sets)} sets written to {arguments.output}; the first of them:\n{_shown(sets[0])}")
+        print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")
         if arguments.chat:
             print("prompts are written as they were: score, select, tau and finetune need --chat with these sets too")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.files import shortened
+from mapl_explore.files import counted, shortened
 
 TRUNCATE = ("keep-start", "error")
 ROW_TOKENS = 512  # of responses behind one prompt: the cost of attention grows with the square of a row
@@ -279,8 +279,9 @@ def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], c
     for one, text in zip(encoded, sets, strict=True):
         if len(one.prompt) + one.longest > context:
             raise ValueError(
-                f"the set of the prompt {text.prompt[:40]!a} does not fit: {len(one.prompt)} tokens of prompt and"
-                f" {one.longest} of response exceed the model's context of {context} ('keep-start' would cut them)"
+                f"the set of the prompt {text.prompt[:40]!a} does not fit: {counted(len(one.prompt), 'token')} of"
+                f" prompt and {one.longest} of response exceed the model's context of {context}"
+                " ('keep-start' would cut them)"
             )
 
 
@@ -298,12 +299,14 @@ def _cut_summary(whole: Sequence[EncodedSet], fitted: Sequence[EncodedSet], cont
     responses = _lost((ids for one in whole for ids in one.responses), (ids for one in fitted for ids in one.responses))
     prompts = _lost((one.prompt for one in whole), (one.prompt for one in fitted))
     ambiguous = sum(after.ambiguous and not before.ambiguous for before, after in zip(whole, fitted, strict=True))
-    text = f"cut to the model's context of {context} tokens: {responses[0]} of {responses[1]} responses at their end"
-    text += f" ({responses[2]:,} of {responses[3]:,} tokens)"
+    tokens = f"{responses[2]:,} of {counted(responses[3], 'token', ',')}"
+    text = f"cut to the model's context of {counted(context, 'token')}: {responses[0]} of"
+    text += f" {counted(responses[1], 'response')} at their end ({tokens})"
     if prompts[0]:
-        text += f", {prompts[0]} of {prompts[1]} prompts at their start ({prompts[2]:,} of {prompts[3]:,} tokens)"
+        tokens = f"{prompts[2]:,} of {counted(prompts[3], 'token', ',')}"
+        text += f", {prompts[0]} of {counted(prompts[1], 'prompt')} at their start ({tokens})"
     if ambiguous:
-        text += f"; in {ambiguous} set{'s' * (ambiguous > 1)} a positive and a negative are equal now"
+        text += f"; in {counted(ambiguous, 'set')} a positive and a negative are equal now"
     return text
 
 

@@ -110,6 +110,11 @@ def check_text(name: str, text) -> None:
         raise ValueError(f"{name} must be writable as UTF-8, but {shortened(text)} holds a lone surrogate") from None
 
 
+def counted(number: int, noun: str, spec: str = "") -> str:
+    """Return a number, written by a format specification, and its noun: "1 set", or "2 sets"."""
+    return f"{number:{spec}} {noun}{'s' * (number != 1)}"
+
+
 def shortened(value, width: int = 60) -> str:
     """Return a value as an error message shows it: in ASCII, and not too long."""
     try:

@@ -20,7 +20,7 @@ from transformers.cache_utils import DynamicCache
 
 from mapl_explore.data import PreferenceSet, require_output, write_sets
 from mapl_explore.encoding import as_shown, encode_prompt, end_tokens
-from mapl_explore.files import shortened, sole_writer
+from mapl_explore.files import counted, shortened, sole_writer
 from mapl_explore.rejection import (
     Answered,
     Journal,
@@ -143,7 +143,8 @@ def sample_sets(
         wait()  # all have read what was finished before anyone adds to it: they must share out the same rows
         journal.mend()
         if stale and process == 0:
-            print(f"{len(stale)} prompts had verdicts of another verifier or source: their answers are judged again")
+            others = counted(len(stale), "prompt")
+            print(f"{others} with verdicts of another verifier or source: the answers are judged again")
         for row in sorted(stale)[process::processes]:
             journal.add([(row, _with_verdicts(judge, questions[row], stale[row]))])
         mine = open_rows[process::processes]

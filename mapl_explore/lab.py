@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from mapl_explore.files import atomic_writer
-from mapl_explore.serving import serve
+from mapl_explore.serving import environment, serve
 
 # Under /doc JupyterLab starts with both side bars folded, so that the first picture has the window to itself.
 FIRST_PAGE = "00_start_here.ipynb"
@@ -31,6 +31,8 @@ def open_lab(student: bool = False, browser: bool = True, port: int | None = Non
 
     Raises
     ------
+    ValueError
+        If JUPYTER_TOKEN holds what cannot stand in an address and a header; nothing is written.
     OSError
         If the copies cannot be written.
     RuntimeError
@@ -42,6 +44,7 @@ def open_lab(student: bool = False, browser: bool = True, port: int | None = Non
     JupyterLab is at http://127.0.0.1:8888/doc/tree/00_start_here.ipynb?token=...
     ctrl-C ends it.
     """
+    environment()  # refuses a token before anything is written
     serve("JupyterLab", "jupyterlab", _options(_notebooks(student)), FIRST_PLACE, browser, port)
 
 

@@ -3,6 +3,7 @@
 An answer is a candidate; a verifier says whether it is right; a prompt is kept where it has right and wrong answers.
 """
 
+import functools
 import glob
 import hashlib
 import inspect
@@ -18,10 +19,16 @@ import numpy as np
 
 from mapl_explore import world
 from mapl_explore.data import PreferenceSet, json_record, records
-from mapl_explore.files import check_text, shortened
+from mapl_explore.files import check_text, counted, shortened
 from mapl_explore.own_code import imported, own_traceback, source_checksum
 
 VERIFIERS = ("world", "exact")
+LATER = {  # what gives no verdict when it is called
+    "an async function": inspect.iscoroutinefunction,
+    "an async generator": inspect.isasyncgenfunction,
+    "a generator": inspect.isgeneratorfunction,
+    "a class": inspect.isclass,
+}
 AGAIN = "remove the file to begin anew"
 
 
@@ -82,14 +89,15 @@ class SampleReport:
 
     def __str__(self) -> str:
         """Return the counts, a line each."""
-        total = sum(self.outcomes.values())
-        rows = [f"{count:>6} of {total} prompts {what}" for what, count in sorted(self.outcomes.items(), reverse=True)]
+        total = counted(sum(self.outcomes.values()), "prompt")
+        rows = [f"{count:>6} of {total} {what}" for what, count in sorted(self.outcomes.items(), reverse=True)]
         return "\n".join(
             [
                 *rows,
-                f"{self.answers:>6} different answers, {self.right} of them right",
-                f"{self.duplicates:>6} answers dropped: the prompt had them already",
-                f"{self.unfinished:>6} answers dropped: cut off, {self._cut:.0%} of all (--max-tokens is their room)",
+                f"{counted(self.answers, 'different answer', '>6')}, {self.right} of them right",
+                f"{counted(self.duplicates, 'answer', '>6')} dropped: the prompt had them already",
+                f"{counted(self.unfinished, 'answer', '>6')} dropped: cut off, {self._cut:.0%} of all"
+                " (--max-tokens is their room)",
             ]
         )
 
@@ -331,6 +339,7 @@ def _function(name: str) -> Callable:
     if not callable(found):
         raise ValueError(f"verifier {name!r} cannot be had: there is no function {function!r} in {module!r}")
     _require_two(name, found)
+    _require_answer_at_once(name, found)
     return found
 
 
@@ -344,6 +353,15 @@ def _require_two(name: str, function: Callable) -> None:
         signature.bind("prompt", "answer")
     except TypeError as error:
         raise ValueError(f"verifier {name!r} must take a prompt and an answer: {error}") from None
+
+
+def _require_answer_at_once(name: str, function: Callable) -> None:
+    """Raise if a call gives what has not run yet, such as a coroutine or a generator; so may that of a partial."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    for kind, is_kind in LATER.items():
+        if is_kind(function) or is_kind(type(function).__call__):
+            raise ValueError(f"verifier {name!r} must be a function that returns True or False, not {kind}")
 
 
 def _verdict(name: str, function: Callable, prompt: str, answer: str) -> bool:

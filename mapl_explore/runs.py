@@ -22,7 +22,7 @@ from pathlib import Path
 
 from mapl_explore.checkpoints import last_checkpoint
 from mapl_explore.data import PreferenceSet
-from mapl_explore.files import atomic_writer, shortened
+from mapl_explore.files import atomic_writer, counted, shortened
 
 RECORD = "run.json"
 PROBES = "probes.npz"
@@ -104,7 +104,7 @@ class Run:
         """Return the held-out measures before and after, with 95 % intervals, for people."""
         found = {"before": self.before or {}, "after": self.after or {}}
         found["change"] = {name: new - found["before"][name] for name, new in found["after"].items()}
-        title = f"held out: {self.data['eval']['sets']} sets"
+        title = f"held out: {counted(self.data['eval']['sets'], 'set')}"
         rows = [(title, list(found))]
         for name in (name for name in MEASURES if name in found["before"]):
             rows.append((MEASURES[name], [self._cell(when, name, values.get(name)) for when, values in found.items()]))
@@ -284,8 +284,10 @@ def fingerprint(sets: Sequence[PreferenceSet]) -> dict:
 
 def _data_lines(run: Run) -> dict[str, str]:
     """Return what data a run has, for people."""
-    text = "{sets} sets with contents of sha256 {sha256}"
-    return {f"{name} data": text.format(**each) for name, each in run.data.items()}
+    return {
+        f"{name} data": f"{counted(each['sets'], 'set')} with contents of sha256 {each['sha256']}"
+        for name, each in run.data.items()
+    }
 
 
 def _weights_line(run: Run) -> dict[str, str]:

@@ -9,10 +9,11 @@ import functools
 import hashlib
 import inspect
 import itertools
+import json
 import math
 import os
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,14 +37,17 @@ from mapl_explore.checking import (
     require_tokenizer,
     tolerance,
     undisturbed,
+    vocabulary_advice,
 )
 from mapl_explore.data import PreferenceSet
 from mapl_explore.encoding import EncodedSet, collate, encode_sets, end_tokens, sides, table_shapes
+from mapl_explore.files import counted
 from mapl_explore.likelihood import token_logp
 from mapl_explore.losses import ScoredSets
 
 BATCH_TOKENS = 8192  # in one forward pass, padding included: with GPT-2's 50,257 logits of 4 bytes each, 1.6 GB
 PRECISIONS = ("float32", "bf16")
+INDEX = "model.safetensors.index.json"  # names the files of weights that are in parts
 WAYS = SHARED, PADDED, ALONE = "several responses behind one prompt", "padded sequences", "one sequence at a time"
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
 
@@ -451,19 +455,43 @@ def _from_pretrained(source: str, **options) -> tuple:
     with quiet:
         with _readable(source, "no causal language model"):
             transformers.AutoConfig.from_pretrained(source, **options)
-        with _readable(source, "no tokenizer", "; write it there with tokenizer.save_pretrained"):
+        with _readable(source, "no tokenizer", lambda: vocabulary_advice(source)):
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
+        _require_all_shards(source)
         with _readable(source, "no causal language model"):
             options |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
             model, loading = transformers.AutoModelForCausalLM.from_pretrained(source, **options)
     missing = sorted(loading["missing_keys"])
     if missing:
-        raise OSError(f"{source!r} holds {len(missing)} weights too few for its model, such as {missing[0]!r}")
+        few = counted(len(missing), "weight")
+        raise OSError(f"{source!r} holds {few} too few for its model, such as {missing[0]!r}")
     return model, tokenizer
 
 
+def _require_all_shards(source: str) -> None:
+    """Raise unless a folder with weights in parts has all of them, and the index that names them."""
+    folder = Path(source)
+    in_parts = (folder / INDEX).is_file() or any(folder.glob("model-*-of-*.safetensors"))
+    if not in_parts or (folder / "model.safetensors").is_file():
+        return
+    missing = sorted(name for name in _parts(folder / INDEX) if not (folder / name).is_file())
+    if missing:
+        lost = f"{missing[0]} is missing" + f", and {len(missing) - 1} more" * (len(missing) > 1)
+        raise OSError(f"{source!r} holds a model in several files, not all of them: {lost}; fetch the folder again")
+
+
+def _parts(index: Path) -> set[str]:
+    """Return the names of an index and of the files that it names."""
+    if not index.is_file():
+        return {index.name}
+    try:
+        return {index.name, *json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise OSError(f"{str(index)!r} is damaged ({type(error).__name__}): fetch the folder again") from error
+
+
 @contextlib.contextmanager
-def _readable(source: str, what: str, advice: str = "") -> Iterator[None]:
+def _readable(source: str, what: str, advice: Callable[[], str] = str) -> Iterator[None]:
     """Make any error of reading a model a line about its folder."""
     try:
         yield
@@ -471,11 +499,12 @@ def _readable(source: str, what: str, advice: str = "") -> Iterator[None]:
         words = f"its weights are damaged or cut short ({_first_line(error)}); fetch or save them again"
         raise OSError(f"{source!r} holds {what} that can be read: {words}") from error
     except Exception as error:  # files of others may be wrong in any way
-        raise OSError(f"{source!r} holds {what} that can be read: {_first_line(error)}{advice}") from error
+        raise OSError(f"{source!r} holds {what} that can be read: {_first_line(error)}{advice()}") from error
 
 
 def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    first = next(iter(str(error).splitlines()), type(error).__name__)
+    return first.removesuffix(" from one of: ")  # transformers' list follows on lines of its own
 
 
 def _cache_name(model) -> str:

@@ -112,13 +112,14 @@ def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
 def _tau_of_data(arguments) -> None:
     from mapl_explore.advice import advise, rules_for
     from mapl_explore.data import read_sets
+    from mapl_explore.files import counted
 
     aims = {"epsilon": 0.1 if arguments.epsilon is None else arguments.epsilon, "share": arguments.share}
     rules_for(**aims)  # a target out of its range is refused now
     loss = _comparable(arguments)
     scored = _scored(read_sets(arguments.data), arguments)
     under = arguments.model if arguments.reference is None else f"{arguments.model} against {arguments.reference}"
-    print(f"{len(scored.label)} sets; scores of {loss!r} under {under}")
+    print(f"{counted(len(scored.label), 'set')}; scores of {loss!r} under {under}")
     print(advise(scored, loss, **aims))
 
 
@@ -126,7 +127,7 @@ def _select(arguments) -> None:
     import numpy as np
 
     from mapl_explore.data import read_sets, require_output, write_sets
-    from mapl_explore.files import require_other, sole_writer
+    from mapl_explore.files import counted, require_other, sole_writer
     from mapl_explore.selection import RejectionSampler, pair_margins, parse_kernel
 
     sampler, rng = RejectionSampler(parse_kernel(arguments.accept)), np.random.default_rng(_seed(arguments.seed))
@@ -140,8 +141,8 @@ def _select(arguments) -> None:
         pairs = pair_margins(_scored(sets, arguments), loss)
         indices, report = sampler.sample(rng, pairs.margin, len(sets) if size is None else size)
         write_sets(arguments.output, _as_sets(pairs.take(indices), sets))
-    different = f"{len(set(indices.tolist()))} different ones of the {len(pairs)} pairs"
-    print(f"{report}\n{different} of {len(sets)} sets, written to {arguments.output}")
+    different = f"{len(set(indices.tolist()))} different of {counted(len(pairs), 'pair')}"
+    print(f"{report}\n{different} of {counted(len(sets), 'set')}, written to {arguments.output}")
 
 
 def _seed(seed: int) -> int:
@@ -161,7 +162,7 @@ def _as_sets(pairs, sets) -> list:
 
 def _score(arguments) -> None:
     from mapl_explore.data import read_sets
-    from mapl_explore.files import require_other, sole_writer
+    from mapl_explore.files import counted, require_other, sole_writer
     from mapl_explore.score_table import require_table, score_rows, write_table
 
     require_table(arguments.output)
@@ -170,7 +171,7 @@ def _score(arguments) -> None:
         sets = read_sets(arguments.input)
         rows = score_rows(sets, _scored(sets, arguments), reference=arguments.reference is not None)
         write_table(arguments.output, rows)
-    print(f"{len(rows)} responses of {len(sets)} sets, written to {arguments.output}")
+    print(f"{counted(len(rows), 'response')} of {counted(len(sets), 'set')}, written to {arguments.output}")
 
 
 def _comparable(arguments):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.arrays import to_numpy
+from mapl_explore.files import counted
 from mapl_explore.losses import Loss, ScoredSets, require_reference
 from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.pairs import negatives, positives
@@ -249,7 +250,7 @@ class Report:
     def __str__(self) -> str:
         """Return the report in a line."""
         return (
-            f"{self.accepted} of {self.proposals} proposals accepted ({self.rate:.1%},"
+            f"{self.accepted} of {counted(self.proposals, 'proposal')} accepted ({self.rate:.1%},"
             f" expected {self.expected_rate:.1%}), effective sample size"
             f" {self.effective_size:.1f} (the pool is as good as that many equally likely pairs)"
         )
@@ -322,7 +323,9 @@ def _chances(accept: Kernel, margins: np.ndarray) -> np.ndarray:
     # Below 1e-6 a draw takes a million proposals, which is to hang rather than to sample.
     if chance.mean() < 1e-6:
         quantiles = ", ".join(f"{q:.6g}" for q in np.quantile(margins, [0, 0.25, 0.5, 0.75, 1]))
-        raise ValueError(f"{accept!r} accepts (almost) none of {margins.size} margins; their quartiles: {quantiles}")
+        raise ValueError(
+            f"{accept!r} accepts (almost) none of {counted(margins.size, 'margin')}; their quartiles: {quantiles}"
+        )
     return chance
 
 

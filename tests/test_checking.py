@@ -212,7 +212,7 @@ def test_a_model_without_its_tokenizer_is_refused_with_what_to_do(tmp_path, name
 
 @pytest.mark.parametrize("words", [["<unk>", "</s>"], ["<unk>", "</s>", "a"]])
 def test_a_tokenizer_that_knows_no_text_is_refused(tmp_path, words):
-    with pytest.raises(ValueError, match=r"makes nothing of text \(\d tokens in its vocabulary\): write the files"):
+    with pytest.raises(ValueError, match=r"makes nothing of text \(\d tokens in its vocabulary\); .*write the right"):
         load_model(saved(tmp_path, words_tokenizer(words)))
 
 
@@ -264,12 +264,43 @@ def test_a_missing_shard_is_refused_by_name(tmp_path):
         load_model(tmp_path)
 
 
+def test_a_folder_without_the_vocabulary_is_told_by_the_files_there_and_those_needed(tmp_path):
+    (save_tiny(tmp_path) / "tokenizer.json").unlink()
+    with pytest.raises(OSError, match=r"no tokenizer .* has tokenizer_config.json; needed is tokenizer.json"):
+        load_model(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(ValueError, match=r"\(1 token in its vocabulary\); its folder has no file of one; needed is t"):
+        load_model(tmp_path)
+
+
+def _in_parts(folder):
+    byte_tokenizer().save_pretrained(folder)
+    random_gpt2().save_pretrained(folder, max_shard_size="20KB")
+    return sorted(folder.glob("model-*.safetensors")), folder / "model.safetensors.index.json"
+
+
+def test_missing_parts_of_weights_are_told_by_name_with_what_to_do(tmp_path):
+    parts, index = _in_parts(tmp_path)
+    parts[1].unlink()
+    with pytest.raises(OSError, match=rf"not all of them: {parts[1].name} is missing; fetch the folder again$"):
+        load_model(tmp_path)
+    parts[2].unlink()
+    with pytest.raises(OSError, match=rf"{parts[1].name} is missing, and 1 more; fetch the folder again$"):
+        load_model(tmp_path)
+    index.write_text("{")
+    with pytest.raises(OSError, match=rf"{index.name}' is damaged \(JSONDecodeError\): fetch the folder again$"):
+        load_model(tmp_path)
+    index.unlink()
+    with pytest.raises(OSError, match=rf"not all of them: {index.name} is missing; fetch the folder again$"):
+        load_model(tmp_path)
+
+
 def test_weights_without_one_that_the_model_needs_are_refused(tmp_path):
     path = save_tiny(tmp_path) / "model.safetensors"
     weights = safetensors.torch.load_file(path)
     del weights["transformer.h.1.mlp.c_fc.weight"]
     safetensors.torch.save_file(weights, path, metadata={"format": "pt"})
-    with pytest.raises(OSError, match=r"holds 1 weights too few for its model, such as 'transformer\.h\.1\.mlp"):
+    with pytest.raises(OSError, match=r"holds 1 weight too few for its model, such as 'transformer\.h\.1\.mlp"):
         load_model(tmp_path)
 
 

@@ -656,7 +656,7 @@ def test_the_way_out_of_csv_works(tmp_path, monkeypatch):
 def test_the_standard_input_is_read_by_its_name(tmp_path):
     words = [sys.executable, "-m", "mapl_explore", "data", "check"]
     done = subprocess.run([*words, "/dev/stdin"], input=json.dumps(PAIR), capture_output=True, text=True)
-    assert "/dev/stdin: 1 records in the format trl, 1 sets" in done.stdout
+    assert "/dev/stdin: 1 record in the format trl, 1 set" in done.stdout
     with pytest.raises(ValueError, match=r"'-' is no file; to read the standard input, name /dev/stdin"):
         read_sets("-")
 
@@ -727,15 +727,15 @@ def test_the_description_counts_what_is_odd():
     sets = [pair("p", "a", "b"), pair("p", "a", "b"), pair("p", "b", "c"), PreferenceSet("q", ["a", "a"], ["b"])]
     text = description(sets)
     assert "4, of 2 prompts; 5 positives, 4 negatives" in text
-    assert "2 sets of a prompt that came before, 1 of them the same set; 1 texts repeated in a side" in text
-    assert "1 prompts have a text accepted in one set and rejected in another: 'p'" in text
+    assert "2 sets of a prompt that came before, 1 of them the same set; 1 text repeated in a side" in text
+    assert "1 prompt with a text accepted in one set and rejected in another: 'p'" in text
 
 
 def test_check_describes_a_sound_file_and_exits_with_0(tmp_path, capsys):
     path = written(tmp_path / "data.jsonl", RECORDS["trl, plain"][0])
     assert cli.main(["data", "check", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "1 records in the format trl, 1 sets" in out
+    assert "1 record in the format trl, 1 set" in out
     assert "contradictions  none" in out
 
 
@@ -763,7 +763,7 @@ def test_check_says_that_scores_make_no_two_sides(tmp_path, capsys):
 def test_the_description_counts_responses_that_bring_their_own_end():
     assert "end tokens      none" in description([SUM])
     ended = PreferenceSet("p</s>", ["a</s>", "b</s>\n"], ["c<|endoftext|>", "</s>d"])
-    assert "3 of 4 responses bring the end of a text themselves: 2 '</s>', 1 '<|endoftext|>'" in description([ended])
+    assert "3 of 4 responses with an end of text of their own: 2 '</s>', 1 '<|endoftext|>'" in description([ended])
 
 
 def test_check_lists_every_fault_and_exits_with_1(tmp_path, capsys):
@@ -781,7 +781,7 @@ def test_convert_writes_our_lines(name, tmp_path, capsys):
     record, expected = RECORDS[name]
     path, output = written(tmp_path / "in.jsonl", record), tmp_path / "out.jsonl"
     assert cli.main(["data", "convert", str(path), str(output)]) == 0
-    assert "1 records" in capsys.readouterr().out
+    assert "1 record in" in capsys.readouterr().out
     assert read_sets(output, format="sets") == [expected]
 
 

@@ -135,7 +135,7 @@ def test_a_long_prompt_keeps_its_end_and_leaves_half_of_the_context(capsys):
     (one,) = encode_sets(TOKENIZER, [PreferenceSet("s" * 40 + "e" * 16, ["a" * 40], ["b"])], context=32)
     assert one.prompt == ids("e" * 16)
     assert one.responses[0] == ids("a" * 16)
-    assert "1 of 1 prompts at their start (40 of 56 tokens)" in capsys.readouterr().out
+    assert "1 of 1 prompt at their start (40 of 56 tokens)" in capsys.readouterr().out
 
 
 def test_a_long_prompt_gives_way_no_further_than_its_responses_need():

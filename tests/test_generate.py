@@ -295,7 +295,7 @@ def test_answers_are_kept_and_judged_again_where_the_verifier_was_mended(world_f
     capsys.readouterr()
     assert sampled(world_file, output, verify="my_own_judges:right", batch_size=2)[0] == whole
     assert len(prompts) == len(WORLD) - 6
-    assert "6 prompts had verdicts of another verifier or source: their answers are judged again" in (
+    assert "6 prompts with verdicts of another verifier or source: the answers are judged again" in (
         capsys.readouterr().out
     )
 
@@ -499,6 +499,25 @@ number = 3
 """
 
 
+JUDGES += """
+import functools
+async def waits(prompt, answer): return True
+def yields(prompt, answer): yield True
+async def both(prompt, answer): yield True
+class Judge:
+    async def __call__(self, prompt, answer): return True
+    async def method(self, prompt, answer): return True
+class Plain:
+    def __call__(self, prompt, answer): return True
+judge, method, plain = Judge(), Judge().method, Plain()
+def strict(level, prompt, answer): return True
+part, part_of_object = functools.partial(functools.partial(waits)), functools.partial(Judge())
+part_of_plain = functools.partial(strict, 3)
+class Made:
+    def __init__(self, prompt, answer): pass
+"""
+
+
 @pytest.fixture
 def judges(tmp_path, monkeypatch):
     """Write a module of verifiers in the folder of this process, and return its path."""
@@ -516,6 +535,11 @@ def test_a_function_of_ones_own_judges(judges):
         with pytest.raises(ValueError, match=f"my_own_judges:{name} must return True or False, not {value} on the"):
             verifier(f"my_own_judges:{name}", [question])(question, "a")
     assert verifier("my_own_judges:numpys", [question])(question, "a") is True
+
+
+@pytest.mark.parametrize("name", ["plain", "part_of_plain"])
+def test_an_object_or_a_partial_that_answers_at_once_is_a_verifier(name, judges):
+    assert verifier(f"my_own_judges:{name}", [Question("p")])(Question("p"), "a") is True
 
 
 @pytest.mark.parametrize(("name", "words"), [("broken", "ZeroDivisionError: division by zero"), ("ends", "SystemExit")])
@@ -545,6 +569,14 @@ def test_a_verifier_that_fails_shows_the_traceback_of_its_author_and_then_one_li
         ("..b:right", "verifier '..b:right' cannot be had"),
         ("my_own_judges:number", "verifier 'my_own_judges:number' cannot be had: there is no function 'number'"),
         ("my_own_judges:alone", "verifier 'my_own_judges:alone' must take a prompt and an answer: too many"),
+        ("my_own_judges:waits", "verifier 'my_own_judges:waits' must be .*, not an async function"),
+        ("my_own_judges:judge", "must be .*, not an async function"),
+        ("my_own_judges:method", "must be .*, not an async function"),
+        ("my_own_judges:part", "must be .*, not an async function"),
+        ("my_own_judges:part_of_object", "must be .*, not an async function"),
+        ("my_own_judges:both", "must be .*, not an async generator"),
+        ("my_own_judges:yields", "must be .*, not a generator"),
+        ("my_own_judges:Made", "must be .*, not a class"),
         ("world", "the prompt must be one of the small world"),
     ],
 )

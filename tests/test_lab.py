@@ -50,6 +50,14 @@ def test_a_students_copy_lacks_the_solutions_and_what_running_left_and_nothing_e
     assert (cell["outputs"], cell["execution_count"], cell["id"]) == ([], None, "c1")
 
 
+def test_a_token_that_is_refused_leaves_no_copies_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("JUPYTER_TOKEN", "two words")
+    with pytest.raises(ValueError, match="JUPYTER_TOKEN must be"):
+        lab.open_lab(student=True, browser=False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_every_notebook_of_the_course_stays_a_notebook_without_its_solutions(tmp_path):
     lab.copy_notebooks(ROOT / "notebooks", tmp_path, student=True)
     for path in tmp_path.iterdir():

@@ -7,7 +7,7 @@ from statistics import median
 
 from mapl_explore.data.reading import Fault
 from mapl_explore.data.sets import PreferenceSet
-from mapl_explore.files import shortened
+from mapl_explore.files import counted, shortened
 
 SHOWN = 3  # examples of what is odd
 ENDS = (  # what ends a text in the tokenizers of well-known models
@@ -31,7 +31,7 @@ def description(sets: Sequence[PreferenceSet]) -> str:
     Examples
     --------
     >>> print(description([PreferenceSet("2 + 2 =", ["4"], ["5", "22"])]))
-    sets            1, of 1 prompts; 1 positives, 2 negatives
+    sets            1, of 1 prompt; 1 positive, 2 negatives
     positives       1 to 1 a set, median 1
     negatives       2 to 2 a set, median 2
     prompts         7 to 7 characters, median 7
@@ -42,9 +42,10 @@ def description(sets: Sequence[PreferenceSet]) -> str:
     """
     positives, negatives = ([one.positives for one in sets], [one.negatives for one in sets])
     lengths = [[len(text) for side in sides for text in side] for sides in (positives, negatives)]
-    prompts = {one.prompt for one in sets}
+    prompts = counted(len({one.prompt for one in sets}), "prompt")
+    responses = f"{counted(len(lengths[0]), 'positive')}, {counted(len(lengths[1]), 'negative')}"
     rows = {
-        "sets": f"{len(sets)}, of {len(prompts)} prompts; {len(lengths[0])} positives, {len(lengths[1])} negatives",
+        "sets": f"{len(sets)}, of {prompts}; {responses}",
         "positives": f"{_range(map(len, positives))[0]} a set, median {_range(map(len, positives))[1]}",
         "negatives": f"{_range(map(len, negatives))[0]} a set, median {_range(map(len, negatives))[1]}",
         "prompts": "{} characters, median {}".format(*_range(len(one.prompt) for one in sets)),
@@ -82,7 +83,7 @@ def _fault_line(alike: Sequence[Fault], records: int) -> str:
         return str(alike[0])
     more = len(alike) - 1
     places = ", ".join(fault.place for fault in alike[1 : SHOWN + 1]) + ", ..." * (more > SHOWN)
-    return f"{alike[0]}; and {more:,} more like it ({len(alike):,} of {records:,} records): {places}"
+    return f"{alike[0]}; and {more:,} more like it ({len(alike):,} of {counted(records, 'record', ',')}): {places}"
 
 
 def _range(numbers: Iterable[int]) -> tuple[str, str]:
@@ -96,9 +97,8 @@ def _duplicates(sets: Sequence[PreferenceSet]) -> str:
     texts = sum(len(side) - len(set(side)) for one in sets for side in (one.positives, one.negatives))
     if not (prompts or texts):
         return "none"
-    return (
-        f"{prompts} sets of a prompt that came before, {whole} of them the same set; {texts} texts repeated in a side"
-    )
+    same = f"{whole} of them the same set; {counted(texts, 'text')} repeated in a side"
+    return f"{counted(prompts, 'set')} of a prompt that came before, {same}"
 
 
 def _contradictions(sets: Sequence[PreferenceSet]) -> str:
@@ -110,7 +110,7 @@ def _contradictions(sets: Sequence[PreferenceSet]) -> str:
     if not prompts:
         return "none"
     shown = ", ".join(shortened(prompt) for prompt in prompts[:SHOWN]) + ", ..." * (len(prompts) > SHOWN)
-    return f"{len(prompts)} prompts have a text accepted in one set and rejected in another: {shown}"
+    return f"{counted(len(prompts), 'prompt')} with a text accepted in one set and rejected in another: {shown}"
 
 
 def _end_tokens(sets: Sequence[PreferenceSet]) -> str:
@@ -119,4 +119,4 @@ def _end_tokens(sets: Sequence[PreferenceSet]) -> str:
     if not counts:
         return "none"
     ends = ", ".join(f"{count} {shortened(end)}" for end, count in counts.most_common())
-    return f"{counts.total()} of {len(texts)} responses bring the end of a text themselves: {ends}"
+    return f"{counts.total()} of {counted(len(texts), 'response')} with an end of text of their own: {ends}"

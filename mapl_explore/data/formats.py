@@ -111,9 +111,7 @@ def format_of(record: dict) -> str:
     _refuse_lists(record)
     for name, fields in ONE_SIDED.items():
         if given.keys() >= {*fields}:
-            raise ValueError(
-                f"these are {name}, without a rejected response; a preference set needs both sides: {PAIRS}"
-            )
+            raise ValueError(f"these are {name}, without a rejected response; what is read: {PAIRS}")
     fields = ", ".join(map(shortened, record)) or "none"
     raise ValueError(f"no format that is read ({PAIRS}) has these fields: {fields}")
 
@@ -352,9 +350,8 @@ def _answered(name: str, side) -> list[tuple[str, str]]:
     if messages[-1][0] != "Assistant":
         last = side if isinstance(side, dict) else side[-1]
         role = last.get("role") or last.get("from")
-        raise ValueError(
-            f"{name} must end with a message of the assistant, not with {name}[{len(messages) - 1}] of the role {role!r}"
-        )
+        place = f"{name}[{len(messages) - 1}]"
+        raise ValueError(f"{name} must end with a message of the assistant, not with {place} of the role {role!r}")
     return messages
 
 

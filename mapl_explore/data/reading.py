@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mapl_explore.data.formats import FORMATS, format_of, told_set
 from mapl_explore.data.records import json_record, records
 from mapl_explore.data.sets import PreferenceSet
-from mapl_explore.files import shortened
+from mapl_explore.files import counted, shortened
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Reading:
     def __str__(self) -> str:
         """Return in words what became of the records."""
         known = f"in the format {self.format}" if self.format else "in no format that is known"
-        text = f"{self.records} records {known}, {len(self.sets)} sets"
+        text = f"{counted(self.records, 'record')} {known}, {counted(len(self.sets), 'set')}"
         if self.one_sided:
             text += f"; {self.one_sided} left out, whose scores make no two sides"
         if self.apart:
-            text += f"; {self.apart} pairs contradict another of their prompt and stay sets of their own"
+            text += f"; {counted(self.apart, 'pair')} kept apart, at odds with another of the same prompt"
         return text
 
 
