@@ -94,9 +94,9 @@ class SampleReport:
         return "\n".join(
             [
                 *rows,
-                f"{counted(self.answers, 'different answer', '>6')}, {self.right} of them right",
-                f"{counted(self.duplicates, 'answer', '>6')} dropped: the prompt had them already",
-                f"{counted(self.unfinished, 'answer', '>6')} dropped: cut off, {self._cut:.0%} of all"
+                f"{counted(self.answers, 'different response', '>6')}, {self.right} of them right",
+                f"{counted(self.duplicates, 'response', '>6')} dropped: the prompt had them already",
+                f"{counted(self.unfinished, 'response', '>6')} dropped: cut off, {self._cut:.0%} of all"
                 " (--max-tokens is their room)",
             ]
         )
@@ -180,7 +180,7 @@ def kept_set(question: Question, answered: Answered, *, fallback: bool) -> tuple
     With ``fallback``, a kind that the model did not give is taken from the record, but for texts of the other kind.
     """
     if answered.too_long:
-        return None, "dropped: no room for an answer in the model's context"
+        return None, "dropped: no room for a response in the model's context"
     verdicts = list(zip(answered.answers, answered.right, strict=True))
     positives, negatives = ([text for text, right in verdicts if right is kind] for kind in (True, False))
     lacking = not positives or not negatives
@@ -189,8 +189,8 @@ def kept_set(question: Question, answered: Answered, *, fallback: bool) -> tuple
         negatives = negatives or [text for text in question.negatives if text not in positives]
     if not positives or not negatives:
         kind = "right or wrong" if not positives and not negatives else "wrong" if positives else "right"
-        return None, f"dropped: no {kind} answer"
-    return PreferenceSet(question.prompt, positives, negatives), "kept" + ", with answers of the file" * lacking
+        return None, f"dropped: no {kind} response"
+    return PreferenceSet(question.prompt, positives, negatives), "kept" + ", with responses of the file" * lacking
 
 
 def reported(

@@ -28,7 +28,7 @@ RECORD = "run.json"
 PROBES = "probes.npz"
 REFERENCE = "reference.npz"
 MEASURES = {
-    "right": "share of greedy answers that are right",
+    "right": "share of greedy responses that are right",
     "loss": "loss",
     "hard_margin": "hard margin (nats)",
     "worst_margin": "least hard margin (nats)",
@@ -40,15 +40,15 @@ MEASURES = {
     "rejected_ratio": "rejected log-prob - base's (nats)",
     "kl": "KL to the base (nats a token)",
     "entropy": "entropy (nats a token)",
-    "answer_length": "length of sampled answers (tokens)",
-    "cut": "share of answers cut off",
+    "answer_length": "length of sampled responses (tokens)",
+    "cut": "share of responses cut off",
 }
 # Fewer values drawn again say too little of how they scatter: such an interval of 95 % for the mean of normal values
 # holds it in 51 % of cases with 2 of them, 85 % with 6, 89 % with 8 and 93 % with 30.
 LEAST_FOR_INTERVAL = 8
 UNSAID = {"answer_tokens": None, "chat": False}  # what records of earlier versions do not say, and how it was
 NO_INTERVAL = (
-    f"No interval is given for fewer than {LEAST_FOR_INTERVAL} sets or answers, or where all values are equal."
+    f"No interval is given for fewer than {LEAST_FOR_INTERVAL} sets or responses, or where all values are equal."
 )
 VERSIONS = ("mapl_explore", "torch", "transformers", "numpy")
 

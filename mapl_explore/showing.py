@@ -12,7 +12,7 @@ from mapl_explore.runs import RECORD, Run, read_run
 
 # The columns of a comparison, as far as the runs have them; MEASURES in runs says what each is.
 COLUMNS = {
-    "right": "right answers",
+    "right": "right responses",
     "hard_margin": "hard margin",
     "chosen": "chosen",
     "rejected": "rejected",

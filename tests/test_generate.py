@@ -453,14 +453,14 @@ QUESTION = Question("p", positives=("a", "r"), negatives=("b", "w"))
     [
         (MIXED, False, (["a"], ["b"]), "kept"),
         (MIXED, True, (["a"], ["b"]), "kept"),
-        (Answered(("a",), (True,)), False, None, "dropped: no wrong answer"),
-        (Answered(("b",), (False,)), False, None, "dropped: no right answer"),
+        (Answered(("a",), (True,)), False, None, "dropped: no wrong response"),
+        (Answered(("b",), (False,)), False, None, "dropped: no right response"),
         (Answered((), ()), False, None, "dropped: no right or wrong answer"),
-        (Answered((), (), too_long=True), True, None, "dropped: no room for an answer in the model's context"),
-        (Answered(("x",), (True,)), True, (["x"], ["b", "w"]), "kept, with answers of the file"),
-        (Answered(("a",), (False,)), True, (["r"], ["a"]), "kept, with answers of the file"),
-        (Answered(("b",), (True,)), True, (["b"], ["w"]), "kept, with answers of the file"),
-        (Answered(("a", "r"), (False, False)), True, None, "dropped: no right answer"),
+        (Answered((), (), too_long=True), True, None, "dropped: no room for a response in the model's context"),
+        (Answered(("x",), (True,)), True, (["x"], ["b", "w"]), "kept, with responses of the file"),
+        (Answered(("a",), (False,)), True, (["r"], ["a"]), "kept, with responses of the file"),
+        (Answered(("b",), (True,)), True, (["b"], ["w"]), "kept, with responses of the file"),
+        (Answered(("a", "r"), (False, False)), True, None, "dropped: no right response"),
     ],
 )
 def test_a_prompt_is_kept_with_both_kinds_and_else_dropped_for_a_reason(answered, fallback, expected, outcome):

@@ -108,7 +108,7 @@ def test_curves_of_zero_on_the_logarithmic_axis_draw_without_a_warning(axes):
 
 def test_both_axes_are_labelled_with_their_units_and_nothing_is_cut_off(axes):
     ErrorPanel(axes, TAUS)
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("inverse temperature τ (1/nats)", "error E (nats)")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("inverse temperature τ (1/nats)", "smoothing error E (nats)")
     figure = axes.figure
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
@@ -130,14 +130,22 @@ def test_a_bar_under_a_margin_is_as_long_as_the_pair_is_likely(axes):
     assert [word.get_text() for word in panel.words] == ["−12", "0.0", "0.5", "2.0", "10", "400"]
 
 
-def test_what_is_taken_of_a_margin_is_its_part_of_the_pairs_there(axes):
+def test_what_is_taken_of_a_margin_is_its_share_of_the_pairs_there(axes):
     panel = MarginsPanel(axes, (-2.0, 4.0))
-    margins, chance = np.array([-1.95, -1.95, 0.05, 3.95]), np.array([1.0, 0.5, 0.25, 0.0])
+    margins, chance = np.array([-2.0, -2.0, 0.0, 4.0]), np.array([1.0, 0.5, 0.25, 0.0])
     panel.move(margins, chance, np.array([-2.0, 4.0]), None, np.array([1.0, 0.5]))
     pairs, taken = panel.all.get_data()[0], panel.kept.get_data()[0]
     assert (pairs[0], pairs[20], pairs[-1], pairs.sum()) == (1.0, 0.5, 0.5, 2.0)
     assert (taken[0], taken[20], taken[-1], taken.sum()) == (0.75, 0.125, 0.0, 0.875)
     assert panel.kernel.get_xdata() == []
+
+
+@pytest.mark.parametrize("span", [(-7.0, 15.0), (-2.0, 4.0), (-0.05, 1.0), (-1000.0, 20.0)])
+def test_a_round_margin_stands_in_the_middle_of_its_bin_and_all_margins_have_one(axes, span):
+    edges = MarginsPanel(axes, span).edges
+    middles = (edges[:-1] + edges[1:]) / 2
+    assert np.abs(middles).min() < 1e-9 * (span[1] - span[0])  # 0 is the middle of one
+    assert edges[0] < span[0] < span[1] < edges[-1]
 
 
 def test_whiskers_reach_one_spread_to_each_side_of_the_mean(axes):

@@ -184,7 +184,7 @@ def test_a_table_says_where_an_interval_is_lacking_and_why():
     assert "No interval" not in replace(RUN, intervals=whole).table
     del whole["change"]["kl"]
     lines = replace(RUN, intervals=whole).table.splitlines()
-    assert lines[-1] == "No interval is given for fewer than 8 sets or answers, or where all values are equal."
+    assert lines[-1] == "No interval is given for fewer than 8 sets or responses, or where all values are equal."
     assert "No interval" not in Run(loss="DPO()", arguments={}, data=DATA, before=BEFORE).table
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mapl_explore.plots import RunCurves, run_figure
-from mapl_explore.plots.runs import COLORS, MOST, STYLES, running_mean
+from mapl_explore.plots.runs import MOST, running_mean
 from mapl_explore.runs import Run, read_run, write_run
 from mapl_explore.showing import runs_table, save_curves
 
@@ -51,7 +51,7 @@ def test_a_column_is_there_as_soon_as_one_run_has_it():
     judged = run()
     judged.before["right"], judged.after["right"] = 0.25, 0.75
     lines = runs_table([("a", run()), ("b", judged)]).splitlines()
-    assert lines[0].split()[2:4] == ["right", "answers"]
+    assert lines[0].split()[2:4] == ["right", "responses"]
     assert [line.split()[2] for line in lines[1:3]] == ["-", "0.75"]
 
 
@@ -78,9 +78,13 @@ def test_each_measure_has_a_panel_with_a_line_a_run_and_its_held_out_values():
     lines = {line.get_label(): line for line in figure.axes[0].lines if not line.get_label().startswith("_")}
     assert lines.keys() == {"a", "b"}
     np.testing.assert_array_equal(lines["a"].get_xydata(), [[1, 1], [2, 2], [3, 3], [4, 4]])
-    rings = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
-    assert [line.get_xydata().tolist() for line in rings] == [[[0, 0], [4, 5]]] * 2
-    assert not any(line.get_marker() == "o" for line in figure.axes[1].lines)
+    ends = held_out_marks(figure.axes[0])
+    assert [line.get_xydata().tolist() for line in ends] == [[[0, 0], [4, 5]]] * 2
+    assert held_out_marks(figure.axes[1]) == []
+
+
+def held_out_marks(axes):
+    return [line for line in axes.lines if line.get_linestyle() == "None"]
 
 
 def test_a_measure_over_decades_has_a_logarithmic_axis():
@@ -133,14 +137,19 @@ def test_a_log_with_gaps_is_drawn_to_its_end(tmp_path, monkeypatch):
     assert panel.lines[0].get_xdata().tolist() == [1, 2, 3, 5, 7, 9, 11, 12]
 
 
-def test_thirty_runs_differ_in_colour_or_style_and_one_more_is_refused():
+def test_thirty_runs_differ_in_colour_or_style_and_eight_in_colour_and_mark():
     figure = run_figure(curves(*map(str, range(MOST))), LABELS)
     looks = {
         (line.get_color(), line.get_linestyle(), str(line._unscaled_dash_pattern))
         for line in figure.axes[0].lines
-        if line.get_marker() != "o"
+        if line.get_linestyle() != "None"
     }
-    assert len(looks) == MOST == len(COLORS) * len(STYLES)
+    assert len(looks) == MOST == 30
+    eight = held_out_marks(figure.axes[0])[:8]
+    assert len({line.get_color() for line in eight}) == len({line.get_marker() for line in eight}) == 8
+
+
+def test_more_than_thirty_runs_are_refused():
     with pytest.raises(ValueError, match="runs must be at most 30 to be told apart, not 31"):
         run_figure(curves(*map(str, range(MOST + 1))), LABELS)
 

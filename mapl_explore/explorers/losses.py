@@ -188,7 +188,7 @@ class LossExplorer(Stage):
         """Return the panels of the value, the slope and the weights."""
         moved, names, labels, curves, (values, slopes, weights) = scene
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))
-        what = f"log π of {moved} moved by (nats)"
+        what = f"shift of {moved} (nats)"
         panels = [
             CurvesPanel(left, self._ends, values, what, "loss"),
             self._middle(middle, what, curves, names, slopes, weights),

@@ -119,9 +119,8 @@ class PairsExplorer(Stage):
     """Show every positive against every negative, which pairs a strategy takes, and the gradient of a drawn pair.
 
     Left, the margins, with a bar under each pair that can be taken, the longer the likelier. Middle, how the margins
-    are spread and what is taken of them; the push is the size of the loss's slope there. Right, the gradient of one
-    pair drawn from this set: its mean as bars, with strokes for that of random pairs, and its standard deviation as
-    whiskers.
+    are spread, what is taken of them, and how steep the loss is at each. Right, the gradient of one pair drawn from
+    this set: its mean as bars, with strokes for that of random pairs, and its standard deviation as whiskers.
 
     Parameters
     ----------
@@ -207,12 +206,11 @@ class PairsExplorer(Stage):
         names, order, span, reach, most = scene
         count = sum(name[0] == "+" for name in names)
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.1, 1.2, 1.1))
-        figure.get_layout_engine().set(wspace=0.05)
         sides = [names[place] for place in order[:count]], [names[place] for place in order[count:]]
         panels = [GridPanel(left, *sides, reach), MarginsPanel(middle, span), DrawPanel(right, list(names), most)]
         parts = panels[1]
-        handles = [parts.all, parts.kept, parts.kernel, parts.push, panels[2].others[0], panels[2].whiskers]
-        labels = ["pairs", "taken", "chance", "push", "random pairs", "spread of one draw"]
+        handles = [parts.all, parts.kept, parts.kernel, parts.slope, panels[2].others[0], panels[2].whiskers]
+        labels = ["pairs", "taken", "chance", "slope", "random pairs", "spread of one draw"]
         figure.legend(
             handles=handles, labels=labels, loc="outside upper left", ncols=6, handlelength=1.8, columnspacing=1.3
         )

@@ -35,7 +35,7 @@ class ErrorPanel:
     def __init__(self, axes: Axes, places: np.ndarray, against: str = "tau", post: bool = False, top: float = 1e2):
         """Draw the scenery: scales, labels, legend."""
         axes.set(yscale="log", xlim=(places[0], places[-1]), ylim=(self.BOTTOM, top), **AXES[against])
-        axes.set(ylabel="error E (nats)")
+        axes.set(ylabel="smoothing error E (nats)")
         self.places, self.against, self.top = places, against, top
         (self.band,) = axes.fill([], [], color=GREY, alpha=0.6, linewidth=0)
         looks = {name: LINES[name] for name in BOUNDS} | ({"post": POST} if post else {})

@@ -1,11 +1,13 @@
 """The pairs of a set: their margins as a map, which of them are taken, and what is then pushed."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
+from mapl_explore.plots.ends import round_up
 from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREY, ORANGE
 from mapl_explore.plots.weights import PushPanel
 
@@ -42,7 +44,12 @@ class GridPanel:
         # Below the middle of its cell, where the number is not.
         self.taken = axes.hlines([], [], [], color=BLACK, linewidth=5 if rows <= 8 else 3)
         written = rows <= LARGEST and columns <= LARGEST
-        words = {"ha": "center", "va": "center", "fontsize": 15 if max(rows, columns) <= 5 else 10, "clip_on": True}
+        words = {
+            "ha": "center",
+            "va": "center",
+            "fontsize": 15 if max(rows, columns) <= 5 else min(10, 80 / columns),
+            "clip_on": True,
+        }
         self.words = [axes.text(x, y, "", **words) for x, y in self.places] if written else []
         self.moving = [self.map, self.taken, *self.words]
 
@@ -60,7 +67,7 @@ class GridPanel:
 
 
 class MarginsPanel:
-    """How the margins are spread, what a strategy takes of them, and how hard a pair of each margin pushes.
+    """How the margins are spread, what a strategy takes of them, and how steep the loss is at each margin.
 
     Parameters
     ----------
@@ -74,23 +81,23 @@ class MarginsPanel:
 
     def __init__(self, axes: Axes, span: tuple[float, float]):
         """Draw the scenery."""
-        axes.set(xlim=span, ylim=(0, 1.06), xlabel="margin of a pair (nats)", ylabel="part of the largest")
-        self.edges = np.linspace(*span, self.BINS + 1)
-        none = np.zeros(self.BINS)
+        axes.set(xlim=span, ylim=(0, 1.06), xlabel="margin of a pair (nats)", ylabel="share of the largest")
+        self.edges = _edges(span, self.BINS)
+        none = np.zeros(self.edges.size - 1)
         self.all = axes.stairs(none, self.edges, fill=True, color=GREY, label="pairs")
         hatched = {"fill": True, "facecolor": BLUE, "edgecolor": "white", "hatch": "\\\\"}
         self.kept = axes.stairs(none, self.edges, label="taken", **hatched)
         (self.kernel,) = axes.plot([], [], color=BLACK, linewidth=3, label="chance")
-        (self.push,) = axes.plot([], [], color=ORANGE, linestyle=DASHED, label="push")
-        self.moving = [self.all, self.kept, self.kernel, self.push]
+        (self.slope,) = axes.plot([], [], color=ORANGE, linestyle=DASHED, label="slope")
+        self.moving = [self.all, self.kept, self.kernel, self.slope]
 
-    def move(self, margins: np.ndarray, chance: np.ndarray, places: np.ndarray, kernel, push: np.ndarray) -> None:
-        """Show margins (pairs,), the chance of each, and over ``places`` the kernel, if there is one, and the push."""
+    def move(self, margins: np.ndarray, chance: np.ndarray, places: np.ndarray, kernel, slope: np.ndarray) -> None:
+        """Show margins (pairs,), the chance of each, and over ``places`` the kernel, if there is one, and the slope."""
         counts = np.histogram(margins, self.edges)[0]
         self.all.set_data(counts / counts.max())
         self.kept.set_data(np.histogram(margins, self.edges, weights=chance)[0] / counts.max())
         self.kernel.set_data((places, kernel) if kernel is not None else ([], []))
-        self.push.set_data(places, push)
+        self.slope.set_data(places, slope)
 
 
 class DrawPanel(PushPanel):
@@ -115,6 +122,19 @@ class DrawPanel(PushPanel):
         places = (np.arange(mean.size) + 0.5) / mean.size
         ends = np.stack([mean - spread, mean + spread], axis=-1)
         self.whiskers.set_segments([np.column_stack([[x, x], pair]) for x, pair in zip(places, ends, strict=True)])
+
+
+def _edges(span: tuple[float, float], most: int) -> np.ndarray:
+    """Return edges of at most about so many bins over a span, each around a multiple of a round width.
+
+    A band ends at round margins, and a pair at its end counts as taken: its bin must not lie on the other side.
+
+    >>> _edges((-1.0, 2.0), 6)
+    array([-1.25, -0.75, -0.25,  0.25,  0.75,  1.25,  1.75,  2.25])
+    """
+    width = round_up((span[1] - span[0]) / most)
+    first, last = math.floor(span[0] / width), math.ceil(span[1] / width)
+    return (np.arange(first, last + 2) - 0.5) * width
 
 
 def _written(margin: float) -> str:

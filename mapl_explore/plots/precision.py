@@ -14,7 +14,7 @@ DTYPES = {
 
 
 class NaivePanel:
-    """The error as each type computes it the obvious way, over the true one, against tau.
+    """The smoothing error as each type computes it the obvious way, over the true one, against tau.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class NaivePanel:
     def __init__(self, axes: Axes, taus: np.ndarray):
         """Draw the scenery: scales, labels, legend."""
         axes.set(xscale="log", yscale="log", xlim=(taus[0], taus[-1]), ylim=self.ERRORS)
-        axes.set(xlabel="inverse temperature τ (1/nats)", ylabel="error E (nats)")
+        axes.set(xlabel="inverse temperature τ (1/nats)", ylabel="smoothing error E (nats)")
         self.taus = taus
-        (self.truth,) = axes.plot([], [], color=GREY, linewidth=11, label="true error", solid_capstyle="butt")
+        (self.truth,) = axes.plot([], [], color=GREY, linewidth=11, label="true smoothing error", solid_capstyle="butt")
         self.curves = {name: axes.plot([], [], label=name, **look)[0] for name, look in DTYPES.items()}
         self.lies = {
             name: axes.plot([], [], "X", color=look["color"], markersize=13, markeredgecolor="white")[0]

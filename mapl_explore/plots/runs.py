@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mapl_explore.plots.style import (
+    AMBER,
     BLACK,
     BLUE,
+    DARK_GREY,
     DASH_DOT,
     DASHED,
     DOTTED,
@@ -23,9 +25,11 @@ from mapl_explore.plots.style import (
     styled_figure,
 )
 
-COLORS = (BLACK, ORANGE, BLUE, GREEN, PURPLE, SKY)
+COLORS = (BLACK, ORANGE, BLUE, GREEN, PURPLE, SKY, AMBER, DARK_GREY)
 STYLES = ("-", DASHED, DASH_DOT, LONG, DOTTED)
-MOST = len(COLORS) * len(STYLES)  # looks that differ
+MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one for each colour: they tell the runs apart in grey, too
+MARKED = 8  # marks on a line
+MOST = 30  # of the 40 looks that differ: a picture of more runs cannot be read
 RAW = 3  # as many runs as show every step behind their mean; more would hide each other
 
 
@@ -57,7 +61,7 @@ def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str], log: Sequen
     Parameters
     ----------
     runs : sequence of RunCurves
-        At most 30, as many as there are looks.
+        At most 30.
     labels : mapping
         From a measure to its label; one without values in any run gets no panel.
     log : sequence of str
@@ -66,7 +70,7 @@ def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str], log: Sequen
     Returns
     -------
     matplotlib.figure.Figure
-        On a canvas of its own; lines are running means over a tenth of the run, circles the held-out sets.
+        On a canvas of its own; lines are running means over a tenth of the run, white marks the held-out sets.
     """
     if len(runs) > MOST:
         raise ValueError(f"runs must be at most {MOST} to be told apart, not {len(runs)}")
@@ -86,7 +90,7 @@ def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str], log: Sequen
             axes.remove()
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=_columns(names))
-        text = "step    (lines: mean over about a tenth of the run;  ○ held-out sets, before and after)"
+        text = "step    (lines: mean over about a tenth of the run;  white marks: held-out sets, before and after)"
         figure.supxlabel(text, fontsize=16)
     return figure
 
@@ -104,14 +108,23 @@ def _draw(axes: Axes, runs: Sequence[RunCurves], name: str, label: str) -> None:
         values = np.asarray(run.logged.get(name, np.full(run.step.size, np.nan)), float)
         there = np.isfinite(values)  # the line goes across a step that lacks it
         step, values = run.step[there], values[there]
-        # Six colours and five styles have no common divisor: thirty runs go by before a pair comes back.
-        color, style = COLORS[number % len(COLORS)], STYLES[number % len(STYLES)]
+        look = _look(number)
         if len(runs) <= RAW:
-            axes.plot(step, values, color=color, linewidth=1, alpha=0.3)
-        axes.plot(step, running_mean(values, run.step.size // 10), color=color, linestyle=style, label=run.name)
+            axes.plot(step, values, color=look["color"], linewidth=1, alpha=0.3)
+        # Each run has its marks at places of its own, so that lines that coincide show all their marks.
+        every = max(1, step.size // MARKED)
+        look |= {"markevery": (number % every, every), "label": run.name}
+        axes.plot(step, running_mean(values, run.step.size // 10), **look)
         if name in run.held_out and run.step.size:
-            ends = {"color": color, "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2.5}
-            axes.plot([0, run.step[-1]], run.held_out[name], "o", zorder=3, **ends)
+            ends = {"linestyle": "none", "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2}
+            axes.plot([0, run.step[-1]], run.held_out[name], zorder=3, **_look(number) | ends)
+
+
+def _look(number: int) -> dict:
+    """Return colour, line style and mark of a run."""
+    # Eight colours and five styles have no common divisor: forty runs go by before a pair comes back.
+    color, style = COLORS[number % len(COLORS)], STYLES[number % len(STYLES)]
+    return {"color": color, "linestyle": style, "marker": MARKS[number % len(MARKS)], "markersize": 7}
 
 
 def running_mean(values: np.ndarray, reach: int) -> np.ndarray:

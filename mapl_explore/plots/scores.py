@@ -10,7 +10,7 @@ SOFT = {"color": BLUE, "linestyle": DASHED, "linewidth": 3.5}
 
 
 class ScoresPanel:
-    """One mark a response, the hard and the smooth maximum as lines, the error shaded between them.
+    """One mark a response, the hard and the smooth maximum as lines, the smoothing error shaded between them.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class ApproachPanel:
     def __init__(self, axes: Axes, taus: np.ndarray):
         """Draw the scenery."""
         axes.set(xscale="log", xlim=(taus[0], taus[-1]), xlabel="inverse temperature τ (1/nats)")
-        axes.set_title("shaded: the error", fontsize=16)
+        axes.set_title("shaded: the smoothing error", fontsize=16)
         axes.tick_params(labelleft=False)
         self.taus = taus
         (self.band,) = axes.fill([], [], color=GREY, alpha=0.8, linewidth=0)

@@ -22,7 +22,7 @@ STYLE = {
     "legend.handlelength": 2.6,
 }
 BLACK, ORANGE, BLUE, GREEN, PURPLE, GREY = "#000000", "#d55e00", "#0072b2", "#009e73", "#b65c91", "#c8d3dc"
-SKY, DARK_GREEN = "#56b4e9", "#006b4e"
+SKY, DARK_GREEN, AMBER, DARK_GREY = "#56b4e9", "#006b4e", "#e69f00", "#767676"
 DARK_ORANGE = "#a34700"  # for words, which need more contrast than lines
 DASHED, DASH_DOT, DOTTED, LONG = (0, (5, 2)), (0, (6, 2, 1.5, 2)), (0, (1, 1.5)), (0, (9, 3))
 
@@ -50,6 +50,7 @@ HERE = {"color": "white", "markersize": 11, "markeredgecolor": GREEN, "markeredg
 def styled_figure(width: float, height: float) -> Figure:
     """Return an empty figure of this size in inches, on an Agg canvas of its own."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    figure.get_layout_engine().set(wspace=0.05)  # a ring at the edge of a panel stays off its neighbour's label
     FigureCanvasAgg(figure)
     return figure
 

@@ -60,6 +60,7 @@ class PushPanel:
         places = (np.arange(len(names)) + 0.5) / len(names)
         axes.set_xticks(places if few else [], names if few else [])
         axes.set_xlabel("response" if few else "positives, then negatives")
+        axes.tick_params(axis="x", labelsize=16 if len(names) <= 6 else 13)
         axes.grid(axis="x", visible=False)
         zero = axes.axhline(0, color=BLACK, linewidth=1)
         self.ups = axes.stairs([0], [0, 1], fill=True, facecolor=BLUE, edgecolor="white", hatch="\\\\")
