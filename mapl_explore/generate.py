@@ -446,7 +446,7 @@ def _bar(total: int, done: int, shown: bool):
 
 def _publish(output, sets: list[PreferenceSet], report: SampleReport, journal: Journal) -> None:
     if not sets:
-        raise ValueError(f"no prompt has right and wrong answers; nothing is written\n{report}")
+        raise ValueError(f"no prompt has right and wrong responses; nothing is written\n{report}")
     write_sets(output, sets)
     journal.remove()
 

@@ -455,7 +455,7 @@ QUESTION = Question("p", positives=("a", "r"), negatives=("b", "w"))
         (MIXED, True, (["a"], ["b"]), "kept"),
         (Answered(("a",), (True,)), False, None, "dropped: no wrong response"),
         (Answered(("b",), (False,)), False, None, "dropped: no right response"),
-        (Answered((), ()), False, None, "dropped: no right or wrong answer"),
+        (Answered((), ()), False, None, "dropped: no right or wrong response"),
         (Answered((), (), too_long=True), True, None, "dropped: no room for a response in the model's context"),
         (Answered(("x",), (True,)), True, (["x"], ["b", "w"]), "kept, with responses of the file"),
         (Answered(("a",), (False,)), True, (["r"], ["a"]), "kept, with responses of the file"),
@@ -631,8 +631,8 @@ def test_nothing_is_written_where_no_prompt_is_kept(world_file, tmp_path, capsys
     words = ["sample", str(world_file), str(tmp_path / "out.jsonl"), "--verifier", "world", "--max-tokens", "1"]
     assert cli.main(words) == 2
     err = capsys.readouterr().err
-    assert "no prompt has right and wrong answers; nothing is written" in err
-    assert "12 of 12 prompts dropped: no right or wrong answer" in err
+    assert "no prompt has right and wrong responses; nothing is written" in err
+    assert "12 of 12 prompts dropped: no right or wrong response" in err
     assert not (tmp_path / "out.jsonl").exists()
 
 
