@@ -113,7 +113,7 @@ KNOBS = {
         Knob("gap", "gap δ", "nats", 0.0, 10.0, 0.5, "linear", "The largest score minus the second largest."),
         Knob("wide_gap", "gap δ", "nats", 0.01, 1000.0, 1.0, "log", "The largest score minus the second largest."),
         Knob("tau", "inverse temperature τ", "1/nats", 0.1, 100.0, 5.0, "log", "Larger is sharper."),
-        Knob("epsilon", "target ε", "nats", 0.0001, 10.0, 0.05, "log", "The error to aim at."),
+        Knob("epsilon", "target ε", "nats", 0.0001, 10.0, 0.05, "log", "The smoothing error to aim at."),
         Knob("share", "leader share", "", 0.51, 0.999, 0.9, "linear", "The part of the gradient the leader may take."),
         Knob("spread", "spread of the others", "nats", 0.0, 10.0, 1.0, "linear", "From second to last score."),
         Knob("beta", "β", "", 0.01, 10.0, 0.1, "log", "How steeply a loss turns with its margin."),

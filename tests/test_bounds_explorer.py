@@ -116,8 +116,8 @@ def test_one_score_has_no_error_and_no_root_and_says_so(explorer):
     reading = explorer.reading
     assert set(reading.errors.values()) == {0.0}
     assert reading.roots == {}
-    assert "the error is 0 at every τ" in explorer.html(reading)
-    assert "one score: the error is 0 at every tau" in repr(explorer)
+    assert "the smoothing error is 0 at every τ" in explorer.html(reading)
+    assert "one score: the smoothing error is 0 at every tau" in repr(explorer)
     assert all(len(mark.get_xdata()) == 0 for mark in panels(explorer)[0].roots.values())
 
 

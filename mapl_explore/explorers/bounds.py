@@ -17,7 +17,7 @@ from mapl_explore.smoothing import smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
 
 AGAINST = Choice("against", "curves against", ("tau", "gap"), "tau", "What the horizontal axis shows.")
-POST = Choice("post", "the post's formula", ("hide", "show"), "hide", "The error as the post writes it, sign and all.")
+POST = Choice("post", "the post's formula", ("hide", "show"), "hide", "E as the post writes it, sign and all.")
 PRESETS = {
     "runners-up tie": {"spread": 0.0},
     "runners-up far apart": {"spread": 10.0},
@@ -94,8 +94,9 @@ class BoundsExplorer(Stage):
     >>> explorer = BoundsExplorer(n=4, gap=1.0, spread=0.0, epsilon=0.1)
     >>> explorer.set(tau=2.0)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    BoundsExplorer(tau=2, epsilon=0.1, n=4, gap=1, spread=0, against='tau', post='hide'): error 0.17 nats between 0.0635
-    and 0.17, leader share 71%; the error is 0.1 at tau 2.4, the bounds are at 1.69 and 2.4, the large-tau form at 2.49
+    BoundsExplorer(tau=2, epsilon=0.1, n=4, gap=1, spread=0, against='tau', post='hide'): smoothing error 0.17 nats
+    between 0.0635 and 0.17, leader share 71%; it is 0.1 at tau 2.4, the bounds are at 1.69 and 2.4, the large-tau form
+    at 2.49
     >>> explorer.loss
     DPO(beta=0.1, pair=Smooth(tau=2.0))
     """
@@ -159,21 +160,22 @@ class BoundsExplorer(Stage):
     def text(self, reading: BoundsReading) -> str:
         """Return the reading in a line of plain text, rounded."""
         if not reading.roots:
-            return "one score: the error is 0 at every tau"
+            return "one score: the smoothing error is 0 at every tau"
         at = {name: digits(error) for name, error in reading.errors.items()}
-        now = f"error {at['exact']} nats between {at['lower']} and {at['upper']}, leader share {reading.weights[0]:.0%}"
+        now = f"smoothing error {at['exact']} nats between {at['lower']} and {at['upper']}, leader share"
+        now += f" {reading.weights[0]:.0%}"
         now += f", the post's formula {at['post']}" if "post" in at else ""
         to = {name: digits(tau) for name, tau in reading.roots.items()}
         there = f"the bounds are at {to['lower']} and {to['upper']}, the large-tau form at {to['asymptote']}"
-        return f"{now}; the error is {digits(reading.epsilon)} at tau {to['exact']}, {there}"
+        return f"{now}; it is {digits(reading.epsilon)} at tau {to['exact']}, {there}"
 
     def html(self, reading: BoundsReading) -> str:
         """Return the reading as a sentence and a table of the roots."""
         if not reading.roots:
-            return "<p>One score: the smooth maximum is the maximum, and the error is 0 at every τ.</p>"
+            return "<p>One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ.</p>"
         at = {name: digits(error) for name, error in reading.errors.items()}
-        now = f"At τ = {digits(reading.tau)} the error is <b>{at['exact']}</b> nats. Other scores with this n and gap"
-        now += f" could make it {at['lower']} to {at['upper']}."
+        now = f"At τ = {digits(reading.tau)} the smoothing error is <b>{at['exact']}</b> nats."
+        now += f" Other scores with this n and gap could make it {at['lower']} to {at['upper']}."
         now += f" The leader gets {reading.weights[0]:.0%} of the gradient."
         now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
         now += f" The post's formula says {at['post']}." if "post" in at else ""

@@ -203,7 +203,14 @@ class LossExplorer(Stage):
         looks = response_looks(names)
         panel = CurvesPanel(axes, self._ends, (-weights, weights), what, "weight ∂loss/∂log π", looks)
         if len(names) <= SHOWN:
-            key = {"fontsize": 13, "ncols": 2, "loc": "upper right", "handlelength": 1.8}
+            key = {
+                "fontsize": 13,
+                "ncols": 2,
+                "loc": "upper right",
+                "handlelength": 1.8,
+                "frameon": True,
+                "edgecolor": "none",
+            }
             panel.moving.append(axes.legend(handles=panel.curves, **key))  # it lies above the curves
         return panel
 

@@ -20,7 +20,7 @@ from mapl_explore.precision import (
     true_error,
 )
 
-FORMULA = Choice("formula", "obvious way", FORMULAS, FORMULAS[1], "How one would compute the error at first.")
+FORMULA = Choice("formula", "obvious way", FORMULAS, FORMULAS[1], "How one would compute the smoothing error at first.")
 PRESETS = {
     "near zero": {"level": -1.0},
     "exp of everything": {"formula": FORMULAS[0], "tau": 3.0},
@@ -91,7 +91,8 @@ class PrecisionExplorer(Stage):
     Examples
     --------
     >>> PrecisionExplorer(tau=5.0, level=-100.0)  # doctest: +NORMALIZE_WHITESPACE
-    PrecisionExplorer(tau=5, level=-100, n=8, gap=0.5, spread=1, formula='shifted log-sum-exp'): true error 0.027 nats
+    PrecisionExplorer(tau=5, level=-100, n=8, gap=0.5, spread=1, formula='shifted log-sum-exp'): true smoothing error
+    0.027 nats
     (of the scores as held: bfloat16 0.034, float16 0.0267, float32 0.027, float64 0.027); right digits, obvious way and
     library: bfloat16 0 and 2, float16 0 and 3, float32 4 and 7, float64 12 and 15
     """
@@ -152,16 +153,16 @@ class PrecisionExplorer(Stage):
     def text(self, reading: PrecisionReading) -> str:
         """Return the reading in a line of plain text, rounded."""
         if reading.scores.size == 1:
-            return "one score: the true error is 0"
+            return "one score: the true smoothing error is 0"
         held = ", ".join(f"{dtype} {digits(truth)}" for dtype, truth in reading.truths.items())
         each = ", ".join(f"{d} {_count(reading.naive_digits[d])} and {_count(reading.our_digits[d])}" for d in DTYPES)
-        true = f"true error {digits(reading.truth)} nats (of the scores as held: {held})"
+        true = f"true smoothing error {digits(reading.truth)} nats (of the scores as held: {held})"
         return f"{true}; right digits, obvious way and library: {each}"
 
     def html(self, reading: PrecisionReading) -> str:
         """Return the reading as a sentence and a table of the types."""
         if reading.scores.size == 1:
-            return "<p>One score: the true error is 0, and there is no digit to be right.</p>"
+            return "<p>One score: the true smoothing error is 0, and there is no digit to be right.</p>"
         rows = [
             (
                 f"{sign(DTYPES[dtype]['color'], '━')} {dtype}",
@@ -177,7 +178,8 @@ class PrecisionExplorer(Stage):
         head = ("", "holds the scores as", "true E of these", "obvious way", "", "this library", "")
         caption = f"Nats, and how many decimal digits are those of the true E of the row, at τ = {digits(reading.tau)}"
         rounded = "A type rounds the scores before it computes anything: its row has the true E of the rounded scores."
-        return f"<p>The true error E is <b>{digits(reading.truth)}</b> nats. {rounded}</p>{table(caption, rows, head)}"
+        true = f"The true smoothing error E is <b>{digits(reading.truth)}</b> nats."
+        return f"<p>{true} {rounded}</p>{table(caption, rows, head)}"
 
     def to_frame(self):
         """Return the curves as a pandas.DataFrame, one row a tau (1/nats): the true error and each type's, in nats."""

@@ -141,7 +141,7 @@ class SmoothMaxExplorer(Stage):
         soft = f"The smooth {reading.of} is <b>{digits(reading.soft)}</b> nats: {digits(reading.error)} {beyond} the"
         soft += f" {reading.of}, {digits(reading.hard)}."
         if reading.weights.size == 1:
-            return f"<p>{soft} With one score there is nothing to smooth: the error is 0 at every τ.</p>"
+            return f"<p>{soft} With one score there is nothing to smooth: the smoothing error is 0 at every τ.</p>"
         listed = ", ".join(f"s{number} {percent(weight)}" for number, weight in enumerate(reading.weights, start=1))
         ties = int(np.sum(reading.scores == reading.hard))
         # The weights are the slope: moved up together by one nat, all scores move the smooth max by one.

@@ -108,7 +108,8 @@ class TemperatureExplorer(Stage):
     >>> explorer = TemperatureExplorer(n=4, wide_gap=1.0, spread=0.0, epsilon=0.1, share=0.9)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
     TemperatureExplorer(epsilon=0.1, share=0.9, n=4, wide_gap=1, spread=0, rule='upper'): tau upper 2.4 exact 2.4 lower
-    1.69 asymptote 2.49 share 3.3 certain 2.2; at the upper one the error is 0.1 nats and the others get 21.4%
+    1.69 asymptote 2.49 share 3.3 certain 2.2; at the upper one the smoothing error is 0.1 nats and the
+    others get 21.4%
     >>> explorer.loss
     DPO(beta=0.1, pair=Smooth(tau=UpperBound(epsilon=0.1, low=0.001, high=1000.0)))
     """
@@ -176,22 +177,22 @@ class TemperatureExplorer(Stage):
     def text(self, reading: TemperatureReading) -> str:
         """Return the reading in a line of plain text, rounded."""
         if not reading.roots:
-            return "one score: no tau makes an error, or a share below 1"
+            return "one score: no tau makes a smoothing error, or a share below 1"
         listed = " ".join(f"{name} {digits(tau)}" for name, tau in reading.roots.items())
         if reading.rule not in reading.errors:
             return f"tau {listed}; a tie keeps the leader's share below the target at every tau"
         error, others = reading.errors[reading.rule], reading.others[reading.rule]
-        there = f"the error is {digits(error)} nats and the others get {percent(others)}"
+        there = f"the smoothing error is {digits(error)} nats and the others get {percent(others)}"
         return f"tau {listed}; at the {reading.rule} one {there}"
 
     def html(self, reading: TemperatureReading) -> str:
         """Return the reading as a sentence and a table: each root, what is promised there, and what is not."""
         if not reading.roots:
-            return "<p>One score: the error is 0 and the leader's share 1 at every τ, so no τ meets a target.</p>"
+            return "<p>One score: E is 0 and the leader's share 1 at every τ, so no τ meets a target.</p>"
         caption = f"The τ for ε = {digits(reading.epsilon)} nats, or for a leader's share of {percent(reading.share)}"
-        head = ("", "τ", "error", "could be", "others get", "promise")
+        head = ("", "τ", "E", "could be", "others get", "promise")
         rows = [self._row(reading, name) for name in reading.roots]
-        note = "<p>Surely: whatever the scores after the second. <i>Could be</i>: the error of any of them.</p>"
+        note = "<p>Surely: whatever the scores after the second. <i>Could be</i>: the E of any of them.</p>"
         return f"{table(caption, rows, head)}{note}{self._limits(reading)}"
 
     def _row(self, reading: TemperatureReading, name: str) -> tuple:

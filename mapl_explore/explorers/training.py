@@ -141,8 +141,9 @@ class TrainingExplorer(Stage):
     >>> np.savez(f"{folder}/probes.npz", step=[0, 2], **arrays, length=[[4, 4, 4]], label=[[1, -1, -1]])
     >>> explorer = TrainingExplorer(folder)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    TrainingExplorer(step=2, curves='weights'): step 2, loss 0.654, margin 0.799 (hard 1); positives: error 0 nats,
-    tau 1, hardest gets 100%; negatives: error 0.201 nats, tau 1, hardest gets 81.8%; weights −0.048 +0.009 +0.039
+    TrainingExplorer(step=2, curves='weights'): step 2, loss 0.654, margin 0.799 (hard 1); positives: smoothing
+    error 0 nats, tau 1, hardest gets 100%; negatives: smoothing error 0.201 nats, tau 1, hardest gets 81.8%;
+    weights −0.048 +0.009 +0.039
     >>> explorer.reading.history.margin.round(3)
     array([-0.693,  0.799])
     """
@@ -222,7 +223,7 @@ class TrainingExplorer(Stage):
             f"Its margin is {digits(history.margin[place])} nats, the hard one {digits(history.hard_margin[place])}."
         )
         sides = [_side_row(name, side, place) for name, side in history.sides.items()]
-        head = ("", "gap", "τ", "error", "could be", "hardest gets")
+        head = ("", "gap", "τ", "E", "could be", "hardest gets")
         about = table("Each side", sides, head) if sides else ""
         return f"<p>{short(history.losses[place])}</p><p>{now} {margins}</p>{about}{self._responses(reading)}"
 
@@ -359,7 +360,7 @@ def _side_text(side: Side, place: int) -> str:
     words = f"hardest gets {percent(side.share[place])}"
     if side.tau is not None:
         words = f"tau {digits(side.tau[place])}, {words}"
-    return words if side.error is None else f"error {digits(side.error[place])} nats, {words}"
+    return words if side.error is None else f"smoothing error {digits(side.error[place])} nats, {words}"
 
 
 def _side_row(name: str, side: Side, place: int) -> tuple:

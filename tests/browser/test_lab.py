@@ -163,7 +163,7 @@ def test_an_exercise_is_marked_as_often_as_one_answers(lesson):
     marks = lesson.locator(".jp-CodeCell", has_text="marks your answer to A").locator(".jp-OutputArea-output")
     expect(marks).to_contain_text("A: no answer yet")
     rerun(lesson, cell, "my_tau = 1.0")
-    expect(marks).to_contain_text("A: not yet, there the error could still be larger")
+    expect(marks).to_contain_text("A: not yet, there the smoothing error could still be larger")
     cell = lesson.locator(".jp-CodeCell", has_text="my_tau = 1.0")
     rerun(lesson, cell, "my_tau = solve_tau_upper(epsilon=0.02, n=16, gap=0.5)")
     expect(marks).to_contain_text("A is right")
