@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from tiny_models import byte_tokenizer, random_gpt2
 
@@ -210,3 +211,20 @@ def test_each_measure_has_an_interval_by_the_number_of_its_own_values():
 def test_intervals_repeat_with_their_seed():
     parts = {"loss": _each(np.arange(30.0) ** 2)}
     assert intervals(parts, parts, seed=4) == intervals(parts, parts, seed=4) != intervals(parts, parts, seed=5)
+
+
+def test_the_interval_of_a_share_is_that_of_a_binomial_count_and_each_set_may_be_drawn():
+    half = (np.repeat([0.0, 1.0], 50), np.ones(100))
+    last = (np.array([0.0] * 7 + [1.0]), np.ones(8))
+    found = intervals({"half": half, "last": last}, {"half": half, "last": last}, seed=0)["before"]
+    for name, n, p in (("half", 100, 0.5), ("last", 8, 1 / 8)):
+        expected = scipy.stats.binom.ppf([0.025, 0.975], n, p) / n
+        assert np.abs(np.array(found[name]) - expected).max() <= 1.01 / 100
+
+
+def test_the_interval_of_a_mean_by_the_token_is_of_the_ratio_of_sums():
+    short, long = (np.zeros(50), np.ones(50)), (np.full(50, 9.0), np.full(50, 9.0))
+    parts = {"kl": tuple(map(np.concatenate, zip(short, long, strict=True)))}
+    low, high = intervals(parts, parts, seed=0)["before"]["kl"]
+    assert low < 450 / 500 < high
+    assert low > 0.8

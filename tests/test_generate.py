@@ -323,6 +323,10 @@ def test_the_references_of_exact_are_part_of_its_verdicts():
     assert not exact & world
 
 
+def test_two_functions_of_a_module_are_two_judges(judges):
+    assert judge_of("my_own_judges:short", []) != judge_of("my_own_judges:odd", [])
+
+
 def test_a_journal_knows_the_weights_and_not_the_folder(world_file, tmp_path, monkeypatch):
     whole, _ = sampled(world_file, tmp_path / "whole.jsonl", batch_size=2)
     one, other = (chatty(tmp_path / name, None) for name in ("one", "other"))
