@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 
 import pytest
 import safetensors.torch
@@ -98,7 +99,7 @@ def test_a_changed_byte_in_a_state_is_found_by_its_checksum(tmp_path, name):
     assert last_checkpoint(tmp_path).name == "checkpoint-1"
 
 
-@pytest.mark.parametrize("state", ["", "5", "[]", '["global_step"]', '{"global_st', "null", "[" * 100_000])
+@pytest.mark.parametrize("state", ["", "5", "[]", "{}", '["global_step"]', '{"global_st', "null", "[" * 100_000])
 def test_a_state_of_another_kind_is_passed_over(tmp_path, state):
     checkpoint(tmp_path, 1)
     (checkpoint(tmp_path, 2) / "trainer_state.json").write_text(state)
@@ -115,6 +116,12 @@ def test_an_index_that_names_no_files_is_passed_over(tmp_path, index):
 def test_a_missing_part_of_the_weights_is_passed_over(tmp_path):
     checkpoint(tmp_path, 1)
     (sharded(checkpoint(tmp_path, 2)) / "model-00002-of-00002.safetensors").unlink()
+    assert last_checkpoint(tmp_path).name == "checkpoint-1"
+
+
+def test_a_state_of_an_empty_archive_is_passed_over(tmp_path):
+    checkpoint(tmp_path, 1)
+    zipfile.ZipFile(checkpoint(tmp_path, 2) / "optimizer.pt", "w").close()
     assert last_checkpoint(tmp_path).name == "checkpoint-1"
 
 
