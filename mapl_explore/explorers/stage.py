@@ -48,10 +48,10 @@ class Picture:
         with drawing_style():
             self.figure = styled_figure(*size)
             self.panels = build(self.figure)
-            self._moving = _settled(self.figure, self.panels)
-        for artist in self._moving:
-            artist.set_animated(True)
-        self.figure.canvas.draw()
+            self._moving = _moving(self.figure, self.panels)
+            for artist in self._moving:
+                artist.set_animated(True)
+            _settle(self.figure, self.figure.canvas.draw)
         self._scenery = self.figure.canvas.copy_from_bbox(self.figure.bbox)
 
     def pixels(self) -> np.ndarray:
@@ -236,7 +236,7 @@ class Stage(abc.ABC):
         with drawing_style():
             figure = styled_figure(*self.size)
             panels = self.build(figure, self.scene(reading))
-            _settled(figure, panels)
+            _settle(figure, figure.draw_without_rendering)
         self.move(panels, reading)
         return figure
 
@@ -328,13 +328,16 @@ def _button(label: str, tip: str, action: Callable[[], None]) -> widgets.Button:
     return button
 
 
-def _settled(figure: Figure, panels: Iterable) -> list:
-    """Make the ticks, fix the layout, and return the moving artists in the order of a full drawing."""
+def _settle(figure: Figure, draw: Callable[[], None]) -> None:
+    """Make the ticks and fix the layout, both of which come with the first drawing."""
     for axes in figure.axes:
         axes.tick_params(labelsize=STYLE["font.size"])  # else read at each drawing, and with it the number of ticks
-    # Now, in our style and before anything has moved: ticks are made, and the layout follows, when one first draws.
-    figure.draw_without_rendering()
+    draw()  # in our style and before anything has moved
     figure.set_layout_engine("none")
+
+
+def _moving(figure: Figure, panels: Iterable) -> list:
+    """Return the artists that a frame draws over the scenery, in the order of a full drawing."""
     moving = [artist for panel in panels for artist in panel.moving]
     # The spines lie above the lines, so they are drawn again after them; else each frame would be painted over them.
     spines = [spine for axes in figure.axes for spine in axes.spines.values()]
