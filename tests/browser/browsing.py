@@ -1,6 +1,7 @@
 """What the browser tests and the screenshots share: a lab or the page of explorers, and Chromium to open it with."""
 
 import base64
+import functools
 import io
 import os
 import re
@@ -206,6 +207,18 @@ def dragged(page, handle, pixels: int) -> None:
     page.mouse.down()
     page.mouse.move(x + pixels, y, steps=10)
     page.mouse.up()
+
+
+@functools.cache
+def _made(kind):
+    return kind()
+
+
+def set_to(kind, **settings):
+    """Return the one explorer of a kind that the tests share, with these settings and the others as they start."""
+    explorer = _made(kind)
+    explorer.set(**(explorer._start | settings))
+    return explorer
 
 
 def settings(stage, explorer) -> dict:

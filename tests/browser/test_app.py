@@ -4,7 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from browser.browsing import SIZES, arrived, assert_shows, box, dragged, label, settings, slider, watched
+from browser.browsing import SIZES, arrived, assert_shows, box, dragged, label, set_to, settings, slider, watched
 from browser.test_outputs import FAULTS
 
 from mapl_explore.explorers.gallery import PAGES
@@ -31,10 +31,10 @@ def stage(page, request):
     page.get_by_role("tab", name=request.param).click()
     stage = page.locator(".mapl-stage:visible")
     expect(stage.get_by_role("button", name="reset")).to_be_visible()
-    assert_shows(stage, PAGES[request.param]())
+    assert_shows(stage, set_to(PAGES[request.param]))
     yield stage
     stage.get_by_role("button", name="reset").click()
-    assert_shows(stage, PAGES[request.param]())
+    assert_shows(stage, set_to(PAGES[request.param]))
 
 
 def expect(locator):
@@ -45,7 +45,7 @@ def expect(locator):
 
 def explorer_of(page):
     """An explorer of our own, like the one on the page before it was touched."""
-    return PAGES[page.get_by_role("tab", selected=True).inner_text()]()
+    return set_to(PAGES[page.get_by_role("tab", selected=True).inner_text()])
 
 
 def first_slider(explorer):
@@ -120,7 +120,7 @@ def test_the_keyboard_goes_from_tab_to_tab_and_into_the_explorer(page):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page.get_by_role("tab", selected=True)).to_have_text(second)
-    stage, explorer = page.locator(".mapl-stage:visible"), PAGES[second]()
+    stage, explorer = page.locator(".mapl-stage:visible"), set_to(PAGES[second])
     expect(stage.locator("img")).to_be_visible()
     for name in (*explorer._presets, "reset"):
         page.keyboard.press("Tab")

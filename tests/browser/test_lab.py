@@ -7,7 +7,19 @@ import os
 from pathlib import Path
 
 import pytest
-from browser.browsing import arrived, assert_shows, box, closed, dragged, label, opened, run_all, settings, slider
+from browser.browsing import (
+    arrived,
+    assert_shows,
+    box,
+    closed,
+    dragged,
+    label,
+    opened,
+    run_all,
+    set_to,
+    settings,
+    slider,
+)
 
 from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.knobs import KNOBS, Choice
@@ -33,9 +45,9 @@ def start(page):
     """The page with every slider where it started."""
     # From elsewhere, and seen to arrive: a click under way would undo what the test does next.
     page.get_by_role("button", name="runners-up tie").click()
-    assert_shows(page, BoundsExplorer(spread=0.0))
+    assert_shows(page, set_to(BoundsExplorer, spread=0.0))
     page.get_by_role("button", name="reset").click()
-    assert_shows(page, BoundsExplorer())
+    assert_shows(page, set_to(BoundsExplorer))
     return page
 
 
@@ -74,7 +86,7 @@ def rerun(page, cell, text):
 
 
 def test_the_first_cell_shows_what_the_library_computes(page):
-    assert_shows(page, BoundsExplorer())
+    assert_shows(page, set_to(BoundsExplorer))
 
 
 def test_the_first_page_has_the_window_to_itself_and_others_open_beside_it(start):
@@ -90,7 +102,7 @@ def test_arrow_keys_on_the_slider_move_the_number_the_readout_and_the_picture(st
         start.keyboard.press("ArrowRight")
     # Twenty steps of 0.01 in the exponent, from 0.70, the step next to log10(5): three digits of 10^0.90.
     expect(box(start, TAU)).to_have_value("7.94")
-    assert_shows(start, BoundsExplorer(tau=7.94))
+    assert_shows(start, set_to(BoundsExplorer, tau=7.94))
     shoot(start, "moved")
 
 
@@ -98,7 +110,7 @@ def test_the_mouse_on_the_slider_moves_the_number_the_readout_and_the_picture(st
     dragged(start, slider(start, TAU), 40)
     expect(box(start, TAU)).not_to_have_value(f"{TAU.default:g}")
     arrived(start, TAU)
-    explorer = BoundsExplorer()
+    explorer = set_to(BoundsExplorer)
     explorer.set(**settings(start, explorer))
     assert explorer.settings["tau"] > 2 * TAU.default
     assert_shows(start, explorer)
@@ -106,7 +118,7 @@ def test_the_mouse_on_the_slider_moves_the_number_the_readout_and_the_picture(st
 
 def test_a_number_typed_into_the_box_moves_the_slider(start):
     typed(start, TAU, "0.5")
-    assert_shows(start, BoundsExplorer(tau=0.5))
+    assert_shows(start, set_to(BoundsExplorer, tau=0.5))
     # A logarithmic slider reports its exponent, rounded to one decimal.
     expect(slider(start, TAU)).to_have_attribute("aria-valuenow", "-0.3")
 
@@ -114,7 +126,7 @@ def test_a_number_typed_into_the_box_moves_the_slider(start):
 def test_presets_set_the_sliders(start):
     start.get_by_role("button", name="one response").click()
     expect(box(start, KNOBS["n"])).to_have_value("1")
-    assert_shows(start, BoundsExplorer(n=1))
+    assert_shows(start, set_to(BoundsExplorer, n=1))
 
 
 def test_the_tab_key_goes_from_the_buttons_down_the_controls(start):
@@ -127,7 +139,7 @@ def test_the_tab_key_goes_from_the_buttons_down_the_controls(start):
 
 def test_the_tau_of_the_slider_is_what_the_trainer_runs(start):
     typed(start, TAU, "2.5")
-    assert_shows(start, BoundsExplorer(tau=2.5))
+    assert_shows(start, set_to(BoundsExplorer, tau=2.5))
     first = start.locator(".jp-CodeCell", has_text="explorer.loss").first
     first.locator(".jp-InputArea-editor").click()
     start.get_by_role("menuitem", name="Run").click()
@@ -139,7 +151,7 @@ def test_the_tau_of_the_slider_is_what_the_trainer_runs(start):
 
 
 def test_every_slider_handle_and_the_picture_have_a_name(start):
-    explorer = BoundsExplorer()
+    explorer = set_to(BoundsExplorer)
     knobs = [control.knob for control in explorer._controls.values()]
     handles = [slider(start, knob) for knob in knobs if not isinstance(knob, Choice)]
     names = [handle.get_attribute("aria-label") for handle in handles]
