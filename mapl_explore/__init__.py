@@ -9,7 +9,7 @@ import importlib.util
 from mapl_explore.version import VERSION
 
 PLACES = {
-    "bounds": ["error_asymptote", "error_lower_bound", "error_upper_bound"],
+    "numerics.bounds": ["error_asymptote", "error_lower_bound", "error_upper_bound"],
     "data": ["PreferenceSet", "read_sets", "write_sets"],
     "explorers": [
         "BoundsExplorer",
@@ -50,10 +50,10 @@ PLACES = {
         "margin",
         "parse",
     ],
-    "scoring": ["load_model", "score_sets"],
-    "selection": ["Band", "Bell", "QuantileBand", "QuantileBell", "RejectionSampler", "pair_margins"],
-    "smoothing": ["smooth_max", "smooth_max_weights", "smooth_min", "smoothing_error", "top_gap"],
-    "temperature": [
+    "models.scoring": ["load_model", "score_sets"],
+    "sampling.pairs": ["Band", "Bell", "QuantileBand", "QuantileBell", "RejectionSampler", "pair_margins"],
+    "numerics.smoothing": ["smooth_max", "smooth_max_weights", "smooth_min", "smoothing_error", "top_gap"],
+    "numerics.temperature": [
         "solve_tau_asymptotic",
         "solve_tau_exact",
         "solve_tau_lower",
@@ -61,8 +61,8 @@ PLACES = {
         "solve_tau_share_exact",
         "solve_tau_upper",
     ],
-    "trainer": ["PreferenceTrainer"],
-    "training": ["finetune"],
+    "training.trainer": ["PreferenceTrainer"],
+    "training.finetuning": ["finetune"],
 }  # where each public name is at home
 HOMES = {name: module for module, names in PLACES.items() for name in names}
 

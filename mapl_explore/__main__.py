@@ -7,7 +7,7 @@ import sys
 def main() -> int:
     """Run one command and return its exit code; ctrl-C while the program loads is a word and 130, as later on."""
     try:
-        from mapl_explore.cli import main
+        from mapl_explore.cli.main import main
 
         return main()
     except KeyboardInterrupt:

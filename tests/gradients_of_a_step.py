@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mapl_explore import trainer
-from mapl_explore.training import finetune
+from mapl_explore.training import trainer
+from mapl_explore.training.finetuning import finetune
 
 
 def main(files, run, out, loss):

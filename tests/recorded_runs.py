@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mapl_explore.losses import parse
-from mapl_explore.runs import Run, write_run
+from mapl_explore.runs.record import Run, write_run
 
 
 def recorded(make, loss, **options):

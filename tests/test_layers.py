@@ -10,22 +10,14 @@ import pytest
 import mapl_explore
 
 ROOT = Path(mapl_explore.__file__).parent
-# Each room may import from rooms of a lower floor, and the losses and the explorers among themselves.
+# Each room may import from rooms of a lower floor.
 FLOORS = [
-    {"files", "own_code", "version", "checkpoints", "disk"},
-    {"arrays", "knobs", "data", "serving"},
-    {"smoothing", "world"},
-    {"bounds", "rejection"},
-    {"temperature"},
-    {"losses", "runs"},
-    {"selection"},
-    {"encoding", "likelihood"},
-    {"probes", "plots", "lessons", "lab", "app", "checking", "gradients", "errata", "advice", "precision"},
-    {"explorers", "scoring", "claims", "measures", "showing", "score_table"},
-    {"recording", "reference", "trainer", "pretrain", "generate", "scoring_commands"},
-    {"evaluation", "data_commands"},
-    {"training"},
-    {"cli"},
+    {"files", "own_code", "version", "plots", "numerics"},
+    {"losses", "data", "serving"},
+    {"models", "runs"},
+    {"sampling"},
+    {"training", "course"},
+    {"cli", "explorers"},
     {"__main__", "__init__"},
 ]
 HEAVY = ("torch", "transformers", "matplotlib", "ipywidgets", "IPython", "datasets", "pandas")

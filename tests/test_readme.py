@@ -9,7 +9,7 @@ import pytest
 from mapl_explore import losses
 from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import LOSSES, Loss, parse
-from mapl_explore.score_table import score_rows, write_table
+from mapl_explore.models.score_table import score_rows, write_table
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -18,10 +18,10 @@ from tiny_models import byte_tokenizer, random_gpt2, save_tiny
 
 from conftest import assert_close
 from mapl_explore import BoundsExplorer, TemperatureExplorer, load_model, read_sets, score_sets, write_sets
-from mapl_explore.cli import main
+from mapl_explore.cli.main import main
 from mapl_explore.data import PreferenceSet
-from mapl_explore.encoding import encode_sets
-from mapl_explore.runs import read_run
+from mapl_explore.models.encoding import encode_sets
+from mapl_explore.runs.record import read_run
 
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight")
 SETS = [PreferenceSet(f"after {word}?", [f" {word} and one"], [f" {word}", " no"]) for word in WORDS]
@@ -224,7 +224,7 @@ def test_a_name_whose_format_cannot_be_written_is_refused_before_the_work(here, 
 
 @pytest.mark.parametrize("name", ["nowhere/o.jsonl", "sets.jsonl"])
 def test_an_output_that_cannot_be_is_refused_before_anything_is_scored(here, capsys, monkeypatch, name):
-    monkeypatch.setattr("mapl_explore.scoring.score_sets", lambda *_, **__: pytest.fail("sets were scored"))
+    monkeypatch.setattr("mapl_explore.models.scoring.score_sets", lambda *_, **__: pytest.fail("sets were scored"))
     before = (here / "sets.jsonl").read_bytes()
     for words in (["select", "sets.jsonl", name, "--accept", "Band(low=0)"], ["data", "convert", "sets.jsonl", name]):
         error = complaint(capsys, words)

@@ -57,7 +57,7 @@ def test_the_package_is_in_the_wheel_whole_and_the_tests_are_not(unpacked):
 
 
 def test_the_lab_of_the_wheel_opens_copies_of_its_notebooks(unpacked):
-    said = output(unpacked, "from mapl_explore import lab; print(lab._notebooks(student=False), lab.SHIPPED)")
+    said = output(unpacked, "from mapl_explore.serving import lab; print(lab._notebooks(student=False), lab.SHIPPED)")
     copies, shipped = map(Path, said)
     assert shipped == unpacked / FOLDERS["notebooks"]
     assert copies == unpacked.parent / "mapl_explore_notebooks"
@@ -65,12 +65,12 @@ def test_the_lab_of_the_wheel_opens_copies_of_its_notebooks(unpacked):
 
 
 def test_the_page_of_the_wheel_is_where_its_server_looks(unpacked):
-    code = "from mapl_explore import app, serving; print(serving.SETTINGS); print(app.PLACE.rsplit('/', 1)[1])"
+    code = "from mapl_explore.serving import app, server; print(server.SETTINGS); print(app.PLACE.rsplit('/', 1)[1])"
     settings, name = output(unpacked, code)
     assert (Path(settings) / "page" / name).is_relative_to(unpacked)
     assert (Path(settings) / "page" / name).is_file()
 
 
 def test_the_tiny_model_of_the_wheel_is_where_the_loader_looks(unpacked):
-    (folder,) = output(unpacked, "from mapl_explore import scoring; print(scoring._shipped('tiny-gpt2'))")
+    (folder,) = output(unpacked, "from mapl_explore.models import scoring; print(scoring._shipped('tiny-gpt2'))")
     assert Path(folder) == unpacked / FOLDERS["data"] / "tiny-gpt2"

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapl_explore.bounds import error_asymptote, error_lower_bound, error_upper_bound
-from mapl_explore.errata import post_smooth_max
+from mapl_explore.course.errata import post_smooth_max
+from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, sign, table, tied_lead
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.knobs import KNOBS, Choice
 from mapl_explore.losses import DPO, Smooth
+from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
+from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
+from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
 from mapl_explore.plots import LINES, MARKS, ErrorPanel, WeightsPanel
-from mapl_explore.smoothing import smooth_max_weights, smoothing_error, top_gap
-from mapl_explore.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
 
 AGAINST = Choice("against", "curves against", ("tau", "gap"), "tau", "What the horizontal axis shows.")
 POST = Choice("post", "the post's formula", ("hide", "show"), "hide", "E as the post writes it, sign and all.")

@@ -5,7 +5,7 @@ import math
 import ipywidgets as widgets
 import traitlets
 
-from mapl_explore.knobs import Choice, Knob
+from mapl_explore.explorers.knobs import Choice, Knob
 
 BOX_WIDTH, SLIDER_WIDTH, NAME_WIDTH = 21.5, 16.0, 15.5  # em
 

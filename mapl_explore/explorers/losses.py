@@ -4,16 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mapl_explore.explorers.chosen import NUMBERS, loss_of, numbers_of, text_of, with_numbers
+from mapl_explore.explorers.knobs import KNOBS, Choice
+from mapl_explore.explorers.loss_controls import NUMBERS, loss_of, numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, minus, percent, sign, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.knobs import KNOBS, Choice
 from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, require_reference
 from mapl_explore.losses.explaining import _explain
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel, response_looks
-from mapl_explore.plots.ends import ends_with, round_up
+from mapl_explore.plots.axis_limits import ends_with, round_up
 
 # Three positives and three negatives whose log-ratios to the reference are 3, 0.5, 0 and 0, -0.5, -3: hard margin 0.
 EXAMPLE = ScoredSets(

@@ -5,17 +5,17 @@ from functools import partial
 
 import numpy as np
 
-from mapl_explore.explorers.chosen import loss_of, numbers_of, text_of, with_numbers
+from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
+from mapl_explore.explorers.loss_controls import loss_of, numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, percent, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.gradients import PairGradient, effective_number, pair_gradient, smooth_chances
-from mapl_explore.knobs import KNOBS, Choice, Knob
 from mapl_explore.losses import First, Hardest, Loss, OneSided, ScoredSets, Smooth, require_reference
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import DrawPanel, GridPanel, MarginsPanel
-from mapl_explore.plots.ends import ends_around, round_up
-from mapl_explore.selection import (
+from mapl_explore.plots.axis_limits import ends_around, round_up
+from mapl_explore.sampling.pair_gradients import PairGradient, effective_number, pair_gradient, smooth_chances
+from mapl_explore.sampling.pairs import (
     Band,
     Bell,
     Kernel,

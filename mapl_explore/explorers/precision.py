@@ -4,13 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapl_explore.explorers.readout import digits, minus, sign, table
-from mapl_explore.explorers.sources import Shaped
-from mapl_explore.explorers.stage import Stage
-from mapl_explore.knobs import KNOBS, Choice
-from mapl_explore.losses import DPO, Smooth
-from mapl_explore.plots import DTYPES, DigitsPanel, NaivePanel
-from mapl_explore.precision import (
+from mapl_explore.course.naive_formulas import (
     FORMULAS,
     held_error,
     library_error,
@@ -19,6 +13,12 @@ from mapl_explore.precision import (
     right_digits,
     true_error,
 )
+from mapl_explore.explorers.knobs import KNOBS, Choice
+from mapl_explore.explorers.readout import digits, minus, sign, table
+from mapl_explore.explorers.sources import Shaped
+from mapl_explore.explorers.stage import Stage
+from mapl_explore.losses import DPO, Smooth
+from mapl_explore.plots import DTYPES, DigitsPanel, NaivePanel
 
 FORMULA = Choice("formula", "obvious way", FORMULAS, FORMULAS[1], "How one would compute the smoothing error at first.")
 PRESETS = {

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, percent, tied_lead
 from mapl_explore.explorers.sources import held
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.knobs import KNOBS, Choice
 from mapl_explore.losses import DPO, Smooth
+from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smoothing_error
 from mapl_explore.plots import ApproachPanel, ScoresPanel, WeightsPanel
-from mapl_explore.smoothing import smooth_max, smooth_max_weights, smoothing_error
 
 SIDE = Choice("of", "smooth", ("max", "min"), "max", "The largest of the scores, or the smallest.")
 START = (-1.0, -1.5, -4.0, -6.0)

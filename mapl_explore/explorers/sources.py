@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from mapl_explore.arrays import Door, to_numpy
-from mapl_explore.knobs import KNOBS, Choice, Knob
+from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
 from mapl_explore.losses import LOSSES, Loss, MaxMin, ScoredSets, reads_reference
 from mapl_explore.losses.sets import are_own_reference
+from mapl_explore.numerics.arrays import Door, to_numpy
 
 SIDE = Choice("side", "side of the set", ("negatives", "positives"), "negatives", "The responses that are compared.")
 

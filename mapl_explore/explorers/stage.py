@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mapl_explore.explorers.controls import control_of
-from mapl_explore.knobs import Choice, Knob
+from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.plots import STYLE, drawing_style, styled_figure
 
 # One for all stages: two that are linked would each wait for the other's. JupyterLab >= 4.4 with ipykernel >= 7 runs

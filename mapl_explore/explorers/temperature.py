@@ -4,15 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapl_explore.bounds import error_lower_bound, error_upper_bound
+from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, percent, sign, span, table
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.knobs import KNOBS, Choice
 from mapl_explore.losses import DPO, ExactError, LeaderShare, LowerBound, Smooth, UpperBound
-from mapl_explore.plots import LINES, STROKES, OthersPanel, RootsPanel
-from mapl_explore.smoothing import smooth_max_weights, smoothing_error, top_gap
-from mapl_explore.temperature import (
+from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
+from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
+from mapl_explore.numerics.temperature import (
     solve_tau_asymptotic,
     solve_tau_exact,
     solve_tau_lower,
@@ -20,6 +19,7 @@ from mapl_explore.temperature import (
     solve_tau_share_exact,
     solve_tau_upper,
 )
+from mapl_explore.plots import LINES, STROKES, OthersPanel, RootsPanel
 
 RULE = Choice(
     "rule",

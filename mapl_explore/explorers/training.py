@@ -6,19 +6,19 @@ from dataclasses import dataclass
 import ipywidgets as widgets
 import numpy as np
 
-from mapl_explore.bounds import error_lower_bound, error_upper_bound
+from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.readout import digits, minus, percent, table
 from mapl_explore.explorers.sources import names_of
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.knobs import Choice, Knob
 from mapl_explore.losses import Hardest, Loss, OneSided, ScoredSets, Smooth, parse
 from mapl_explore.losses.naming import short
 from mapl_explore.losses.pairs import Side as PairSide
+from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
+from mapl_explore.numerics.smoothing import smoothing_error, top_gap
 from mapl_explore.plots import MARGINS, SIDES, HistoryPanel, PushPanel, response_looks
-from mapl_explore.plots.ends import round_up
-from mapl_explore.probes import read_probes
-from mapl_explore.runs import progress_at, read_run
-from mapl_explore.smoothing import smoothing_error, top_gap
+from mapl_explore.plots.axis_limits import round_up
+from mapl_explore.runs.probes import read_probes
+from mapl_explore.runs.record import progress_at, read_run
 
 SHOWN = 8  # responses that are named
 FRAMES = 40  # of a replay
@@ -134,7 +134,7 @@ class TrainingExplorer(Stage):
     A run of two steps, of which the first and the last were recorded, on one set of one against two:
 
     >>> import tempfile
-    >>> from mapl_explore.runs import Run, write_run
+    >>> from mapl_explore.runs.record import Run, write_run
     >>> folder, loss = tempfile.mkdtemp(), "DPO(beta=0.1, pair=Smooth(tau=1.0))"
     >>> write_run(folder, Run(loss=loss, arguments={"steps": 2}, data={}))
     >>> arrays = {"logp": [[[-3.0, -2.0, -2.5]], [[-2.5, -4.0, -3.0]]], "ref_logp": [[-3.0, -2.0, -2.5]]}

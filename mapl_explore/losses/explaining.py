@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mapl_explore.arrays import to_numpy
 from mapl_explore.losses.objectives import Loss
 from mapl_explore.losses.sets import ScoredSets, require_reference
+from mapl_explore.numerics.arrays import to_numpy
 
 
 @dataclass(frozen=True)

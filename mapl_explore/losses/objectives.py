@@ -3,11 +3,11 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
-from mapl_explore.arrays import Array, column, detach, namespace, row_sum, sigmoid, softplus, with_gradient
 from mapl_explore.losses.naming import Named, nonnegative, positive
 from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Side, Sides, Smooth, negatives
 from mapl_explore.losses.rules import LeaderShare, LowerBound, UpperBound
 from mapl_explore.losses.sets import ScoredSets
+from mapl_explore.numerics.arrays import Array, column, detach, namespace, row_sum, sigmoid, softplus, with_gradient
 
 ODDS_FLOOR = -1e-12  # nats a token; nearer to 0 the odds of ORPO are continued by their tangent
 

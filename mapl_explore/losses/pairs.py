@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mapl_explore.arrays import Array, column, detach, namespace, positions, row_sum, with_gradient
 from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.rules import ErrorRule, TauRule, tau_at, tau_of
-from mapl_explore.smoothing import _smooth_max_with_weights, _split, _weights
+from mapl_explore.numerics.arrays import Array, column, detach, namespace, positions, row_sum, with_gradient
+from mapl_explore.numerics.smoothing import _smooth_max_with_weights, _split, _weights
 
 
 class Side(NamedTuple):

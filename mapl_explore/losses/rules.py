@@ -8,10 +8,10 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from mapl_explore.arrays import Array, column, constant, detach, namespace, positions, row_sum
 from mapl_explore.losses.naming import Named, positive, share
-from mapl_explore.smoothing import _top_gap
-from mapl_explore.temperature import _tau_exact, _tau_share_exact, _tau_upper
+from mapl_explore.numerics.arrays import Array, column, constant, detach, namespace, positions, row_sum
+from mapl_explore.numerics.smoothing import _top_gap
+from mapl_explore.numerics.temperature import _tau_exact, _tau_share_exact, _tau_upper
 
 
 class TauRule(Named, ABC):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from mapl_explore.arrays import Array, Door, to_numpy
+from mapl_explore.numerics.arrays import Array, Door, to_numpy
 
 
 @dataclass(frozen=True, eq=False)

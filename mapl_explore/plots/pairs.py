@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
-from mapl_explore.plots.ends import round_up
+from mapl_explore.plots.axis_limits import round_up
 from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREY, ORANGE
 from mapl_explore.plots.weights import PushPanel
 

@@ -22,7 +22,7 @@ ROUNDS, CHANGES = 25, 120
 EXTRA = ROOT / "build" / "bench"
 PROGRAM = """
 from pathlib import Path
-from mapl_explore import lab
+from mapl_explore.serving import lab
 lab.CHECKOUT = Path.cwd()
 lab.open_lab(browser=False)
 """

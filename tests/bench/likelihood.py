@@ -5,7 +5,7 @@ import time
 import torch
 from torch.nn.functional import cross_entropy
 
-from mapl_explore.likelihood import token_logp
+from mapl_explore.models.likelihood import token_logp
 
 TOKENS, ROUNDS = 512, 3
 

@@ -9,7 +9,7 @@ import scipy
 from scipy.optimize import brentq
 from scipy.optimize.elementwise import find_root
 
-from mapl_explore.temperature import solve_tau_upper
+from mapl_explore.numerics.temperature import solve_tau_upper
 
 COUNT, BRENTQ_COUNT, ROUNDS = 200_000, 2_000, 5
 

@@ -9,9 +9,9 @@ import time
 import torch
 import transformers
 
-from mapl_explore.generate import sampled_batches
-from mapl_explore.scoring import load_model
-from mapl_explore.world import world_sets
+from mapl_explore.data.world import world_sets
+from mapl_explore.models.generating import sampled_batches
+from mapl_explore.models.scoring import load_model
 
 PROMPTS, K, ROUNDS = 64, 16, 3
 

@@ -124,9 +124,9 @@ def options(folder, batch, accumulation):
 def ours(case, folder, accumulation=1, precision=PRECISION):
     """Return our trainer and its network."""
     from mapl_explore.data import PreferenceSet
-    from mapl_explore.encoding import encode_sets
-    from mapl_explore.scoring import SetScorer, score_encoded
-    from mapl_explore.training import Example, PreferenceTrainer
+    from mapl_explore.models.encoding import encode_sets
+    from mapl_explore.models.scoring import SetScorer, score_encoded
+    from mapl_explore.training.finetuning import Example, PreferenceTrainer
 
     network, count = model(), case.sets * (WARM + STEPS)
     encoded = encode_sets(tokenizer(), [PreferenceSet(*one) for one in texts(case, count)])

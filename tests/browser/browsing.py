@@ -27,15 +27,15 @@ FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-back
 LIMIT = HANG * 1000  # playwright counts in milliseconds
 SIZES = ((1280, 720), (1920, 1080))  # windows: a projector of the old kind, and of the new
 # Never on the checkout's own notebooks: JupyterLab saves what it has run.
-STUDENTS = "from mapl_explore import lab; lab.open_lab(student=True, browser=False)"
+STUDENTS = "from mapl_explore.serving import lab; lab.open_lab(student=True, browser=False)"
 TEACHERS = """
 from pathlib import Path
-from mapl_explore import lab
+from mapl_explore.serving import lab
 lab.copy_notebooks(lab.CHECKOUT, Path("whole"))
 lab.CHECKOUT = Path("whole").resolve()
 lab.open_lab(browser=False)
 """
-APP = "from mapl_explore import app; app.open_app(browser=False)"
+APP = "from mapl_explore.serving import app; app.open_app(browser=False)"
 # What a cell writes to stderr; JupyterLab shows errors under the same name.
 STDERR = '[data-mime-type="application/vnd.jupyter.stderr"]'
 # Every cell has a number, or one has failed and none is under way.

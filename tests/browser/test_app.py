@@ -8,7 +8,7 @@ from browser.browsing import SIZES, arrived, assert_shows, box, dragged, label, 
 from browser.test_outputs import FAULTS
 
 from mapl_explore.explorers.gallery import PAGES
-from mapl_explore.knobs import Choice
+from mapl_explore.explorers.knobs import Choice
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("test_app")]
 ASKED = ("button", "combobox", "image", "slider", "spinbutton", "tab")  # roles that must have a name

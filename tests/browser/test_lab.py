@@ -22,7 +22,7 @@ from browser.browsing import (
 )
 
 from mapl_explore.explorers import BoundsExplorer
-from mapl_explore.knobs import KNOBS, Choice
+from mapl_explore.explorers.knobs import KNOBS, Choice
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("test_lab")]
 TAU = KNOBS["tau"]

@@ -25,7 +25,7 @@ from mapl_explore import (
     solve_tau_exact,
     solve_tau_share,
 )
-from mapl_explore.gradients import smooth_chances
+from mapl_explore.sampling.pair_gradients import smooth_chances
 
 ROOT = Path(__file__).parents[2]
 POST = "https://tptrix29.github.io/Smooth-marginal-aware-preference-learning"

@@ -1,0 +1,139 @@
+"""The commands that make preference data: ``data check``, ``data convert``, ``data world`` and ``sample``."""
+
+WRITTEN = "the file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says; an existing one is replaced"
+
+
+def add_data(commands) -> None:
+    """Add ``data`` with its own commands to those of the command line."""
+    text = "Describe, convert and make preference data."
+    parser = commands.add_parser("data", help=text, description=text, example="mapl-explore data check sets.jsonl")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (_add_check, _add_convert, _add_world):
+        add(commands)
+
+
+def _add_check(commands) -> None:
+    text = "Describe preference data: counts, sizes, lengths, duplicates, contradictions; exit code 1 on faults."
+    example = "mapl-explore data check pairs.parquet"
+    parser = commands.add_parser("check", help=text, description=text, example=example)
+    _add_source(parser, "FILE")
+    parser.set_defaults(run=_check)
+
+
+def _add_convert(commands) -> None:
+    text = "Write preference data as sets of ours; nothing is written where a record is malformed."
+    example = "mapl-explore data convert pairs.parquet sets.jsonl"
+    parser = commands.add_parser("convert", help=text, description=text, example=example)
+    _add_source(parser, "IN")
+    parser.add_argument("output", metavar="OUT", help=WRITTEN)
+    parser.set_defaults(run=_convert)
+
+
+def _add_source(parser, name: str) -> None:
+    add = parser.add_argument
+    add("source", metavar=name, help="a file of JSON or parquet, or owner/name[:split] on the Hugging Face hub")
+    add("--format", metavar="NAME", help="sets, trl, openai, hh-rlhf or scored; told by the fields if not given")
+    text = "scored completions: the least score of a positive; the best against the worst if not given"
+    add("--threshold", type=float, metavar="SCORE", help=text)
+
+
+def _add_world(commands) -> None:
+    text = "Make preference sets of the small world, the same ones for the same arguments."
+    example = "mapl-explore data world sets.jsonl --n 100 --seed 1"
+    parser = commands.add_parser("world", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("output", metavar="OUT", help=WRITTEN)
+    add("--n", type=int, required=True, help="how many sets")
+    add("--seed", type=int, required=True, help="what to draw from")
+    add("--split", choices=("train", "validation", "test"), default="train", help="whom to ask about: no one is in two")
+    add("--distractors", type=int, default=2, help="forum passages next to the official one, 0 to 8")
+    add("--agreement", type=float, default=0.8, help="probability that a further forum passage repeats the first")
+    add("--noise", type=float, default=0.0, help="probability that the two sides of a set are exchanged")
+    add("--per-side", type=int, default=4, help="positives, and negatives, of a set, 1 to 6")
+    parser.set_defaults(run=_world)
+
+
+def add_sample(commands) -> None:
+    """Add ``sample`` to the commands of the command line."""
+    text = "Sample answers from a model, verify them, and write the sets that have right and wrong ones."
+    example = "mapl-explore sample data/world/test.jsonl sampled.jsonl --verifier world"
+    parser = commands.add_parser("sample", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("source", metavar="PROMPTS", help="records with a prompt: .jsonl, .jsonl.gz, .parquet, or a name on the hub")
+    add("output", metavar="OUT", help="the new file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says")
+    add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
+    add("--k", type=int, default=16, help="answers to each prompt; equal ones count once")
+    text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, answer) -> bool"
+    add("--verifier", required=True, metavar="NAME", help=text)
+    add("--reference", metavar="FIELD", help="the field of the right answer, a text or a list of texts")
+    add("--fallback", action="store_true", help="take a kind that the model did not give from the file")
+    text = "of an answer, cut off and dropped there; if not given 256, or what the model's generation_config names"
+    add("--max-tokens", type=int, help=text)
+    add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 is the model as it is")
+    add("--seed", type=int, default=0, help="decides the answers")
+    text = "show each prompt as a user's message, by the tokenizer's chat template; the sets have it as it was"
+    add("--chat", action="store_true", help=text)
+    add("--batch-size", type=int, help="most prompts in one pass, which has 8,192 tokens at most in any case")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
+
+
+def _check(arguments) -> None:
+    from mapl_explore.data import description, fault_lines, read_all
+    from mapl_explore.files import counted
+
+    reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
+    print(f"{arguments.source}: {reading}")
+    if reading.sets:
+        print(description(reading.sets))
+    for line in fault_lines(reading.faults, reading.records):
+        print(f"fault: {line}")
+    if reading.faults:
+        records = counted(reading.records, "record")
+        raise RuntimeError(f"{len(reading.faults)} of {records} cannot be read, {arguments.source}")
+    if not reading.sets:
+        raise RuntimeError(f"{arguments.source}: there is no preference set in it")
+
+
+def _convert(arguments) -> None:
+    from mapl_explore.data import read_all, require_output, require_sets, write_sets
+    from mapl_explore.files import require_other
+
+    require_output(arguments.output)
+    require_other(arguments.source, arguments.output)
+    reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
+    require_sets(arguments.source, reading)
+    write_sets(arguments.output, reading.sets)
+    print(f"{reading}, written to {arguments.output}")
+
+
+def _world(arguments) -> None:
+    from mapl_explore.data import require_output, write_sets
+    from mapl_explore.data.world import world_sets
+    from mapl_explore.files import counted
+
+    require_output(arguments.output)
+    names = ["n", "seed", "split", "distractors", "agreement", "noise", "per_side"]
+    write_sets(arguments.output, world_sets(**{name: getattr(arguments, name) for name in names}))
+    print(f"{counted(arguments.n, 'set')} written to {arguments.output}")
+
+
+def _sample(arguments) -> None:
+    from mapl_explore.files import counted
+    from mapl_explore.models.processes import launched
+    from mapl_explore.sampling.answers import sample_sets
+
+    names = ["model", "k", "reference", "fallback", "max_tokens", "temperature", "seed", "chat", "batch_size", "device"]
+    options = {name: getattr(arguments, name) for name in names}
+    sets, report = sample_sets(arguments.source, arguments.output, verify=arguments.verifier, **options)
+    if launched()[0] == 0:  # one of several processes speaks for all
+        print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")
+        if arguments.chat:
+            print("prompts are written as they were: score, select, tau and finetune need --chat with these sets too")
+
+
+def _shown(one) -> str:
+    """Return a preference set as a person reads it."""
+    lines = [*(f"  | {line}" for line in one.prompt.split("\n"))]
+    lines += [f"  {mark} {text!r}" for mark, texts in (("+", one.positives), ("-", one.negatives)) for text in texts]
+    return "\n".join(lines)

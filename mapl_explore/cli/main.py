@@ -1,0 +1,309 @@
+"""The command line, ``mapl-explore``: arguments in, plain words and an exit code out.
+
+Exit codes: 0 done, 1 the work failed, 2 the user's mistake, 130 interrupted. What a command needs is imported when it
+runs, so that ``--help`` does not wait for torch.
+"""
+
+import argparse
+import contextlib
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import metadata
+
+from mapl_explore.cli.data import add_data, add_sample
+from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
+from mapl_explore.version import VERSION
+
+PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
+PACKAGES = ("numpy", "scipy", "torch", "transformers")  # whose versions --version tells
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which of how many processes this is
+BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports of cat where the reader of its output has gone
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after the program's name; those of this process if not given.
+
+    Returns
+    -------
+    int
+        0, 1, 2, 130 or 141; a mistake in the arguments themselves exits with 2, as ``--help`` does with 0.
+
+    Examples
+    --------
+    >>> main(["tau", "--n", "1", "--gap", "1", "--epsilon", "0.1"])
+    2
+    """
+    arguments = argparse.Namespace(after_interrupt=lambda _: "", extra="train")  # until they are read
+    try:
+        try:
+            _settle_surroundings()
+            arguments = _parser().parse_args(argv)
+            arguments.run(arguments)
+        finally:
+            _write_out()
+    except KeyboardInterrupt:
+        _say(f"\nmapl-explore: interrupted{arguments.after_interrupt(arguments)}")
+        return 130
+    except BrokenPipeError:  # the reader, such as head, has what it wanted
+        return BROKEN_PIPE
+    except ModuleNotFoundError as error:
+        return _failed(f"{error.name} is not installed: pip install 'mapl_explore[{arguments.extra}]'", code=1)
+    except OSError as error:
+        known = [error.filename, error.strerror]
+        return _failed(": ".join(str(one) for one in known if one) if error.strerror else str(error), code=2)
+    except ValueError as error:
+        return _failed(str(error), code=2, notes=getattr(error, "__notes__", ()))
+    except (ArithmeticError, ImportError, MemoryError, RuntimeError) as error:
+        return _failed(str(error) or type(error).__name__, code=1, notes=getattr(error, "__notes__", ()))
+    return 0
+
+
+def _settle_surroundings() -> None:
+    """Make what the terminal and the launcher left unsaid harmless."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # none, or one that a test or a notebook put there
+            stream.reconfigure(errors="backslashreplace")  # in ASCII, tau would end the program
+    for name in LAUNCHER:
+        value = os.environ.get(name, "0")
+        if not value.strip():
+            del os.environ[name]  # set to nothing is not set, but accelerate would read it as a number
+        elif not value.strip().removeprefix("-").isdecimal():
+            raise ValueError(f"{name} must be a whole number, as a launcher sets it, not {value!r}")
+
+
+def _write_out() -> None:
+    """Write what the standard output holds back; where that fails, drop it: Python would try again as it ends."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OSError(error.errno, os.strerror(error.errno), "the standard output") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and whose help keeps the lines of its example."""
+
+    def __init__(self, *args, example: str, **kwargs):
+        super().__init__(*args, formatter_class=_Help, epilog=f"example:\n  {example}", **kwargs)
+
+    def _add_action(self, action):
+        # The words after a command are for the parser of that command to judge.
+        if action.type is None and not isinstance(action, argparse._SubParsersAction):
+            action.type = _not_empty
+        return super()._add_action(action)
+
+    def error(self, message):
+        self.exit(2, f"mapl-explore: error: {message} ('{self.prog} --help' explains)\n")
+
+
+def _not_empty(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+class _Version(argparse.Action):
+    """Tell the versions, and load nothing of what they are the versions of."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, nargs=0, **kwargs)
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        print(f"mapl-explore {VERSION} (python {platform.python_version()}{''.join(map(_version, PACKAGES))})")
+        parser.exit()
+
+
+def _version(package: str) -> str:
+    try:
+        return f", {package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return f", no {package}"
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Show defaults where there are any, and the example as it is typed."""
+
+    def _get_help_string(self, action):
+        return super()._get_help_string(action) if action.default not in (None, False) else action.help
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mapl-explore",
+        description="See, trust and train with the mathematics of smoothed max-min preference learning.",
+        example="mapl-explore tau --n 8 --gap 0.5 --epsilon 0.05",
+    )
+    parser.set_defaults(after_interrupt=lambda _: "", extra="train")
+    parser.add_argument("--version", action=_Version, help="show the version, and those of what it stands on")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    first = (_add_lab, _add_app, add_tau, add_select, add_score, _add_finetune, _add_show, _add_pretrain)
+    for add in (*first, add_data, add_sample):
+        add(commands)
+    return parser
+
+
+def _add_lab(commands) -> None:
+    parser = _command(commands, "lab", _lab, "Open the notebooks in JupyterLab, on this machine alone.", "--no-browser")
+    parser.add_argument("--student", action="store_true", help="copies without the solutions")
+    parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    parser.set_defaults(extra="lab")
+
+
+def _add_app(commands) -> None:
+    text = "Show the explorers on one page for a projector, without code, on this machine alone."
+    parser = _command(commands, "app", _app, text, "--no-browser")
+    parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    parser.set_defaults(extra="lab")
+
+
+def _add_finetune(commands) -> None:
+    text = "Fine-tune a causal language model with a loss on preference sets; print held-out means before and after."
+    example = '--loss "DPO(beta=0.1, pair=Smooth(tau=5.0))" --data sets.jsonl --output runs/first'
+    parser = _command(commands, "finetune", _finetune, text, example)
+    add = parser.add_argument
+    add("--loss", required=True, metavar="TEXT", help="a preset such as dpo-smooth, or a loss such as 'DPO(beta=0.1)'")
+    add_import(parser)
+    add("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
+    add("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
+    add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
+    add("--data", required=True, metavar="FILE", help="preference sets, in any format that 'data check' reads")
+    add("--eval", metavar="FILE", help="held-out sets; without it, those of a tenth of the prompts of --data")
+    add("--output", required=True, metavar="DIR", help="the run folder, new or empty")
+    add("--steps", type=int, default=24, help="updates of the weights")
+    add("--sets-per-step", type=int, default=16, help="preference sets in each update")
+    add("--lr", type=float, default=8e-5, help="highest learning rate")
+    add("--seed", type=int, default=0, help="decides the order of the sets and which are held out")
+    add("--truncate", choices=("keep-start", "error"), default="keep-start", help="sets beyond the model's context")
+    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    add("--precision", choices=("float32", "bf16"), default="float32", help="in which the model computes, not the loss")
+    add("--save-every", type=int, metavar="N", help="steps between checkpoints; a quarter of --steps if not given")
+    add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
+    add("--verifier", metavar="WHICH", help="who judges greedy answers: world, exact or module:function")
+    add("--answers", type=int, default=400, help="how many of the held-out prompts get answers, before and after")
+    text = "of an answer, cut off there and counted as wrong; 256, or what the model's generation_config names"
+    add("--answer-tokens", type=int, metavar="N", help=text)
+    add("--chat", action="store_true", help="write prompts by the model's chat template")
+    add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
+    parser.set_defaults(after_interrupt=_after_finetune)
+
+
+def _add_show(commands) -> None:
+    text = "Show what one or several runs came to, as a table, and with --out how they went, as curves."
+    parser = _command(commands, "show", _show, text, "runs/dpo runs/cpo --out curves.png")
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, as finetune writes it")
+    parser.add_argument("--out", metavar="FILE", help="where the curves are drawn: .png, .pdf or .svg")
+    parser.set_defaults(extra="lab")
+
+
+def _add_pretrain(commands) -> None:
+    text = "Make the tiny GPT-2 that comes with this package again."
+    parser = _command(commands, "pretrain", _pretrain, text, "--output data/tiny-gpt2")
+    parser.add_argument("--output", required=True, metavar="DIR", help="where the model is written, new or interrupted")
+    parser.add_argument("--steps", type=int, default=1200, help="updates of the weights")
+    parser.add_argument("--seed", type=int, default=0, help="decides the texts and the first weights")
+    parser.set_defaults(after_interrupt=lambda _: "; the same command goes on from the last checkpoint")
+
+
+def _command(commands, name: str, run, text: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text, example=f"mapl-explore {name} {example}")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _lab(arguments) -> None:
+    from mapl_explore.serving.lab import open_lab
+
+    open_lab(student=arguments.student, browser=not arguments.no_browser)
+
+
+def _app(arguments) -> None:
+    from mapl_explore.serving.app import open_app
+
+    open_app(browser=not arguments.no_browser)
+
+
+def _finetune(arguments) -> None:
+    loss = _loss(arguments.loss, arguments.pair, arguments.tau)
+    for path in filter(None, (arguments.data, arguments.eval)):
+        _check_there(path)  # now, not after the seconds that torch takes to load
+    from mapl_explore.training.finetuning import finetune
+
+    say = print if (os.environ.get("RANK") or "0") == "0" else lambda *_, **__: None  # one of several processes speaks
+    say(f"loss: {loss!r}", flush=True)
+    names = "data output model eval steps seed lr sets_per_step truncate device precision save_every report"
+    names += " verifier answers answer_tokens chat resume"
+    done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
+    say(f"written to {done.folder}")
+
+
+def _show(arguments) -> None:
+    from mapl_explore.files import require_folder
+    from mapl_explore.runs.comparing import read_runs, runs_table, save_curves
+
+    if arguments.out is not None:
+        require_folder(arguments.out)
+    runs, passed_over = read_runs(arguments.runs)
+    for reason in passed_over:
+        print(f"passed over: {reason}", file=sys.stderr)
+    if arguments.out is not None:
+        save_curves(arguments.out, runs)
+    print(runs_table(runs))
+    if arguments.out is not None:
+        print(f"curves written to {arguments.out}")
+
+
+def _check_there(path: str) -> None:
+    """Raise the error of a file that is not there; a name without a file's suffix may be on the hub."""
+    from mapl_explore.data.records import SUFFIXES
+
+    if path.endswith(SUFFIXES):
+        os.stat(path)
+
+
+def _after_finetune(arguments) -> str:
+    from mapl_explore.runs.record import way_on
+
+    way = way_on(arguments.output)
+    return way and f"; {way}"
+
+
+def _loss(text: str, pair: str | None, tau: float | None):
+    """Return the loss that the three arguments name together."""
+    from mapl_explore.losses import parse
+
+    loss = parse(text)
+    if pair is None and tau is not None:
+        raise ValueError("--tau belongs to --pair smooth or --pair mellow")
+    if pair is None:
+        return loss
+    if not hasattr(loss, "pair"):
+        raise ValueError(f"--pair {pair}: {loss!r} compares nothing, it has no pair")
+    tau = "" if tau is None else f"tau={tau!r}"
+    return replace(loss, pair=parse(f"DPO(pair={pair.capitalize()}({tau}))").pair)
+
+
+def _pretrain(arguments) -> None:
+    from mapl_explore.models.pretrain import pretrain
+
+    pretrain(output=arguments.output, steps=arguments.steps, seed=arguments.seed)
+
+
+def _failed(message: str, *, code: int, notes: Sequence[str] = ()) -> int:
+    """Say what is wrong in a line, below the traceback of the user's own code if it is that which failed."""
+    _say("\n".join([*notes, f"mapl-explore: error: {message}"]))
+    return code
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(text, file=sys.stderr)

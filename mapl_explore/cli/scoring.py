@@ -1,0 +1,209 @@
+"""The commands that ask what a model makes of preference sets: ``tau``, ``select`` and ``score``."""
+
+import argparse
+
+from mapl_explore.own_code import imported
+
+REFERENCE = "the model that log-ratios are taken to, for losses that compare them: tiny, a folder, or a name on the hub"
+SETS = "preference sets, in any format that 'data check' reads"
+
+
+class _Import(argparse.Action):
+    """Import a module at once: its losses then have names."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        imported(values)
+
+
+def add_import(parser) -> None:
+    """Add ``--import`` to a command that takes a loss."""
+    text = "a Python module or file of yours, found from this folder, that defines losses of your own for --loss"
+    parser.add_argument("--import", dest="module", metavar="MODULE", action=_Import, help=text)
+
+
+def add_tau(commands) -> None:
+    """Add ``tau`` to the commands of the command line."""
+    text = (
+        "Print the inverse temperatures that meet a target: for one set by its size and gap, or for all sets of a file."
+    )
+    example = "mapl-explore tau --n 8 --gap 0.5 --epsilon 0.05"
+    parser = commands.add_parser("tau", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("--n", type=int, help="number of scores, at least 2")
+    add("--gap", type=float, help="largest minus second largest score, nats, at least 0")
+    add("--epsilon", type=float, help="target error, nats, above 0 (with --data: 0.1 if not given)")
+    add("--method", choices=("newton", "bracket"), default="newton", help="Newton's, or SciPy's bracketing root finder")
+    add("--data", metavar="FILE", help="preference sets: the gaps in them, and the tau that each rule gives")
+    _add_models(parser, "with --data: ")
+    add("--loss", default="maxneg-minpos", metavar="TEXT", help="with --data: whose score is compared")
+    add_import(parser)
+    add("--share", type=float, default=0.9, help="with --data: the leader share to aim at, in (1/2, 1)")
+    parser.set_defaults(run=_tau)
+
+
+def add_select(commands) -> None:
+    """Add ``select`` to the commands of the command line."""
+    text = (
+        "Draw pairs from preference sets by their margin under a model: rejection sampling. Writes data for finetune."
+    )
+    example = 'mapl-explore select sets.jsonl pairs.jsonl --accept "Band(low=0, high=2)"'
+    parser = commands.add_parser("select", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("input", metavar="IN", help=SETS)
+    text = "the pairs in the order of acceptance, .jsonl, .jsonl.gz or .parquet as its name says; a file is replaced"
+    add("output", metavar="OUT", help=text)
+    add("--accept", required=True, metavar="KERNEL", help="Band, Bell, QuantileBand or QuantileBell, with their fields")
+    _add_models(parser)
+    add("--loss", default="maxneg-minpos", metavar="TEXT", help="whose score makes the margins")
+    add_import(parser)
+    add("--size", type=int, help="how many pairs to draw, with replacement; as many as there are sets if not given")
+    add("--seed", type=int, default=0, help="decides which are drawn")
+    parser.set_defaults(run=_select)
+
+
+def add_score(commands) -> None:
+    """Add ``score`` to the commands of the command line."""
+    text = "Write the log-probability of every response of preference sets under a model, as a table."
+    example = "mapl-explore score data/world/test.jsonl scores.jsonl --model runs/dpo --reference tiny"
+    parser = commands.add_parser("score", help=text, description=text, example=example)
+    parser.add_argument("input", metavar="FILE", help=SETS)
+    text = "the table, a row a response, .jsonl, .jsonl.gz, .csv or .parquet as its name says; a file is replaced"
+    parser.add_argument("output", metavar="OUT", help=text)
+    _add_models(parser)
+    parser.set_defaults(run=_score)
+
+
+def _add_models(parser, when: str = "") -> None:
+    add = parser.add_argument
+    add("--model", default="tiny", help=f"{when}tiny, a folder, or a name on the Hugging Face hub")
+    add("--reference", metavar="MODEL", help=when + REFERENCE)
+    add("--chat", action="store_true", help=f"{when}show prompts as the tokenizer's chat template writes them")
+
+
+def _tau(arguments) -> None:
+    single = [arguments.n, arguments.gap, arguments.epsilon]
+    if arguments.data is None and None in single:
+        raise ValueError("tau needs --n, --gap and --epsilon, or --data")
+    if arguments.data is not None and (arguments.n, arguments.gap) != (None, None):
+        raise ValueError("--data brings its own sizes and gaps: leave --n and --gap out")
+    _tau_of_one(*single, arguments.method) if arguments.data is None else _tau_of_data(arguments)
+
+
+def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
+    import numpy as np
+
+    from mapl_explore.numerics.bounds import error_upper_bound
+    from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_lower, solve_tau_upper
+
+    with np.errstate(all="ignore"):  # what overflows ends in an error of our own
+        upper = solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method)
+        lower = solve_tau_lower(epsilon=epsilon, gap=gap, method=method)
+        asymptotic = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
+    bound = error_upper_bound(n=n, gap=gap, tau=asymptotic)
+    over = f"{asymptotic / upper - 1:.1%} too large, where the bound is {bound:.3g} and not {epsilon:g}."
+    print(f"{n} scores, the largest {gap:g} nats above the second; target error {epsilon:g} nats; tau in 1/nats")
+    print(f"lower      {lower:12.6g}  At and below it, the error is at least {epsilon:g}, whatever the others.")
+    print(f"upper      {upper:12.6g}  At and above it, the error is at most {epsilon:g}, whatever the others.")
+    print(f"asymptotic {asymptotic:12.6g}  The Lambert-W form of upper, meant for large tau: here {over}")
+    if n > 2:
+        print("Between lower and upper, the error depends on the other scores.")
+
+
+def _tau_of_data(arguments) -> None:
+    from mapl_explore.data import read_sets
+    from mapl_explore.files import counted
+    from mapl_explore.losses.tau_advice import advise, rules_for
+
+    aims = {"epsilon": 0.1 if arguments.epsilon is None else arguments.epsilon, "share": arguments.share}
+    rules_for(**aims)  # a target out of its range is refused now
+    loss = _comparable(arguments)
+    scored = _scored(read_sets(arguments.data), arguments)
+    under = arguments.model if arguments.reference is None else f"{arguments.model} against {arguments.reference}"
+    print(f"{counted(len(scored.label), 'set')}; scores of {loss!r} under {under}")
+    print(advise(scored, loss, **aims))
+
+
+def _select(arguments) -> None:
+    import numpy as np
+
+    from mapl_explore.data import read_sets, require_output, write_sets
+    from mapl_explore.files import counted, require_other, sole_writer
+    from mapl_explore.sampling.pairs import RejectionSampler, pair_margins, parse_kernel
+
+    sampler, rng = RejectionSampler(parse_kernel(arguments.accept)), np.random.default_rng(_seed(arguments.seed))
+    loss, size = _comparable(arguments), arguments.size
+    if size is not None and size < 1:
+        raise ValueError(f"--size must be at least 1, not {size}")
+    require_output(arguments.output)
+    require_other(arguments.input, arguments.output)
+    with sole_writer(arguments.output):
+        sets = read_sets(arguments.input)
+        pairs = pair_margins(_scored(sets, arguments), loss)
+        indices, report = sampler.sample(rng, pairs.margin, len(sets) if size is None else size)
+        write_sets(arguments.output, _as_sets(pairs.take(indices), sets))
+    different = f"{len(set(indices.tolist()))} different of {counted(len(pairs), 'pair')}"
+    print(f"{report}\n{different} of {counted(len(sets), 'set')}, written to {arguments.output}")
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise ValueError(f"--seed must be at least 0, not {seed}")
+    return seed
+
+
+def _as_sets(pairs, sets) -> list:
+    """Return each pair as a preference set of its own."""
+    from mapl_explore.data import PreferenceSet
+
+    texts = [(*one.positives, *one.negatives) for one in sets]
+    places = zip(pairs.set, pairs.positive, pairs.negative, strict=True)
+    return [PreferenceSet(sets[i].prompt, [texts[i][plus]], [texts[i][minus]]) for i, plus, minus in places]
+
+
+def _score(arguments) -> None:
+    from mapl_explore.data import read_sets
+    from mapl_explore.files import counted, require_other, sole_writer
+    from mapl_explore.models.score_table import require_table, score_rows, write_table
+
+    require_table(arguments.output)
+    require_other(arguments.input, arguments.output)
+    with sole_writer(arguments.output):
+        sets = read_sets(arguments.input)
+        rows = score_rows(sets, _scored(sets, arguments), reference=arguments.reference is not None)
+        write_table(arguments.output, rows)
+    print(f"{counted(len(rows), 'response')} of {counted(len(sets), 'set')}, written to {arguments.output}")
+
+
+def _comparable(arguments):
+    """Return the loss, refused before any model is loaded where there is no other model that it compares with."""
+    from mapl_explore.losses import parse, reads_reference
+
+    loss = parse(arguments.loss)
+    if arguments.reference in (None, arguments.model) and reads_reference(loss):
+        raise ValueError(
+            f"{type(loss).__name__} compares log-ratios to a reference, and without one all of them are 0:"
+            f" give --reference MODEL, another one than --model {arguments.model}, or take a loss without, such as cpo"
+        )
+    return loss
+
+
+def _scored(sets, arguments):
+    """Return the log-probs of sets under the model and under the reference, one of them in memory at a time."""
+    from mapl_explore.losses import ScoredSets
+
+    own = _scored_by(arguments.model, sets, arguments.chat)
+    if arguments.reference is None:
+        return own
+    other = _scored_by(arguments.reference, sets, arguments.chat)
+    if own.length.shape != other.length.shape or (own.length != other.length).any():
+        raise ValueError(
+            f"--reference {arguments.reference} reads the responses as other tokens than --model {arguments.model}:"
+            " log-ratios need two models with one tokenizer and room for the same texts"
+        )
+    return ScoredSets(own.logp, other.logp, own.length, own.label)
+
+
+def _scored_by(model: str, sets, chat: bool):
+    from mapl_explore.models.scoring import load_model, score_sets
+
+    return score_sets(*load_model(model), sets, chat=chat)

@@ -1,0 +1,1 @@
+"""What the notebooks need: questions and their checks, the errata, and formulas as they are naively written."""

@@ -1,0 +1,166 @@
+"""Which inverse temperature for these data: the gaps of each side of each set, and what every rule makes of them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mapl_explore.files import counted
+from mapl_explore.losses import (
+    ExactError,
+    LeaderShare,
+    Loss,
+    LowerBound,
+    ScoredSets,
+    TauRule,
+    UpperBound,
+    require_reference,
+)
+from mapl_explore.losses.pairs import negatives, positives
+from mapl_explore.numerics.arrays import to_numpy
+from mapl_explore.numerics.smoothing import smooth_max_weights, top_gap
+
+QUANTILES = (0.05, 0.5, 0.95)
+STEADY = (0.6, 0.99)  # leader shares between which a number does for a rule: neither all tied nor all silent but one
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The gaps in some data, and the tau that each rule gives them. ``print`` it.
+
+    Parameters
+    ----------
+    sides : dict
+        ``"positives"`` and ``"negatives"``: sizes and gaps of the sides with two responses or more.
+    alone : dict
+        How many sides have a single response, which every tau leaves as it is.
+    taus, shares : dict
+        For each rule, the 5 %, 50 % and 95 % points of its tau and of the leader's share under it.
+    fixed : float
+        The median tau of ``LeaderShare``, in 1/nats.
+    fixed_shares : tuple of float
+        The same points of the leader's share if that one number were used for all sides.
+    share : float
+        The leader share aimed at.
+    """
+
+    sides: dict[str, tuple[np.ndarray, np.ndarray]]
+    alone: dict[str, int]
+    taus: dict[str, tuple[float, ...]]
+    shares: dict[str, tuple[float, ...]]
+    fixed: float
+    fixed_shares: tuple[float, ...]
+    share: float
+
+    @property
+    def recommended(self) -> str:
+        """What to write for ``tau``: one number where it serves nearly all sides, else the rule."""
+        low, _, high = self.fixed_shares
+        steady = STEADY[0] <= low and high <= STEADY[1]
+        return f"{self.fixed:.3g}" if steady else _short(LeaderShare(share=self.share))
+
+    def __str__(self) -> str:
+        """Return the tables and the recommendation with its reason."""
+        lines = [f"{'':<38}{'5%':>12}{'median':>12}{'95%':>12}"]
+        for name, (sizes, gaps) in self.sides.items():
+            lines.append(f"{name}: {counted(sizes.size, 'side')} of two or more, {self.alone[name]} of one response")
+            if sizes.size:
+                lines += [_row("  responses", sizes), _row("  gap (nats)", gaps)]
+        lines += ["tau (1/nats)", *(_points(f"  {rule}", taus) for rule, taus in self.taus.items())]
+        lines += ["leader's share of the gradient", *(_points(f"  {rule}", each) for rule, each in self.shares.items())]
+        low, _, high = self.fixed_shares
+        lines.append(f"recommended: Smooth(tau={self.recommended})")
+        reason = (
+            f"one tau of {self.fixed:.3g} for all sides would give the leader {low:.1%} to {high:.1%} of the gradient"
+        )
+        return "\n".join([*lines, f"because {reason} (5% to 95% of the sides; {self.share:.0%} is aimed at)"])
+
+
+def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float = 0.9) -> Advice:
+    """Return the gaps of scored sets, by the score of a loss, and what each rule for tau makes of them.
+
+    Parameters
+    ----------
+    sets : ScoredSets
+        One set (n,) or several (..., n).
+    loss : Loss
+        Whose score r is compared.
+    epsilon : float
+        The error that the error rules aim at, > 0, in nats.
+    share : float
+        The leader share aimed at, strictly between 1/2 and 1.
+
+    Returns
+    -------
+    Advice
+        With a recommendation and its reason.
+
+    Raises
+    ------
+    ValueError
+        If no side of any set has two responses: then every tau is the same. If the loss compares log-ratios and the
+        sets were scored without a reference: then every gap is 0.
+
+    Examples
+    --------
+    >>> from mapl_explore.losses import MaxMin
+    >>> gaps = np.array([0.1, 1.0, 10.0, 100.0])
+    >>> logp = np.stack([gaps * 0 - 1, gaps * 0 - 2, -2 - gaps], axis=1)
+    >>> sets = ScoredSets(logp, logp * 0, [[1, 1, 1]] * 4, [[1, -1, -1]] * 4)
+    >>> advise(sets, MaxMin()).recommended
+    'LeaderShare(share=0.9)'
+    """
+    require_reference(loss, sets)
+    r, label = to_numpy(loss.score(sets)), to_numpy(sets.label)
+    scores = {"positives": positives(-r, label), "negatives": negatives(r, label)}
+    scores = {name: side.reshape(-1, side.shape[-1]) for name, side in scores.items()}
+    several = {name: side[np.sum(side > -math.inf, axis=-1) > 1] for name, side in scores.items()}
+    pool = np.concatenate(list(several.values()))
+    if not len(pool):
+        raise ValueError("no side of any set has two responses or more: every tau gives the same loss")
+    return _advised(scores, several, pool, rules_for(epsilon=epsilon, share=share))
+
+
+def rules_for(*, epsilon: float, share: float) -> tuple[TauRule, ...]:
+    """Return the rules that are compared, that of the leader's share last."""
+    return UpperBound(epsilon), ExactError(epsilon), LowerBound(epsilon), LeaderShare(share)
+
+
+def _advised(scores, several, pool, rules) -> Advice:
+    taus = {_short(rule): rule.tau(pool) for rule in rules}
+    fixed = float(np.median(taus[_short(rules[-1])]))
+    return Advice(
+        sides={name: (np.sum(side > -math.inf, axis=-1), _gaps(side)) for name, side in several.items()},
+        alone={name: len(scores[name]) - len(side) for name, side in several.items()},
+        taus={name: _quantiles(tau) for name, tau in taus.items()},
+        shares={name: _quantiles(_leader_shares(pool, tau)) for name, tau in taus.items()},
+        fixed=fixed,
+        fixed_shares=_quantiles(_leader_shares(pool, np.full(len(pool), fixed))),
+        share=rules[-1].share,
+    )
+
+
+def _gaps(side: np.ndarray) -> np.ndarray:
+    return top_gap(side) if len(side) else np.zeros(0)
+
+
+def _leader_shares(pool: np.ndarray, tau: np.ndarray) -> np.ndarray:
+    return smooth_max_weights(pool, tau=tau).max(axis=-1)
+
+
+def _short(rule: TauRule) -> str:
+    """Return the name of a rule with its target alone."""
+    return repr(rule).partition(", low=")[0] + ")"
+
+
+def _quantiles(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(np.quantile(values, QUANTILES).tolist())
+
+
+def _row(name: str, values: np.ndarray) -> str:
+    return _points(name, _quantiles(values))
+
+
+def _points(name: str, values: Sequence[float]) -> str:
+    return f"{name:<38}" + "".join(f"{value:>12.4g}" for value in values)

@@ -1,0 +1,192 @@
+"""Whether a model and its tokenizer can be used as they are: what is asked of them before any work.
+
+The measure is the model's own ``model(input_ids).logits`` on one sequence without padding.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from mapl_explore.files import counted
+from mapl_explore.models.encoding import EncodedSet
+
+LIMITS = (
+    "max_position_embeddings",
+    "n_positions",
+    "n_ctx",
+    "max_seq_len",
+    "max_sequence_length",
+    "max_target_positions",
+)  # what configurations call the longest sequence
+NO_LIMIT = 2**30  # -1, 0, None and numbers like 1e30 stand for none
+WIDEST_WINDOW = 1024  # a local window that a short check can look beyond
+# Where fast and slow tokenizers have their vocabulary, one of these; and what a folder of a model has besides.
+VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model")
+NO_TOKENIZER = ("config.json", "generation_config.json", "model.safetensors.index.json")
+LONG = 300  # tokens, more than the 256 that GPT-Neo and TinyStories see of what came before
+SHORT = 8
+NATS = 1e-3  # what log-probabilities of a short response may differ by
+OTHER_INPUTS = ("image", "boi", "eoi", "audio", "video")  # how names of special tokens for these begin
+SAMPLES = ("Who won? Ann did, by far.", "12 + 7 = 19", "été à Åre", "Привет, мир", "你好,世界", "مرحبا", "नमस्ते")
+
+
+def context_length(model) -> float:
+    """Return how many tokens the model can read at once; inf where its configuration sets no limit."""
+    config = model.config.get_text_config()
+    limits = [getattr(config, name, None) for name in LIMITS]
+    limits = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < NO_LIMIT]
+    return min([*limits, *_learned_positions(model)], default=math.inf)
+
+
+def _learned_positions(model) -> Iterator[int]:
+    """Yield the places of position tables of RoBERTa's kind, which begin behind the padding token."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Embedding) and "position" in name and module.padding_idx is not None:
+            yield module.num_embeddings - module.padding_idx - 1
+
+
+def local_window(model) -> int:
+    """Return the most tokens that a window of the configuration spans, 0 without one."""
+    values = [value for name, value in vars(model.config.get_text_config()).items() if _is_window(name)]
+    values = [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
+    return max((one for one in values if isinstance(one, int) and 0 < one < NO_LIMIT), default=0)
+
+
+def _is_window(name: str) -> bool:
+    return "window" in name or name in ("attention_chunk_size", "block_size")
+
+
+def require_tokenizer(tokenizer, source: str) -> None:
+    """Raise ValueError unless the tokenizer makes something of text and has an end-of-text token."""
+    known = _known(tokenizer, SAMPLES) or _known(tokenizer, _own_words(tokenizer))
+    if len(known) < 2:
+        raise ValueError(
+            f"the tokenizer of {source!r} makes nothing of text ({counted(len(tokenizer), 'token')} in its vocabulary)"
+            f"{vocabulary_advice(source)}"
+        )
+    if tokenizer.eos_token_id is None:
+        raise ValueError(f"the tokenizer of {source!r} has no end-of-text token (eos) to end a response with")
+
+
+def vocabulary_advice(source: str) -> str:
+    """Return what to do about a tokenizer that cannot be used, and which of its files a folder has."""
+    if not os.path.isdir(source):
+        return ""
+    there = {one for one in os.listdir(source) if not one.endswith(".safetensors")} - {*NO_TOKENIZER}
+    found = ", ".join(sorted(there)) or "no file of one"
+    needed = f"; needed is {VOCABULARIES[0]}, or of an older one {', '.join(VOCABULARIES[1:])}"
+    needed = "" if there & {*VOCABULARIES} else needed
+    return f"; its folder has {found}{needed}; write the right files there with tokenizer.save_pretrained"
+
+
+def _known(tokenizer, texts) -> set[int]:
+    """Return the tokens of texts that stand for some text."""
+    found = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+    return {token for ids in found for token in ids} - {*tokenizer.all_special_ids, tokenizer.unk_token_id}
+
+
+def _own_words(tokenizer) -> list[str]:
+    """Return some text of the vocabulary: one of few words knows none of our samples."""
+    special = {*tokenizer.all_special_tokens}
+    words = [word for word in sorted(tokenizer.get_vocab()) if word not in special][:1000]
+    return [tokenizer.convert_tokens_to_string([word]) for word in words]
+
+
+def require_embeddings(tokenizer, model, source: str) -> None:
+    """Raise ValueError where the tokenizer gives ids that the model has no embedding for."""
+    rows, other_inputs = _embeddings(model), _other_inputs(tokenizer)
+    highest = max(number for token, number in tokenizer.get_vocab().items() if token not in other_inputs)
+    if highest >= rows:
+        raise ValueError(
+            f"the tokenizer of {source!r} has {counted(highest + 1, 'token', ',')}, its model {rows:,}: call"
+            " model.resize_token_embeddings(len(tokenizer)) and save it, or take the tokenizer that it was trained with"
+        )
+
+
+def _other_inputs(tokenizer) -> set[str]:
+    """Return the tokens that stand for what is no text: Gemma 3's of one billion weights has one without embedding."""
+    named = tokenizer.special_tokens_map.items()
+    return {token for name, token in named if name.startswith(OTHER_INPUTS) and isinstance(token, str)}
+
+
+def _embeddings(model) -> int:
+    tables = (model.get_input_embeddings(), model.get_output_embeddings())
+    return min(table.weight.shape[0] for table in tables if getattr(table, "weight", None) is not None)
+
+
+def probes(model) -> tuple[EncodedSet, EncodedSet]:
+    """Return two sets of random tokens, within the context.
+
+    One has a long prompt and three responses, the second of which pushes the third half a window away from the prompt.
+    The other one has a prompt of two tokens, where nothing dilutes what one of them does.
+    """
+    context = min(context_length(model), 10**6)
+    window = local_window(model)
+    long = max(LONG, window + 44) if window <= WIDEST_WINDOW else LONG
+    short = max(1, min(SHORT, context // 8))
+    prompt = max(1, min(long, 3 * context // 5))
+    between = max(1, min(long // 2, context - prompt - 2 * short))
+    sizes = [prompt, short, between, max(1, short - 3)]
+    tokens = torch.randint(_embeddings(model), (sum(sizes),), generator=torch.Generator().manual_seed(0))
+    prompt, first, second, third = (tuple(part.tolist()) for part in tokens.split(sizes))
+    return EncodedSet(prompt, (first, second, third), 1), EncodedSet(prompt[-2:], (first, third), 1)
+
+
+def own_logp(model, prompt, response) -> torch.Tensor:
+    """Return the log-probability of a response from the model's own logits of the whole sequence, on the CPU."""
+    logits = own_logits(model, (*prompt, *response))[len(prompt) - 1 : -1]
+    target = torch.tensor(response, device=logits.device)[:, None]
+    return logits.double().log_softmax(-1).gather(1, target).sum().cpu()
+
+
+def own_table(model, sets: Sequence[EncodedSet]) -> torch.Tensor:
+    """Return :func:`own_logp` of the first and the last response of each set (sets, 2)."""
+    ends = [(one.prompt, one.responses[place]) for one in sets for place in (0, -1)]
+    return torch.stack([own_logp(model, *each) for each in ends]).view(-1, 2)
+
+
+def own_logits(model, ids) -> torch.Tensor:
+    """Return the logits (tokens, vocabulary) of one sequence, without a mask and without positions of ours."""
+    ids = torch.tensor([ids], device=next(model.parameters()).device)
+    logits = model(input_ids=ids, use_cache=False).logits[0]
+    if len(logits) != ids.shape[1]:
+        raise ValueError(f"it gives {counted(len(logits), 'row')} of logits for {counted(ids.shape[1], 'token')}")
+    return logits
+
+
+def require_causal(model, prompt, response) -> None:
+    """Raise ValueError where the logits of a prompt depend on what comes after it."""
+    alone, whole = own_logits(model, prompt).double(), own_logits(model, (*prompt, *response)).double()
+    allowed = max(1e-4, 8 * _eps(model)) * alone.abs().max()
+    if (whole[: len(alone)] - alone).abs().max() > allowed:
+        raise ValueError(
+            f"{type(model).__name__} is no causal language model: a token's logits depend on what comes after it"
+            " (a model of the BERT family needs is_decoder in its config.json)"
+        )
+
+
+def tolerance(model) -> float:
+    """Return what log-probabilities of a short response may differ by, in nats."""
+    return max(NATS, 64 * _eps(model))
+
+
+def _eps(model) -> float:
+    return torch.finfo(next(model.parameters()).dtype).eps
+
+
+@contextlib.contextmanager
+def undisturbed(model) -> Iterator[None]:
+    """Compute in evaluation mode, in the model's own float type and without gradients, and leave no trace."""
+    device = next(model.parameters()).device
+    modes = [(module, module.training) for module in model.modules()]
+    kept = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    try:
+        model.eval()
+        with kept, torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,245 @@
+"""Answers from a model: several to each prompt, the prompt computed once.
+
+Each prompt has random numbers of its own, from the seed and its text. So what is drawn for it does not depend on which
+prompts stand next to it, on their order, on how many tokens an answer may have, or on how many processes share the
+work, except for rounding: in another batch log-probs move by some 1e-6, and an answer changes where a random number
+falls into such a gap.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from transformers.cache_utils import DynamicCache
+
+from mapl_explore.files import shortened
+from mapl_explore.models.encoding import as_shown, encode_prompt, end_tokens
+from mapl_explore.models.scoring import (
+    BATCH_TOKENS,
+    can_continue,
+    context_length,
+    logits_after,
+)
+
+MOST_TOKENS = 256  # of an answer, where neither the call nor the model's generation_config says
+FIRST_TOKENS = 32  # of the answers that a batch is planned for; it is split on the way where they are longer
+
+
+def sampled_batches(
+    model,
+    tokenizer,
+    prompts: Sequence[str],
+    *,
+    k: int,
+    max_tokens: int | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    chat: bool = False,
+    batch_size: int | None = None,
+) -> Iterator[tuple[list[int], list[tuple[list[str], int] | None]]]:
+    """Yield the numbers of some prompts, and for each its ended answers and how many were cut off, as they are ready.
+
+    None stands for a prompt that leaves no room for an answer in the model's context. The longest prompts come first:
+    what runs out of memory does so at once.
+    """
+    encoded = _encoded(tokenizer, prompts, chat)
+    ends = end_tokens(tokenizer, model, chat=chat)
+    too_long = [row for row, ids in enumerate(encoded) if answer_room(model, len(ids), max_tokens) < 1]
+    if too_long:
+        yield too_long, [None] * len(too_long)
+    rows = sorted(set(range(len(prompts))) - set(too_long))
+    options = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "batch_size": batch_size}
+    fitting = [encoded[row] for row in rows], [prompts[row] for row in rows]
+    for batch, answers in token_batches(model, *fitting, ends=ends, **options):
+        yield [rows[number] for number in batch], [_texts(tokenizer, one, ends) for one in answers]
+
+
+def answer_room(model, prompt_tokens: int, max_tokens: int | None = None) -> int:
+    """Return how many tokens an answer may have behind a prompt of so many, below 1 if there is no room.
+
+    That is what the model's context leaves, and no more than the number given; without one, the ``max_new_tokens`` of
+    its ``generation_config``, or 256.
+    """
+    named = getattr(getattr(model, "generation_config", None), "max_new_tokens", None)
+    return min(max_tokens or named or MOST_TOKENS, context_length(model) - prompt_tokens)
+
+
+def answer_text(tokenizer, ids: Sequence[int], ends: Sequence[int]) -> str | None:
+    """Return an answer as text, without the token that ended it, or None if it was cut off."""
+    if ids[-1] not in ends:
+        return None
+    return tokenizer.decode(ids[:-1], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+
+def token_batches(
+    model,
+    prompts: Sequence[Sequence[int]],
+    names: Sequence[str],
+    *,
+    k: int,
+    max_tokens: int | None = None,
+    temperature: float,
+    seed: int,
+    ends: Sequence[int],
+    batch_size: int | None = None,
+) -> Iterator[tuple[list[int], list[list[list[int]]]]]:
+    """Yield the numbers of some prompts, and the token ids of k answers to each, as they are ready.
+
+    The prompts are token ids that leave room for an answer; their names, with the seed, decide the random numbers. An
+    answer ends with the first of ``ends`` that it has, or is cut off, see :func:`answer_room`. A temperature of 0
+    stands for the likeliest token at each place.
+    """
+    rows = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
+    shared = can_continue(model)
+    rooms = [answer_room(model, len(ids), max_tokens) for ids in prompts]
+    while rows:
+        # Without a cache there is no padding either: prompts of different lengths do not go together.
+        most = _planned(k, len(prompts[rows[0]]) + min(FIRST_TOKENS, rooms[rows[0]])) if shared else 1
+        size = min(most, batch_size or most)
+        batch, rows = rows[:size], rows[size:]
+        drafts = [_drafts(number, prompts[row], rooms[row], k) for number, row in enumerate(batch)]
+        drawing = _Drawing(model.name_or_path, [names[row] for row in batch], k, seed, temperature, ends)
+        _finish(model, [one for each in drafts for one in each], drawing, _with_cache if shared else _whole)
+        yield batch, [[one.answer for one in each] for each in drafts]
+
+
+def _planned(k: int, width: int) -> int:
+    """Return how many prompts of k answers, each of that width with its prompt, go into one pass, at least one."""
+    return max(1, BATCH_TOKENS // (k * width))
+
+
+@dataclass
+class _Draft:
+    """An answer in the making: to which prompt of its batch, which of the k to it, and its tokens behind the prompt."""
+
+    prompt: int
+    place: int
+    ids: list[int]
+    start: int
+    most: int
+
+    @property
+    def answer(self) -> list[int]:
+        """Return the tokens behind the prompt."""
+        return self.ids[self.start :]
+
+
+def _drafts(number: int, prompt: Sequence[int], room: int, k: int) -> list[_Draft]:
+    """Return k answers to a prompt that have not begun."""
+    return [_Draft(number, place, list(prompt), len(prompt), len(prompt) + room) for place in range(k)]
+
+
+@dataclass
+class _Drawing:
+    """How the tokens of a batch are drawn, and when an answer has ended."""
+
+    model: str
+    names: Sequence[str]
+    k: int
+    seed: int
+    temperature: float
+    ends: Sequence[int]
+    uniforms: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0, 0))  # (prompts, steps, k)
+
+    def grow(self, drafts: Sequence[_Draft], logits: torch.Tensor) -> list[int]:
+        """Add a token to each of some drafts of one length of answer; return the places of those that go on."""
+        if not logits.amax(-1).isfinite().all():  # amax is NaN where there is one
+            prompt = shortened(self.names[drafts[0].prompt])
+            reason = f"behind the prompt {prompt}: a logit is NaN or inf, or none is finite"
+            raise FloatingPointError(f"the model {self.model!r} gives no probabilities {reason}")
+        tokens = _drawn(logits, self._uniform(drafts).to(logits.device), self.temperature)
+        for draft, token in zip(drafts, tokens.tolist(), strict=True):
+            draft.ids.append(token)
+        return [i for i, one in enumerate(drafts) if one.ids[-1] not in self.ends and len(one.ids) < one.most]
+
+    def _uniform(self, drafts: Sequence[_Draft]) -> torch.Tensor:
+        """Return the random number of each draft's next token."""
+        step = len(drafts[0].answer)
+        if step >= self.uniforms.shape[1]:  # a table of k times the whole room would be large where that is
+            steps = max(FIRST_TOKENS, 2 * step)
+            self.uniforms = torch.stack([_uniforms(name, self.seed, steps, self.k) for name in self.names])
+        return self.uniforms[[one.prompt for one in drafts], step, [one.place for one in drafts]]
+
+
+@torch.no_grad()
+def _finish(model, drafts: list[_Draft], drawing: _Drawing, path: Callable) -> None:
+    """Add tokens to drafts until all have ended, in halves wherever they are too many for one pass."""
+    waiting = [drafts]
+    while waiting:
+        group = waiting.pop()
+        if _too_many(len(group), max(len(one.ids) for one in group)):
+            waiting += [group[len(group) // 2 :], group[: len(group) // 2]]
+        elif left := path(model, group, drawing):
+            waiting.append(left)
+
+
+def _too_many(rows: int, width: int) -> bool:
+    return rows > 1 and rows * width > BATCH_TOKENS
+
+
+def _with_cache(model, drafts: list[_Draft], drawing: _Drawing) -> list[_Draft]:
+    """Add tokens to drafts, equal beginnings computed once; return those that go on when they become too many."""
+    device = next(model.parameters()).device
+    starts = list(dict.fromkeys(tuple(one.ids) for one in drafts))
+    width = max(map(len, starts))
+    ids = torch.tensor([[0] * (width - len(one)) + list(one) for one in starts], device=device)
+    mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in starts], device=device)
+    cache = DynamicCache(config=model.config)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    logits = logits_after(model, cache, ids, mask, positions, logits_to_keep=1)[:, -1]
+    rows = [starts.index(tuple(one.ids)) for one in drafts]
+    while going := drawing.grow(drafts, logits[rows]):
+        drafts, rows = [drafts[i] for i in going], [rows[i] for i in going]
+        if _too_many(len(drafts), mask.shape[1] + 1):
+            return drafts
+        if rows != list(range(len(mask))):  # those that have ended cost nothing from here on
+            cache.batch_select_indices(torch.tensor(rows, device=device))
+            mask, rows = mask[rows], list(range(len(rows)))
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        last = torch.tensor([one.ids[-1:] for one in drafts], device=device)
+        logits = logits_after(model, cache, last, mask, mask.sum(-1, keepdim=True) - 1)[:, -1]
+    return []
+
+
+def _whole(model, drafts: list[_Draft], drawing: _Drawing) -> list[_Draft]:
+    """Do the same with whole sequences of one length, without a cache or padding: any causal model can do that."""
+    device = next(model.parameters()).device
+    while drafts and not _too_many(len(drafts), len(drafts[0].ids)):
+        ids = torch.tensor([one.ids for one in drafts], device=device)
+        logits = model(input_ids=ids, use_cache=False).logits[:, -1]
+        drafts = [drafts[i] for i in drawing.grow(drafts, logits)]
+    return drafts
+
+
+def _drawn(logits: torch.Tensor, uniform: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """Return a token for each row of logits (m, vocabulary): where the distribution passes the row's uniform (m,)."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    # In float64: a float32 sum over 50,000 tokens is off by more than the probability of many of them. Less the largest
+    # logit, or a small temperature would make infinities of them.
+    scaled = (logits.double() - logits.amax(-1, keepdim=True)) / temperature
+    passed = scaled.softmax(-1).cumsum(-1)
+    goal = uniform[:, None] * passed[:, -1:]
+    # right=True passes over tokens of probability 0; the product may round up to the whole sum, past the last token.
+    return torch.searchsorted(passed, goal, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
+
+
+def _uniforms(prompt: str, seed: int, steps: int, k: int) -> torch.Tensor:
+    """Return the random numbers in [0, 1) of a prompt (steps, k): its own, whatever stands next to it.
+
+    Those of more steps begin with those of fewer.
+    """
+    digest = hashlib.sha256(f"{seed} {prompt}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") % 2**63)
+    return torch.rand(steps, k, generator=generator, dtype=torch.float64)
+
+
+def _encoded(tokenizer, prompts: Sequence[str], chat: bool) -> list[list[int]]:
+    return [encode_prompt(tokenizer, text) for text in as_shown(tokenizer, prompts, chat)]
+
+
+def _texts(tokenizer, answers: list[list[int]], ends: Sequence[int]) -> tuple[list[str], int]:
+    """Return the answers that ended, as text, and how many did not."""
+    texts = [text for ids in answers if (text := answer_text(tokenizer, ids, ends)) is not None]
+    return texts, len(answers) - len(texts)

@@ -1,0 +1,36 @@
+"""Which process this is, of how many, where it computes, and how it waits for the others."""
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator
+
+import torch
+from accelerate import PartialState
+
+PATIENCE = datetime.timedelta(days=30)  # one process may have longer answers to wait for than another
+
+
+def launched() -> tuple[int, int]:
+    """Return which process this is, of how many, as a launcher says it; (0, 1) without one."""
+    try:
+        number, count = int(os.environ.get("RANK", "0")), int(os.environ["WORLD_SIZE"])
+    except (KeyError, ValueError):
+        return 0, 1
+    return (number, count) if count > 1 else (0, 1)
+
+
+@contextlib.contextmanager
+def processes_of(device: str) -> Iterator[tuple]:
+    """Yield which process this is, of how many, where it computes, and a function to wait for the others."""
+    if launched() == (0, 1):
+        if "WORLD_SIZE" in os.environ:
+            os.environ["WORLD_SIZE"] = "1"  # accelerate fails on one that is no number
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        yield 0, 1, device, lambda: None
+        return
+    state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
+    yield state.process_index, state.num_processes, state.device, state.wait_for_everyone
+    state.wait_for_everyone()
+    state.destroy_process_group()

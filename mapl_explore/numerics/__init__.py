@@ -1,0 +1,1 @@
+"""Smooth extremes of numpy and torch arrays, their errors and bounds, and the temperatures for a given error."""

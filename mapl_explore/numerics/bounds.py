@@ -1,0 +1,140 @@
+"""Bounds on the smoothing error that need only the size of the set and its gap.
+
+lower  log1p(exp(-tau*gap)) / tau            attained when only one other score is finite
+upper  log1p((n-1) exp(-tau*gap)) / tau      attained when all others tie
+lower <= smoothing_error <= upper <= min(log(n)/tau, asymptote)
+"""
+
+import math
+
+from mapl_explore.numerics.arrays import Array, Door, namespace
+from mapl_explore.numerics.smoothing import exp_over
+
+
+def error_upper_bound(*, n: Array, gap: Array, tau: Array) -> Array:
+    r"""Return the largest smoothing error that n scores with this gap can have, in nats.
+
+    .. math:: D(\tau; n, \delta) = \frac1\tau \log\bigl(1 + (n-1) e^{-\tau\delta}\bigr)
+
+    Attained when all scores but the leader tie.
+
+    Parameters
+    ----------
+    n : int or integer array (...)
+        Number of finite scores, >= 1.
+    gap : array (...)
+        Largest minus second largest score, >= 0, in nats; inf where there is no second.
+    tau : array (...)
+        Inverse temperature > 0, in 1/nats.
+
+    Returns
+    -------
+    array (...)
+        >= 0; within 4 eps (1 + tau*gap + log n) of itself, above max(1, 1/tau) of the smallest subnormal number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not a number of its domain; the message names it.
+
+    Examples
+    --------
+    >>> error_upper_bound(n=4, gap=1.0, tau=2.402).round(4)
+    np.float64(0.1)
+    """
+    door = Door(n=n, gap=gap, tau=tau)
+    return door.leave(_upper(door.others(), door.gap(), door.positive("tau")))
+
+
+def error_lower_bound(*, gap: Array, tau: Array) -> Array:
+    r"""Return the smallest smoothing error that scores with this gap can have, in nats.
+
+    .. math:: L(\tau; \delta) = \frac1\tau \log\bigl(1 + e^{-\tau\delta}\bigr)
+
+    Attained when no score but the leader and one other is finite.
+
+    Parameters
+    ----------
+    gap : array (...)
+        Largest minus second largest score, >= 0, in nats; inf where there is no second.
+    tau : array (...)
+        Inverse temperature > 0, in 1/nats.
+
+    Returns
+    -------
+    array (...)
+        >= 0; within 4 eps (1 + tau*gap + log 2) of itself, above max(1, 1/tau) of the smallest subnormal number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not a number of its domain; the message names it.
+
+    Examples
+    --------
+    >>> error_lower_bound(gap=0.0, tau=1.0).round(6)
+    np.float64(0.693147)
+    """
+    door = Door(gap=gap, tau=tau)
+    gap = door.gap()
+    return door.leave(_upper(door.xp.ones_like(gap), gap, door.positive("tau")))
+
+
+def error_asymptote(*, n: Array, gap: Array, tau: Array) -> Array:
+    r"""Return the upper bound's asymptote for large tau, in nats: a looser upper bound at every tau.
+
+    .. math:: \frac{n-1}{\tau} e^{-\tau\delta} \ge D(\tau; n, \delta)
+
+    It is close to D where (n-1) exp(-tau*gap) is small; a large tau*gap alone is not enough.
+
+    Parameters
+    ----------
+    n : int or integer array (...)
+        Number of finite scores, >= 1.
+    gap : array (...)
+        Largest minus second largest score, >= 0, in nats; inf where there is no second.
+    tau : array (...)
+        Inverse temperature > 0, in 1/nats.
+
+    Returns
+    -------
+    array (...)
+        >= 0; within 4 eps (1 + tau*gap + log n) of itself, above max(1, 1/tau) of the smallest subnormal number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not a number of its domain; the message names it.
+
+    Examples
+    --------
+    At a gap of 0 it is (n-1)/tau, where the upper bound is log(n)/tau:
+
+    >>> error_asymptote(n=4, gap=0.0, tau=1.0).round(6), error_upper_bound(n=4, gap=0.0, tau=1.0).round(6)
+    (np.float64(3.0), np.float64(1.386294))
+    """
+    door = Door(n=n, gap=gap, tau=tau)
+    return door.leave(_asymptote(door.others(), door.gap(), door.positive("tau")))
+
+
+def _upper(others, gap, tau):
+    return _through_exp(others, gap, tau, outer=namespace(gap).log1p)
+
+
+def _asymptote(others, gap, tau):
+    return _through_exp(others, gap, tau, outer=lambda y: y)
+
+
+def _through_exp(others, gap, tau, *, outer):
+    z, there = _exponent(others, gap, tau)
+    return namespace(gap).where(there, exp_over(z, tau, outer=outer), 0.0)
+
+
+def _exponent(others, gap, tau):
+    """Return log(others) - tau*gap, made finite where there is no other score, and where there is one."""
+    xp = namespace(gap)
+    there = (others > 0) & (gap < math.inf)
+    # An infinite gap would turn the gradient in tau into inf * 0.
+    gap = xp.where(there, gap, 0.0)
+    # log(n-1) joins the exponent: (n-1) * exp(-tau*gap) loses up to 74,000 eps in float32 as exp underflows.
+    return xp.log(xp.where(there, others, 1.0)) - tau * gap, there

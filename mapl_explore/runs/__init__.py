@@ -1,0 +1,1 @@
+"""Run folders: what a run records, its probes and its checkpoints, and several runs side by side. Without torch."""

@@ -1,0 +1,183 @@
+"""Runs side by side: what they came to as a table, and how they went as curves."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mapl_explore.files import atomic_writer
+from mapl_explore.losses.naming import short
+from mapl_explore.runs.record import RECORD, Run, read_run
+
+# The columns of a comparison, as far as the runs have them; MEASURES in runs says what each is.
+COLUMNS = {
+    "right": "right responses",
+    "hard_margin": "hard margin",
+    "chosen": "chosen",
+    "rejected": "rejected",
+    "kl": "KL to base",
+}
+NOTE = """After training, on held-out sets (and the change since before); nats, KL a token. The hard margin is in what
+each loss compares (log-probs for OneSided and SFT): it compares between runs with one score; the others always do."""
+OTHER_SETS = "The held-out sets are not the same in all runs."
+# What is drawn of the log, as far as a run has it.
+PANELS = {
+    "loss": "loss",
+    "margin": "the loss's own margin (nats)",
+    "grad_norm": "norm of the gradient",
+    "hard_margin": "hard margin (nats)",
+    "accuracy": "share of sets with hard margin > 0",
+    "chosen": "chosen log-prob (nats)",
+    "rejected": "rejected log-prob (nats)",
+    "negative_tau": "τ of the negatives (1/nats)",
+    "negative_leader": "share of the leading negative",
+}
+ONE_LOSS = ("loss", "margin", "grad_norm")  # say little between losses that differ: drawn for one loss alone
+LOG = ("negative_tau",)
+FORMATS = ("png", "pdf", "svg")
+DPI = 100
+
+
+def read_runs(names: Sequence[str | os.PathLike]) -> tuple[list[tuple[str, Run]], list[str]]:
+    """Return name and record of each that is a run, and for each that is not, its name and why.
+
+    Parameters
+    ----------
+    names : sequence of path
+        Run folders, and among them whatever else ``runs/*`` may match.
+
+    Raises
+    ------
+    ValueError, OSError
+        If none is a run: what is wrong with the only one, or the names of all.
+
+    Examples
+    --------
+    >>> read_runs(["no/run"])
+    Traceback (most recent call last):
+    FileNotFoundError: 'no/run' is no run: there is no run.json in it
+    """
+    found, faults = [], []
+    for name in map(os.fspath, names):
+        try:
+            found.append((name.rstrip("/") or name, read_run(name)))
+        except (OSError, ValueError) as error:
+            faults.append(_no_run(name, error))
+    if not found:
+        raise faults[0] if len(faults) == 1 else ValueError(f"none of these is a run: {', '.join(map(str, names))}")
+    return found, [str(fault) for fault in faults]
+
+
+def _no_run(name: str, error: Exception) -> Exception:
+    """Return the error of a name that is no run, in a line."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return FileNotFoundError(f"{name!r} is no run: there is no {RECORD} in it")
+    return error
+
+
+def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
+    """Return what runs came to: of one its whole table, of several a row each, and their losses.
+
+    Parameters
+    ----------
+    runs : sequence of (str, Run)
+        Name and record of each.
+
+    Returns
+    -------
+    str
+        Lines for people.
+
+    Examples
+    --------
+    >>> before, after = {"chosen": -3.0, "rejected": -3.0}, {"chosen": -2.5, "rejected": -4.0}
+    >>> data = {"eval": {"sets": 8, "sha256": "abc"}}
+    >>> run = Run(loss="MaxMin()", arguments={"steps": 2}, data=data, before=before, after=after, log=[{"step": 2}])
+    >>> print(runs_table([("a", run), ("b", run)]).split("After")[0].rstrip())
+    run  steps          chosen        rejected
+    a      2/2   -2.50 (+0.50)   -4.00 (-1.00)
+    b      2/2   -2.50 (+0.50)   -4.00 (-1.00)
+    <BLANKLINE>
+    a    MaxMin()
+    b    MaxMin()
+    """
+    if len(runs) == 1:
+        ((name, run),) = runs
+        settings = ", ".join(f"{key} {value}" for key, value in run.arguments.items())
+        return f"{name}: {run.loss}, {_steps(run)} steps\n{settings}\n{run.table}"
+    wide = max(len("run"), *(len(name) for name, _ in runs))
+    columns = [name for name in COLUMNS if any(name in (run.before or {}) for _, run in runs)]
+    head = f"{'run':<{wide}}  steps{''.join(f'{COLUMNS[name]:>16}' for name in columns)}"
+    lines = [f"{name:<{wide}}  {_steps(run):>5}{_cells(run, columns)}" for name, run in runs]
+    losses = [f"{name:<{wide}}  {short(run.loss)}" for name, run in runs]
+    held_out = {run.data.get("eval", {}).get("sha256") for _, run in runs}
+    return "\n".join([head, *lines, "", *losses, "", NOTE, *([OTHER_SETS] if len(held_out) > 1 else [])])
+
+
+def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> None:
+    """Draw how runs went, a panel for each logged measure, and write the picture whole or not at all.
+
+    The loss, its own margin and its gradient are drawn where all runs have one loss.
+
+    Parameters
+    ----------
+    path : path
+        A ``.png``, ``.pdf`` or ``.svg`` file; one that is there is replaced.
+    runs : sequence of (str, Run)
+        Name and record of each, at most 30.
+
+    Raises
+    ------
+    ValueError
+        If the path has another ending, or no run has logged a step.
+    OSError
+        If the file cannot be written.
+    """
+    from mapl_explore.plots import RunCurves, run_figure
+
+    path = Path(path)
+    ending = path.suffix.removeprefix(".").lower()
+    if ending not in FORMATS:
+        raise ValueError(f"out must end in {', '.join('.' + one for one in FORMATS)}, not {path.name!r}")
+    if not any(run.log for _, run in runs):
+        raise ValueError(f"no step is logged in {', '.join(name for name, _ in runs)}: there is nothing to draw")
+    one_loss = len({run.loss for _, run in runs}) == 1
+    labels = {name: label for name, label in PANELS.items() if one_loss or name not in ONE_LOSS}
+    curves = [RunCurves(f"{name}: {short(run.loss)}", *_logged(run), _held_out(run)) for name, run in runs]
+    figure = run_figure(curves, labels, log=LOG)
+    with atomic_writer(path, binary=True) as file:
+        figure.savefig(file, format=ending, dpi=DPI)
+
+
+def _logged(run: Run) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the steps of the log and each measure at them, NaN where a step lacks one."""
+    step = np.array([entry["step"] for entry in run.log], int)
+    names = {name: None for entry in run.log for name in entry}  # in the order of the log
+    return step, {name: np.array([_as_number(entry.get(name)) for entry in run.log]) for name in names}
+
+
+def _held_out(run: Run) -> dict[str, tuple[float, float]]:
+    before, after = run.before or {}, run.after or {}
+    return {name: (_as_number(before.get(name)), _as_number(after.get(name))) for name in {*before, *after}}
+
+
+def _as_number(value) -> float:
+    return float(value) if isinstance(value, int | float) else np.nan
+
+
+def _steps(run: Run) -> str:
+    """Return how many of its steps a run has made."""
+    return f"{run.log[-1]['step'] if run.log else 0}/{run.arguments.get('steps', '?')}"
+
+
+def _cells(run: Run, columns: Sequence[str]) -> str:
+    before, after = run.before or {}, run.after or {}
+    return "".join(f"{_cell(before.get(name), after.get(name)):>16}" for name in columns)
+
+
+def _cell(before: float | None, after: float | None) -> str:
+    """Return what a run came to and the change since before."""
+    if after is None:
+        return "-"
+    return f"{after:.2f}" if before is None else f"{after:.2f} ({after - before:+.2f})"

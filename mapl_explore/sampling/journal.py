@@ -1,0 +1,118 @@
+"""What is finished of a sampling run, on disk as soon as it is known."""
+
+import glob
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+AGAIN = "remove the file to begin anew"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a model said to one prompt: the different answers it ended, whether each is right, and what was dropped."""
+
+    answers: tuple[str, ...]
+    right: tuple[bool, ...]
+    duplicates: int = 0
+    unfinished: int = 0
+    too_long: bool = False
+
+
+class Journal:
+    """What is finished of a sampling run, a line a prompt, on disk as soon as it is known.
+
+    Each process of a run writes a file of its own next to the output; all of them are read at the start, so that a run
+    may go on with another number of processes.
+
+    Parameters
+    ----------
+    output : path
+        The file that the run will write in the end.
+    settings : dict
+        What decides the answers. A journal of other settings is refused.
+    process : int
+        Which process this is, from 0.
+    judge : str
+        Who gives the verdicts. Answers that another one judged are kept, their verdicts are not.
+    """
+
+    def __init__(self, output: str | os.PathLike, settings: dict, process: int = 0, *, judge: str = ""):
+        output = Path(output)
+        self.path = output.with_name(f"{output.name}.progress-{process}")
+        self.paths = lambda: sorted(output.parent.glob(f"{glob.escape(output.name)}.progress-*"))
+        self.settings, self.judge = json.loads(json.dumps(settings)), judge
+
+    def finished(self) -> dict[int, Answered]:
+        """Return what is finished, by the number of the prompt."""
+        return {number: one for judge, number, one in self._items() if judge == self.judge}
+
+    def stale(self) -> dict[int, Answered]:
+        """Return the answers that are there and that another judge has judged, by the number of the prompt."""
+        finished = self.finished()
+        return {number: one for _, number, one in self._items() if number not in finished}
+
+    def add(self, items: Sequence[tuple[int, Answered]]) -> None:
+        """Write finished prompts to disk.
+
+        Raises
+        ------
+        OSError
+            If that fails, such as on a full disk, naming the file; what was there before stays.
+        """
+        try:
+            with open(self.path, "ab") as file:
+                if file.tell() == 0:
+                    file.write(_line(self.settings))
+                file.write(b"".join(_line({"prompt": n, "judge": self.judge, **asdict(one)}) for n, one in items))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            reason = f"{os.strerror(error.errno)}: once that is mended, the same command goes on where it was"
+            raise OSError(error.errno, reason, os.fspath(self.path)) from error
+
+    def mend(self) -> None:
+        """Cut off a last line that was not written to its end, so that the next one does not join it."""
+        if self.path.exists():
+            whole = self.path.read_bytes().rpartition(b"\n")
+            os.truncate(self.path, len(whole[0]) + len(whole[1]))
+
+    def remove(self) -> None:
+        """Remove the files of all processes: the output is written."""
+        for path in self.paths():
+            path.unlink()
+
+    def _items(self) -> Iterator[tuple[str, int, Answered]]:
+        """Yield the judge, the number of the prompt, and what is finished of it."""
+        for path in self.paths():
+            *lines, _ = path.read_bytes().split(b"\n")  # what stands behind the last line break was not finished
+            if lines:
+                yield from self._read(path, lines)
+
+    def _read(self, path: Path, lines: Sequence[bytes]) -> Iterator[tuple[str, int, Answered]]:
+        try:
+            found, *items = map(json.loads, lines)
+            self._require_same(path, found)
+            yield from ((item.pop("judge"), item.pop("prompt"), _answered(item)) for item in items)
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+            raise ValueError(f"{path} cannot be read as what sample had finished: {AGAIN}") from None
+
+    def _require_same(self, path: Path, found: dict) -> None:
+        if not self.settings.keys() <= found.keys():
+            raise ValueError(f"{path} was written by another version of sample: {AGAIN}")
+        for name, value in self.settings.items():
+            if found[name] != value:
+                raise ValueError(
+                    f"{path} holds what was finished with {name} {found[name]!r}, not {value!r}: give that again, or"
+                    f" {AGAIN}"
+                )
+
+
+def _answered(item: dict) -> Answered:
+    return Answered(**{name: tuple(v) if isinstance(v, list) else v for name, v in item.items()})
+
+
+def _line(record: dict) -> bytes:
+    return json.dumps(record).encode() + b"\n"

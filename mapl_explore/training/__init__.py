@@ -1,0 +1,1 @@
+"""Fine-tuning with a loss over sets: the trainer, what it logs and saves, and how a model does before and after."""

@@ -1,0 +1,143 @@
+"""What a run writes down while it trains, so that one can look on and, afterwards, look back."""
+
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import transformers
+from tqdm import tqdm
+
+from mapl_explore.files import atomic_writer
+from mapl_explore.models.encoding import EncodedSet, sides
+from mapl_explore.models.scoring import SetScorer, score_encoded
+from mapl_explore.runs.checkpoints import UNREADABLE
+from mapl_explore.runs.record import PROBES, Run, write_run
+
+MOST_PROBES = 8  # sets: a screen shows no more
+MOST_INTERVALS = 40  # between the steps at which they are scored: a scoring costs a fifth of a training step
+
+
+class ProbeRecorder(transformers.TrainerCallback):
+    """Score the first held-out sets at evenly spaced steps, the first and the last among them, into ``probes.npz``.
+
+    The file holds ``step`` (S,), the number of updates before each scoring; ``logp`` (S, sets, n); and ``ref_logp``,
+    ``length`` and ``label`` (sets, n), as :class:`ScoredSets` has them. It is replaced whole at each of these steps.
+
+    Parameters
+    ----------
+    folder : path
+        The run folder.
+    scorer : SetScorer
+        Of the model in training. It must still be the reference now, when the recorder is made.
+    held_out : sequence of EncodedSet
+        At least one.
+    steps : int
+        Updates of the whole run.
+    """
+
+    def __init__(self, folder: str | os.PathLike, scorer: SetScorer, held_out: Sequence[EncodedSet], steps: int):
+        self.path, self.scorer, self.probes = Path(folder) / PROBES, scorer, list(held_out[:MOST_PROBES])
+        self.wanted = set(np.linspace(0, steps, min(steps, MOST_INTERVALS) + 1).round().astype(int).tolist())
+        self.ref_logp = self._scored()
+        self.scored = {0: self.ref_logp}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Take up what the run that goes on had scored up to its checkpoint."""
+        if state.global_step > 0:
+            self.scored |= {step: logp for step, logp in _read(self.path).items() if step <= state.global_step}
+        self._write()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Score where the step is one of those wanted."""
+        # A step is logged before its checkpoint is written: what goes on from there finds this scoring in the file.
+        if is_step(logs) and state.global_step in self.wanted:
+            self.scored[state.global_step] = self._scored()
+            self._write()
+
+    def _scored(self) -> np.ndarray:
+        return score_encoded(self.scorer, self.probes, progress=False).numpy()
+
+    def _write(self) -> None:
+        table = sides(self.probes)
+        arrays = {"step": np.array(list(self.scored)), "logp": np.stack(list(self.scored.values()))}
+        arrays |= {"ref_logp": self.ref_logp, "length": table["length"].numpy(), "label": table["label"].numpy()}
+        with atomic_writer(self.path, binary=True) as file:
+            np.savez(file, **arrays)
+
+
+class LogRecorder(transformers.TrainerCallback):
+    """Write the steps so far into ``run.json``, at most once a second, and with every checkpoint.
+
+    Parameters
+    ----------
+    folder : path
+        The run folder.
+    run : Run
+        What is known of the run.
+    """
+
+    def __init__(self, folder: str | os.PathLike, run: Run):
+        self.folder, self.run, self.written = folder, run, -math.inf
+
+    def on_log(self, args, state, control, **kwargs):
+        """Write, if a second has passed."""
+        # The whole file each time, which at every step of a long run would come to cost more than the steps.
+        if time.monotonic() - self.written >= 1:
+            self.on_save(args, state, control)
+
+    def on_save(self, args, state, control, **kwargs):
+        """Write."""
+        write_run(self.folder, replace(self.run, log=steps_of(state)))
+        self.written = time.monotonic()
+
+
+class Progress(transformers.TrainerCallback):
+    """Show step, loss and hard margin on stderr: on a terminal one line that moves, elsewhere ten lines in all."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        """Start the clock."""
+        self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step", disable=None)
+        self.first, self.started = state.global_step, time.monotonic()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        """Show a step."""
+        if not is_step(logs):
+            return
+        shown = {"loss": f"{logs['loss']:.4f}", "hard margin": f"{logs['hard_margin']:.2f}"}
+        self.bar.set_postfix(shown, refresh=False)
+        self.bar.update(state.global_step - self.bar.n)
+        step, last = state.global_step, state.max_steps
+        if self.bar.disable and (step == last or step % math.ceil(last / 10) == 0):
+            seconds = time.monotonic() - self.started
+            left = seconds / (step - self.first) * (last - step)
+            text = ", ".join(f"{name} {value}" for name, value in shown.items())
+            print(f"step {step} of {last}: {text}, {seconds:.0f} s, {left:.0f} s to go", file=sys.stderr, flush=True)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        """Leave the line as it is."""
+        self.bar.close()
+
+
+def is_step(entry: Mapping) -> bool:
+    """Return whether an entry of the Trainer's log is one of a step, not its summary at the end."""
+    return "hard_margin" in entry
+
+
+def steps_of(state: transformers.TrainerState) -> list[dict]:
+    """Return the entries of the steps so far."""
+    return [entry for entry in state.log_history if is_step(entry)]
+
+
+def _read(path: Path) -> dict[int, np.ndarray]:
+    """Return the log-probs of the probes by step; none, and a line that says so, where the file cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(zip(arrays["step"].tolist(), arrays["logp"], strict=True))
+    except UNREADABLE:
+        print(f"{path.name} cannot be read: the probes before the checkpoint are lost, except those of the base")
+        return {}

@@ -1,0 +1,173 @@
+"""BoundsExplorer: what it shows is what the library says, wherever the sliders are."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from mapl_explore.explorers import BoundsExplorer
+from mapl_explore.explorers.knobs import KNOBS
+from mapl_explore.losses import parse
+from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
+from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error
+from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
+
+TAUS = np.geomspace(0.1, 100.0, 201)
+SLIDERS = ("tau", "epsilon", "n", "gap", "spread")
+ENDS = [(KNOBS[name].low, KNOBS[name].default, KNOBS[name].high) for name in SLIDERS]
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    return BoundsExplorer()
+
+
+def scores_of(n, gap, spread, **_):
+    """The set the docstring promises, score by score."""
+    steps = max(n - 2, 1)
+    return [0.0] + [-gap - spread * i / steps for i in range(n - 1)]
+
+
+def assert_reading_is_the_librarys(reading, scores, gap, tau, epsilon):
+    assert (reading.tau, reading.epsilon) == (tau, epsilon)
+    n = len(scores)
+    gap = gap if n > 1 else math.inf
+    for at, shown in ((tau, reading.errors), (TAUS, reading.curves)):
+        np.testing.assert_array_equal(shown["lower"], error_lower_bound(gap=gap, tau=at))
+        np.testing.assert_array_equal(shown["exact"], smoothing_error(reading.scores, tau=at))
+        np.testing.assert_array_equal(shown["upper"], error_upper_bound(n=n, gap=gap, tau=at))
+        np.testing.assert_array_equal(shown["asymptote"], error_asymptote(n=n, gap=gap, tau=at))
+    np.testing.assert_array_equal(reading.weights, smooth_max_weights(reading.scores, tau=tau))
+    assert reading.roots == ({} if n == 1 else library_roots(reading.scores, n, gap, epsilon))
+
+
+def library_roots(scores, n, gap, epsilon):
+    return {
+        "lower": solve_tau_lower(epsilon=epsilon, gap=gap),
+        "exact": solve_tau_exact(scores, epsilon=epsilon),
+        "upper": solve_tau_upper(epsilon=epsilon, n=n, gap=gap),
+        "asymptote": solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap),
+    }
+
+
+def control(explorer, name):
+    return explorer._controls[name]
+
+
+def panels(explorer):
+    return explorer._picture_of(explorer.scene(explorer.reading)).panels
+
+
+def test_every_corner_of_the_sliders_shows_the_librarys_numbers(explorer):
+    for values in itertools.product(*ENDS):
+        setting = dict(zip(SLIDERS, values, strict=True))
+        explorer.set(**setting)
+        scores = scores_of(**setting)
+        # linspace and the sum above round differently: 4 eps of the farthest score.
+        assert np.max(np.abs(explorer.reading.scores - scores)) <= 4 * 2.0**-52 * 20
+        assert_reading_is_the_librarys(explorer.reading, scores, setting["gap"], setting["tau"], setting["epsilon"])
+
+
+@pytest.mark.parametrize("name", SLIDERS)
+def test_a_slider_moved_through_its_range_moves_the_picture(explorer, name):
+    explorer.reset()
+    if name == "spread":
+        explorer.set(gap=0.1)
+    pictures = []
+    for value in (KNOBS[name].low, KNOBS[name].default, KNOBS[name].high):
+        control(explorer, name).slider.value = value
+        assert explorer.settings[name] == value
+        pictures.append(explorer.frame())
+    assert all((one != two).any() for one, two in itertools.combinations(pictures, 2))
+
+
+def test_the_picture_draws_the_reading(explorer):
+    explorer.set(n=5, gap=0.3, spread=2.0, tau=3.0, epsilon=0.2)
+    reading, (errors, weights) = explorer.reading, panels(explorer)
+    for name, line in errors.curves.items():
+        np.testing.assert_array_equal(line.get_data(), (TAUS, reading.curves[name]))
+        np.testing.assert_array_equal(errors.roots[name].get_data(), ([reading.roots[name]], [0.2]))
+    np.testing.assert_array_equal(errors.here.get_data(), ([3.0], [reading.errors["exact"]]))
+    assert (list(errors.now.get_xdata()), list(errors.target.get_ydata())) == ([3.0, 3.0], [0.2, 0.2])
+    heights = weights.leader.get_data().values[0], *weights.others.get_data().values[2::2]
+    np.testing.assert_array_equal(heights, reading.weights)
+
+
+def test_a_frame_equals_the_full_drawing_with_the_spines_over_the_curves(explorer):
+    explorer.set(n=64, gap=0.0, spread=0.0, tau=0.1, epsilon=10.0)
+    figure = explorer.snapshot()
+    figure.canvas.draw()
+    np.testing.assert_array_equal(explorer.frame(), np.array(figure.canvas.buffer_rgba())[..., :3])
+
+
+def test_runners_up_that_tie_attain_the_upper_bound_and_one_alone_the_lower(explorer):
+    explorer.set(n=8, gap=0.5, spread=0.0, tau=2.0)
+    errors = explorer.reading.errors
+    # The bound and the error take the same seven equal terms in another order: a few eps.
+    assert abs(errors["exact"] / errors["upper"] - 1) <= 16 * 2.0**-52
+    explorer.set(n=2)
+    errors = explorer.reading.errors
+    assert abs(errors["exact"] / errors["lower"] - 1) <= 16 * 2.0**-52
+
+
+def test_one_score_has_no_error_and_no_root_and_says_so(explorer):
+    explorer.set(n=1)
+    reading = explorer.reading
+    assert set(reading.errors.values()) == {0.0}
+    assert reading.roots == {}
+    assert "the smoothing error is 0 at every τ" in explorer.html(reading)
+    assert "one score: the smoothing error is 0 at every tau" in repr(explorer)
+    assert all(len(mark.get_xdata()) == 0 for mark in panels(explorer)[0].roots.values())
+
+
+def test_the_readout_tells_the_error_the_roots_and_what_each_is_good_for(explorer):
+    explorer.set(n=4, gap=1.0, spread=0.0, tau=2.0, epsilon=0.1)
+    html = explorer._readout.value
+    for text in ("error is <b>0.17</b> nats", "gets 71% of the gradient", "ε = 0.1 nats"):
+        assert text in html
+    # Roots from mpmath's findroot at 30 digits: 1.6913 (lower), 2.4023 (upper), 2.4892 (Lambert W).
+    for name, tau, meaning in (
+        ("lower bound", "1.69", "below: surely ≥ ε"),
+        ("these scores", "2.4", "exactly ε"),
+        ("upper bound", "2.4", "above: surely ≤ ε"),
+        ("large-τ form", "2.49", "never below ▶"),
+    ):
+        row = next(row for row in html.split("<tr>") if name in row)
+        assert f">{tau}</td>" in row
+        assert meaning in row
+
+
+def test_the_loss_is_dpo_on_the_smooth_pair_at_the_sliders_tau(explorer):
+    control(explorer, "tau").slider.value = 10**0.8
+    assert explorer.loss == parse("DPO(beta=0.1, pair=Smooth(tau=6.31))")
+    assert parse(repr(explorer.loss)) == explorer.loss
+
+
+def test_to_frame_holds_the_curves(explorer):
+    frame = explorer.to_frame()
+    assert list(frame.columns) == ["tau", "lower", "exact", "upper", "asymptote"]
+    np.testing.assert_array_equal(frame["exact"], explorer.reading.curves["exact"])
+
+
+def test_a_set_of_ones_own_is_shown_best_first_without_its_padding():
+    explorer = BoundsExplorer(scores=[-50.0, 0.0, -math.inf, -1.0, -50.0], epsilon=0.1)
+    assert list(explorer.settings) == ["tau", "epsilon", "against", "post"]
+    np.testing.assert_array_equal(explorer.reading.scores, [0.0, -1.0, -50.0, -50.0])
+    assert_reading_is_the_librarys(explorer.reading, [0.0, -1.0, -50.0, -50.0], 1.0, 5.0, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("scores", "settings", "message"),
+    [
+        ([[1.0, 2.0]], {}, r"scores must be one set, an array \(n,\), not shape \(1, 2\)"),
+        ([], {}, "scores must hold at least one score"),
+        ([1.0, math.nan], {}, "scores must be finite"),
+        ([-math.inf], {}, "scores must hold a finite score"),
+        (["a"], {}, "scores must be numbers"),
+        ([1.0, 2.0], {"gap": 1.0}, "gap is no slider here; there are tau, epsilon"),
+    ],
+)
+def test_a_wrong_set_is_refused_by_name(scores, settings, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        BoundsExplorer(scores=scores, **settings)

@@ -1,0 +1,63 @@
+"""What is told of a step of training comes from the sides that its loss saw."""
+
+import math
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from conftest import assert_close, numbers
+from mapl_explore.losses import DPO, SFT, LeaderShare, MaxMin, Mellow, OneSided, ScoredSets, Smooth, rules
+from mapl_explore.losses.measures import losses_and_sides, measures, side_measures
+from mapl_explore.training.trainer import PreferenceTrainer
+
+RULED = Smooth(tau=LeaderShare(share=0.9))
+LABEL = torch.tensor([[1, 1, -1, -1, -1], [1, -1, -1, 0, 0]])
+LOGP = torch.tensor([[-1.0, -2.5, -3.0, -1.5, -7.0], [-2.0, -1.0, -4.0, 0.0, 0.0]], dtype=torch.float64)
+SETS = ScoredSets(LOGP, torch.zeros_like(LOGP), torch.full(LABEL.shape, 3), LABEL)
+
+
+@pytest.fixture
+def solved(monkeypatch):
+    """Return a list that grows by one with each tau that is solved."""
+    found, solver = [], rules._tau_share_exact
+    monkeypatch.setattr(rules, "_tau_share_exact", lambda *given: found.append(1) or solver(*given))
+    return found
+
+
+@pytest.mark.parametrize(("loss", "sides"), [(DPO(pair=RULED), 2), (OneSided(pair=RULED), 1), (SFT(), 0)], ids=repr)
+def test_a_step_of_the_trainer_solves_the_tau_of_each_side_once(loss, sides, solved):
+    trainer = SimpleNamespace(loss=loss, state=SimpleNamespace(global_step=0, max_steps=1), _measured=[])
+    inputs = {"ref_logp": SETS.ref_logp, "length": SETS.length, "label": LABEL, "owner": torch.zeros(2, 3)}
+    logp = LOGP.clone().requires_grad_()
+    PreferenceTrainer.compute_loss(trainer, lambda **_: logp, inputs).backward()
+    assert len(solved) == sides
+
+
+@pytest.mark.parametrize("pair", [RULED, Mellow(tau=2.0)], ids=repr)
+def test_measures_of_given_sides_are_those_computed_anew(pair):
+    loss = DPO(pair=pair)
+    losses, sides = losses_and_sides(loss, SETS)
+    given = measures(loss, SETS, losses, sides) | side_measures(loss, SETS, sides)
+    anew = measures(loss, SETS) | side_measures(loss, SETS)
+    assert given.keys() == anew.keys()
+    for name, value in given.items():
+        assert torch.equal(value.nan_to_num(), anew[name].nan_to_num())
+
+
+def test_a_loss_with_a_call_of_its_own_is_called():
+    @dataclass(frozen=True)
+    class Twice(MaxMin):
+        def __call__(self, sets):
+            return 2 * super().__call__(sets)
+
+    assert_close(losses_and_sides(Twice(), SETS)[0], numbers(2 * MaxMin()(SETS)), k=1)
+    assert_close(measures(Twice(), SETS)["loss"], numbers(2 * MaxMin()(SETS)), k=1)
+
+
+def test_a_side_of_one_response_has_no_measures_and_an_unused_side_none_at_all():
+    named = side_measures(OneSided(pair=RULED), SETS)
+    assert all(name.startswith("negative_") for name in named)
+    assert math.isnan(side_measures(DPO(pair=RULED), SETS)["positive_tau"][1])
+    assert side_measures(SFT(), SETS) == {}

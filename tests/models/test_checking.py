@@ -1,0 +1,338 @@
+"""A model is used only in ways in which it gives its own log-probabilities, and refused where there is none."""
+
+import json
+import math
+
+import pytest
+import safetensors.torch
+import tokenizers
+import torch
+import transformers
+from tiny_models import byte_tokenizer, random_gpt2, save_tiny
+
+from conftest import assert_close
+from mapl_explore.data import PreferenceSet
+from mapl_explore.models import scoring
+from mapl_explore.models.checking import context_length
+from mapl_explore.models.encoding import encode_sets
+from mapl_explore.models.scoring import SetScorer, can_continue, can_share_prompt, load_model, score_sets
+
+TOKENIZER = byte_tokenizer()
+SETS = [
+    PreferenceSet("a prompt as long as one with a passage. " * 7, ["one", "two " * 9], ["three", "", "four " * 12]),
+    PreferenceSet("q", ["a"], ["bcd", "éf"]),
+]
+LLAMA = {
+    "vocab_size": 257, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "max_position_embeddings": 512, "initializer_range": 0.2, "pad_token_id": 0,
+}  # fmt: skip
+GPT = {"vocab_size": 257, "n_embd": 32, "n_layer": 2, "n_head": 4}
+ENCODER = {**LLAMA, "pad_token_id": 1}
+EXPERTS = {**LLAMA, "num_key_value_heads": 2, "output_router_logits": True}
+DECODER = {
+    "vocab_size": 257, "d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 64,
+    "encoder_layers": 1, "encoder_attention_heads": 4, "max_position_embeddings": 512,
+}  # fmt: skip
+NEO = {"vocab_size": 257, "hidden_size": 32, "num_layers": 2, "num_heads": 4, "initializer_range": 0.2}
+NEO |= {"attention_types": [[["global", "local"], 1]]}
+MPT = {"vocab_size": 257, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 64, "expansion_ratio": 2}
+
+
+def model_of(name, options):
+    torch.manual_seed(0)
+    return transformers.AutoModelForCausalLM.from_config(getattr(transformers, name)(**options)).eval()
+
+
+def whole(model, prompt, response):
+    """Return the log-probability of one response from the logits of one sequence, without mask and padding."""
+    with torch.no_grad():
+        logp = model(input_ids=torch.tensor([[*prompt, *response]]), use_cache=False).logits[0].double().log_softmax(-1)
+    return sum(logp[len(prompt) + t - 1, token].item() for t, token in enumerate(response))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shared", "continued"),
+    [
+        ("GPT2Config", GPT, True, True),
+        ("LlamaConfig", LLAMA, True, True),
+        ("MistralConfig", {**LLAMA, "num_key_value_heads": 2, "sliding_window": 32}, False, False),
+        ("MixtralConfig", {**EXPERTS, "num_local_experts": 4}, False, False),
+        ("GPTNeoConfig", {**NEO, "window_size": 256, "max_position_embeddings": 2048}, False, True),
+        ("GPTNeoConfig", {**NEO, "window_size": 32, "max_position_embeddings": 64}, False, True),
+        ("BloomConfig", {"vocab_size": 257, "hidden_size": 32, "n_layer": 2, "n_head": 4}, False, False),
+        ("MptConfig", MPT, False, False),
+        ("MambaConfig", {"vocab_size": 257, "hidden_size": 32, "num_hidden_layers": 2}, False, False),
+        ("RobertaConfig", {**ENCODER, "is_decoder": True}, False, False),
+        ("RobertaConfig", {**ENCODER, "is_decoder": True, "initializer_range": 0.02}, False, False),
+        ("BertConfig", {**ENCODER, "is_decoder": True}, True, True),
+        ("BartConfig", DECODER, False, False),
+        ("CTRLConfig", {**GPT, "dff": 64}, True, True),
+    ],
+    ids=lambda value: value.removesuffix("Config") if isinstance(value, str) else "",
+)
+def test_scores_are_the_models_own_on_whole_sequences_whatever_its_kind(name, options, shared, continued):
+    model = model_of(name, options)
+    assert (can_share_prompt(model), can_continue(model)) == (shared, continued)
+    logp = score_sets(model, TOKENIZER, SETS).logp
+    encoded = encode_sets(TOKENIZER, SETS, context=context_length(model))
+    for row, one in zip(logp, encoded, strict=True):
+        own = torch.tensor([whole(model, one.prompt, response) for response in one.responses])
+        assert_close(torch.from_numpy(row[: len(own)]), own, k=0, atol=1e-4)
+
+
+def test_what_a_model_cannot_do_is_said_once(capsys):
+    scoring._say_once.cache_clear()
+    for _ in range(2):
+        model = model_of("GPTNeoConfig", {**NEO, "window_size": 256, "max_position_embeddings": 512})
+        score_sets(model, TOKENIZER, SETS)
+    out = capsys.readouterr().out
+    note = "note: GPTNeoForCausalLM gives other log-probs when it reads several responses behind one prompt (off by "
+    assert out.count(note) == out.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"initializer_range": 0.02}])
+@pytest.mark.parametrize(("name", "options_of_kind"), [
+    ("BertConfig", ENCODER), ("RobertaConfig", ENCODER),
+    ("XLNetConfig", {"vocab_size": 257, "d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64}),
+])  # fmt: skip
+def test_a_model_that_sees_what_comes_after_is_refused(name, options_of_kind, options):
+    with pytest.raises(ValueError, match="is no causal language model: a token's logits depend on what comes after"):
+        score_sets(model_of(name, {**options_of_kind, **options}), TOKENIZER, SETS)
+
+
+class Disturbed(transformers.GPT2LMHeadModel):
+    """Gives other logits wherever a batch has more than one row, as a mixture of experts with capacities may."""
+
+    def forward(self, input_ids=None, **options):
+        found = super().forward(input_ids=input_ids, **options)
+        found.logits = found.logits * (1 + 0.1 * (len(input_ids) > 1))
+        return found
+
+
+def test_a_model_that_minds_a_batch_is_given_one_sequence_at_a_time():
+    torch.manual_seed(0)
+    model = Disturbed(transformers.GPT2Config(**GPT)).eval()
+    encoded = encode_sets(TOKENIZER, SETS)
+    for row, one in zip(score_sets(model, TOKENIZER, SETS).logp, encoded, strict=True):
+        own = torch.tensor([whole(model, one.prompt, response) for response in one.responses])
+        assert_close(torch.from_numpy(row[: len(own)]), own, k=0, atol=1e-4)
+
+
+def test_a_model_that_cannot_read_at_all_is_refused_in_one_line():
+    model = random_gpt2(context=512)
+    model.forward = lambda input_ids, use_cache=False: 1 / 0
+    with pytest.raises(ValueError, match=r"^GPT2LMHeadModel cannot read 300 tokens \(ZeroDivisionError: .*\)$"):
+        SetScorer(model)
+
+
+def test_the_trial_leaves_modes_random_numbers_and_gradients_as_they_were():
+    model = random_gpt2(dropout=0.5).train()
+    model.transformer.h[0].eval()
+    modes, state = [module.training for module in model.modules()], torch.get_rng_state()
+    assert can_share_prompt(model)
+    assert can_continue(model)
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_a_model_is_tried_once(monkeypatch):
+    model, calls = random_gpt2(), []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    SetScorer(model)
+    tried = len(calls)
+    SetScorer(model)
+    assert 0 < tried == len(calls) < 12
+
+
+@pytest.mark.parametrize(("name", "options", "expected"), [
+    ("MptConfig", MPT, 64),
+    ("XLNetConfig", {"d_model": 32, "n_head": 4}, math.inf),
+    ("GPT2Config", {"n_positions": 48}, 48),
+    ("LlamaConfig", {"max_position_embeddings": 10**30}, math.inf),
+    ("LlamaConfig", {"max_position_embeddings": -1}, math.inf),
+    ("LlamaConfig", {"max_position_embeddings": 0}, math.inf),
+    ("LlamaConfig", {"max_position_embeddings": 100}, 100),
+    ("MambaConfig", {}, math.inf),
+])  # fmt: skip
+def test_the_context_is_what_the_configuration_calls_it(name, options, expected):
+    class Model(torch.nn.Module):
+        config = getattr(transformers, name)(**options)
+
+    assert context_length(Model()) == expected
+
+
+def test_positions_that_begin_behind_the_padding_token_leave_less_context():
+    assert context_length(model_of("RobertaConfig", {**ENCODER, "is_decoder": True})) == 510
+
+
+def test_no_row_of_several_responses_is_longer_than_the_context():
+    model = random_gpt2(context=64)
+    widths = []
+    model.register_forward_pre_hook(lambda _, __, given: widths.append(given["input_ids"].shape[1]), with_kwargs=True)
+    sets = [PreferenceSet("p" * 20, ["a" * 15] * 3, ["b" * 30]), PreferenceSet("q", ["c" * 60], ["d" * 50])]
+    scorer = SetScorer(model)
+    widths.clear()
+    scoring.score_encoded(scorer, encode_sets(TOKENIZER, sets, context=64), batch_size=2)
+    assert max(widths) <= 64
+
+
+def saved(folder, tokenizer, vocabulary=257):
+    torch.manual_seed(0)
+    transformers.GPT2LMHeadModel(transformers.GPT2Config(**{**GPT, "vocab_size": vocabulary})).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def words_tokenizer(words):
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=core, unk_token="<unk>", eos_token="</s>")
+
+
+@pytest.mark.parametrize(("name", "options"), [
+    ("GPT2Config", GPT),
+    ("Qwen2Config", LLAMA),
+    ("GemmaConfig", {**LLAMA, "head_dim": 8}),
+    ("GPTNeoXConfig", LLAMA),
+    ("OPTConfig", {"vocab_size": 257, "hidden_size": 32, "ffn_dim": 32, "num_hidden_layers": 1,
+                   "num_attention_heads": 4, "word_embed_proj_dim": 32}),
+    ("XLMRobertaConfig", {**ENCODER, "is_decoder": True}),
+    ("BertConfig", {**ENCODER, "is_decoder": True}),
+    ("CohereConfig", LLAMA),
+    ("LlamaConfig", LLAMA),
+])  # fmt: skip
+def test_a_model_without_its_tokenizer_is_refused_with_what_to_do(tmp_path, name, options):
+    model_of(name, options).save_pretrained(tmp_path)
+    with pytest.raises((OSError, ValueError), match=f"(?s)tokenizer.*{name[:2]}.*|{tmp_path}") as raised:
+        load_model(tmp_path)
+    assert "tokenizer.save_pretrained" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("words", [["<unk>", "</s>"], ["<unk>", "</s>", "a"]])
+def test_a_tokenizer_that_knows_no_text_is_refused(tmp_path, words):
+    with pytest.raises(ValueError, match=r"makes nothing of text \(\d tokens in its vocabulary\); .*write the right"):
+        load_model(saved(tmp_path, words_tokenizer(words)))
+
+
+@pytest.mark.parametrize("words", [["<unk>", "</s>", "Who", "won?", "Ann"], ["<unk>", "</s>", "A", "C", "G", "T"]])
+def test_a_tokenizer_of_few_words_is_taken(tmp_path, words):
+    _, tokenizer = load_model(saved(tmp_path, words_tokenizer(words)))
+    assert tokenizer.eos_token_id == 1
+
+
+@pytest.mark.parametrize("missing", [1, 100])
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tmp_path, missing):
+    with pytest.raises(ValueError, match=rf"has 257 tokens, its model {257 - missing}: call model\.resize_token"):
+        load_model(saved(tmp_path, byte_tokenizer(), vocabulary=257 - missing))
+
+
+def test_added_tokens_count(tmp_path):
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens(["<new>"])
+    with pytest.raises(ValueError, match="has 258 tokens, its model 257"):
+        load_model(saved(tmp_path, tokenizer))
+
+
+def test_embeddings_padded_beyond_the_tokenizer_are_taken(tmp_path):
+    load_model(saved(tmp_path, byte_tokenizer(), vocabulary=320))
+
+
+@pytest.mark.parametrize("left", [0, 7, 1000, -100])
+def test_weights_that_are_cut_short_are_refused_by_folder(tmp_path, left):
+    path = save_tiny(tmp_path) / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(OSError, match=r"holds no causal language model .* damaged or cut short .*again") as raised:
+        load_model(tmp_path)
+    assert repr(str(tmp_path)) in str(raised.value)
+
+
+def test_a_pointer_in_place_of_weights_is_refused(tmp_path):
+    (save_tiny(tmp_path) / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(OSError, match="damaged or cut short"):
+        load_model(tmp_path)
+
+
+def test_a_missing_shard_is_refused_by_name(tmp_path):
+    byte_tokenizer().save_pretrained(tmp_path)
+    random_gpt2().save_pretrained(tmp_path, max_shard_size="20KB")
+    shards = sorted(tmp_path.glob("*.safetensors"))
+    assert len(shards) > 1
+    shards[-1].unlink()
+    with pytest.raises(OSError, match=shards[-1].name):
+        load_model(tmp_path)
+
+
+def test_a_folder_without_the_vocabulary_is_told_by_the_files_there_and_those_needed(tmp_path):
+    (save_tiny(tmp_path) / "tokenizer.json").unlink()
+    with pytest.raises(OSError, match=r"no tokenizer .* has tokenizer_config.json; needed is tokenizer.json"):
+        load_model(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(ValueError, match=r"\(1 token in its vocabulary\); its folder has no file of one; needed is t"):
+        load_model(tmp_path)
+
+
+def _in_parts(folder):
+    byte_tokenizer().save_pretrained(folder)
+    random_gpt2().save_pretrained(folder, max_shard_size="20KB")
+    return sorted(folder.glob("model-*.safetensors")), folder / "model.safetensors.index.json"
+
+
+def test_missing_parts_of_weights_are_told_by_name_with_what_to_do(tmp_path):
+    parts, index = _in_parts(tmp_path)
+    parts[1].unlink()
+    with pytest.raises(OSError, match=rf"not all of them: {parts[1].name} is missing; fetch the folder again$"):
+        load_model(tmp_path)
+    parts[2].unlink()
+    with pytest.raises(OSError, match=rf"{parts[1].name} is missing, and 1 more; fetch the folder again$"):
+        load_model(tmp_path)
+    index.write_text("{")
+    with pytest.raises(OSError, match=rf"{index.name}' is damaged \(JSONDecodeError\): fetch the folder again$"):
+        load_model(tmp_path)
+    index.unlink()
+    with pytest.raises(OSError, match=rf"not all of them: {index.name} is missing; fetch the folder again$"):
+        load_model(tmp_path)
+
+
+def test_weights_without_one_that_the_model_needs_are_refused(tmp_path):
+    path = save_tiny(tmp_path) / "model.safetensors"
+    weights = safetensors.torch.load_file(path)
+    del weights["transformer.h.1.mlp.c_fc.weight"]
+    safetensors.torch.save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(OSError, match=r"holds 1 weight too few for its model, such as 'transformer\.h\.1\.mlp"):
+        load_model(tmp_path)
+
+
+def test_a_configuration_that_is_damaged_is_one_line(tmp_path):
+    save_tiny(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_embd": "wide"}))
+    with pytest.raises(OSError, match="holds no"):
+        load_model(tmp_path)
+
+
+def test_a_token_for_pictures_needs_no_embedding_and_any_other_one_does(tmp_path):
+    save_tiny(tmp_path)
+    options = {"tokenizer_object": byte_tokenizer()._tokenizer, "eos_token": "<|endoftext|>"}
+    pictures = transformers.PreTrainedTokenizerFast(**options, extra_special_tokens={"image_token": "<image>"})
+    assert len(pictures) == 258
+    pictures.save_pretrained(tmp_path)
+    load_model(tmp_path)
+    pictures.add_tokens(["<other>"])
+    pictures.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"has 259 tokens, its model 257: call model\.resize_token_embeddings"):
+        load_model(tmp_path)
+
+
+def test_a_damaged_configuration_is_not_called_a_damaged_tokenizer(tmp_path):
+    (save_tiny(tmp_path) / "config.json").write_text("{")
+    with pytest.raises(OSError, match="holds no causal language model that can be read"):
+        load_model(tmp_path)
+
+
+def test_a_model_with_a_nan_among_its_weights_is_named_and_not_its_log_probs_returned(tmp_path):
+    model, tokenizer = load_model(save_tiny(tmp_path))
+    with torch.no_grad():
+        model.transformer.ln_f.weight[0] = math.nan
+    with pytest.raises(FloatingPointError, match=f"the model '{tmp_path}' gives log-probs that are not finite"):
+        score_sets(model, tokenizer, SETS)

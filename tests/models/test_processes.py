@@ -1,0 +1,113 @@
+"""A run that is killed goes on to the same bits; two processes are as good as one."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from patience import HANG
+from tiny_models import save_tiny
+
+from mapl_explore.data import PreferenceSet, write_sets
+from mapl_explore.files import sole_writer
+from mapl_explore.runs.record import read_run
+
+ROOT = Path(__file__).parents[2]
+SETS = [PreferenceSet(f"what is {i}?", [f" {i}", " yes"][: 1 + i % 2], [" no", " x", " y"][i % 3 :]) for i in range(12)]
+GRADIENTS = ROOT / "tests" / "gradients_of_a_step.py"
+# A training that is killed in the midst of its second checkpoint: the optimizer is written, the state is not.
+KILLED = """
+import os, signal, sys
+from transformers import TrainerState
+from mapl_explore.cli.main import main
+save = TrainerState.save_to_json
+def killed(state, path):
+    os.kill(os.getpid(), signal.SIGKILL) if state.global_step == 4 else save(state, path)
+TrainerState.save_to_json = killed
+main(sys.argv[3:])
+"""
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Return a folder with a model ``base``, ``train.jsonl`` and ``eval.jsonl``."""
+    folder = tmp_path_factory.mktemp("files")
+    save_tiny(folder / "base")
+    write_sets(folder / "train.jsonl", SETS[:8])
+    write_sets(folder / "eval.jsonl", SETS[8:])
+    return folder
+
+
+def environment():
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def command(files, output, *more, steps=12):
+    words = ["-m", "mapl_explore", "finetune", "--loss", "dpo-smooth", "--model", str(files / "base")]
+    words += ["--data", str(files / "train.jsonl"), "--eval", str(files / "eval.jsonl"), "--output", str(output)]
+    return [*words, "--steps", str(steps), "--sets-per-step", "4", "--lr", "1e-3", "--answers", "2", *more]
+
+
+def ended(words, processes):
+    """Return how the words end in so many processes."""
+    several = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
+    words = [sys.executable, *(several if processes > 1 else []), *words]
+    return subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=HANG)
+
+
+def launched(words, processes=1):
+    done = ended(words, processes)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def timeless(run):
+    return [{name: value for name, value in entry.items() if name != "tokens_per_second"} for entry in run.log]
+
+
+def test_a_run_killed_on_its_way_resumes_to_the_bits_of_the_whole_one(files, tmp_path):
+    launched(command(files, tmp_path / "whole", "--save-every", "2"))
+    cut = tmp_path / "cut"
+    words = [sys.executable, "-c", KILLED, *command(files, cut, "--save-every", "2")]
+    done = subprocess.run(words, env=environment(), capture_output=True, timeout=HANG)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not read_run(cut).finished
+    launched(command(files, cut, "--save-every", "2", "--resume"))
+    assert (cut / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert timeless(read_run(cut)) == timeless(read_run(tmp_path / "whole"))
+    assert read_run(cut).after == read_run(tmp_path / "whole").after
+
+
+def test_two_processes_give_the_gradients_the_losses_and_the_one_record_of_one(files, tmp_path):
+    names = {1: "one", 2: "two"}
+    for processes, name in names.items():
+        arguments = [str(files), str(tmp_path / name), str(tmp_path / f"{name}.npz"), "dpo-smooth"]
+        done = launched([str(GRADIENTS), *arguments], processes)
+    assert done.stdout.count("held out: 4 sets") == 1
+    with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
+        assert set(one) == set(two)
+        largest = max(np.abs(one[name]).max() for name in one)
+        assert largest > 1e-3
+        for name in one:
+            np.testing.assert_allclose(two[name], one[name], rtol=0, atol=1e-6 * max(1.0, largest))
+    one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
+    assert two.finished
+    assert one.log[0].keys() == two.log[0].keys()
+    for mine, theirs in zip(one.log, two.log, strict=True):
+        for name in ("loss", "hard_margin", "chosen", "negative_error"):
+            # Log-probs of 50 to 100 nats do not depend on the batch beyond 1e-5; Adam's first steps enlarge that.
+            assert abs(mine[name] - theirs[name]) <= 1e-3, name
+    assert (tmp_path / "two" / "probes.npz").exists()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_into_the_folder_of_another_is_refused_in_all_its_processes(files, tmp_path, processes):
+    with sole_writer(tmp_path / "run"):
+        done = ended(command(files, tmp_path / "run"), processes)
+    assert done.returncode != 0
+    assert "run' is being written by another process" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,210 @@
+"""A run folder says what was run, whole or not at all, and never mixes with another run."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from mapl_explore.data import PreferenceSet
+from mapl_explore.runs.record import (
+    MEASURES,
+    Run,
+    fingerprint,
+    read_run,
+    require_new,
+    require_same,
+    require_same_weights,
+    versions,
+    write_run,
+)
+
+BEFORE = dict.fromkeys(MEASURES, 1.0)
+AFTER = dict.fromkeys(MEASURES, 0.25)
+DATA = {"train": {"sets": 3, "sha256": "abc"}, "eval": {"sets": 2, "sha256": "def"}}
+OTHER_DATA = {**DATA, "eval": {"sets": 3, "sha256": "def"}}
+RUN = Run(loss="MaxMin(pair=Hardest())", arguments={"steps": 2, "lr": 0.1}, data=DATA, before=BEFORE, after=AFTER)
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    write_run(tmp_path, RUN)
+    assert read_run(tmp_path) == RUN
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "run.json"]
+
+
+def test_a_failed_write_leaves_the_old_record_and_no_part_of_a_new_one(tmp_path, monkeypatch):
+    write_run(tmp_path, RUN)
+    monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        write_run(tmp_path, Run(loss="DPO()", arguments={}, data=DATA))
+    assert read_run(tmp_path) == RUN
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_table_shows_each_measure_before_after_and_their_difference():
+    lines = RUN.table.splitlines()
+    assert lines[0].split() == ["held", "out:", "2", "sets", "before", "after", "change"]
+    assert len(lines) == 1 + len(MEASURES)
+    for line, label in zip(lines[1:], MEASURES.values(), strict=True):
+        assert line.startswith(label)
+        assert line.removeprefix(label).split() == ["1.000", "0.250", "-0.750"]
+
+
+def test_a_table_shows_intervals_where_there_are_any():
+    intervals = {"after": {"loss": [0.2, 0.3]}, "change": {"loss": [-0.8, 0.1]}}
+    line = replace(RUN, intervals=intervals).table.splitlines()[2]
+    assert line.split() == ["loss", "1.000", "0.250", "[0.200,", "0.300]", "-0.750", "[-0.800,", "+0.100]"]
+
+
+def test_a_run_is_finished_when_it_has_an_after():
+    assert RUN.finished
+    assert not Run(loss="DPO()", arguments={}, data=DATA, before=BEFORE).finished
+
+
+def test_an_unfinished_run_has_a_card_that_says_so(tmp_path):
+    write_run(tmp_path, Run(loss="DPO()", arguments={"steps": 2}, data=DATA))
+    assert "has not come to its end" in (tmp_path / "README.md").read_text()
+
+
+def test_the_card_of_a_finished_run_holds_loss_arguments_data_and_table(tmp_path):
+    write_run(tmp_path, RUN)
+    card = (tmp_path / "README.md").read_text()
+    for part in (
+        "MaxMin(pair=Hardest())",
+        "- lr: 0.1",
+        "3 sets with contents of sha256 abc",
+        "2 sets with contents of sha256 def",
+        RUN.table,
+    ):
+        assert part in card
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"loss": "DPO()"}', "\udcff"])
+def test_what_is_no_record_is_refused_with_its_path(tmp_path, text):
+    (tmp_path / "run.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ValueError, match=r"run\.json: not the record of a run"):
+        read_run(tmp_path)
+
+
+def test_a_new_or_empty_folder_may_be_used(tmp_path):
+    require_new(tmp_path / "new")
+    require_new(tmp_path)
+
+
+def test_a_folder_with_something_in_it_is_refused(tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(FileExistsError, match=f"'{tmp_path}' is not empty: name a new folder$"):
+        require_new(tmp_path)
+
+
+def test_a_folder_with_a_run_is_refused_with_the_way_to_go_on(tmp_path):
+    write_run(tmp_path, RUN)
+    with pytest.raises(FileExistsError, match="--resume goes on with the run in it"):
+        require_new(tmp_path)
+
+
+def test_a_file_is_no_output_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError, match="is a file"):
+        require_new(tmp_path / "file")
+
+
+def test_a_run_goes_on_only_with_its_own_loss_arguments_and_data(tmp_path):
+    write_run(tmp_path, RUN)
+    require_same(tmp_path, Run(loss=RUN.loss, arguments=dict(RUN.arguments), data=dict(DATA)))
+    for other, named in (
+        (Run(loss="DPO()", arguments=RUN.arguments, data=DATA), r"with loss MaxMin\(pair=Hardest\(\)\), not DPO\(\)"),
+        (Run(loss=RUN.loss, arguments={"steps": 2, "lr": 0.2}, data=DATA), r"with lr 0\.1, not 0\.2"),
+        (Run(loss=RUN.loss, arguments=RUN.arguments, data=OTHER_DATA), r"with eval data 2 sets .* not 3 sets"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            require_same(tmp_path, other)
+
+
+def test_a_fingerprint_changes_with_any_text_and_with_the_order():
+    one, two = PreferenceSet("p", ["a"], ["b"]), PreferenceSet("p", ["a"], ["c"])
+    prints = [fingerprint(sets)["sha256"] for sets in ([one, two], [two, one], [one], [one, one])]
+    assert len(set(prints)) == 4
+    assert fingerprint([one, two])["sets"] == 2
+
+
+def test_a_fingerprint_tells_one_side_from_the_other():
+    one, two = PreferenceSet("p", ["a", "b"], ["c"]), PreferenceSet("p", ["a"], ["b", "c"])
+    assert fingerprint([one]) != fingerprint([two])
+
+
+def test_versions_name_what_decides_a_result():
+    assert versions().keys() == {"python", "mapl_explore", "torch", "transformers", "numpy"}
+    json.dumps(versions())
+
+
+@pytest.mark.parametrize(("name", "value"), [
+    ("loss", 3), ("arguments", []), ("data", None), ("before", 1.0), ("after", "x"), ("intervals", None), ("log", {}),
+    ("log", [1]), ("log", [{"loss": 0.5}]), ("log", [{"step": "1"}]), ("versions", 5), ("weights_checksum", 5),
+])  # fmt: skip
+def test_a_record_with_a_field_of_another_kind_is_refused(tmp_path, name, value):
+    write_run(tmp_path, RUN)
+    record = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps(record | {name: value}))
+    with pytest.raises(ValueError, match=r"run\.json: not the record of a run \(TypeError: "):
+        read_run(tmp_path)
+
+
+def test_a_run_goes_on_with_the_same_weights_under_another_name_only(tmp_path, capsys):
+    one = replace(RUN, arguments={"model": "here"}, weights_checksum="a" * 64)
+    write_run(tmp_path, one)
+    moved = replace(one, arguments={"model": "there"})
+    before = require_same(tmp_path, moved)
+    require_same_weights(tmp_path, before, moved)
+    assert capsys.readouterr().out == ""
+    other = replace(moved, weights_checksum="b" * 64)
+    with pytest.raises(
+        ValueError, match=r"other weights: those of 'here' had sha256 aaaaaaaaaaaa\.\.\., those of 'there'"
+    ):
+        require_same_weights(tmp_path, before, other)
+
+
+def test_a_record_without_a_checksum_of_weights_goes_by_the_name_and_says_so(tmp_path, capsys):
+    write_run(tmp_path, replace(RUN, arguments={"model": "here"}))
+    record = json.loads((tmp_path / "run.json").read_text())
+    del record["weights_checksum"]
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    run = replace(RUN, arguments={"model": "here", "chat": False}, weights_checksum="b" * 64)
+    require_same_weights(tmp_path, require_same(tmp_path, run), run)
+    assert capsys.readouterr().out.count("run.json has no checksum of the model's weights") == 1
+    with pytest.raises(ValueError, match="started with model here, not there"):
+        require_same(tmp_path, replace(run, arguments={"model": "there", "chat": False}))
+    with pytest.raises(ValueError, match="started with chat False, not True"):
+        require_same(tmp_path, replace(run, arguments={"model": "here", "chat": True}))
+
+
+def test_a_table_says_where_an_interval_is_lacking_and_why():
+    whole = {
+        when: {name: [0.0, 1.0] for name in BEFORE if name != "worst_margin"} for when in ("before", "after", "change")
+    }
+    assert "No interval" not in replace(RUN, intervals=whole).table
+    del whole["change"]["kl"]
+    lines = replace(RUN, intervals=whole).table.splitlines()
+    assert lines[-1] == "No interval is given for fewer than 8 sets or responses, or where all values are equal."
+    assert "No interval" not in Run(loss="DPO()", arguments={}, data=DATA, before=BEFORE).table
+
+
+def test_a_folder_under_a_file_is_no_output_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match=r"cannot be made: .*file' is a file"):
+        require_new(tmp_path / "file" / "run")
+
+
+def test_columns_stay_apart_where_numbers_are_large():
+    wide = {"chosen": [-1234567.8912, -1000000.5]}
+    run = Run(
+        loss="DPO()",
+        arguments={},
+        data={"eval": {"sets": 3}},
+        before={"loss": 0.5, "chosen": -1100000.25},
+        after={"loss": 0.25, "chosen": -99.9876},
+        intervals={"before": wide, "after": wide, "change": wide},
+    )
+    *lines, _ = run.table.splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert "-1100000.2 [-1234567.9, -1000000.5]" in lines[2]
+    assert "  -99.988 [-1234567.9, -1000000.5]  " in lines[2]

@@ -1,0 +1,59 @@
+"""The page of explorers: what is on it, and what its server is and is not."""
+
+import inspect
+import json
+
+import pytest
+
+from mapl_explore import explorers
+from mapl_explore.explorers import BoundsExplorer, SmoothMaxExplorer
+from mapl_explore.explorers.gallery import PAGES, Gallery
+from mapl_explore.serving import app
+from mapl_explore.serving.server import SETTINGS
+
+
+def needed(kind):
+    """The arguments without which there is no explorer."""
+    parameters = inspect.signature(kind).parameters.values()
+    return [one.name for one in parameters if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+
+
+def test_every_explorer_that_needs_no_data_is_on_the_page():
+    classes = [getattr(explorers, name) for name in explorers.__all__]
+    assert set(PAGES.values()) == {kind for kind in classes if not needed(kind)}
+
+
+def test_an_explorer_is_made_when_it_is_first_looked_at_and_stays_as_it_was_left():
+    gallery = Gallery({"one": SmoothMaxExplorer, "two": BoundsExplorer})
+    assert list(gallery.stages) == ["one"]
+    gallery.stages["one"].set(tau=3.0)
+    gallery.show("two")
+    assert [box.children for box in gallery.widget.children] == [(stage.widget,) for stage in gallery.stages.values()]
+    gallery.show("one")
+    assert gallery.stages["one"].settings["tau"] == 3.0
+    assert repr(gallery) == "Gallery: [one], two"
+
+
+def test_a_title_that_the_menu_lacks_is_an_error_that_lists_the_menu():
+    with pytest.raises(ValueError, match=r"title must be one of Smooth maximum, .*, not 'Sums'"):
+        Gallery().show("Sums")
+
+
+def test_the_page_is_served_by_voila_alone():
+    extensions = next(option for option in app.OPTIONS if "jpserver_extensions" in option)
+    assert "'voila.server_extension': True" in extensions
+    assert "'jupyterlab': False" in extensions
+    assert "--ServerApp.terminals_enabled=False" in app.OPTIONS
+
+
+def test_the_kernels_of_closed_windows_end_and_those_of_open_ones_stay():
+    asked = dict(option.removeprefix("--MappingKernelManager.").split("=", 1) for option in app.OPTIONS)
+    assert int(asked["cull_idle_timeout"]) + int(asked["cull_interval"]) <= 60
+    assert "cull_connected" not in asked  # off unless asked for
+
+
+def test_the_page_is_a_notebook_of_one_cell_and_fetches_nothing_from_elsewhere():
+    notebook = json.loads((SETTINGS / "page" / app.PLACE.rsplit("/", 1)[1]).read_text(encoding="utf-8"))
+    assert [cell["cell_type"] for cell in notebook["cells"]] == ["code"]
+    template = (SETTINGS / "voila" / "templates" / "mapl" / "index.html.j2").read_text(encoding="utf-8")
+    assert "http" not in template

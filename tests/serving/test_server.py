@@ -1,0 +1,102 @@
+"""A server of ours: on loopback, with a token, the user's settings kept, ended with its kernels."""
+
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from mapl_explore.serving import server as serving
+
+
+def test_the_server_is_on_loopback_only_and_has_a_token():
+    command = serving.command_of("jupyterlab", ["--more"], browser=False, port=None)
+    assert command[1:3] == ["-m", "jupyterlab"]
+    assert {"--ServerApp.ip=127.0.0.1", "--more", "--no-browser"} <= set(command)
+    assert len(serving.environment()["JUPYTER_TOKEN"]) == 48
+    # Anyone on the machine can read a command line.
+    assert not any("token" in word.lower() for word in command)
+
+
+def test_a_person_keeps_settings_and_token_of_their_own(monkeypatch):
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/their/settings")
+    monkeypatch.setenv("JUPYTER_PATH", "/their/data")
+    monkeypatch.setenv("JUPYTER_TOKEN", "theirs")
+    environment = serving.environment()
+    assert environment["JUPYTER_TOKEN"] == "theirs"
+    assert environment["JUPYTER_CONFIG_PATH"].endswith("/their/settings")
+    assert environment["JUPYTER_PATH"].endswith("/their/data")
+
+
+@pytest.mark.parametrize("token", ["two words", " t", "t\n", "Schlüssel", "τ", "\x7f"])
+def test_a_token_that_would_not_open_the_page_is_refused_without_showing_it(monkeypatch, token):
+    monkeypatch.setenv("JUPYTER_TOKEN", token)
+    with pytest.raises(ValueError, match="JUPYTER_TOKEN must be letters, digits and signs of ASCII") as caught:
+        serving.environment()
+    assert token not in str(caught.value)
+
+
+def test_a_token_that_is_empty_is_none(monkeypatch):
+    monkeypatch.setenv("JUPYTER_TOKEN", "")
+    assert len(serving.environment()["JUPYTER_TOKEN"]) == 48
+
+
+def test_a_port_that_is_asked_for_is_that_port_or_none():
+    command = serving.command_of("jupyterlab", [], browser=True, port=9999)
+    assert {"--ServerApp.port=9999", "--ServerApp.port_retries=0"} <= set(command)
+    assert "--no-browser" not in command
+
+
+def test_a_server_that_does_not_start_is_an_error_that_says_so():
+    server = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    with server, pytest.raises(RuntimeError, match="JupyterLab ended with exit code 3 before it was ready"):
+        serving.running_as(server, "JupyterLab")
+
+
+def test_the_address_holds_the_page_and_the_token():
+    running = {"url": "http://127.0.0.1:8888/", "token": "t"}
+    assert serving.address(running, "doc/one.ipynb") == "http://127.0.0.1:8888/doc/one.ipynb?token=t"
+
+
+def test_signs_of_a_token_reach_the_server_as_they_are():
+    token = "%41+b&c=d#e\"f'g?h/i;j~"
+    query = urlsplit(serving.address({"url": "http://127.0.0.1:8888/", "token": token}, "lab")).query
+    assert parse_qs(query, strict_parsing=True) == {"token": [token]}
+
+
+@pytest.fixture
+def shutdowns():
+    """A server that takes requests and does not end: its record, and what it was asked."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked.append((self.path, self.headers["Authorization"]))
+            self.send_response(200 if self.headers["Authorization"] == "token right" else 403)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield {"url": f"http://127.0.0.1:{server.server_port}/", "token": "right"}, asked
+        server.shutdown()
+
+
+def test_the_server_is_asked_to_end_without_a_signal_and_past_any_proxy(shutdowns, monkeypatch):
+    running, asked = shutdowns
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert serving.asked_to_end(running)
+    assert asked == [("/api/shutdown", "token right")]
+
+
+def test_a_server_that_cannot_be_asked_is_ended_by_a_signal(shutdowns):
+    running, _ = shutdowns
+    for record in ({}, running | {"token": "wrong"}, {"url": "http://127.0.0.1:9/", "token": "right"}):
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as server:
+            serving.end(server, record)
+            assert server.returncode == -signal.SIGTERM
