@@ -3,10 +3,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# What .venv is held to; CONSTRAINTS=/dev/null takes the newest versions instead.
+CONSTRAINTS ?= constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench peers notebooks screenshots clean
+.PHONY: help setup lab test lint bench peers notebooks screenshots archives alone try-archives release clean
 
 help:
 	@echo "make lab          open the course in JupyterLab (ARGS=--no-browser prints the address instead)"
@@ -16,6 +18,8 @@ help:
 	@echo "make peers        compare the losses with TRL's own, in an environment of its own"
 	@echo "make notebooks    run the notebooks and store their outputs"
 	@echo "make screenshots  photograph every explorer and notebook into build/screenshots (needs chromium)"
+	@echo "make alone        install the package alone and run its examples (EXTRA=lab, LOWEST=1, WHAT=a wheel)"
+	@echo "make release      VERSION=x.y.z: check, build and try a release; nothing is published"
 	@echo "make clean        remove the environments and all caches"
 
 setup: .venv/.ready
@@ -26,7 +30,7 @@ setup: .venv/.ready
 		{ echo "mapl_explore needs python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Setting up .venv (once, a few minutes and 2.5 GB)"
 	@$(PYTHON) -m venv .venv || { echo "python's venv module is missing; on Debian: apt install python3-venv"; exit 1; }
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint $(CONSTRAINTS)
 	@touch $@
 
 lab: setup
@@ -71,6 +75,43 @@ notebooks: setup
 
 screenshots: setup
 	@PYTHONPATH=tests $(BIN)/python -m browser.screenshots $(ARGS)
+
+# hatchling alone: neither a release nor its check waits for 2.5 GB.
+build/hatch/.ready: pyproject.toml
+	@$(PYTHON) -m venv --clear build/hatch
+	@build/hatch/bin/python -m pip install --quiet 'hatchling>=1.25'
+	@touch $@
+
+archives: build/hatch/.ready
+	@rm -rf dist
+	@build/hatch/bin/python -m hatchling build -d dist
+
+# WHAT (this folder, or an archive) with EXTRA (none, lab or train) in an empty environment, and what must work there:
+# torch in none but train. LOWEST=1 takes the lowest versions that pyproject.toml admits.
+WHAT ?= .
+EXTRA ?=
+LOWEST ?=
+ROOMS_ := numerics losses data
+ROOMS_lab := $(ROOMS_) plots runs explorers course serving
+ROOMS_train := $(ROOMS_) runs models sampling training cli
+ALONE := build/alone$(EXTRA)
+
+alone:
+	@$(PYTHON) -m venv --clear $(ALONE)
+	@if [ -n '$(LOWEST)' ]; then $(PYTHON) release/lowest.py; fi >$(ALONE)/constraints.txt
+	@$(ALONE)/bin/python -m pip install --quiet '$(WHAT)$(if $(EXTRA),[$(EXTRA)])' --constraint $(ALONE)/constraints.txt
+	@$(ALONE)/bin/python release/installed.py $(ROOMS_$(EXTRA))
+	@$(ALONE)/bin/mapl-explore tau --n 8 --gap 0.5 --epsilon 0.05 --method bracket
+	@$(if $(filter train,$(EXTRA)),rm -rf build/run && $(ALONE)/bin/mapl-explore finetune --loss dpo-smooth --steps 2 \
+		--data data/world/test.jsonl --verifier world --answers 20 --output build/run)
+
+try-archives: archives
+	@for archive in dist/*; do $(MAKE) --no-print-directory alone WHAT=$$archive || exit 1; done
+
+release:
+	@$(PYTHON) release/ready.py '$(VERSION)'
+	@$(MAKE) --no-print-directory try-archives
+	@echo "dist/ is ready. Nothing was tagged and nothing was published."
 
 clean:
 	rm -rf .venv .peers-venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
