@@ -13,10 +13,10 @@ ROOT = Path(mapl_explore.__file__).parent
 # Each room may import from rooms of a lower floor.
 FLOORS = [
     {"files", "own_code", "version", "plots", "numerics"},
-    {"losses", "data", "serving"},
+    {"losses", "data", "serving", "course"},
     {"models", "runs"},
     {"sampling"},
-    {"training", "course"},
+    {"training"},
     {"cli", "explorers"},
     {"__main__", "__init__"},
 ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mapl_explore.losses import DPO, Hardest, Hinge, MaxMin, Mean, ScoredSets, SimPO, Smooth
+from mapl_explore.losses import CPO, DPO, IPO, Hardest, Hinge, MaxMin, Mean, ScoredSets, SimPO, Smooth, explain
 from mapl_explore.sampling.pair_gradients import effective_number, pair_gradient, smooth_chances
 from mapl_explore.sampling.pairs import Bell, RejectionSampler, maxneg_minpos, pair_margins
 
@@ -141,3 +141,13 @@ def test_equal_chances_count_whole_and_a_sliver_does_not():
     assert effective_number([0.3, 0.3, 0.3]) == pytest.approx(3.0, rel=4 * EPS)
     assert effective_number([1.0, 1e-9]) == pytest.approx(1.0, rel=1e-8)
     assert effective_number([1e-200, 1e-200]) == 2.0
+
+
+def test_what_compares_log_ratios_refuses_sets_that_are_their_own_reference():
+    own = ScoredSets(SETS.logp, SETS.logp, SETS.length, SETS.label)
+    pairs = pair_margins(own, CPO())
+    asked = [lambda: explain(DPO(), own), lambda: pair_margins(own, IPO()), lambda: maxneg_minpos(own, DPO())]
+    for ask in [*asked, lambda: pair_gradient(own, DPO(), pairs, np.ones(len(pairs)))]:
+        with pytest.raises(ValueError, match="compares log-ratios to a reference, and these sets have none"):
+            ask()
+    assert explain(CPO(), own)[0].weight < 0
