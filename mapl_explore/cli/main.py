@@ -102,6 +102,11 @@ class _Parser(argparse.ArgumentParser):
             action.type = _not_empty
         return super()._add_action(action)
 
+    def _print_message(self, message, file=None):
+        # argparse's own drops the error of an output that takes no more: help to a full disk would end with 0.
+        with contextlib.suppress(AttributeError):  # there is no such stream
+            (file or sys.stderr).write(message or "")
+
     def error(self, message):
         self.exit(2, f"mapl-explore: error: {message} ('{self.prog} --help' explains)\n")
 

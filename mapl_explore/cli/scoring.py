@@ -6,6 +6,16 @@ from mapl_explore.own_code import imported
 
 REFERENCE = "the model that log-ratios are taken to, for losses that compare them: tiny, a folder, or a name on the hub"
 SETS = "preference sets, in any format that 'data check' reads"
+# The options of ``tau`` that only numbers have, or only --data has, and what they are if they are not given.
+OF_NUMBERS = {"n": None, "gap": None, "method": "newton"}
+OF_DATA = {
+    "model": "tiny",
+    "reference": None,
+    "chat": False,
+    "loss": "maxneg-minpos",
+    "import": None,
+    "share": 0.9,
+}
 
 
 class _Import(argparse.Action):
@@ -13,12 +23,13 @@ class _Import(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):
         imported(values)
+        setattr(namespace, self.dest, values)
 
 
 def add_import(parser) -> None:
     """Add ``--import`` to a command that takes a loss."""
     text = "a Python module or file of yours, found from this folder, that defines losses of your own for --loss"
-    parser.add_argument("--import", dest="module", metavar="MODULE", action=_Import, help=text)
+    parser.add_argument("--import", metavar="MODULE", action=_Import, help=text)
 
 
 def add_tau(commands) -> None:
@@ -32,13 +43,14 @@ def add_tau(commands) -> None:
     add("--n", type=int, help="number of scores, at least 2")
     add("--gap", type=float, help="largest minus second largest score, nats, at least 0")
     add("--epsilon", type=float, help="target error, nats, above 0 (with --data: 0.1 if not given)")
-    add("--method", choices=("newton", "bracket"), default="newton", help="Newton's, or SciPy's bracketing root finder")
+    text = "Newton's root finder, or SciPy's by brackets (without --data: newton if not given)"
+    add("--method", choices=("newton", "bracket"), help=text)
     add("--data", metavar="FILE", help="preference sets: the gaps in them, and the tau that each rule gives")
     _add_models(parser, "with --data: ")
-    add("--loss", default="maxneg-minpos", metavar="TEXT", help="with --data: whose score is compared")
+    add("--loss", metavar="TEXT", help="with --data: whose score is compared (maxneg-minpos if not given)")
     add_import(parser)
-    add("--share", type=float, default=0.9, help="with --data: the leader share to aim at, in (1/2, 1)")
-    parser.set_defaults(run=_tau)
+    add("--share", type=float, help="with --data: the leader share to aim at, in (1/2, 1) (0.9 if not given)")
+    parser.set_defaults(run=_tau, model=None, chat=None)
 
 
 def add_select(commands) -> None:
@@ -81,12 +93,28 @@ def _add_models(parser, when: str = "") -> None:
 
 
 def _tau(arguments) -> None:
-    single = [arguments.n, arguments.gap, arguments.epsilon]
-    if arguments.data is None and None in single:
+    if arguments.data is not None:
+        _refuse(arguments, OF_NUMBERS, "with")
+        _tau_of_data(_filled(arguments, OF_DATA))
+        return
+    _refuse(arguments, OF_DATA, "without")
+    numbers = [arguments.n, arguments.gap, arguments.epsilon]
+    if None in numbers:
         raise ValueError("tau needs --n, --gap and --epsilon, or --data")
-    if arguments.data is not None and (arguments.n, arguments.gap) != (None, None):
-        raise ValueError("--data brings its own sizes and gaps: leave --n and --gap out")
-    _tau_of_one(*single, arguments.method) if arguments.data is None else _tau_of_data(arguments)
+    _tau_of_one(*numbers, _filled(arguments, OF_NUMBERS).method)
+
+
+def _refuse(arguments, names, when: str) -> None:
+    """Refuse options that would change nothing."""
+    given = [f"--{name}" for name in names if getattr(arguments, name) is not None]
+    if given:
+        raise ValueError(f"{when} --data, tau does not read {', '.join(given)}: leave out what it does not read")
+
+
+def _filled(arguments, defaults: dict) -> argparse.Namespace:
+    """Return the arguments with what is taken for those that are not given."""
+    missing = {name: default for name, default in defaults.items() if getattr(arguments, name) is None}
+    return argparse.Namespace(**vars(arguments) | missing)
 
 
 def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
@@ -112,13 +140,14 @@ def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
 def _tau_of_data(arguments) -> None:
     from mapl_explore.data import read_sets
     from mapl_explore.files import counted
+    from mapl_explore.losses import reads_reference
     from mapl_explore.losses.tau_advice import advise, rules_for
 
     aims = {"epsilon": 0.1 if arguments.epsilon is None else arguments.epsilon, "share": arguments.share}
     rules_for(**aims)  # a target out of its range is refused now
     loss = _comparable(arguments)
     scored = _scored(read_sets(arguments.data), arguments)
-    under = arguments.model if arguments.reference is None else f"{arguments.model} against {arguments.reference}"
+    under = f"{arguments.model} against {arguments.reference}" if reads_reference(loss) else arguments.model
     print(f"{counted(len(scored.label), 'set')}; scores of {loss!r} under {under}")
     print(advise(scored, loss, **aims))
 

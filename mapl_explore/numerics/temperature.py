@@ -423,9 +423,9 @@ def _lambert_w(x):
 
 def _require_root(xp, exists):
     if not bool(xp.all(exists)):
-        raise ValueError("no tau exists for n = 1 (an infinite gap): a set of one score has error 0 at every tau")
+        raise ValueError("no tau exists for n = 1 or an infinite gap: they have error 0 at every tau")
 
 
 def _require_share(xp, exists):
     if not bool(xp.all(exists)):
-        raise ValueError("no tau exists for n = 1 (an infinite gap): the leader of one score has share 1 at every tau")
+        raise ValueError("no tau exists for n = 1 or an infinite gap: the leader has share 1 at every tau")

@@ -20,6 +20,7 @@ COLUMNS = {
 }
 NOTE = """After training, on held-out sets (and the change since before); nats, KL a token. The hard margin is in what
 each loss compares (log-probs for OneSided and SFT): it compares between runs with one score; the others always do."""
+UNMEASURED = "Nothing was measured on the held-out sets: the run has not come so far, or it was ended before."
 OTHER_SETS = "The held-out sets are not the same in all runs."
 # What is drawn of the log, as far as a run has it.
 PANELS = {
@@ -105,7 +106,7 @@ def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
     if len(runs) == 1:
         ((name, run),) = runs
         settings = ", ".join(f"{key} {value}" for key, value in run.arguments.items())
-        return f"{name}: {run.loss}, {_steps(run)} steps\n{settings}\n{run.table}"
+        return f"{name}: {run.loss}, {_steps(run)} steps\n{settings}\n{run.table if run.before else UNMEASURED}"
     wide = max(len("run"), *(len(name) for name, _ in runs))
     columns = [name for name in COLUMNS if any(name in (run.before or {}) for _, run in runs)]
     head = f"{'run':<{wide}}  steps{''.join(f'{COLUMNS[name]:>16}' for name in columns)}"
@@ -139,7 +140,7 @@ def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> Non
     path = Path(path)
     ending = path.suffix.removeprefix(".").lower()
     if ending not in FORMATS:
-        raise ValueError(f"out must end in {', '.join('.' + one for one in FORMATS)}, not {path.name!r}")
+        raise ValueError(f"out must end in {', '.join('.' + one for one in FORMATS)}, not {str(path)!r}")
     if not any(run.log for _, run in runs):
         raise ValueError(f"no step is logged in {', '.join(name for name, _ in runs)}: there is nothing to draw")
     one_loss = len({run.loss for _, run in runs}) == 1

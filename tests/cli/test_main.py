@@ -121,6 +121,7 @@ def test_tau_by_bracket_agrees_with_newton(capsys):
         (["tau", "--n", "8"], "tau needs --n, --gap and --epsilon, or --data"),
         (["tau", "--n", "x", "--gap", "1", "--epsilon", "1"], "argument --n: invalid int value: 'x'"),
         (["tau", "--n", "1", "--gap", "1", "--epsilon", "1"], "no tau exists for n = 1"),
+        (["tau", "--n", "8", "--gap", "inf", "--epsilon", "1"], "no tau exists for n = 1 or an infinite gap"),
         (["tau", "--n", "2", "--gap", "-1", "--epsilon", "1"], "gap must be >= 0, not -1"),
         (["tau", "--n", "2", "--gap", "1", "--epsilon", "0"], "epsilon must be > 0 and finite, not 0"),
     ],
@@ -330,6 +331,24 @@ def test_tau_of_data_recommends_with_its_reason(world_file, capsys):
     assert "because one tau of" in out
 
 
+ONLY_WITH_DATA = (["--share", "0.9"], ["--loss", "dpo"], ["--model", "tiny"], ["--reference", "m"], ["--chat"])
+
+
+@pytest.mark.parametrize(
+    ("words", "unread"),
+    [
+        *((["--n", "8", "--gap", "0.5", "--epsilon", "0.05", *option], option[0]) for option in ONLY_WITH_DATA),
+        (["--data", "SETS", "--method", "newton"], "--method"),
+        (["--data", "SETS", "--gap", "1"], "--gap"),
+    ],
+)
+def test_tau_refuses_an_option_that_it_would_not_read(no_model, sets_file, capsys, words, unread):
+    code, err = refused(capsys, "tau", *(str(sets_file) if word == "SETS" else word for word in words))
+    assert code == 2
+    assert f"--data, tau does not read {unread}: leave out" in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("words", [["tau", "--data", "x.jsonl", "--n", "4"], ["tau"]])
 def test_tau_takes_either_numbers_or_a_file(words, capsys):
     assert cli.main(words) == 2
@@ -475,10 +494,13 @@ def test_a_reader_that_has_gone_ends_a_command_quietly(words, surroundings):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
-@pytest.mark.parametrize("surroundings", [{}, {"PYTHONUNBUFFERED": "1"}])
-def test_an_output_that_can_take_no_more_is_one_line(surroundings):
+@pytest.mark.parametrize(
+    ("words", "surroundings"),
+    [(ONE, {}), (ONE, {"PYTHONUNBUFFERED": "1"}), (("--help",), {}), (("tau", "-h"), {"PYTHONUNBUFFERED": "1"})],
+)
+def test_an_output_that_can_take_no_more_is_one_line(words, surroundings):
     with open("/dev/full", "w") as full:
-        code, err = ended(full, *ONE, **surroundings)
+        code, err = ended(full, *words, **surroundings)
     assert code == 2
     assert err.endswith("No space left on device\n")
     assert err.count("\n") == 1
@@ -671,6 +693,12 @@ def test_tau_of_data_says_against_which_reference(two_models, sets_file, capsys)
     words = ["--model", two_models[0], "--reference", two_models[1], "--loss", "dpo"]
     assert cli.main(["tau", "--data", str(sets_file), *words]) == 0
     assert f"under {two_models[0]} against {two_models[1]}\n" in capsys.readouterr().out
+
+
+def test_tau_of_data_names_no_reference_where_the_loss_reads_none(two_models, sets_file, capsys):
+    words = ["--model", two_models[0], "--reference", two_models[1]]
+    assert cli.main(["tau", "--data", str(sets_file), *words]) == 0
+    assert capsys.readouterr().out.startswith(f"4 sets; scores of MaxMin(pair=Hardest()) under {two_models[0]}\n")
 
 
 def test_a_reference_that_reads_other_tokens_is_refused(two_models, sets_file, tmp_path, capsys):

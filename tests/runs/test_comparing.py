@@ -61,6 +61,13 @@ def test_a_run_that_has_not_ended_has_no_result_and_is_shown_all_the_same():
     assert lines[2].split() == ["b", "0/8", "-", "-", "-"]
 
 
+def test_a_run_that_was_ended_before_its_first_measurement_says_so_in_place_of_a_table():
+    text = runs_table([("a", Run(loss="SFT()", arguments={"steps": 8}, data={"eval": {"sets": 2}}))])
+    assert text.splitlines()[0] == "a: SFT(), 0/8 steps"
+    assert "Nothing was measured" in text.splitlines()[-1]
+    assert "held out:" not in text
+
+
 def test_it_is_said_where_held_out_sets_differ():
     assert "not the same in all runs" in runs_table([("a", run()), ("b", run(sha="def"))])
     assert "not the same in all runs" not in runs_table([("a", run()), ("b", run())])
@@ -240,8 +247,11 @@ def test_a_mistake_in_show_is_one_line_and_leaves_no_picture(tmp_path, capsys):
     for words, message in (
         ([str(tmp_path / "none")], "none' is no run: there is no run.json in it"),
         ([str(tmp_path / "c")], "c/run.json: not the record of a run"),
-        ([good, "--out", str(tmp_path / "curves.gif")], "out must end in .png, .pdf, .svg, not 'curves.gif'"),
-        ([good, "--out", str(tmp_path / "curves")], "out must end in .png, .pdf, .svg, not 'curves'"),
+        (
+            [good, "--out", str(tmp_path / "curves.gif")],
+            f"out must end in .png, .pdf, .svg, not '{tmp_path}/curves.gif'",
+        ),
+        ([good, "--out", str(tmp_path / "curves")], f"out must end in .png, .pdf, .svg, not '{tmp_path}/curves'"),
         ([empty, "--out", str(tmp_path / "curves.png")], "there is nothing to draw"),
         ([good, "--out", str(tmp_path / "none" / "curves.png")], "there is no folder"),
     ):
