@@ -1,6 +1,7 @@
 """Files that appear whole or not at all and have one writer at a time, and values as error messages show them."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -12,13 +13,15 @@ from pathlib import Path
 def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
     """Open a file, of text or of bytes, that appears under its name only when all of it was written.
 
+    Of a symbolic link, the file that it points to is written, and the link stays.
+
     Raises
     ------
     OSError
         If it cannot be written, naming the file that was asked for; what stood under that name is left as it was.
     """
-    path = Path(path)
     require_folder(path)
+    path = pointed_to(path)
     kind = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
     temporary = None
     try:
@@ -39,7 +42,7 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
 
 def require_folder(path: str | os.PathLike) -> None:
     """Raise unless a file can be made under this name: in a folder open to us, in the place of a file or of nothing."""
-    path = Path(path)
+    path = pointed_to(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {os.fspath(path.parent)!r} to write {path.name} into")
     if path.is_dir():
@@ -48,6 +51,20 @@ def require_folder(path: str | os.PathLike) -> None:
         raise FileExistsError(f"{os.fspath(path)!r} is a device or a pipe, not a file that can be replaced")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"the folder {os.fspath(path.parent)!r} may not be written into")
+
+
+def pointed_to(path: str | os.PathLike) -> Path:
+    """Return the place of a file: its own, or that at the end of symbolic links.
+
+    Raises
+    ------
+    OSError
+        If the links lead in a circle.
+    """
+    place = os.path.realpath(path) if os.path.islink(path) else path
+    if os.path.islink(place):
+        raise OSError(errno.ELOOP, "symbolic links that lead in a circle", os.fspath(path))
+    return Path(place)
 
 
 def require_other(source: str | os.PathLike, output: str | os.PathLike) -> None:
@@ -67,10 +84,13 @@ def sole_writer(path: str | os.PathLike) -> Iterator[None]:
     ------
     BlockingIOError
         At once, if another process, or another block of this one, is writing there.
+    OSError
+        If the lock cannot be made, with the reason of the system.
     """
     import filelock
 
-    lock = filelock.FileLock(_lock_file(Path(path).resolve()), timeout=0)  # one lock for all names of a place
+    lock = filelock.FileLock(_lock_file(pointed_to(path).resolve()), timeout=0)  # one lock for all names of a place
+    _require_lock(path, lock.lock_file)
     try:
         lock.acquire()
     except filelock.Timeout:
@@ -91,6 +111,15 @@ def _lock_file(path: Path) -> Path:
     # A mounted volume may be open to us in a folder that is not.
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     return Path(tempfile.gettempdir(), f"mapl_explore-{name}.lock")
+
+
+def _require_lock(path: str | os.PathLike, lock: str) -> None:
+    """Raise unless a lock can be made; filelock takes any failure to make it for another process that holds it."""
+    try:
+        os.close(os.open(lock, os.O_WRONLY | os.O_CREAT, 0o644))
+    except OSError as error:
+        reason = f"cannot be made: {os.strerror(error.errno)}"
+        raise OSError(error.errno, reason, os.fspath(path)) from None
 
 
 def make_readable(path: str | os.PathLike) -> None:

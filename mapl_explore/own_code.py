@@ -33,7 +33,8 @@ def imported(name: str) -> ModuleType:
     try:
         module = importlib.import_module(name) if path is None else _from_file(path)
     except (Exception, SystemExit) as error:  # a module is a program, which may fail in any way
-        raise _blamed(name, error, known=path is not None) from None
+        raise _unfound(name, error, known=path is not None) from None
+    _require_code(name, module)
     now = {other: _checksum(source) for other, source in _sources(module).items()}
     changed = {other for other, checksum in now.items() if _loaded.setdefault(other, checksum) != checksum}
     if not changed:
@@ -42,6 +43,21 @@ def imported(name: str) -> ModuleType:
         sys.modules.pop(other, None)
         _loaded.pop(other, None)
     return imported(name)
+
+
+def imported_name(module: str, name: str):
+    """Return what a module of the user's has under a name, or None if it has nothing there.
+
+    Raises
+    ------
+    ValueError
+        As :func:`imported` does, and if the module's own ``__getattr__`` fails.
+    """
+    home = imported(module)
+    try:
+        return getattr(home, name, None)
+    except (Exception, SystemExit) as error:
+        raise _blamed(f"{module} gives no {name!r}", error) from None
 
 
 def source_checksum(module: ModuleType) -> str:
@@ -86,12 +102,23 @@ def _add_to_path(folder: str) -> None:
         sys.path.append(folder)
 
 
-def _blamed(name: str, error: BaseException, *, known: bool) -> ValueError:
-    """Return in one line why a module cannot be had, with its own traceback as a note where it was found at all."""
+def _require_code(name: str, module: ModuleType) -> None:
+    if hasattr(module, "__path__") and getattr(module, "__file__", None) is None:
+        sys.modules.pop(module.__name__)  # or an __init__.py that is written now would not be seen
+        raise ValueError(f"{name} is a folder without __init__.py, which defines nothing: name a file in it")
+
+
+def _unfound(name: str, error: BaseException, *, known: bool) -> ValueError:
+    """Return in one line why a module cannot be imported, ``known`` if its file is there."""
     if not known and isinstance(error, ModuleNotFoundError) and name.startswith(error.name or "?"):
         file = name if name.endswith(".py") else f"{name}.py"
         return ValueError(f"there is no file {file!r} here, and no module of that name is installed")
-    blame = ValueError(f"{name} cannot be imported: {_place(error)}{_words(error)}")
+    return _blamed(f"{name} cannot be imported", error)
+
+
+def _blamed(what: str, error: BaseException) -> ValueError:
+    """Return in one line what failed in the user's code and where, with its own traceback as a note."""
+    blame = ValueError(f"{what}: {_place(error)}{_words(error)}")
     blame.add_note(own_traceback(error))
     return blame
 

@@ -118,6 +118,48 @@ def test_a_killed_writer_stops_no_one(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder in which the system makes no files")
+def test_a_place_where_no_lock_can_be_made_is_told_with_the_reason_of_the_system():
+    with pytest.raises(FileNotFoundError, match=r"cannot be made: No such file.*'/proc/xx'"), sole_writer("/proc/xx"):
+        raise AssertionError("the block must not run")
+
+
+def test_a_name_too_long_for_a_lock_is_told_as_it_was_asked_for(tmp_path):
+    path = tmp_path / ("a" * 300)
+    with pytest.raises(OSError, match="cannot be made: File name too long") as caught, sole_writer(path):
+        raise AssertionError("the block must not run")
+    assert caught.value.filename == os.fspath(path)
+
+
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "inner").symlink_to("folder/file")
+    (tmp_path / "outer").symlink_to("inner")
+    for text in ("first", "second"):  # the target is made, and then replaced
+        with atomic_writer(tmp_path / "outer") as file:
+            file.write(text)
+        assert (tmp_path / "folder" / "file").read_text() == text
+    assert (tmp_path / "outer").is_symlink()
+    assert (tmp_path / "inner").is_symlink()
+    assert os.listdir(tmp_path / "folder") == ["file"]
+
+
+def test_a_link_into_a_folder_that_is_not_there_is_told(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere/file")
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere' to write file into"):
+        require_folder(tmp_path / "link")
+
+
+@pytest.mark.parametrize("ask", [require_folder, lambda path: sole_writer(path).__enter__()])
+def test_links_in_a_circle_are_refused(ask, tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="symbolic links that lead in a circle") as caught:
+        ask(tmp_path / "a")
+    assert caught.value.filename == os.fspath(tmp_path / "a")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
 def test_a_value_that_python_cannot_show_is_told_by_its_kind():
     deep = []
     for _ in range(100_000):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mapl_explore.own_code import imported, own_traceback, source_checksum
+from mapl_explore.own_code import imported, imported_name, own_traceback, source_checksum
 
 
 @pytest.fixture
@@ -95,3 +95,32 @@ def test_a_traceback_begins_where_the_users_code_does(write):
     assert lines[0] == "Traceback (most recent call last):"
     assert "judge_a.py" in "".join(lines)
     assert lines[-1] == "KeyError: 'k'"
+
+
+def test_a_folder_that_is_no_module_is_refused_as_one_that_defines_nothing(write, tmp_path):
+    (tmp_path / "empty_runs").mkdir()
+    with pytest.raises(ValueError, match=r"^empty_runs is a folder without __init__.py, which defines nothing: name a"):
+        imported("empty_runs")
+    (tmp_path / "empty_runs" / "__init__.py").write_text("x = 4\n")
+    assert imported("empty_runs").x == 4
+
+
+@pytest.mark.parametrize("raised", ["KeyError(name)", "ValueError(name)", "SystemExit(name)"])
+def test_a_module_that_fails_to_give_a_name_is_told_with_its_traceback(raised, write):
+    write(
+        "judge_a",
+        f"def __getattr__(name):\n    if not name.startswith('_'): raise {raised}\n    raise AttributeError\n",
+    )
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  (match= would look at the note too)
+        imported_name("judge_a", "right")
+    assert re.search(r"^judge_a gives no 'right': judge_a.py:2: \w+: '?right'?$", str(caught.value))
+    [note] = caught.value.__notes__
+    assert note.startswith("Traceback")
+    assert __file__ not in note
+    assert "own_code" not in note
+
+
+def test_a_name_that_a_module_has_not_is_none(write):
+    write("judge_a", "x = 1\n")
+    assert imported_name("judge_a", "x") == 1
+    assert imported_name("judge_a", "y") is None
