@@ -10,7 +10,7 @@ from mapl_explore.explorers.readout import digits, minus, percent, sign, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, require_reference
-from mapl_explore.losses.explaining import _explain
+from mapl_explore.losses.explaining import explain_unchecked
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel, response_looks
 from mapl_explore.plots.axis_limits import ends_with, round_up
@@ -275,7 +275,7 @@ class LossExplorer(Stage):
             (f"{sign(LOOKS[number]['color'], STROKES[number])} {short(one)}", float(one(reading.sets)))
             for number, one in enumerate(reading.losses)
         ]
-        named = list(zip(reading.names, _explain(loss, reading.sets), strict=True))
+        named = list(zip(reading.names, explain_unchecked(loss, reading.sets), strict=True))
         listed = [_row(name, row, named) for name, row in named]
         caption = "Each response: the score r that is compared, and where it is pushed"
         caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""

@@ -74,11 +74,11 @@ def explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
     +0.002  pushed down with 0.25% of what its side gets: negative 2 of 2, hardest first
     """
     require_reference(loss, sets)
-    return _explain(loss, sets)
+    return explain_unchecked(loss, sets)
 
 
-def _explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
-    """Return the same without the door, for sets that were let in already, and then moved."""
+def explain_unchecked(loss: Loss, sets: ScoredSets) -> list[Explained]:
+    """Return what :func:`explain` does, without its checks: for sets that passed them once and were then moved."""
     columns = [to_numpy(array) for array in (loss.score(sets), loss.weights(sets), sets.label)]
     n = columns[0].shape[-1]
     rows = []

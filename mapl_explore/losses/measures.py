@@ -8,8 +8,7 @@ import torch
 
 from mapl_explore.losses import Hardest, Loss, ScoredSets, Smooth, margin
 from mapl_explore.losses.pairs import Side, Sides, negatives, positives
-from mapl_explore.numerics.bounds import _upper
-from mapl_explore.numerics.smoothing import _smoothing_error, _top_gap
+from mapl_explore.numerics.unchecked import smoothing_error, top_gap, upper_bound
 
 SIDES = ("positive_", "negative_")
 
@@ -85,9 +84,9 @@ def _side(side: Side, scores: torch.Tensor, smooth: bool):
     if side.tau is not None:
         found["tau"] = tau = side.tau.expand(several.shape)
     if smooth:
-        gap = _top_gap(scores)
-        found["error"] = _smoothing_error(scores, tau)
-        found["lower"], found["upper"] = _upper(torch.ones_like(gap), gap, tau), _upper(count - 1, gap, tau)
+        gap = top_gap(scores)
+        found["error"] = smoothing_error(scores, tau)
+        found["lower"], found["upper"] = upper_bound(torch.ones_like(gap), gap, tau), upper_bound(count - 1, gap, tau)
     return ((name, torch.where(several, value, math.nan)) for name, value in found.items())
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.rules import ErrorRule, TauRule, tau_at, tau_of
 from mapl_explore.numerics.arrays import Array, column, detach, namespace, positions, row_sum, with_gradient
-from mapl_explore.numerics.smoothing import _smooth_max_with_weights, _split, _weights
+from mapl_explore.numerics.unchecked import smooth_max_weights, smooth_max_with_weights, split_off_leader
 
 
 class Side(NamedTuple):
@@ -136,7 +136,7 @@ class Smooth(Pair):
 
     def side(self, scores):
         tau = tau_of(self.tau, scores)
-        return Side(*_smooth_max_with_weights(scores, tau), tau)
+        return Side(*smooth_max_with_weights(scores, tau), tau)
 
     def at(self, progress):
         return replace(self, tau=tau_at(self.tau, progress))
@@ -178,10 +178,10 @@ class Mellow(Pair):
 
     def side(self, scores):
         xp, tau = namespace(scores), tau_of(self.tau, scores)
-        leader, distance, _ = _split(scores)
+        leader, distance, _ = split_off_leader(scores)
         # log mean exp = log1p(mean expm1): smooth_max - log(n)/tau would cancel at small tau, where this is the mean.
         mean = row_sum(xp.expm1(-column(tau) * distance)) / _count(scores)
-        return Side(leader + xp.log1p(mean) / tau, _weights(scores, tau), tau)
+        return Side(leader + xp.log1p(mean) / tau, smooth_max_weights(scores, tau), tau)
 
     def at(self, progress):
         return replace(self, tau=tau_at(self.tau, progress))

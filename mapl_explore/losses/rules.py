@@ -9,9 +9,9 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from mapl_explore.losses.naming import Named, positive, share
+from mapl_explore.numerics import roots
 from mapl_explore.numerics.arrays import Array, column, constant, detach, namespace, positions, row_sum
-from mapl_explore.numerics.smoothing import _top_gap
-from mapl_explore.numerics.temperature import _tau_exact, _tau_share_exact, _tau_upper
+from mapl_explore.numerics.unchecked import top_gap
 
 
 class TauRule(Named, ABC):
@@ -39,7 +39,7 @@ class _Solved(TauRule):
 
     def tau(self, scores):
         xp, scores = namespace(scores), detach(scores)
-        alone = _top_gap(scores) == math.inf
+        alone = top_gap(scores) == math.inf
         # A side of one has no root and no error: it takes the sharp end. Meanwhile it solves for scores 0, -1, -2...
         stand_in = xp.astype(-positions(scores), scores.dtype)
         root = self.root(xp.where(column(alone), stand_in, scores))
@@ -77,7 +77,7 @@ class UpperBound(ErrorRule):
 
     def root(self, scores):
         count = row_sum(namespace(scores).astype(scores > -math.inf, scores.dtype))
-        return _tau_upper(constant(self.epsilon, scores), count - 1, _top_gap(scores))
+        return roots.tau_upper(constant(self.epsilon, scores), count - 1, top_gap(scores))
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ class LowerBound(ErrorRule):
     high: float = positive(1000.0)
 
     def root(self, scores):
-        gap = _top_gap(scores)
-        return _tau_upper(constant(self.epsilon, scores), namespace(gap).ones_like(gap), gap)
+        gap = top_gap(scores)
+        return roots.tau_upper(constant(self.epsilon, scores), namespace(gap).ones_like(gap), gap)
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class ExactError(ErrorRule):
     high: float = positive(1000.0)
 
     def root(self, scores):
-        return _tau_exact(scores, constant(self.epsilon, scores))
+        return roots.tau_exact(scores, constant(self.epsilon, scores))
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class LeaderShare(_Solved):
     high: float = positive(1000.0)
 
     def root(self, scores):
-        return _tau_share_exact(scores, constant(self.share, scores))
+        return roots.tau_share_exact(scores, constant(self.share, scores))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,8 @@ upper  log1p((n-1) exp(-tau*gap)) / tau      attained when all others tie
 lower <= smoothing_error <= upper <= min(log(n)/tau, asymptote)
 """
 
-import math
-
-from mapl_explore.numerics.arrays import Array, Door, namespace
-from mapl_explore.numerics.smoothing import exp_over
+from mapl_explore.numerics import unchecked
+from mapl_explore.numerics.arrays import Array, Door
 
 
 def error_upper_bound(*, n: Array, gap: Array, tau: Array) -> Array:
@@ -43,7 +41,7 @@ def error_upper_bound(*, n: Array, gap: Array, tau: Array) -> Array:
     np.float64(0.1)
     """
     door = Door(n=n, gap=gap, tau=tau)
-    return door.leave(_upper(door.others(), door.gap(), door.positive("tau")))
+    return door.leave(unchecked.upper_bound(door.others(), door.gap(), door.positive("tau")))
 
 
 def error_lower_bound(*, gap: Array, tau: Array) -> Array:
@@ -77,7 +75,7 @@ def error_lower_bound(*, gap: Array, tau: Array) -> Array:
     """
     door = Door(gap=gap, tau=tau)
     gap = door.gap()
-    return door.leave(_upper(door.xp.ones_like(gap), gap, door.positive("tau")))
+    return door.leave(unchecked.upper_bound(door.xp.ones_like(gap), gap, door.positive("tau")))
 
 
 def error_asymptote(*, n: Array, gap: Array, tau: Array) -> Array:
@@ -114,27 +112,4 @@ def error_asymptote(*, n: Array, gap: Array, tau: Array) -> Array:
     (np.float64(3.0), np.float64(1.386294))
     """
     door = Door(n=n, gap=gap, tau=tau)
-    return door.leave(_asymptote(door.others(), door.gap(), door.positive("tau")))
-
-
-def _upper(others, gap, tau):
-    return _through_exp(others, gap, tau, outer=namespace(gap).log1p)
-
-
-def _asymptote(others, gap, tau):
-    return _through_exp(others, gap, tau, outer=lambda y: y)
-
-
-def _through_exp(others, gap, tau, *, outer):
-    z, there = _exponent(others, gap, tau)
-    return namespace(gap).where(there, exp_over(z, tau, outer=outer), 0.0)
-
-
-def _exponent(others, gap, tau):
-    """Return log(others) - tau*gap, made finite where there is no other score, and where there is one."""
-    xp = namespace(gap)
-    there = (others > 0) & (gap < math.inf)
-    # An infinite gap would turn the gradient in tau into inf * 0.
-    gap = xp.where(there, gap, 0.0)
-    # log(n-1) joins the exponent: (n-1) * exp(-tau*gap) loses up to 74,000 eps in float32 as exp underflows.
-    return xp.log(xp.where(there, others, 1.0)) - tau * gap, there
+    return door.leave(unchecked.asymptote(door.others(), door.gap(), door.positive("tau")))

@@ -3,12 +3,13 @@
 The error is the primitive and smooth max = max + error: log-sum-exp minus the maximum would cancel to nothing once the
 error is small (``torch.logsumexp`` of (0, -40) is 0.0 in float64 where the truth is 4.2e-18).
 
-The public functions open a door (checks, dtypes); those with a leading underscore are the same without it, for losses.
+Each opens a door (checks, dtypes) and computes with the function of the same name in ``unchecked``.
 """
 
 import math
 
-from mapl_explore.numerics.arrays import Array, Door, column, detach, namespace, positions, row_sum
+from mapl_explore.numerics import unchecked
+from mapl_explore.numerics.arrays import Array, Door
 
 
 def smooth_max(scores: Array, *, tau: Array) -> Array:
@@ -46,7 +47,7 @@ def smooth_max(scores: Array, *, tau: Array) -> Array:
     np.float64(1.861995)
     """
     door = Door(scores=scores, tau=tau)
-    return door.leave(_smooth_max(door.scores(), door.positive("tau")))
+    return door.leave(unchecked.smooth_max(door.scores(), door.positive("tau")))
 
 
 def smooth_min(scores: Array, *, tau: Array) -> Array:
@@ -81,7 +82,7 @@ def smooth_min(scores: Array, *, tau: Array) -> Array:
     scores, tau = door.scores(), door.positive("tau")
     # Minus padding would be +inf, the smallest of all for a minimum; it stays padding.
     negated = door.xp.where(scores > -math.inf, -scores, scores)
-    return door.leave(-_smooth_max(negated, tau))
+    return door.leave(-unchecked.smooth_max(negated, tau))
 
 
 def smooth_max_weights(scores: Array, *, tau: Array) -> Array:
@@ -114,7 +115,7 @@ def smooth_max_weights(scores: Array, *, tau: Array) -> Array:
     array([0.4223, 0.4223, 0.1554])
     """
     door = Door(scores=scores, tau=tau)
-    return door.leave(_weights(door.scores(), door.positive("tau")))
+    return door.leave(unchecked.smooth_max_weights(door.scores(), door.positive("tau")))
 
 
 def smoothing_error(scores: Array, *, tau: Array) -> Array:
@@ -153,7 +154,7 @@ def smoothing_error(scores: Array, *, tau: Array) -> Array:
     4.248354255291589e-18
     """
     door = Door(scores=scores, tau=tau)
-    return door.leave(_smoothing_error(door.scores(), door.positive("tau")))
+    return door.leave(unchecked.smoothing_error(door.scores(), door.positive("tau")))
 
 
 def top_gap(scores: Array) -> Array:
@@ -183,95 +184,4 @@ def top_gap(scores: Array) -> Array:
     array([0.5, inf])
     """
     door = Door(scores=scores)
-    return door.leave(_top_gap(door.scores()))
-
-
-def _smooth_max(scores, tau):
-    leader, distance, others = _split(scores)
-    return leader + _error(distance, others, tau)
-
-
-def _smoothing_error(scores, tau):
-    _, distance, others = _split(scores)
-    return _error(distance, others, tau)
-
-
-def _weights(scores, tau):
-    xp = namespace(scores)
-    _, distance, _ = _split(scores)
-    # The leader's distance to itself is 0, so its term is 1, and the total 1 + S.
-    terms = xp.where(scores > -math.inf, xp.exp(-column(tau) * distance), 0.0)
-    return terms / column(row_sum(terms))
-
-
-def _smooth_max_with_weights(scores, tau):
-    """Return the smooth maximum (...) and its weights (..., n) from one pass, for use without a graph."""
-    xp = namespace(scores)
-    place = xp.argmax(scores, axis=-1, keepdims=True)
-    leader = xp.take_along_axis(scores, place, axis=-1)
-    # 1 at the leader and, without a gradient to spoil, exp(-inf) = 0 at padding.
-    terms = xp.exp(-column(tau) * (leader - scores))
-    total = row_sum(xp.where(positions(scores) == place, 0.0, terms))
-    return leader[..., 0] + xp.log1p(total) / tau, terms / column(1 + total)
-
-
-def _top_gap(scores):
-    xp = namespace(scores)
-    _, distance, others = _split(scores)
-    # Read through argmin: torch's amin would split the gradient among tied seconds.
-    second = xp.argmin(xp.where(others, distance, math.inf), axis=-1, keepdims=True)
-    gap = xp.take_along_axis(distance, second, axis=-1)[..., 0]
-    return xp.where(xp.any(others, axis=-1), gap, math.inf)
-
-
-def _split(scores):
-    """Return the leader's score (...), the distances to it (..., n), and the mask of the others (..., n)."""
-    xp = namespace(scores)
-    # One leader, by argmax: torch's amax splits its gradient at ties, which the left-out term does not; (1, 1, 0)
-    # then gave (.24, .73, .02) where softmax is (.49, .49, .02).
-    place = xp.argmax(scores, axis=-1, keepdims=True)
-    leader = xp.take_along_axis(scores, place, axis=-1)
-    others = (positions(scores) != place) & (scores > -math.inf)
-    # Distances at padding are infinite, and infinity times a zero gradient is NaN: they become 0 before anything else.
-    return leader[..., 0], xp.where(others, leader - scores, 0.0), others
-
-
-def _error(distance, others, tau):
-    xp = namespace(distance)
-    alone = ~xp.any(others, axis=-1)
-    z = _log_sum(distance, others, tau)
-    return xp.where(alone, 0.0, exp_over(z, tau, outer=xp.log1p))
-
-
-def _log_sum(distance, others, tau):
-    """Return log of S = the sum over the others of exp(-tau * distance); 0 where there are no others."""
-    xp = namespace(distance)
-    place, nearest, beyond, terms = _terms(distance, others, tau)
-    # The nearest's own term is 1. It enters as expm1, 0 with its gradient, and log1p adds the 1: log(1 + tiny) would
-    # round tiny away, and with it the root for a share near 1/2 (8,500 eps at 0.500003).
-    own = xp.expm1(-column(tau) * beyond)
-    rest = row_sum(xp.where(others & (positions(distance) == place), own, terms))
-    return xp.log1p(rest) - tau * nearest
-
-
-def _terms(distance, others, tau):
-    """Return the nearest other's place and distance, how far all lie beyond it, and exp(-tau * beyond), 0 elsewhere."""
-    xp = namespace(distance)
-    # With the nearest factored out nothing underflows that matters; the plain sum loses 74,000 eps in float32 on its
-    # way to 0. It cancels from the sum, so it is a constant to the gradient.
-    fixed = xp.where(others, detach(distance), math.inf)
-    place = xp.argmin(fixed, axis=-1, keepdims=True)
-    nearest = xp.take_along_axis(fixed, place, axis=-1)
-    nearest = xp.where(nearest < math.inf, nearest, 0.0)
-    beyond = xp.where(others, distance - nearest, 0.0)
-    return place, nearest[..., 0], beyond, xp.where(others, xp.exp(-column(tau) * beyond), 0.0)
-
-
-def exp_over(z: Array, tau: Array, *, outer) -> Array:
-    """Return outer(exp(z)) / tau for an outer with outer(y) = y (1 + O(y)), also where exp(z) underflows first."""
-    xp = namespace(z)
-    # Below this, outer(y) is y to half an eps, and one exp of everything loses nothing on the way. Above it the
-    # quotient stays outside: log(tau) is rounded by up to 28 eps, much where 1 + tau*gap + log n is little.
-    tiny = z < math.log(xp.finfo(z.dtype).eps)
-    quotient = outer(xp.exp(xp.where(tiny, 0.0, z))) / tau
-    return xp.where(tiny, xp.exp(xp.where(tiny, z - xp.log(tau), 0.0)), quotient)
+    return door.leave(unchecked.top_gap(door.scores()))

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from conftest import assert_close, numbers
-from mapl_explore.losses import DPO, SFT, LeaderShare, MaxMin, Mellow, OneSided, ScoredSets, Smooth, rules
+from mapl_explore.losses import DPO, SFT, LeaderShare, MaxMin, Mellow, OneSided, ScoredSets, Smooth
 from mapl_explore.losses.measures import losses_and_sides, measures, side_measures
+from mapl_explore.numerics import roots
 from mapl_explore.training.trainer import PreferenceTrainer
 
 RULED = Smooth(tau=LeaderShare(share=0.9))
@@ -21,8 +22,8 @@ SETS = ScoredSets(LOGP, torch.zeros_like(LOGP), torch.full(LABEL.shape, 3), LABE
 @pytest.fixture
 def solved(monkeypatch):
     """Return a list that grows by one with each tau that is solved."""
-    found, solver = [], rules._tau_share_exact
-    monkeypatch.setattr(rules, "_tau_share_exact", lambda *given: found.append(1) or solver(*given))
+    found, solver = [], roots.tau_share_exact
+    monkeypatch.setattr(roots, "tau_share_exact", lambda *given: found.append(1) or solver(*given))
     return found
 
 

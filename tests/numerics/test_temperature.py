@@ -318,7 +318,7 @@ def test_a_ratio_of_gap_and_epsilon_that_overflows_is_said_and_not_guessed(metho
 def test_only_the_bracket_loads_scipy():
     code = """if True:
         import sys, mapl_explore as mapl
-        mapl.losses, mapl.selection, mapl.data, mapl.solve_tau_exact([0.0, -1.0], epsilon=0.1)
+        mapl.losses, mapl.sampling, mapl.data, mapl.solve_tau_exact([0.0, -1.0], epsilon=0.1)
         assert "scipy" not in sys.modules
         mapl.solve_tau_exact([0.0, -1.0], epsilon=0.1, method="bracket")
         assert "scipy" in sys.modules
