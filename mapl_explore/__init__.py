@@ -50,7 +50,8 @@ PLACES = {
         "margin",
         "parse",
     ],
-    "models.scoring": ["load_model", "score_sets"],
+    "models.loading": ["load_model"],
+    "models.scoring": ["score_sets"],
     "sampling.pairs": ["Band", "Bell", "QuantileBand", "QuantileBell", "RejectionSampler", "pair_margins"],
     "numerics.smoothing": ["smooth_max", "smooth_max_weights", "smooth_min", "smoothing_error", "top_gap"],
     "numerics.temperature": [

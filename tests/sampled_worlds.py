@@ -1,7 +1,7 @@
 """Sampling from the small world with the tiny model."""
 
 from mapl_explore.data.world import world_sets
-from mapl_explore.models.scoring import load_model, quiet_transformers
+from mapl_explore.models.loading import load_model, quiet_transformers
 from mapl_explore.sampling.answers import sample_sets
 
 WORLD = world_sets(12, seed=7, split="test")

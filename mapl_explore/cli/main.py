@@ -9,12 +9,14 @@ import contextlib
 import os
 import platform
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 
 from mapl_explore.cli.data import add_data, add_sample
 from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
+from mapl_explore.notes import Note
 from mapl_explore.version import VERSION
 
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
@@ -46,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             _settle_surroundings()
             arguments = _parser().parse_args(argv)
-            arguments.run(arguments)
+            with _notes_as_lines():
+                arguments.run(arguments)
         finally:
             _write_out()
     except KeyboardInterrupt:
@@ -77,6 +80,20 @@ def _settle_surroundings() -> None:
             del os.environ[name]  # set to nothing is not set, but accelerate would read it as a number
         elif not value.strip().removeprefix("-").isdecimal():
             raise ValueError(f"{name} must be a whole number, as a launcher sets it, not {value!r}")
+
+
+@contextlib.contextmanager
+def _notes_as_lines() -> Iterator[None]:
+    """Print each note as a line of its own; other warnings come as they are."""
+    show = warnings.showwarning
+
+    def shown(text, kind, *place):
+        print(f"note: {text}") if kind is Note else show(text, kind, *place)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", Note)
+        warnings.showwarning = shown
+        yield
 
 
 def _write_out() -> None:

@@ -233,6 +233,7 @@ def _scored(sets, arguments):
 
 
 def _scored_by(model: str, sets, chat: bool):
-    from mapl_explore.models.scoring import load_model, score_sets
+    from mapl_explore.models.loading import load_model
+    from mapl_explore.models.scoring import score_sets
 
     return score_sets(*load_model(model), sets, chat=chat)

@@ -5,7 +5,6 @@ Prompt and response are encoded apart and joined, so that a response has the sam
 
 import itertools
 import math
-import weakref
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,11 +12,11 @@ import torch
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import counted, shortened
+from mapl_explore.notes import note
 
 TRUNCATE = ("keep-start", "error")
 ROW_TOKENS = 512  # of responses behind one prompt: the cost of attention grows with the square of a row
 PADDING = (0, 0, 0, -1)
-_told = weakref.WeakSet()  # tokenizers whose chat template is not used, of which that was said
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def encode_sets(
     ends: Sequence[int] = (),
     chat: bool = False,
 ) -> list[EncodedSet]:
-    """Return the token ids of every set, cut to the context; what was cut is printed.
+    """Return the token ids of every set, cut to the context; a :class:`~mapl_explore.notes.Note` says what was cut.
 
     ``"keep-start"`` cuts responses at their end, all of a set to the same room. A prompt gives way only where it leaves
     them less than half of the context, and then at its start, behind the token that begins a text: what a prompt asks
@@ -102,14 +101,14 @@ def encode_sets(
     begins = {*_beginning(tokenizer), tokenizer.bos_token_id}
     fitted = [_fitted(one, context, begins) for one in whole]
     if sum(one.tokens for one in fitted) < sum(one.tokens for one in whole):
-        print(_cut_summary(whole, fitted, context))
+        note(_cut_summary(whole, fitted, context))
     return fitted
 
 
 def as_shown(tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
     """Return prompts as the model reads them: as they are, or each as a message that the model is to answer.
 
-    Where a chat template is there and not used, that is printed, once for each tokenizer.
+    Where a chat template is there and not used, a :class:`~mapl_explore.notes.Note` says so.
 
     Raises
     ------
@@ -118,9 +117,8 @@ def as_shown(tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
     """
     if chat:
         return [_by_template(tokenizer, [_message("user", one)], add_generation_prompt=True) for one in prompts]
-    if getattr(tokenizer, "chat_template", None) and tokenizer not in _told:
-        _told.add(tokenizer)
-        print("note: prompts are given as plain text; chat (--chat) writes them by the model's chat template")
+    if getattr(tokenizer, "chat_template", None):
+        note("prompts are given as plain text; chat (--chat) writes them by the model's chat template")
     return list(prompts)
 
 
@@ -131,6 +129,11 @@ def encode_prompt(tokenizer, text: str) -> list[int]:
     brings that. An empty prompt of a tokenizer that puts nothing there is one bos (or eos).
     """
     return _begun(tokenizer, _plain(tokenizer, [text])[0], _beginning(tokenizer))
+
+
+def encoded_prompts(tokenizer, prompts: Sequence[str], chat: bool) -> list[list[int]]:
+    """Return the token ids of prompts as the model reads them, see :func:`as_shown` and :func:`encode_prompt`."""
+    return [encode_prompt(tokenizer, text) for text in as_shown(tokenizer, prompts, chat)]
 
 
 def end_tokens(tokenizer, model=None, *, chat: bool = False) -> tuple[int, ...]:

@@ -14,13 +14,10 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from mapl_explore.files import shortened
-from mapl_explore.models.encoding import as_shown, encode_prompt, end_tokens
-from mapl_explore.models.scoring import (
-    BATCH_TOKENS,
-    can_continue,
-    context_length,
-    logits_after,
-)
+from mapl_explore.models.checking import context_length
+from mapl_explore.models.encoding import encoded_prompts, end_tokens
+from mapl_explore.models.passes import BATCH_TOKENS, logits_after
+from mapl_explore.models.reading_ways import can_continue
 
 MOST_TOKENS = 256  # of an answer, where neither the call nor the model's generation_config says
 FIRST_TOKENS = 32  # of the answers that a batch is planned for; it is split on the way where they are longer
@@ -43,7 +40,7 @@ def sampled_batches(
     None stands for a prompt that leaves no room for an answer in the model's context. The longest prompts come first:
     what runs out of memory does so at once.
     """
-    encoded = _encoded(tokenizer, prompts, chat)
+    encoded = encoded_prompts(tokenizer, prompts, chat)
     ends = end_tokens(tokenizer, model, chat=chat)
     too_long = [row for row, ids in enumerate(encoded) if answer_room(model, len(ids), max_tokens) < 1]
     if too_long:
@@ -233,10 +230,6 @@ def _uniforms(prompt: str, seed: int, steps: int, k: int) -> torch.Tensor:
     digest = hashlib.sha256(f"{seed} {prompt}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") % 2**63)
     return torch.rand(steps, k, generator=generator, dtype=torch.float64)
-
-
-def _encoded(tokenizer, prompts: Sequence[str], chat: bool) -> list[list[int]]:
-    return [encode_prompt(tokenizer, text) for text in as_shown(tokenizer, prompts, chat)]
 
 
 def _texts(tokenizer, answers: list[list[int]], ends: Sequence[int]) -> tuple[list[str], int]:

@@ -24,7 +24,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from mapl_explore.data.world import ENDINGS, FORUM, OFFICIAL, OPENINGS, TOPICS, Case, Passage, is_right, world_cases
-from mapl_explore.models.scoring import quiet_transformers
+from mapl_explore.models.loading import quiet_transformers
 
 EOS, PAD = "<|endoftext|>", "<|pad|>"
 REPEAT = "Repeat:"

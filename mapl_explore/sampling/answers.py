@@ -10,13 +10,10 @@ from tqdm import tqdm
 
 from mapl_explore.data import PreferenceSet, require_output, write_sets
 from mapl_explore.files import counted, shortened, sole_writer
-from mapl_explore.models.encoding import end_tokens
-from mapl_explore.models.generating import _encoded, answer_room, sampled_batches
+from mapl_explore.models.encoding import encoded_prompts, end_tokens
+from mapl_explore.models.generating import answer_room, sampled_batches
+from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.models.processes import processes_of
-from mapl_explore.models.scoring import (
-    load_model,
-    weights_checksum,
-)
 from mapl_explore.sampling.journal import Answered, Journal
 from mapl_explore.sampling.verifiers import Question, judge_of, read_questions, texts_checksum, verifier
 
@@ -91,7 +88,7 @@ def sample_sets(
         The file to write, in the format that its name says, see :func:`mapl_explore.data.write_sets`. It must not be
         there yet, and no other process may be writing it.
     model : str or path
-        As :func:`mapl_explore.models.scoring.load_model` takes it.
+        As :func:`mapl_explore.models.loading.load_model` takes it.
     k : int
         Answers to a prompt, at least 2. Equal ones count once.
     verify : str
@@ -214,7 +211,7 @@ def reported(
 def _settings(model, tokenizer, prompts: Sequence[str], drawing: dict) -> dict:
     """Return all that decides the answers."""
     chat = drawing["chat"]
-    tokens = [_encoded(tokenizer, prompts, chat), end_tokens(tokenizer, model, chat=chat)]
+    tokens = [encoded_prompts(tokenizer, prompts, chat), end_tokens(tokenizer, model, chat=chat)]
     return drawing | {
         "prompts": texts_checksum(prompts),
         "weights": weights_checksum(model)[:16],

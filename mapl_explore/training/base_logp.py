@@ -10,7 +10,9 @@ from accelerate.utils import broadcast_object_list, gather_object
 
 from mapl_explore.files import atomic_writer
 from mapl_explore.models.encoding import EncodedSet
-from mapl_explore.models.scoring import SetScorer, score_encoded, weights_checksum
+from mapl_explore.models.loading import weights_checksum
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded
 from mapl_explore.runs.checkpoints import UNREADABLE
 
 

@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from mapl_explore.files import atomic_writer
 from mapl_explore.models.encoding import EncodedSet, sides
-from mapl_explore.models.scoring import SetScorer, score_encoded
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded
 from mapl_explore.runs.checkpoints import UNREADABLE
 from mapl_explore.runs.record import PROBES, Run, write_run
 

@@ -10,7 +10,8 @@ from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.losses.measures import measures
 from mapl_explore.models.encoding import EncodedSet, end_tokens, sides
 from mapl_explore.models.generating import answer_text, token_batches
-from mapl_explore.models.scoring import SetScorer, score_encoded
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded
 from mapl_explore.runs.record import LEAST_FOR_INTERVAL
 from mapl_explore.sampling.verifiers import Question
 

@@ -22,18 +22,13 @@ from transformers.integrations import TensorBoardCallback
 from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.files import make_readable, shortened, sole_writer
 from mapl_explore.losses import Loss, parse
+from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import TRUNCATE, EncodedSet, encode_sets, end_tokens, table_shapes
+from mapl_explore.models.loading import load_model, quiet_transformers, weights_checksum
+from mapl_explore.models.passes import BATCH_TOKENS
 from mapl_explore.models.processes import processes_of
-from mapl_explore.models.scoring import (
-    BATCH_TOKENS,
-    PRECISIONS,
-    SetScorer,
-    context_length,
-    load_model,
-    quiet_transformers,
-    score_encoded,
-    weights_checksum,
-)
+from mapl_explore.models.scorer import PRECISIONS, SetScorer
+from mapl_explore.models.scoring import score_encoded
 from mapl_explore.runs.checkpoints import broken_checkpoints, last_checkpoint
 from mapl_explore.runs.record import (
     REFERENCE,
@@ -111,7 +106,7 @@ def finetune(
         The run folder, new or empty; :mod:`mapl_explore.runs.record` says what is written. Made only once data and
         model are read. While the run works, a file with ``.lock`` added to its name keeps other runs out.
     model : str or path
-        As for :func:`mapl_explore.models.scoring.load_model`.
+        As for :func:`mapl_explore.models.loading.load_model`.
     eval : path, datasets.Dataset or iterable of PreferenceSet, optional
         The held-out sets; if not given, those of a tenth of the prompts of ``data``, drawn by the seed.
     steps, sets_per_step : int

@@ -13,7 +13,8 @@ import transformers
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
 from mapl_explore.models.encoding import EncodedSet, collate, sides
-from mapl_explore.models.scoring import SetScorer, load_model
+from mapl_explore.models.loading import load_model
+from mapl_explore.models.scorer import SetScorer
 from mapl_explore.runs.record import progress_at
 
 # What the Trainer would take and then not do, or do to other weights than those meant.

@@ -11,7 +11,7 @@ import transformers
 
 from mapl_explore.data.world import world_sets
 from mapl_explore.models.generating import sampled_batches
-from mapl_explore.models.scoring import load_model
+from mapl_explore.models.loading import load_model
 
 PROMPTS, K, ROUNDS = 64, 16, 3
 

@@ -125,7 +125,8 @@ def ours(case, folder, accumulation=1, precision=PRECISION):
     """Return our trainer and its network."""
     from mapl_explore.data import PreferenceSet
     from mapl_explore.models.encoding import encode_sets
-    from mapl_explore.models.scoring import SetScorer, score_encoded
+    from mapl_explore.models.scorer import SetScorer
+    from mapl_explore.models.scoring import score_encoded
     from mapl_explore.training.finetuning import Example, PreferenceTrainer
 
     network, count = model(), case.sets * (WARM + STEPS)

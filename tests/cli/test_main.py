@@ -302,7 +302,8 @@ def world_file(tmp_path_factory):
 
 def test_select_writes_pairs_that_finetune_reads_and_whose_margins_are_in_the_band(world_file, tmp_path, capsys):
     from mapl_explore.data import read_sets
-    from mapl_explore.models.scoring import load_model, score_sets
+    from mapl_explore.models.loading import load_model
+    from mapl_explore.models.scoring import score_sets
 
     output = tmp_path / "pairs.jsonl"
     words = ["select", str(world_file), str(output), "--accept", "Band(low=-2, high=2)", "--size", "30"]
@@ -582,7 +583,7 @@ def test_an_empty_argument_is_refused_by_name(capsys, words, named):
 @pytest.fixture
 def no_model(monkeypatch):
     """Fail where a model is loaded."""
-    monkeypatch.setattr("mapl_explore.models.scoring.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("mapl_explore.models.loading.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
 
 
 RATIOS = "DPO compares log-ratios to a reference, and without one all of them are 0: give --reference MODEL"
@@ -647,7 +648,8 @@ def as_scored(rows):
 
 
 def expected_rows(models):
-    from mapl_explore.models.scoring import load_model, score_sets
+    from mapl_explore.models.loading import load_model
+    from mapl_explore.models.scoring import score_sets
 
     model, tokenizer = load_model(models[0])
     scored = score_sets(model, tokenizer, SETS, reference=load_model(models[1])[0], progress=False)
@@ -720,7 +722,7 @@ def test_chat_is_passed_on_to_the_scoring_of_both_models(command, sets_file, mon
         logp = np.array([[-1.0, -2.0, -2.5]] * len(sets)) * (1 if model == "m" else 1.5)
         return ScoredSets(logp, logp, [[3] * 3] * len(sets), [[1, -1, -1]] * len(sets))
 
-    monkeypatch.setattr("mapl_explore.models.scoring.load_model", lambda name: (name, None))
+    monkeypatch.setattr("mapl_explore.models.loading.load_model", lambda name: (name, None))
     monkeypatch.setattr("mapl_explore.models.scoring.score_sets", score_sets)
     output = str(sets_file.parent / "o.jsonl")
     words = {
@@ -736,3 +738,13 @@ def test_show_refuses_a_picture_that_cannot_be_written_before_it_reads_a_run(cap
     code, err = refused(capsys, "show", str(tmp_path / "no_run"), "--out", str(tmp_path / "nowhere" / "c.png"))
     assert code == 2
     assert "there is no folder" in err
+
+
+def test_a_note_of_the_library_is_a_line_and_said_once(two_models, sets_file, capsys):
+    long = [PreferenceSet("p" * 100, ["a"], ["b", "c"])]
+    write_sets(sets_file, long)
+    words = ["--model", two_models[0], "--reference", two_models[1], "--loss", "dpo"]
+    assert cli.main(["tau", "--data", str(sets_file), *words]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("note: cut to the model's context of 64 tokens: 0 of 3 responses")
+    assert out.count("note: ") == 1

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import pytest
 import safetensors.torch
@@ -12,10 +13,13 @@ from tiny_models import byte_tokenizer, random_gpt2, save_tiny
 
 from conftest import assert_close
 from mapl_explore.data import PreferenceSet
-from mapl_explore.models import scoring
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import encode_sets
-from mapl_explore.models.scoring import SetScorer, can_continue, can_share_prompt, load_model, score_sets
+from mapl_explore.models.loading import load_model
+from mapl_explore.models.reading_ways import can_continue, can_share_prompt
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded, score_sets
+from mapl_explore.notes import Note
 
 TOKENIZER = byte_tokenizer()
 SETS = [
@@ -80,14 +84,14 @@ def test_scores_are_the_models_own_on_whole_sequences_whatever_its_kind(name, op
         assert_close(torch.from_numpy(row[: len(own)]), own, k=0, atol=1e-4)
 
 
-def test_what_a_model_cannot_do_is_said_once(capsys):
-    scoring._say_once.cache_clear()
-    for _ in range(2):
-        model = model_of("GPTNeoConfig", {**NEO, "window_size": 256, "max_position_embeddings": 512})
-        score_sets(model, TOKENIZER, SETS)
-    out = capsys.readouterr().out
-    note = "note: GPTNeoForCausalLM gives other log-probs when it reads several responses behind one prompt (off by "
-    assert out.count(note) == out.count("\n") == 1
+def test_what_a_model_cannot_do_is_noted_once():
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("default", Note)  # what Python does with a warning that no filter names
+        for _ in range(2):
+            model = model_of("GPTNeoConfig", {**NEO, "window_size": 256, "max_position_embeddings": 512})
+            score_sets(model, TOKENIZER, SETS)
+    (text,) = [str(one.message) for one in notes]
+    assert text.startswith("GPTNeoForCausalLM gives other log-probs when it reads several responses behind one prompt")
 
 
 @pytest.mark.parametrize("options", [{}, {"initializer_range": 0.02}])
@@ -173,7 +177,7 @@ def test_no_row_of_several_responses_is_longer_than_the_context():
     sets = [PreferenceSet("p" * 20, ["a" * 15] * 3, ["b" * 30]), PreferenceSet("q", ["c" * 60], ["d" * 50])]
     scorer = SetScorer(model)
     widths.clear()
-    scoring.score_encoded(scorer, encode_sets(TOKENIZER, sets, context=64), batch_size=2)
+    score_encoded(scorer, encode_sets(TOKENIZER, sets, context=64), batch_size=2)
     assert max(widths) <= 64
 
 

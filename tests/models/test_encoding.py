@@ -1,10 +1,13 @@
 """Texts become token ids, and what does not fit a context is never cut silently."""
 
+import warnings
+
 import pytest
 from tiny_models import byte_tokenizer, chat_tokenizer, random_gpt2
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.models.encoding import as_shown, collate, encode_prompt, encode_sets, end_tokens, sides, table_shapes
+from mapl_explore.notes import Note
 
 TOKENIZER = byte_tokenizer()
 EOS = TOKENIZER.eos_token_id
@@ -88,15 +91,12 @@ def test_a_prompt_that_is_cut_keeps_its_beginning():
     assert one.responses[0] == ids("a" * 16)
 
 
-def test_a_chat_template_that_is_not_used_is_told_once(capsys):
+def test_a_chat_template_that_is_not_used_is_noted():
     tokenizer = chat_tokenizer()
-    as_shown(tokenizer, ["a"], chat=True)
-    assert capsys.readouterr().out == ""
-    for _ in range(2):
+    with warnings.catch_warnings(action="error"):
+        as_shown(tokenizer, ["a"], chat=True)
+    with pytest.warns(Note, match="^prompts are given as plain text; chat .* by the model's chat template$"):
         as_shown(tokenizer, ["a"], chat=False)
-    assert capsys.readouterr().out == (
-        "note: prompts are given as plain text; chat (--chat) writes them by the model's chat template\n"
-    )
 
 
 @pytest.mark.parametrize("template", [
@@ -115,27 +115,26 @@ def test_chat_without_a_template_is_refused():
 
 
 @pytest.mark.parametrize("truncate", ["keep-start", "error"])
-def test_a_set_that_just_fits_is_left_whole_and_nothing_is_printed(capsys, truncate):
-    (one,) = encode_sets(TOKENIZER, [PreferenceSet("p" * 20, ["a" * 11], ["b"])], context=32, truncate=truncate)
+def test_a_set_that_just_fits_is_left_whole_and_nothing_is_noted(truncate):
+    with warnings.catch_warnings(action="error"):
+        (one,) = encode_sets(TOKENIZER, [PreferenceSet("p" * 20, ["a" * 11], ["b"])], context=32, truncate=truncate)
     assert (len(one.prompt), one.longest) == (20, 12)
     assert one.responses[0][-1] == EOS
-    assert capsys.readouterr().out == ""
 
 
-def test_keep_start_cuts_the_end_of_responses_and_says_how_much(capsys):
-    (one,) = encode_sets(TOKENIZER, [PreferenceSet("p" * 10, ["a" * 30, "c"], ["b" * 22])], context=32)
+def test_keep_start_cuts_the_end_of_responses_and_says_how_much():
+    cut = "^cut to the model's context of 32 tokens: 2 of 3 responses at their end .10 of 56 tokens.$"
+    with pytest.warns(Note, match=cut):
+        (one,) = encode_sets(TOKENIZER, [PreferenceSet("p" * 10, ["a" * 30, "c"], ["b" * 22])], context=32)
     assert one.prompt == ids("p" * 10)
     assert one.responses == (ids("a" * 22), (*ids("c"), EOS), ids("b" * 22))
-    assert capsys.readouterr().out == (
-        "cut to the model's context of 32 tokens: 2 of 3 responses at their end (10 of 56 tokens)\n"
-    )
 
 
-def test_a_long_prompt_keeps_its_end_and_leaves_half_of_the_context(capsys):
-    (one,) = encode_sets(TOKENIZER, [PreferenceSet("s" * 40 + "e" * 16, ["a" * 40], ["b"])], context=32)
+def test_a_long_prompt_keeps_its_end_and_leaves_half_of_the_context():
+    with pytest.warns(Note, match=r"1 of 1 prompt at their start \(40 of 56 tokens\)"):
+        (one,) = encode_sets(TOKENIZER, [PreferenceSet("s" * 40 + "e" * 16, ["a" * 40], ["b"])], context=32)
     assert one.prompt == ids("e" * 16)
     assert one.responses[0] == ids("a" * 16)
-    assert "1 of 1 prompt at their start (40 of 56 tokens)" in capsys.readouterr().out
 
 
 def test_a_long_prompt_gives_way_no_further_than_its_responses_need():
@@ -143,10 +142,10 @@ def test_a_long_prompt_gives_way_no_further_than_its_responses_need():
     assert (len(one.prompt), one.longest) == (28, 4)
 
 
-def test_responses_that_a_cut_makes_equal_on_both_sides_are_counted(capsys):
-    (one,) = encode_sets(TOKENIZER, [PreferenceSet("p", ["a" * 40 + "yes"], ["a" * 40 + "no"])], context=32)
+def test_responses_that_a_cut_makes_equal_on_both_sides_are_counted():
+    with pytest.warns(Note, match="in 1 set a positive and a negative are equal now"):
+        (one,) = encode_sets(TOKENIZER, [PreferenceSet("p", ["a" * 40 + "yes"], ["a" * 40 + "no"])], context=32)
     assert one.ambiguous
-    assert "in 1 set a positive and a negative are equal now" in capsys.readouterr().out
 
 
 def test_error_names_the_set_its_length_and_the_context():

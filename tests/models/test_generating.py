@@ -9,8 +9,9 @@ from tiny_models import byte_tokenizer, random_gpt2
 from mapl_explore.data import write_sets
 from mapl_explore.data.world import is_right, world_sets
 from mapl_explore.models import generating
+from mapl_explore.models.encoding import encode_prompt
 from mapl_explore.models.generating import sampled_batches
-from mapl_explore.models.scoring import load_model
+from mapl_explore.models.loading import load_model
 
 PROMPTS = ["a", "what is 2 + 2?", "", "\u00e9t\u00e9", "one two three four", "zz"]
 WORLD = world_sets(12, seed=7, split="test")
@@ -86,7 +87,7 @@ def test_what_a_prompt_has_as_random_numbers_does_not_depend_on_the_room():
 
 def tokens_of(model, tokenizer, prompts, *, ends=(0,), **options):
     """Return the token ids of one answer to each prompt."""
-    encoded = [generating.encode_prompt(tokenizer, prompt) for prompt in prompts]
+    encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
     options = {"k": 1, "seed": 0, "temperature": 1.0, **options}
     found = {}
     for rows, answers in generating.token_batches(model, encoded, prompts, ends=ends, **options):

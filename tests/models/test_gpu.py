@@ -9,7 +9,8 @@ from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import LOSSES, ScoredSets
 from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.generating import token_batches
-from mapl_explore.models.scoring import SetScorer, score_encoded
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded
 from mapl_explore.training.finetuning import finetune
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA GPU")

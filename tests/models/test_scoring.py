@@ -12,16 +12,13 @@ from tiny_models import byte_tokenizer, chat_tokenizer, random_gpt2, save_tiny
 
 from conftest import assert_close
 from mapl_explore.data import PreferenceSet
-from mapl_explore.models import encoding, scoring
+from mapl_explore.models import encoding, passes, scoring
+from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import collate, encode_sets
-from mapl_explore.models.scoring import (
-    SetScorer,
-    context_length,
-    load_model,
-    score_encoded,
-    score_sets,
-    weights_checksum,
-)
+from mapl_explore.models.loading import load_model, weights_checksum
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded, score_sets
+from mapl_explore.notes import Note
 
 TOKENIZER = byte_tokenizer()
 SETS = [
@@ -132,13 +129,13 @@ def test_a_shared_prompt_has_the_gradient_of_repeated_prompts_in_float32():
 def test_a_batch_that_is_read_in_parts_has_the_values_and_gradients_of_one_pass(monkeypatch, share, tokens):
     model = random_gpt2().double()
     encoded, scorer = encode_sets(TOKENIZER, SETS), SetScorer(model, share_prompt=share)
-    batch, passes = collate(encoded, share_prompt=share), []
+    batch, shapes = collate(encoded, share_prompt=share), []
     whole, slopes = scorer(**batch), gradient(scorer, encoded)
-    monkeypatch.setattr(scoring, "BATCH_TOKENS", tokens)
-    model.register_forward_pre_hook(lambda _, __, given: passes.append(given["input_ids"].shape), with_kwargs=True)
+    monkeypatch.setattr(passes, "BATCH_TOKENS", tokens)
+    model.register_forward_pre_hook(lambda _, __, given: shapes.append(given["input_ids"].shape), with_kwargs=True)
     parts = scorer(**batch)
-    assert len(passes) > 1
-    assert all(rows == 1 or rows * columns <= tokens for rows, columns in passes)
+    assert len(shapes) > 1
+    assert all(rows == 1 or rows * columns <= tokens for rows, columns in shapes)
     # Two orders of the same sums in float64, of up to 100 nats: rounding is near 1e-14.
     assert_close(parts.detach(), whole.detach(), k=0, atol=1e-12)
     assert (gradient(scorer, encoded) - slopes).norm() <= 1e-12 * slopes.norm()
@@ -150,7 +147,7 @@ def test_parts_keep_the_activations_of_one_part_for_the_gradient(monkeypatch):
 
     def kept(tokens):
         sizes = []
-        monkeypatch.setattr(scoring, "BATCH_TOKENS", tokens)
+        monkeypatch.setattr(passes, "BATCH_TOKENS", tokens)
         with torch.autograd.graph.saved_tensors_hooks(lambda one: sizes.append(one.nbytes) or one, lambda one: one):
             SetScorer(model, share_prompt=True)(**batch)
         return sum(sizes)
@@ -219,10 +216,10 @@ def test_a_reference_gives_its_own_scores():
     assert_close(scored.ref_logp, plain_table(reference, encode_sets(TOKENIZER, SETS)), k=0, atol=NATS)
 
 
-def test_sets_beyond_the_context_are_cut_or_refused(capsys):
+def test_sets_beyond_the_context_are_cut_or_refused():
     model = random_gpt2(context=16)
-    score_sets(model, TOKENIZER, SETS)
-    assert "cut to the model's context of 16 tokens" in capsys.readouterr().out
+    with pytest.warns(Note, match="cut to the model's context of 16 tokens"):
+        score_sets(model, TOKENIZER, SETS)
     with pytest.raises(ValueError, match=r"the set of the prompt .* does not fit"):
         score_sets(model, TOKENIZER, SETS, truncate="error")
 

@@ -9,7 +9,8 @@ from tiny_models import save_tiny
 
 from conftest import assert_close
 from mapl_explore.data import PreferenceSet
-from mapl_explore.models.scoring import load_model, score_sets
+from mapl_explore.models.loading import load_model
+from mapl_explore.models.scoring import score_sets
 from mapl_explore.runs.record import Run, read_run
 from mapl_explore.training import callbacks, finetuning, trainer
 from mapl_explore.training.finetuning import finetune

@@ -12,7 +12,8 @@ from tiny_models import byte_tokenizer, random_gpt2
 from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import DPO
 from mapl_explore.models.encoding import encode_sets
-from mapl_explore.models.scoring import SetScorer, score_encoded
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded
 from mapl_explore.sampling.verifiers import Question
 from mapl_explore.training.evaluation import HeldOut, _each, estimates, evaluated, intervals
 

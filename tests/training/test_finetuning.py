@@ -21,7 +21,9 @@ from mapl_explore.explorers import TrainingExplorer
 from mapl_explore.losses import DPO, LOSSES, Anneal, First, Hardest, MaxMin, ScoredSets, Smooth
 from mapl_explore.losses.measures import measures
 from mapl_explore.models.encoding import collate, encode_sets
-from mapl_explore.models.scoring import SetScorer, load_model, score_encoded, score_sets, weights_checksum
+from mapl_explore.models.loading import load_model, weights_checksum
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded, score_sets
 from mapl_explore.runs.checkpoints import last_checkpoint
 from mapl_explore.runs.record import read_run
 from mapl_explore.training import base_logp, finetuning

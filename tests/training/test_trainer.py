@@ -10,7 +10,8 @@ from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import DPO, Anneal, ScoredSets, Smooth
 from mapl_explore.losses.measures import measures
 from mapl_explore.models.encoding import encode_sets
-from mapl_explore.models.scoring import SetScorer, score_encoded
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded
 from mapl_explore.training.trainer import Example, PreferenceTrainer, collate_examples
 
 TOKENIZER = byte_tokenizer()

@@ -1,0 +1,123 @@
+"""Causal language models and their tokenizers, from a folder, from the hub, or from this package."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import torch
+import transformers
+
+from mapl_explore.models.checking import require_embeddings, require_tokenizer, vocabulary_advice
+from mapl_explore.models.model_folder import readable, require_all_shards, require_all_weights
+
+HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
+
+
+def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device = "cpu") -> tuple:
+    """Return a causal language model in float32 and evaluation mode (no dropout), and its tokenizer.
+
+    Weights are read from safetensors only, and code that comes with a model is never run. A hub model that was fetched
+    before is read from this machine without asking the hub.
+
+    Parameters
+    ----------
+    name : str or path
+        ``"tiny"``, the small GPT-2 that comes with this package; a folder; or a name on the Hugging Face hub.
+    device : str or torch.device
+        Where the model is put.
+
+    Returns
+    -------
+    model, tokenizer
+        Of ``transformers``. A tokenizer without a padding token pads with its end-of-text token.
+
+    Raises
+    ------
+    OSError
+        If the model is not there, is damaged or not complete, or has to come from a hub that cannot be reached.
+    ValueError
+        If the tokenizer makes nothing of text, has more tokens than the model has embeddings, or has no end-of-text
+        token: nothing would say where a response ends.
+
+    Examples
+    --------
+    >>> model, tokenizer = load_model("tiny")
+    >>> model.training
+    False
+    """
+    source = str(_shipped("tiny-gpt2")) if name == "tiny" else os.fspath(name)
+    if os.path.isdir(source) and not os.path.isfile(os.path.join(source, "config.json")):
+        raise OSError(f"{source!r} holds no model: there is no config.json in it")
+    model, tokenizer = _from_pretrained(source) if os.path.isdir(source) else _from_hub(source)
+    require_tokenizer(tokenizer, source)
+    require_embeddings(tokenizer, model, source)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model.to(device).eval(), tokenizer
+
+
+def weights_checksum(model) -> str:
+    """Return the sha256 of the names and bytes of all weights of a model, whatever device they are on."""
+    digest = hashlib.sha256()
+    for name, weights in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(weights.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Silence the weight-loading bars and advice of ``transformers`` for a while; errors still come."""
+    log = transformers.utils.logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()
+
+
+def _shipped(name: str) -> Path:
+    package = Path(__file__).parents[1]
+    in_wheel = package / "shipped" / "data" / name
+    return in_wheel if in_wheel.is_dir() else package.parent / "data" / name
+
+
+def _from_hub(name: str) -> tuple:
+    with contextlib.suppress(OSError):
+        return _from_pretrained(name, local_files_only=True)
+    # transformers would retry for minutes where there is no network, so one short question goes first.
+    try:
+        huggingface_hub.HfApi().model_info(name, timeout=HUB_TIMEOUT)
+    except huggingface_hub.errors.HFValidationError:
+        raise OSError(f"no folder {name!r}, and no name a model on the hub can have") from None
+    except huggingface_hub.errors.RepositoryNotFoundError:
+        raise OSError(f"no folder {name!r} here, and no public model of that name on the hub") from None
+    except Exception as error:
+        raise OSError(
+            f"no folder {name!r} here, no such model fetched before, and the hub cannot be reached"
+            f" ({type(error).__name__}): run 'hf download {name}' where there is a network, or name a folder, or 'tiny'"
+        ) from None
+    return _from_pretrained(name)
+
+
+def _from_pretrained(source: str, **options) -> tuple:
+    options |= {"trust_remote_code": False}
+    quiet = quiet_transformers() if os.path.isdir(source) or "local_files_only" in options else contextlib.nullcontext()
+    with quiet:
+        with readable(source, "no causal language model"):
+            transformers.AutoConfig.from_pretrained(source, **options)
+        with readable(source, "no tokenizer", lambda: vocabulary_advice(source)):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
+        require_all_shards(source)
+        with readable(source, "no causal language model"):
+            options |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+            model, loading = transformers.AutoModelForCausalLM.from_pretrained(source, **options)
+    require_all_weights(source, loading)
+    return model, tokenizer

@@ -1,0 +1,130 @@
+"""One pass of a model over the tables that ``encoding.collate`` makes: log-probabilities of responses."""
+
+import functools
+import inspect
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from mapl_explore.models.likelihood import token_logp
+
+BATCH_TOKENS = 8192  # in one forward pass, padding included: with GPT-2's 50,257 logits of 4 bytes each, 1.6 GB
+WAYS = SHARED, PADDED, ALONE = "several responses behind one prompt", "padded sequences", "one sequence at a time"
+
+
+class Table(NamedTuple):
+    """The columns of :func:`mapl_explore.models.encoding.collate` that a model reads, each (rows, columns)."""
+
+    ids: torch.Tensor
+    position: torch.Tensor
+    target: torch.Tensor
+    owner: torch.Tensor
+
+
+class Part(NamedTuple):
+    """What is read in one pass: some rows, and the columns where prompts, responses and padding begin."""
+
+    rows: slice
+    prompts: int
+    responses: int
+    padding: int
+
+    def of(self, table: Table) -> Table:
+        """Return this part of a table."""
+        return Table(*(column[self.rows, self.prompts : self.padding] for column in table))
+
+    @property
+    def wanted(self) -> int:
+        """Return for how many of its last columns logits are needed."""
+        return self.padding - self.responses
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a model reads tables: which of the ways, in which precision, and the most tokens of a row."""
+
+    way: str = SHARED
+    precision: str = "float32"
+    context: float = math.inf
+
+    def fits(self, rows: int, columns: int) -> bool:
+        """Return whether so much is read in one pass."""
+        return self.way != ALONE and rows * columns <= BATCH_TOKENS and columns <= self.context
+
+
+def responses_logp(model, table: Table, label: torch.Tensor, reading: Reading) -> torch.Tensor:
+    """Return the log-probabilities of the responses of a table, shaped as their labels (sets, n), 0 at padding."""
+    read = functools.partial(_part_logp, model, reading, label.numel())
+    parts = [(part.wanted, *part.of(table)) for part in _parts(table.owner, reading)]
+    if len(parts) == 1 or not torch.is_grad_enabled():
+        summed = sum(read(*part) for part in parts)
+    else:
+        summed = sum(checkpoint(read, *part, use_reentrant=False) for part in parts)
+    return summed.view(label.shape)
+
+
+def _parts(owner: torch.Tensor, reading: Reading) -> Iterator[Part]:
+    start, *spans = 0, *_spans(owner)
+    span = spans[0]
+    for row, own in enumerate(spans):
+        joined = [min(span[0], own[0]), min(span[1], own[1]), max(span[2], own[2])]
+        if row > start and not reading.fits(row + 1 - start, joined[2] - joined[0]):
+            yield Part(slice(start, row), *span)
+            start, joined = row, own
+        span = joined
+    yield Part(slice(start, len(spans)), *span)
+
+
+def _spans(owner: torch.Tensor) -> list[list[int]]:
+    """Return for each row the columns where its prompt, its responses and its padding begin."""
+    read, responses = (owner >= 0).int(), (owner > 0).int()
+    ends = owner.shape[1] - read.flip(1).argmax(1)
+    return torch.stack([read.argmax(1), responses.argmax(1), ends], dim=1).tolist()
+
+
+def _part_logp(model, reading: Reading, responses: int, wanted: int, *columns: torch.Tensor) -> torch.Tensor:
+    """Return the log-probability of each response (responses,), 0 where it is in no row of this part."""
+    table = Table(*columns)
+    options = {"logits_to_keep": wanted} if "logits_to_keep" in parameters(model) else {}
+    if reading.way == SHARED:
+        options |= {"position_ids": table.position, "attention_mask": _mask(model, table.owner)}
+    # Around the model alone: what follows, the loss included, stays outside, in float32 and float64.
+    with torch.autocast(table.ids.device.type, dtype=torch.bfloat16, enabled=reading.precision == "bf16"):
+        logits = model(input_ids=table.ids, use_cache=False, **options).logits[:, -wanted:]
+    target, owner = table.target[:, -wanted:].flatten(), table.owner[:, -wanted:].flatten()
+    # In float64: a response of 1,000 tokens sums to some -5,000 nats, where float32 steps by 0.0005.
+    logp = token_logp(logits.flatten(0, 1), target).masked_fill(owner < 1, 0.0)
+    return logp.new_zeros(responses + 1).index_add(0, owner.clamp(min=0), logp)[1:]
+
+
+def _mask(model, owner: torch.Tensor) -> torch.Tensor:
+    """Return what is added to attention (rows, 1, columns, columns): 0, or half the least number where not seen.
+
+    A column sees those before it of the prompt and of its own response, and itself: a softmax over nothing is NaN.
+    """
+    seen = (owner[:, None, :] == owner[:, :, None]) | (owner[:, None, :] == 0)
+    seen = seen.tril() | torch.eye(owner.shape[1], dtype=torch.bool, device=owner.device)
+    dtype = next(model.parameters()).dtype
+    least = torch.finfo(dtype).min / 2  # bf16 would round the least float32 to -inf
+    return torch.zeros(seen.shape, dtype=dtype, device=owner.device).masked_fill(~seen, least)[:, None]
+
+
+def logits_after(model, cache, ids, mask, positions, **options) -> torch.Tensor:
+    """Return the logits of tokens (rows, t) that go on from those in a cache; the cache then holds them too."""
+    options |= {"attention_mask": mask, "position_ids": positions, "use_cache": True, cache_name(model): cache}
+    return model(input_ids=ids, **options).logits
+
+
+def cache_name(model) -> str:
+    """Return what a model calls its cache."""
+    # transformers 5.24 renamed the argument; the old name would warn there, and is no longer in the signature.
+    return "cache" if "cache" in parameters(model) else "past_key_values"
+
+
+def parameters(model) -> set[str]:
+    """Return the names of what a model's ``forward`` takes."""
+    return set(inspect.signature(model.forward).parameters)

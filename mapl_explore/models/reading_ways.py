@@ -1,0 +1,152 @@
+"""In which way a model reads responses as it reads them alone: side by side, padded or not at all, from a cache."""
+
+import functools
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from mapl_explore.models.checking import (
+    WIDEST_WINDOW,
+    context_length,
+    local_window,
+    own_logp,
+    own_table,
+    probes,
+    require_causal,
+    tolerance,
+    undisturbed,
+)
+from mapl_explore.models.encoding import collate
+from mapl_explore.models.model_folder import first_line
+from mapl_explore.models.passes import (
+    SHARED,
+    WAYS,
+    Reading,
+    Table,
+    cache_name,
+    logits_after,
+    parameters,
+    responses_logp,
+)
+from mapl_explore.notes import note
+
+
+def once_per_model(found):
+    """Return a function of a model that computes its value once for each model."""
+    kept = weakref.WeakKeyDictionary()
+
+    @functools.wraps(found)
+    def value(model):
+        if model not in kept:
+            kept[model] = found(model)
+        return kept[model]
+
+    return value
+
+
+def can_share_prompt(model) -> bool:
+    """Return whether several responses can stand side by side behind one prompt, each as if it stood there alone.
+
+    A model must take positions and masks as they are given. One that says so is tried once, with some hundred random
+    tokens: local attention that counts columns, positions that begin elsewhere or a mask that is read otherwise show
+    there. Where the model's own log-probabilities differ by more than 0.001 nats, that is printed.
+    """
+    return way_of(model) == SHARED
+
+
+@once_per_model
+def can_continue(model) -> bool:
+    """Return whether a model goes on from its cache, behind prompts padded at their start, as it reads them whole."""
+    if not _takes_positions(model):
+        return False
+    prompts, response = [one.prompt for one in probes(model)], probes(model)[0].responses[0][:3]
+    with undisturbed(model):
+        own = torch.stack([own_logp(model, prompt, response) for prompt in prompts])
+        trouble = _trouble(functools.partial(_continued, model, prompts, response), own, tolerance(model))
+    if trouble:
+        name = type(model).__name__
+        note(f"{name} gives other log-probs when it goes on from its cache ({trouble}); none is used")
+    return not trouble
+
+
+@once_per_model
+def way_of(model) -> str:
+    """Return the first way to read responses that gives the model's own log-probabilities."""
+    name = type(model).__name__
+    with undisturbed(model):
+        own = _own_logp(model)
+        for way in WAYS if _takes_positions(model) else WAYS[1:]:
+            trouble = _trouble(functools.partial(_tried, model, way), own, tolerance(model))
+            if not trouble:
+                return way
+            note(f"{name} gives other log-probs when it reads {way} ({trouble}); it is read another way")
+    raise ValueError(f"the log-probs of {name} cannot be had: they differ even when it reads {way} ({trouble})")
+
+
+def _own_logp(model) -> torch.Tensor:
+    """Return the model's own log-probabilities of the first and last responses of its probes (2, 2)."""
+    long, brief = probes(model)
+    try:
+        own = own_table(model, (long, brief))
+    except Exception as error:  # a model of others may fail in any way
+        words = f"{type(error).__name__}: {first_line(error)}"
+        raise ValueError(f"{type(model).__name__} cannot read {len(long.prompt)} tokens ({words})") from error
+    require_causal(model, brief.prompt, brief.responses[0])
+    return own
+
+
+def _tried(model, way: str) -> torch.Tensor:
+    """Return the same, read that way."""
+    device, rows = next(model.parameters()).device, []
+    for one in probes(model):
+        one = one if way == SHARED else replace(one, responses=(one.responses[0], one.responses[-1]))
+        batch = {name: value.to(device) for name, value in collate([one], share_prompt=way == SHARED).items()}
+        label = batch.pop("label")
+        logp = responses_logp(model, Table(**batch), label, Reading(way, context=context_length(model)))
+        rows.append(logp[0, [0, -1]].cpu())
+    return torch.stack(rows)
+
+
+def _trouble(tried, own: torch.Tensor, allowed: float) -> str:
+    """Return what is wrong with log-probabilities, "" where they are the model's own."""
+    try:
+        found = tried()
+    except Exception as error:  # a model that does not take what it is given may fail in any way
+        return f"{type(error).__name__}: {first_line(error)}"
+    off = (found - own).abs()
+    right = (off <= allowed) | (found.isnan() & own.isnan())
+    return "" if right.all() else f"off by {off.max():.2g} nats"
+
+
+def _takes_positions(model) -> bool:
+    """Return whether a model takes positions, masks and a cache of whole length.
+
+    A sliding window or a recurrent state forgets or mixes the prompt's tokens, and ALiBi counts positions by itself.
+    """
+    needed = {cache_name(model), "position_ids", "attention_mask", "logits_to_keep"}
+    config = model.config.get_text_config()
+    if not needed <= parameters(model) or getattr(config, "alibi", False):
+        return False
+    if getattr(config, "_attn_implementation", None) not in ("sdpa", "eager"):
+        return False
+    if WIDEST_WINDOW < local_window(model) < context_length(model):
+        return False
+    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
+
+
+def _continued(model, prompts: Sequence[Sequence[int]], response: Sequence[int]) -> torch.Tensor:
+    """Return the log-probability of a response behind each prompt, token by token from the cache."""
+    device, width = next(model.parameters()).device, max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(one)) + list(one) for one in prompts], device=device)
+    mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in prompts], device=device)
+    cache = DynamicCache(config=model.config)
+    logits = [logits_after(model, cache, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), logits_to_keep=1)[:, -1]]
+    for token in response[:-1]:
+        mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
+        positions = mask.sum(-1, keepdim=True) - 1
+        logits.append(logits_after(model, cache, torch.full_like(positions, token), mask, positions)[:, -1])
+    columns = zip(logits, response, strict=True)
+    return sum(column.double().log_softmax(-1)[:, token] for column, token in columns).cpu()
