@@ -5,7 +5,7 @@ import math
 import ipywidgets as widgets
 import traitlets
 
-from mapl_explore.explorers.knobs import Choice, Knob
+from mapl_explore.explorers.knobs import Choice, Knob, named_option
 
 BOX_WIDTH, SLIDER_WIDTH, NAME_WIDTH = 21.5, 16.0, 15.5  # em
 
@@ -16,7 +16,7 @@ def control_of(knob: Knob | Choice, lock, changed):
 
 
 class Control:
-    """A slider and the number box beside it: one value, two ways to set it.
+    """A slider and the number box next to it: two ways to set one value.
 
     The box carries the name that a screen reader speaks: of a logarithmic slider it would read the exponent.
 
@@ -99,7 +99,7 @@ class Control:
 
 
 class Picker:
-    """A choice between words: a list, which the keyboard works and a screen reader names.
+    """A list of words, one of which is chosen; it works by keyboard, and a screen reader says its name.
 
     Parameters
     ----------
@@ -119,8 +119,9 @@ class Picker:
 
     def checked(self, value) -> str:
         """Return an option, or raise the error that names what there is."""
-        if isinstance(value, str) and value in self.picker.options:
-            return value
+        option = named_option(value, self.picker.options)
+        if option is not None:
+            return option
         if self.knob.admit is not None:
             return self.knob.admit(value)
         raise ValueError(f"{self.knob.name} must be one of {', '.join(self.knob.options)}, not {value!r}")

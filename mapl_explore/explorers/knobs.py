@@ -1,31 +1,31 @@
-"""One range per parameter: the slider, the command line's help and the tests all read it here."""
+"""What can be set in an explorer: numbers with their unit, range and default, and choices between words."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Knob:
-    """The name, unit, range and default of one parameter, as people meet it.
+    """A number that can be set: its name, unit, range and default.
 
-    A knob bounds what a slider offers, not what a function accepts: the functions take every value of their domain.
+    The range is that of the slider. The functions that take the number accept every value of their domain.
 
     Parameters
     ----------
     name : str
         The keyword in the code.
     label : str
-        What a slider is called.
+        The name shown next to the slider.
     unit : str
         Empty for a pure number.
     low, high, default : float or int
-        The ends of the range and where it starts.
+        The ends of the range, and the value at the start.
     scale : {"linear", "log", "integer"}
-        How positions map to values.
+        How the positions of the slider map to values.
     help : str
-        One sentence for a tooltip or ``--help``.
+        One sentence for a tooltip.
 
     Raises
     ------
@@ -48,7 +48,7 @@ class Knob:
     help: str
 
     def __post_init__(self):
-        """Check that the range holds together."""
+        """Check that the default lies in the range, and that a log scale starts above 0."""
         if not self.low <= self.default <= self.high:
             raise ValueError(f"default must lie in [{self.low}, {self.high}], not {self.default}")
         if self.scale == "log" and self.low <= 0:
@@ -65,27 +65,27 @@ class Knob:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several words: a row of buttons or a list, as people meet it.
+    """A choice between words, shown as a list.
 
     Parameters
     ----------
     name : str
         The keyword in the code.
     label : str
-        What the choice is called.
+        The name shown next to the list.
     options : tuple of str
-        What there is to choose.
+        The words to choose from.
     default : str
         One of them.
     help : str
         One sentence for a tooltip.
     admit : callable, optional
-        From something that is no option to the word that becomes one, or an error that says why not.
+        Takes a value that is not an option, and returns the word that becomes a new option or raises an error.
 
     Raises
     ------
     ValueError
-        If the default is no option.
+        If the default is not an option.
 
     Examples
     --------
@@ -101,9 +101,22 @@ class Choice:
     admit: Callable | None = None
 
     def __post_init__(self):
-        """Check that the default can be chosen."""
+        """Check that the default is an option."""
         if self.default not in self.options:
             raise ValueError(f"default must be one of {', '.join(self.options)}, not {self.default!r}")
+
+
+def named_option(value, options: Iterable[str]) -> str | None:
+    """Return the option that a text names, None if there is none; the minus of a keyboard names one with a − as well.
+
+    Examples
+    --------
+    >>> named_option("-1", ("+1", "−1"))
+    '−1'
+    """
+    if not isinstance(value, str):
+        return None
+    return next((option for option in options if option.replace("−", "-") == value.replace("−", "-")), None)
 
 
 KNOBS = {
@@ -116,9 +129,9 @@ KNOBS = {
         Knob("epsilon", "target ε", "nats", 0.0001, 10.0, 0.05, "log", "The smoothing error to aim at."),
         Knob("share", "leader share", "", 0.51, 0.999, 0.9, "linear", "The part of the gradient the leader may take."),
         Knob("spread", "spread of the others", "nats", 0.0, 10.0, 1.0, "linear", "From second to last score."),
-        Knob("beta", "β", "", 0.01, 10.0, 0.1, "log", "How steeply a loss turns with its margin."),
-        Knob("score", "score", "nats", -10.0, 0.0, -1.0, "linear", "A log-prob, or whatever is compared."),
-        Knob("level", "largest score", "nats", -1000.0, 0.0, -5.0, "linear", "Where the whole set lies."),
-        Knob("shift", "shift", "nats", -20.0, 20.0, 0.0, "linear", "How far log-probs are moved from where they are."),
+        Knob("beta", "β", "", 0.01, 10.0, 0.1, "log", "How steep a loss is in its margin."),
+        Knob("score", "score", "nats", -10.0, 0.0, -1.0, "linear", "A log-prob, or another number that is compared."),
+        Knob("level", "largest score", "nats", -1000.0, 0.0, -5.0, "linear", "Moves the whole set."),
+        Knob("shift", "shift", "nats", -20.0, 20.0, 0.0, "linear", "How far the log-probs are moved."),
     )
 }

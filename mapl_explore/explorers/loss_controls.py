@@ -1,7 +1,9 @@
-"""A loss as the controls of an explorer hold it: a name in a list, and its numbers on sliders."""
+"""The controls of a loss: its name in a list, and its numbers on sliders."""
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
 
+from mapl_explore.files import shortened
 from mapl_explore.losses import LOSSES, Loss, parse
 
 NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have a slider
@@ -9,11 +11,22 @@ NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have 
 
 def loss_of(loss) -> Loss:
     """Return a loss, given itself or its name."""
-    return loss if isinstance(loss, Loss) else parse(loss)
+    if isinstance(loss, Loss):
+        return loss
+    if not isinstance(loss, str):
+        raise TypeError(f"loss must be a loss, such as DPO(), or the name of one, such as 'dpo', not {shortened(loss)}")
+    return parse(loss)
+
+
+def losses_of(losses) -> tuple[Loss, ...]:
+    """Return several losses, each given itself or by its name."""
+    if isinstance(losses, str | Loss) or not isinstance(losses, Iterable):
+        raise TypeError(f"over must be a list of losses, such as ['dpo'], not {shortened(losses)}")
+    return tuple(map(loss_of, losses))
 
 
 def text_of(loss) -> str:
-    """Return the text that stands for a loss: a preset's name as it is, else its repr."""
+    """Return the name of a loss: that of a preset as it is given, else the ``repr``."""
     return loss if isinstance(loss, str) and loss in LOSSES else repr(loss_of(loss))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.loss_controls import NUMBERS, loss_of, numbers_of, text_of, with_numbers
+from mapl_explore.explorers.loss_controls import NUMBERS, loss_of, losses_of, numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, minus, percent, sign, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
@@ -118,8 +118,8 @@ class LossExplorer(Stage):
     --------
     >>> explorer = LossExplorer("dpo-smooth", over=["dpo-hardest"], tau=1.0)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    LossExplorer(loss='dpo-smooth', beta=0.1, tau=1, epsilon=0.05, share=0.9, moved='all positives', shift=0,
-    curves='slope'): loss 0.745, slope −0.0525, margin −1.01 (hard 0); weights −0.002 −0.019 −0.032 +0.032 +0.019 +0.002
+    LossExplorer(loss='dpo-smooth', beta=0.1, tau=1, moved='all positives', shift=0, curves='slope'): loss 0.745,
+    slope −0.0525, margin −1.01 (hard 0); weights −0.002 −0.019 −0.032 +0.032 +0.019 +0.002
     >>> explorer.set(tau=0.5, beta=0.2)
     >>> explorer.loss
     DPO(beta=0.2, pair=Smooth(tau=0.5))
@@ -131,7 +131,7 @@ class LossExplorer(Stage):
         self._sets = rows_of(self._given)
         self._tau = KNOBS["tau"] if sets is None else Sides(sets).tau()
         over = fitting(["dpo-hardest"], self._given) if over is None else over
-        self.kept = tuple(map(loss_of, over))
+        self.kept = losses_of(over)
         for one in self.kept:
             require_reference(one, self._given)
         if len(self.kept) > MOST:

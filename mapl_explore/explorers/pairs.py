@@ -143,8 +143,8 @@ class PairsExplorer(Stage):
     --------
     >>> explorer = PairsExplorer(strategy="band", center=0.0, width=2.0)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    PairsExplorer(loss='dpo', beta=0.1, strategy='band', center=0, width=2, keep=4, tau=1): band takes 5 of 16 pairs (5
-    in effect), mean margin −0.1; gradient 0.0449, noise 1.52, like that of random pairs 0.842
+    PairsExplorer(loss='dpo', beta=0.1, strategy='band', center=0, width=2): band takes 5 of 16 pairs (5 in effect),
+    mean margin −0.1; gradient 0.0449, noise 1.52, like that of random pairs 0.842
     >>> explorer.kernel
     Band(low=-2.0, high=2.0)
     >>> explorer.set(strategy="smooth", tau=0.5)

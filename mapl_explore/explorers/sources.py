@@ -12,6 +12,7 @@ from mapl_explore.losses import LOSSES, Loss, MaxMin, ScoredSets, reads_referenc
 from mapl_explore.losses.sets import are_own_reference
 from mapl_explore.numerics.arrays import Door, to_numpy
 
+LARGEST = 1e100  # nats from 0: the square of a difference, which IPO computes, is then finite
 SIDE = Choice("side", "side of the set", ("negatives", "positives"), "negatives", "The responses that are compared.")
 
 
@@ -88,6 +89,7 @@ class Sides(Source):
 
     def __init__(self, sets: ScoredSets, loss: Loss | None = None):
         """Score all responses."""
+        require_sets(sets)
         label = to_numpy(sets.label)
         scores = to_numpy((loss or MaxMin()).score(sets)).reshape(-1, label.shape[-1])
         label = label.reshape(scores.shape)
@@ -115,8 +117,27 @@ def set_knob(count: int) -> Knob:
 
 
 def held(scores) -> np.ndarray:
-    """Return scores that :func:`smooth_max` takes as numbers of float64; any others raise its errors."""
-    return to_numpy(Door(scores=scores).scores())
+    """Return scores in float64; those that :func:`smooth_max` refuses raise its errors."""
+    scores = to_numpy(Door(scores=scores).scores())
+    _require_near("scores", scores[scores > -math.inf])
+    return scores
+
+
+def require_sets(sets) -> None:
+    """Refuse what is no ScoredSets, holds no set, or holds a log-prob too large for a picture."""
+    if not isinstance(sets, ScoredSets):
+        raise TypeError(f"sets must be ScoredSets, as score_sets returns them, not {type(sets).__name__}")
+    label = to_numpy(sets.label)
+    if label.size == 0:
+        raise ValueError(f"sets must hold at least one set, not arrays of shape {label.shape}")
+    for name in ("logp", "ref_logp"):
+        _require_near(name, to_numpy(getattr(sets, name))[label != 0])
+
+
+def _require_near(name: str, numbers: np.ndarray) -> None:
+    largest = np.max(np.abs(numbers), initial=0.0)
+    if largest > LARGEST:
+        raise ValueError(f"{name} must lie within {LARGEST:g} nats of 0 to be shown, not at a distance of {largest:g}")
 
 
 def best_first(scores: np.ndarray) -> np.ndarray:
@@ -131,8 +152,7 @@ def finite_gap(scores: np.ndarray) -> float:
 
 def rows_of(sets: ScoredSets) -> list[ScoredSets]:
     """Return each set (n,) on its own in float64, its positives first, without padding."""
-    if not isinstance(sets, ScoredSets):
-        raise TypeError(f"sets must be ScoredSets, as score_sets returns them, not {type(sets).__name__}")
+    require_sets(sets)
     arrays = [to_numpy(array) for array in (sets.logp, sets.ref_logp, sets.length, sets.label)]
     n = arrays[0].shape[-1]
     rows = []

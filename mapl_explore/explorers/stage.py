@@ -1,8 +1,8 @@
-"""The stage under every explorer: controls, one picture, and its numbers as text.
+"""What every explorer is built on: controls, one picture, and its numbers as text.
 
-From slider to screen a frame costs the kernel about 13 ms, because matplotlib draws the scenery (axes, ticks, labels,
-legend) once and keeps it as pixels; a frame restores them, draws the few artists that move, and sends one PNG. To draw
-everything anew, as ``ipywidgets.interact`` does, takes about ten times as long.
+A frame takes the kernel about 13 ms. Matplotlib draws the scenery (axes, ticks, labels, legend) once and keeps it as
+pixels; a frame restores these pixels, draws the few artists that move, and sends one PNG. To draw everything again at
+each move, as ``ipywidgets.interact`` does, takes about ten times as long.
 """
 
 import abc
@@ -19,13 +19,14 @@ from matplotlib.figure import Figure
 
 from mapl_explore.explorers.controls import control_of
 from mapl_explore.explorers.knobs import Choice, Knob
+from mapl_explore.files import shortened
 from mapl_explore.plots import STYLE, drawing_style, styled_figure
 
-# One for all stages: two that are linked would each wait for the other's. JupyterLab >= 4.4 with ipykernel >= 7 runs
-# callbacks on a thread of their own, beside the cell's.
+# JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on another thread than cells. All stages share one lock: with a
+# lock for each, two linked stages would wait for each other for ever.
 LOCK = threading.RLock()
-SCENES = 12  # pictures kept, 3 MB each; a scene beyond them is drawn again when it comes back
-# On a projector's wide window the controls grow with the picture; widgets take every size from this one.
+SCENES = 12  # pictures kept, 3 MB each; the one not shown for longest goes first
+# In the wide window of a projector the controls grow with the picture: widgets take all their sizes from this one.
 LARGER = """<style>@media (min-width: 1600px) {
 .mapl-stage { --jp-widgets-font-size: 16px }
 .mapl-stage .jupyter-widgets { font-size: 16px }
@@ -33,12 +34,12 @@ LARGER = """<style>@media (min-width: 1600px) {
 
 
 class Picture:
-    """A figure whose scenery is drawn once and whose panels move.
+    """A figure with scenery that is drawn once, and panels that move.
 
     Parameters
     ----------
     build : callable
-        From an empty figure to its panels, each with a list ``moving`` of the artists it moves.
+        Fills an empty figure and returns its panels; each has a list ``moving`` of the artists that it moves.
     size : (float, float)
         Width and height in inches, at 100 pixels an inch.
     """
@@ -55,7 +56,7 @@ class Picture:
         self._scenery = self.figure.canvas.copy_from_bbox(self.figure.bbox)
 
     def pixels(self) -> np.ndarray:
-        """Return the picture with its panels where they are, (height, width, 3) of uint8."""
+        """Return the pixels of the picture as it is now, (height, width, 3) of uint8."""
         self.figure.canvas.restore_region(self._scenery)
         for artist in self._moving:
             self.figure.draw_artist(artist)
@@ -63,25 +64,25 @@ class Picture:
 
 
 class Stage(abc.ABC):
-    """Controls, a picture and a readout that agree, from Python and in the notebook; an explorer says what they show.
+    """Controls, a picture and a readout that always agree; each explorer is a subclass that says what they show.
 
-    Show one as the last line of a cell. ``settings`` tells where the controls are, :meth:`set` moves them,
-    :meth:`link` ties them to another explorer's, :meth:`snapshot` returns the picture for a paper and :meth:`to_frame`
-    the numbers behind it.
+    An explorer is shown as the last line of a cell. ``settings`` holds the values of the controls, :meth:`set` changes
+    them, :meth:`link` ties them to those of another explorer, :meth:`snapshot` returns the picture for a paper, and
+    :meth:`to_frame` the numbers behind it.
 
     Parameters
     ----------
     knobs : iterable of Knob or Choice
-        One control each.
+        There is one control for each.
     presets : mapping
-        What each button sets: a label to settings. Controls that it does not name go to where they started.
+        From the label of a button to the settings it makes. Controls that are not named return to their start.
     start : mapping
-        Where controls start, if not at their knob's default.
+        Where controls start; the others start at the default of their knob.
 
     Raises
     ------
     TypeError, ValueError
-        If ``start`` names no knob, or a value is no number or off its slider; the message names it.
+        If ``start`` names something that is not a knob, or a value is not one of its slider; the message names it.
     """
 
     size = (13.0, 4.4)
@@ -120,14 +121,14 @@ class Stage(abc.ABC):
 
     @abc.abstractmethod
     def html(self, reading: Any) -> str:
-        """Return the reading as the HTML beside the sliders."""
+        """Return the reading as the HTML next to the sliders."""
 
     @abc.abstractmethod
     def to_frame(self):
         """Return the numbers behind the picture as a pandas.DataFrame."""
 
     def scene(self, reading: Any) -> Hashable:
-        """Return what decides the scenery (axes, labels, legend) of a reading; each scene is drawn once."""
+        """Return all that the scenery (axes, labels, legend) of a reading depends on; each scene is drawn once."""
         return ()
 
     def idle(self, settings: dict[str, Any]) -> set[str]:
@@ -135,36 +136,36 @@ class Stage(abc.ABC):
         return set()
 
     def actions(self) -> dict[str, tuple[Callable[[], None], str]]:
-        """Return what further buttons do: a label to the action and one sentence for a tooltip."""
+        """Return the further buttons: from the label to the action and one sentence for a tooltip."""
         return {}
 
     def follow(self, name: str, value: Any) -> dict[str, Any]:
-        """Return where other controls go when this one is set, unless they are set along with it."""
+        """Return the values that other controls take when this one is set; what is set by name has priority."""
         return {}
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Where each control is."""
+        """The value of each control."""
         with self._lock:
             return {name: control.value for name, control in self._controls.items()}
 
     @property
     def reading(self) -> Any:
-        """Every number shown at the settings."""
+        """Every number that is shown at the settings."""
         return self.read(self.settings)
 
     def set(self, **settings) -> None:
-        """Move several controls at one stroke.
+        """Set several controls at once.
 
         Parameters
         ----------
         **settings : float, int or str
-            A value for each control to move, by the knob's name and in its unit.
+            A value for each control, by the name of the knob and in its unit.
 
         Raises
         ------
         TypeError, ValueError
-            If a name is no slider, or a value is no number or off its slider; no slider has moved then.
+            If a name is not that of a slider, or a value is not one of its slider; no slider has moved then.
         """
         checked = self._followed(self._checked(settings))
         with self._lock:
@@ -174,26 +175,29 @@ class Stage(abc.ABC):
             self._tell()
 
     def reset(self) -> None:
-        """Move every control to where it started."""
+        """Set every control to its value at the start."""
         self.set(**self._start)
 
     def link(self, other: "Stage", *names: str) -> None:
-        """Tie controls to those of another explorer: from now on one is where the other is.
+        """Tie controls to those of another explorer: from now on both have the same value.
 
         Parameters
         ----------
         other : Stage
-            Goes to where this one is.
+            Takes the values of this one.
         *names : str
             Which controls; all that both have if none is named.
 
         Raises
         ------
+        TypeError
+            If ``other`` is not an explorer.
         ValueError
-            If one of them lacks a control of that name, or the two reach over different ranges.
+            If it is this explorer, one of the two lacks a control of that name, or their ranges differ.
         """
+        self._check_other(other)
         shared = names or tuple(name for name in self._controls if name in other._controls)
-        if not shared or other is self:
+        if not shared:
             raise ValueError(f"{type(self).__name__} and {type(other).__name__} share no control to link")
         for name in shared:
             self._check_alike(other, name)
@@ -203,7 +207,7 @@ class Stage(abc.ABC):
             self._tell()
 
     def frame(self, **settings) -> np.ndarray:
-        """Return the picture with some settings changed and the sliders where they are.
+        """Return the picture at other settings; the sliders do not move.
 
         Parameters
         ----------
@@ -241,8 +245,10 @@ class Stage(abc.ABC):
         return figure
 
     def __repr__(self) -> str:
-        """Return the settings and the reading in a line."""
-        settings = ", ".join(map("=".join, _written(self.settings)))
+        """Return the settings that have an effect and the reading, in a line."""
+        idle = self.idle(self.settings)
+        effective = {name: value for name, value in self.settings.items() if name not in idle}
+        settings = ", ".join(map("=".join, _written(effective)))
         return f"{type(self).__name__}({settings}): {self.text(self.reading)}"
 
     def _repr_mimebundle_(self, **_):
@@ -257,24 +263,30 @@ class Stage(abc.ABC):
         return {name: self._controls[name].checked(value) for name, value in settings.items()}
 
     def _followed(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return the settings and what follows from them; what is set by name stays as it was set."""
+        """Return the settings and those that follow from them; what is set by name has priority."""
         followers = [self.follow(name, value) for name, value in settings.items()]
         return {name: value for one in followers for name, value in one.items()} | settings
 
     def _moved(self, name: str) -> None:
-        """Draw what a person has moved, and what goes with it."""
+        """Draw what a person has moved, and all that follows from it."""
         for other, value in self.follow(name, self._controls[name].value).items():
             self._controls[other].put(value)
         self._redraw()
         self._tell()
 
     def _tell(self) -> None:
-        """Move the linked explorers that are elsewhere; they tell theirs, and it ends where all agree."""
+        """Set the linked explorers that have other values; these tell theirs, until all agree."""
         for other, names in self._links:
-            here, there = self.settings, other.settings
-            news = {name: here[name] for name in names if here[name] != there[name]}
+            ours, theirs = self.settings, other.settings
+            news = {name: ours[name] for name in names if ours[name] != theirs[name]}
             if news:
                 other.set(**news)
+
+    def _check_other(self, other) -> None:
+        if not isinstance(other, Stage):
+            raise TypeError(f"other must be an explorer, such as BoundsExplorer(), not {shortened(other)}")
+        if other is self:
+            raise ValueError("other must be another explorer: this one cannot be linked to itself")
 
     def _check_alike(self, other: "Stage", name: str) -> None:
         for stage in (self, other):
@@ -299,9 +311,9 @@ class Stage(abc.ABC):
         return picture.pixels()
 
     def _picture_of(self, scene: Hashable) -> Picture:
-        """Return the picture of a scene, drawn when it is first needed."""
+        """Return the picture of a scene; it is drawn when it is first needed."""
         picture = self._pictures.pop(scene, None) or Picture(lambda figure: self.build(figure, scene), self.size)
-        self._pictures[scene] = picture  # last: the first is the one not seen for longest
+        self._pictures[scene] = picture  # last: the first is the one not shown for longest
         if len(self._pictures) > SCENES:
             del self._pictures[next(iter(self._pictures))]
         return picture
@@ -329,7 +341,7 @@ def _button(label: str, tip: str, action: Callable[[], None]) -> widgets.Button:
 
 
 def _settle(figure: Figure, draw: Callable[[], None]) -> None:
-    """Make the ticks and fix the layout, both of which come with the first drawing."""
+    """Make the ticks and fix the layout: both come with the first drawing."""
     for axes in figure.axes:
         axes.tick_params(labelsize=STYLE["font.size"])  # else read at each drawing, and with it the number of ticks
     draw()  # in our style and before anything has moved
@@ -345,7 +357,7 @@ def _moving(figure: Figure, panels: Iterable) -> list:
 
 
 def _written(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return names and values as they are read in a line."""
+    """Return names and values as text."""
     return [(name, repr(value) if isinstance(value, str) else f"{value:.4g}") for name, value in settings.items()]
 
 

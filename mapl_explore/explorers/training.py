@@ -8,8 +8,9 @@ import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.readout import digits, minus, percent, table
-from mapl_explore.explorers.sources import names_of
+from mapl_explore.explorers.sources import names_of, require_sets
 from mapl_explore.explorers.stage import Stage
+from mapl_explore.files import shortened
 from mapl_explore.losses import Hardest, Loss, OneSided, ScoredSets, Smooth, parse
 from mapl_explore.losses.naming import short
 from mapl_explore.losses.pairs import Side as PairSide
@@ -150,7 +151,10 @@ class TrainingExplorer(Stage):
 
     def __init__(self, run: str | os.PathLike, **settings):
         """Read the record and the probes, and make a slider over the steps."""
+        if not isinstance(run, str | os.PathLike):
+            raise TypeError(f"run must be the path of a run folder, not {shortened(run)}")
         record, self._probes = read_run(run), read_probes(run)
+        require_sets(self._probes.sets)
         if "steps" not in record.arguments:
             raise ValueError(f"{run}: its record must say how many steps it has, in arguments, and does not")
         self._loss, self._steps = parse(record.loss), int(record.arguments["steps"])

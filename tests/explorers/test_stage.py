@@ -2,6 +2,7 @@
 
 import base64
 import io
+import queue
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import pytest
 from patience import HANG
 from PIL import Image
 
+from mapl_explore.explorers import stage as stages
 from mapl_explore.explorers.knobs import Knob
 from mapl_explore.explorers.readout import digits
 from mapl_explore.explorers.stage import Stage
@@ -237,30 +239,67 @@ def test_every_slider_has_a_box_that_carries_its_name_unit_and_help(stage):
         assert box.tooltip == knob.help
 
 
-def test_two_threads_and_2000_changes_leave_sliders_boxes_and_picture_in_agreement(stage):
-    def move(seed):
-        rng = np.random.default_rng(seed)
-        for _ in range(1000):
-            knob = KNOBS[rng.integers(3)]
-            value = knob.value(rng.uniform(knob.position(knob.low), knob.position(knob.high)))
-            one = control(stage, knob.name)
-            if knob.scale == "integer":
-                value = int(value)
-            (one.slider if rng.random() < 0.5 else one.box).value = value
+class Watched:
+    """A lock that reports each time a thread finds it taken or free."""
 
-    threads = [threading.Thread(target=move, args=(seed,)) for seed in (1, 2)]
-    for thread in threads:
-        thread.start()
+    def __init__(self, lock):
+        self.lock, self.reports = lock, queue.Queue()
+
+    def __enter__(self):
+        taken = not self.lock.acquire(blocking=False)
+        self.reports.put("waits" if taken else "goes on")
+        if taken:
+            self.lock.acquire()
+
+    def __exit__(self, *_):
+        self.lock.release()
+
+
+class ParkedStage(DotStage):
+    """Dots whose picture, once ``parked``, stops in the middle of a move until it is released."""
+
+    parked = False
+
+    def move(self, panels, reading):
+        if self.parked:
+            self.parked = False
+            self.inside.set()
+            assert self.released.wait(HANG)
+        super().move(panels, reading)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda stage: setattr(control(stage, "place").slider, "value", 0.75),
+        lambda stage: setattr(control(stage, "place").box, "value", 0.75),
+        lambda stage: stage.set(place=0.75),
+        lambda stage: stage.frame(place=0.75),
+        lambda stage: stage.settings,
+    ],
+    ids=["slider", "box", "set", "frame", "settings"],
+)
+def test_while_one_thread_is_inside_a_move_another_waits(monkeypatch, act):
+    lock = Watched(stages.LOCK)
+    monkeypatch.setattr(stages, "LOCK", lock)
+    stage = ParkedStage(KNOBS, {}, {})
+    stage.inside, stage.released, stage.parked = threading.Event(), threading.Event(), True
+
+    def second():
+        act(stage)
+        lock.reports.put("ends")
+
+    threads = [threading.Thread(target=lambda: stage.set(dots=5)), threading.Thread(target=second)]
+    threads[0].start()
+    assert stage.inside.wait(HANG)
+    lock.reports.queue.clear()
+    threads[1].start()
+    report = lock.reports.get(timeout=HANG)
+    stage.released.set()
     for thread in threads:
         thread.join(timeout=HANG)
         assert not thread.is_alive()
-    for one in stage._controls.values():
-        assert one.value == one.box.value
-        # What lies within half a step of the value is taken for the browser's own rounding.
-        away = one.knob.position(one.slider.value) - one.knob.position(one.value)
-        assert abs(away) <= 0.501 * one.slider.step
-    np.testing.assert_array_equal(shown(stage), DotStage(KNOBS, {}, stage.settings).frame())
-    assert stage.html(stage.settings) in stage._readout.value
+    assert report == "waits"
 
 
 @pytest.mark.parametrize(

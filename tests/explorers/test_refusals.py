@@ -1,0 +1,97 @@
+"""What an explorer cannot show is refused in one line, and what it shows is what the loss has."""
+
+import numpy as np
+import pytest
+
+from mapl_explore.explorers import (
+    BoundsExplorer,
+    LossExplorer,
+    PairsExplorer,
+    SmoothMaxExplorer,
+    TemperatureExplorer,
+    TrainingExplorer,
+)
+from mapl_explore.explorers.knobs import named_option
+from mapl_explore.losses import DPO, SFT, Anneal, ScoredSets, Smooth
+
+NUMBERS, LABELS = np.zeros((0, 3)), np.zeros((0, 3), int)
+NO_SET = ScoredSets(NUMBERS, NUMBERS, LABELS, LABELS)
+FAR = ScoredSets([-1e300, -1.0], [-1.0, -1.0], [3, 3], [1, -1])
+SHOW_SETS = (lambda sets: LossExplorer("dpo", sets=sets), PairsExplorer, BoundsExplorer, TemperatureExplorer)
+
+
+def refusal(act):
+    """Return the one line of the error with which an act is refused."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        act()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("show", SHOW_SETS)
+def test_an_explorer_of_no_set_is_refused(show):
+    assert refusal(lambda: show(NO_SET)) == "sets must hold at least one set, not arrays of shape (0, 3)"
+
+
+@pytest.mark.parametrize("show", SHOW_SETS)
+def test_sets_whose_differences_overflow_are_refused(show):
+    assert refusal(lambda: show(FAR)).startswith("logp must lie within 1e+100 nats of 0 to be shown")
+
+
+@pytest.mark.parametrize("show", [SmoothMaxExplorer, BoundsExplorer, TemperatureExplorer])
+@pytest.mark.parametrize("scores", [[1e300, 0.0], [-1e300, 0.0], [1.7e308, -1.7e308]])
+def test_scores_whose_differences_overflow_are_refused(show, scores):
+    assert refusal(lambda: show(scores)).startswith("scores must lie within 1e+100 nats of 0 to be shown")
+
+
+@pytest.mark.parametrize("loss", ["dpo", "ipo", "simpo"])
+def test_the_largest_log_probs_that_are_accepted_are_shown(loss):
+    sets = ScoredSets([[-1e100, -1.0, -2.0]], [[-1.0, -1.0, -1.0]], [[3, 3, 3]], [[1, -1, -1]])
+    for shown in (LossExplorer(loss, sets=sets), PairsExplorer(sets, loss=loss)):
+        assert "nan" not in repr(shown)
+
+
+@pytest.mark.parametrize("loss", [None, DPO, 3])
+@pytest.mark.parametrize(
+    "show",
+    [LossExplorer, lambda loss: LossExplorer(over=[loss]), lambda loss: PairsExplorer(loss=loss)],
+    ids=["loss", "over", "pairs"],
+)
+def test_what_is_no_loss_is_refused(show, loss):
+    assert refusal(lambda: show(loss)).startswith("loss must be a loss, such as DPO(), or the name of one")
+
+
+@pytest.mark.parametrize("over", ["dpo", DPO(), 5])
+def test_losses_to_compare_are_a_list(over):
+    assert refusal(lambda: LossExplorer(over=over)).startswith("over must be a list of losses, such as ['dpo'], not")
+
+
+@pytest.mark.parametrize("run", [None, 3, ["a"]])
+def test_a_run_is_named_by_its_path(run):
+    assert refusal(lambda: TrainingExplorer(run)).startswith("run must be the path of a run folder, not")
+
+
+@pytest.mark.parametrize("other", ["x", None, BoundsExplorer])
+def test_an_explorer_is_linked_to_explorers_alone(other):
+    assert refusal(lambda: BoundsExplorer().link(other, "n")).startswith("other must be an explorer")
+
+
+def test_an_explorer_is_not_linked_to_itself():
+    explorer = BoundsExplorer()
+    assert "cannot be linked to itself" in refusal(lambda: explorer.link(explorer))
+
+
+def test_the_minus_of_a_keyboard_names_the_option_with_the_minus_of_the_picture():
+    explorer = LossExplorer(moved="-2")
+    assert explorer.settings["moved"] == "−2"
+    explorer.set(moved="-1")
+    assert explorer.settings["moved"] == "−1"
+    assert named_option("a−b", ("a-b", "ab")) == "a-b"
+    assert named_option("-9", ("−1", "+9")) is None
+
+
+@pytest.mark.parametrize("loss", [SFT(), DPO(pair=Smooth(tau=Anneal()))], ids=repr)
+def test_a_line_names_no_number_that_the_loss_does_not_have(loss):
+    settings = repr(LossExplorer(loss)).split(", moved=")[0].replace(repr(repr(loss)), "")
+    assert ("beta" in settings) == hasattr(loss, "beta")
+    assert not any(name in settings for name in ("tau", "epsilon", "share"))
