@@ -12,7 +12,8 @@ from mapl_explore.training.finetuning import finetune
 def main(files, run, out, loss):
     trainer.PreferenceTrainer.create_optimizer = keeping(trainer.PreferenceTrainer.create_optimizer, out)
     options = {"data": Path(files) / "train.jsonl", "eval": Path(files) / "eval.jsonl", "model": Path(files) / "base"}
-    finetune(loss=loss, output=run, steps=3, sets_per_step=4, lr=1e-3, answers=2, progress=False, **options)
+    options |= {"steps": 3, "sets_per_step": 4, "lr": 1e-3, "answers": 2, "device": "cpu", "progress": False}
+    finetune(loss=loss, output=run, **options)
 
 
 def keeping(original, out):

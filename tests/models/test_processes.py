@@ -6,18 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gradients_of_a_step
 import numpy as np
 import pytest
 from patience import HANG
 from tiny_models import save_tiny
 
+from mapl_explore.cli.main import main
 from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.files import sole_writer
 from mapl_explore.runs.record import read_run
+from mapl_explore.training.trainer import PreferenceTrainer
 
 ROOT = Path(__file__).parents[2]
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}", " yes"][: 1 + i % 2], [" no", " x", " y"][i % 3 :]) for i in range(12)]
-GRADIENTS = ROOT / "tests" / "gradients_of_a_step.py"
 # A training that is killed in the midst of its second checkpoint: the optimizer is written, the state is not.
 KILLED = """
 import os, signal, sys
@@ -27,7 +29,7 @@ save = TrainerState.save_to_json
 def killed(state, path):
     os.kill(os.getpid(), signal.SIGKILL) if state.global_step == 4 else save(state, path)
 TrainerState.save_to_json = killed
-main(sys.argv[3:])
+main(sys.argv[1:])
 """
 
 
@@ -46,23 +48,19 @@ def environment():
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
 
-def command(files, output, *more, steps=12):
-    words = ["-m", "mapl_explore", "finetune", "--loss", "dpo-smooth", "--model", str(files / "base")]
-    words += ["--data", str(files / "train.jsonl"), "--eval", str(files / "eval.jsonl"), "--output", str(output)]
-    return [*words, "--steps", str(steps), "--sets-per-step", "4", "--lr", "1e-3", "--answers", "2", *more]
+def command(files, output, *more):
+    words = ["finetune", "--loss", "dpo-smooth", "--model", str(files / "base"), "--output", str(output)]
+    words += ["--data", str(files / "train.jsonl"), "--eval", str(files / "eval.jsonl"), "--device", "cpu"]
+    return [*words, "--steps", "12", "--sets-per-step", "4", "--lr", "1e-3", "--answers", "2", *more]
 
 
-def ended(words, processes):
-    """Return how the words end in so many processes."""
-    several = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"]
-    words = [sys.executable, *(several if processes > 1 else []), *words]
-    return subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=HANG)
+def ended(*words):
+    """Return how a Python ends that was started with these words."""
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment(), timeout=HANG)
 
 
-def launched(words, processes=1):
-    done = ended(words, processes)
-    assert done.returncode == 0, done.stderr
-    return done
+def in_two_processes(*words):
+    return ended("-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", *words)
 
 
 def timeless(run):
@@ -70,23 +68,26 @@ def timeless(run):
 
 
 def test_a_run_killed_on_its_way_resumes_to_the_bits_of_the_whole_one(files, tmp_path):
-    launched(command(files, tmp_path / "whole", "--save-every", "2"))
-    cut = tmp_path / "cut"
-    words = [sys.executable, "-c", KILLED, *command(files, cut, "--save-every", "2")]
-    done = subprocess.run(words, env=environment(), capture_output=True, timeout=HANG)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    done = ended("-c", KILLED, *command(files, cut, "--save-every", "2"))
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert not read_run(cut).finished
-    launched(command(files, cut, "--save-every", "2", "--resume"))
-    assert (cut / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
-    assert timeless(read_run(cut)) == timeless(read_run(tmp_path / "whole"))
-    assert read_run(cut).after == read_run(tmp_path / "whole").after
+    assert main(command(files, whole, "--save-every", "2")) == 0
+    assert main(command(files, cut, "--save-every", "2", "--resume")) == 0
+    assert (cut / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert timeless(read_run(cut)) == timeless(read_run(whole))
+    assert read_run(cut).after == read_run(whole).after
 
 
-def test_two_processes_give_the_gradients_the_losses_and_the_one_record_of_one(files, tmp_path):
-    names = {1: "one", 2: "two"}
-    for processes, name in names.items():
-        arguments = [str(files), str(tmp_path / name), str(tmp_path / f"{name}.npz"), "dpo-smooth"]
-        done = launched([str(GRADIENTS), *arguments], processes)
+def test_two_processes_give_the_gradients_the_losses_and_the_one_record_of_one(files, tmp_path, monkeypatch):
+    one, two = (
+        [str(files), str(tmp_path / name), str(tmp_path / f"{name}.npz"), "dpo-smooth"] for name in ("one", "two")
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(PreferenceTrainer, "create_optimizer", PreferenceTrainer.create_optimizer)  # put back after it
+        gradients_of_a_step.main(*one)
+    done = in_two_processes(gradients_of_a_step.__file__, *two)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.count("held out: 4 sets") == 1
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
         assert set(one) == set(two)
@@ -104,10 +105,9 @@ def test_two_processes_give_the_gradients_the_losses_and_the_one_record_of_one(f
     assert (tmp_path / "two" / "probes.npz").exists()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_run_into_the_folder_of_another_is_refused_in_all_its_processes(files, tmp_path, processes):
+def test_a_run_into_the_folder_of_another_is_refused_in_both_its_processes(files, tmp_path):
     with sole_writer(tmp_path / "run"):
-        done = ended(command(files, tmp_path / "run"), processes)
+        done = in_two_processes("-m", "mapl_explore", *command(files, tmp_path / "run"))
     assert done.returncode != 0
     assert "run' is being written by another process" in done.stderr
     assert list(tmp_path.iterdir()) == []
