@@ -11,6 +11,7 @@ from mapl_explore.version import VERSION
 PLACES = {
     "numerics.bounds": ["error_asymptote", "error_lower_bound", "error_upper_bound"],
     "data": ["PreferenceSet", "read_sets", "write_sets"],
+    "data.world": ["world_sets"],
     "explorers": [
         "BoundsExplorer",
         "LossExplorer",
@@ -52,7 +53,10 @@ PLACES = {
     ],
     "models.loading": ["load_model"],
     "models.scoring": ["score_sets"],
-    "sampling.pairs": ["Band", "Bell", "QuantileBand", "QuantileBell", "RejectionSampler", "pair_margins"],
+    "sampling.answers": ["sample_sets"],
+    "sampling.kernels": ["Band", "Bell", "Kernel", "QuantileBand", "QuantileBell"],
+    "sampling.pair_gradients": ["pair_gradient", "smooth_chances"],
+    "sampling.pairs": ["RejectionSampler", "maxneg_minpos", "pair_margins", "random_pairs"],
     "numerics.smoothing": ["smooth_max", "smooth_max_weights", "smooth_min", "smoothing_error", "top_gap"],
     "numerics.temperature": [
         "solve_tau_asymptotic",

@@ -3,9 +3,11 @@
 import contextlib
 import errno
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Iterator
+from numbers import Integral
 from pathlib import Path
 
 
@@ -137,6 +139,15 @@ def check_text(name: str, text) -> None:
         text.encode("utf-8")
     except UnicodeEncodeError:
         raise ValueError(f"{name} must be writable as UTF-8, but {shortened(text)} holds a lone surrogate") from None
+
+
+def whole_number(name: str, value, low: int, high: float = math.inf) -> int:
+    """Return a whole number of any kind, numpy's too, as an int; any other and one outside its range is refused."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not low <= value <= high:
+        rule = f"an integer >= {low}" if high == math.inf else f"an integer from {low} to {high}"
+        raise ValueError(f"{name} must be {rule}, not {shortened(value)}")
+    return int(value)
 
 
 def counted(number: int, noun: str, spec: str = "") -> str:

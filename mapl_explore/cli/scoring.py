@@ -156,13 +156,14 @@ def _select(arguments) -> None:
     import numpy as np
 
     from mapl_explore.data import read_sets, require_output, write_sets
-    from mapl_explore.files import counted, require_other, sole_writer
-    from mapl_explore.sampling.pairs import RejectionSampler, pair_margins, parse_kernel
+    from mapl_explore.files import counted, require_other, sole_writer, whole_number
+    from mapl_explore.sampling.kernels import parse_kernel
+    from mapl_explore.sampling.pairs import MOST_PAIRS, RejectionSampler, pair_margins
 
     sampler, rng = RejectionSampler(parse_kernel(arguments.accept)), np.random.default_rng(_seed(arguments.seed))
     loss, size = _comparable(arguments), arguments.size
-    if size is not None and size < 1:
-        raise ValueError(f"--size must be at least 1, not {size}")
+    if size is not None:
+        whole_number("--size", size, 1, MOST_PAIRS)
     require_output(arguments.output)
     require_other(arguments.input, arguments.output)
     with sole_writer(arguments.output):

@@ -14,11 +14,9 @@ from mapl_explore.losses import First, Hardest, Loss, OneSided, ScoredSets, Smoo
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import DrawPanel, GridPanel, MarginsPanel
 from mapl_explore.plots.axis_limits import ends_around, round_up
+from mapl_explore.sampling.kernels import Band, Bell, Kernel
 from mapl_explore.sampling.pair_gradients import PairGradient, effective_number, pair_gradient, smooth_chances
 from mapl_explore.sampling.pairs import (
-    Band,
-    Bell,
-    Kernel,
     Pairs,
     closest_pairs,
     easiest_pairs,

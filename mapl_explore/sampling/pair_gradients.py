@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapl_explore.files import counted
 from mapl_explore.losses import Loss, ScoredSets, require_reference
 from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.numerics.smoothing import smooth_max_weights
@@ -73,7 +74,8 @@ def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=
     Raises
     ------
     ValueError
-        If no pair has a chance, or the loss reads a reference and the sets have none.
+        If ``chance`` is not a finite number >= 0 for each pair, or 0 for all; or the loss reads a reference and the
+        sets have none.
 
     Examples
     --------
@@ -85,10 +87,7 @@ def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=
     (array([[-0.5, -0.5,  1. ]]), array([[0.5, 0.5, 0. ]]), 0.3333)
     """
     require_reference(loss, sets)
-    q = np.asarray(chance, float)
-    if not q.sum() > 0:
-        raise ValueError("chance must be > 0 for at least one pair")
-    q = q / q.sum()
+    q = _probabilities(chance, len(pairs))
     own = to_numpy(loss.link_slope(pairs.margin)) if slopes is None else np.asarray(slopes, float)
     rates = np.broadcast_to(to_numpy(loss.score_slope(sets)), sets.label.shape).reshape(-1, sets.label.shape[-1])
     places = [(pairs.set, pairs.positive), (pairs.set, pairs.negative)]
@@ -130,6 +129,8 @@ def smooth_chances(pairs: Pairs, *, tau: float) -> np.ndarray:
     >>> smooth_chances(pair_margins(sets, MaxMin()), tau=1.0).round(3)
     array([0.047, 0.953])
     """
+    if not len(pairs):
+        raise ValueError("pairs must hold at least one pair")
     # One row a set, padded behind: pairs stand in the order of their sets.
     _, first, row = np.unique(pairs.set, return_index=True, return_inverse=True)
     column = np.arange(len(pairs)) - first[row]
@@ -148,6 +149,15 @@ def effective_number(chance) -> float:
     """
     chance = np.asarray(chance, float) / np.max(chance)
     return float(chance.sum() ** 2 / np.square(chance).sum())
+
+
+def _probabilities(chance, count: int) -> np.ndarray:
+    chance = np.asarray(to_numpy(chance), float)
+    if chance.shape != (count,) or not ((chance >= 0) & (chance < math.inf)).all():
+        raise ValueError(f"chance must be a finite number >= 0 for each of {counted(count, 'pair')}")
+    if not chance.any():
+        raise ValueError("chance must be > 0 for at least one pair")
+    return chance / chance.sum()
 
 
 def _moments(places: list, pushes: list, q: np.ndarray, shape: tuple) -> tuple[np.ndarray, np.ndarray]:

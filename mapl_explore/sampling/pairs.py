@@ -4,17 +4,18 @@ A pair is one positive and one negative response to one prompt. Which pairs are 
 closest, random), so the strategies stand side by side here.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
 
-from mapl_explore.files import counted
+from mapl_explore.files import counted, shortened, whole_number
 from mapl_explore.losses import Loss, ScoredSets, require_reference
-from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.pairs import negatives, positives
-from mapl_explore.losses.parsing import read_as
 from mapl_explore.numerics.arrays import to_numpy
+from mapl_explore.sampling.kernels import Kernel, margin_array
+
+MOST_PAIRS = 10_000_000  # of one sample: their texts fill some 10 GB
+MOST_PROPOSALS = 1_000_000_000  # of one sample: they take about a minute
 
 
 @dataclass(frozen=True)
@@ -77,150 +78,6 @@ def pair_margins(sets: ScoredSets, loss: Loss) -> Pairs:
     return Pairs(number, plus, minus, r[number, plus] - r[number, minus])
 
 
-class Kernel(Named, ABC):
-    """How willingly a pair is accepted, by its margin: a(m) in [0, 1]."""
-
-    @abstractmethod
-    def __call__(self, margins: np.ndarray) -> np.ndarray:
-        """Return the probability of acceptance (pairs,)."""
-
-    def fitted(self, margins: np.ndarray) -> "Kernel":
-        """Return the kernel in nats for a pool of margins: itself, where it is in nats already."""
-        return self
-
-
-@dataclass(frozen=True)
-class Band(Kernel):
-    """Accept the margins from ``low`` to ``high``, and no others.
-
-    Parameters
-    ----------
-    low, high : float
-        In nats, both ends included.
-
-    Examples
-    --------
-    >>> Band(low=0, high=2)(np.array([-1.0, 0.0, 1.5, 3.0]))
-    array([0., 1., 1., 0.])
-    """
-
-    low: float = 0.0
-    high: float = 2.0
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.low > self.high:
-            raise ValueError(f"Band: low must be <= high, not {self.low} > {self.high}")
-
-    def __call__(self, margins):
-        return ((margins >= self.low) & (margins <= self.high)).astype(float)
-
-
-@dataclass(frozen=True)
-class Bell(Kernel):
-    r"""Accept margins the more willingly, the nearer they are to ``center``.
-
-    .. math:: a(m) = \exp\Bigl(-\tfrac12 \bigl(\tfrac{m - \text{center}}{\text{width}}\bigr)^2\Bigr)
-
-    Parameters
-    ----------
-    center, width : float
-        In nats, width > 0.
-
-    Examples
-    --------
-    >>> Bell(center=0, width=1)(np.array([0.0, 1.0, 3.0])).round(3)
-    array([1.   , 0.607, 0.011])
-    """
-
-    center: float = 0.0
-    width: float = positive(1.0)
-
-    def __call__(self, margins):
-        return np.exp(-0.5 * ((margins - self.center) / self.width) ** 2)
-
-
-@dataclass(frozen=True)
-class QuantileBand(Kernel):
-    """A :class:`Band` whose ends are quantiles of the pool.
-
-    Parameters
-    ----------
-    low, high : float
-        In [0, 1].
-
-    Examples
-    --------
-    >>> QuantileBand(low=0.25, high=0.75).fitted(np.array([0.0, 1.0, 2.0, 3.0, 4.0]))
-    Band(low=1.0, high=3.0)
-    """
-
-    low: float = 0.25
-    high: float = 0.75
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 0 <= self.low <= self.high <= 1:
-            raise ValueError(f"QuantileBand: 0 <= low <= high <= 1 must hold, not low={self.low}, high={self.high}")
-
-    def fitted(self, margins):
-        return Band(*np.quantile(margins, [self.low, self.high]))
-
-    def __call__(self, margins):
-        return self.fitted(margins)(margins)
-
-
-@dataclass(frozen=True)
-class QuantileBell(Kernel):
-    """A :class:`Bell` around a quantile of the pool, with a width in parts of its interquartile range.
-
-    Parameters
-    ----------
-    center : float
-        In [0, 1].
-    width : float
-        > 0; 1 is the pool's interquartile range.
-
-    Examples
-    --------
-    >>> QuantileBell(center=0.5, width=0.5).fitted(np.array([0.0, 1.0, 2.0, 3.0, 4.0]))
-    Bell(center=2.0, width=1.0)
-    """
-
-    center: float = 0.5
-    width: float = positive(0.5)
-
-    def __post_init__(self):
-        super().__post_init__()
-        if not 0 <= self.center <= 1:
-            raise ValueError(f"QuantileBell: center must be in [0, 1], not {self.center}")
-
-    def fitted(self, margins):
-        low, high = np.quantile(margins, [0.25, 0.75])
-        if low == high:
-            raise ValueError(f"QuantileBell: half of the margins are {low:.6g} nats, so their range gives no width")
-        return Bell(center=np.quantile(margins, self.center), width=self.width * (high - low))
-
-    def __call__(self, margins):
-        return self.fitted(margins)(margins)
-
-
-def parse_kernel(text: str) -> Kernel:
-    """Return the kernel that a text names as its ``repr`` would; nothing is evaluated.
-
-    Raises
-    ------
-    ValueError
-        Pointing at the place, and naming what there is.
-
-    Examples
-    --------
-    >>> parse_kernel("Band(low=0, high=2)")
-    Band(low=0.0, high=2.0)
-    """
-    return read_as(Kernel, text)
-
-
 @dataclass(frozen=True)
 class Report:
     """What a rejection sampler did.
@@ -267,6 +124,7 @@ class RejectionSampler:
 
     Examples
     --------
+    >>> from mapl_explore import Band
     >>> margins = np.array([-3.0, 0.5, 1.0, 9.0])
     >>> indices, report = RejectionSampler(Band(low=0, high=2)).sample(np.random.default_rng(0), margins, 4)
     >>> sorted(set(indices.tolist()))
@@ -274,6 +132,10 @@ class RejectionSampler:
     """
 
     accept: Kernel
+
+    def __post_init__(self):
+        if not isinstance(self.accept, Kernel):
+            raise TypeError(f"accept must be a kernel, such as Band() or Bell(), not {shortened(self.accept)}")
 
     def sample(self, rng: np.random.Generator, margins: np.ndarray, size: int) -> tuple[np.ndarray, Report]:
         """Return indices into the margins, drawn with replacement with probability a(m) / sum a(m), and a report.
@@ -283,9 +145,9 @@ class RejectionSampler:
         rng : numpy.random.Generator
             Where the randomness comes from.
         margins : array (pairs,)
-            The pool, in nats.
+            The pool, in nats, numpy or torch.
         size : int
-            How many to draw, >= 1.
+            How many to draw, from 1 to 10,000,000.
 
         Returns
         -------
@@ -296,30 +158,39 @@ class RejectionSampler:
 
         Raises
         ------
+        TypeError
+            If an argument is of another kind.
         ValueError
-            If the kernel accepts none of the margins, saying which there are; or size < 1.
+            If the kernel accepts none of the margins, saying which there are; so few that ``size`` pairs take more than
+            10^9 proposals; a margin is not finite; or ``size`` is out of its range.
         """
-        margins = np.asarray(margins, dtype=float)
-        if size < 1:
-            raise ValueError(f"size must be >= 1, not {size}")
+        _require_generator(rng)
+        size, margins = sample_size(size), margin_array(margins)
         chance = _chances(self.accept, margins)
-        kept, proposals = [], 0
-        while len(kept) < size:
-            # As many proposals at one stroke as should do, at most a million.
-            batch = int(min(max((size - len(kept)) / chance.mean(), 16), 1_000_000))
-            drawn = rng.integers(margins.size, size=batch)
-            places = np.flatnonzero(rng.random(batch) < chance[drawn])[: size - len(kept)]
-            kept += drawn[places].tolist()
-            # Counted up to the last one that was needed: what came after it was never proposed.
-            proposals += int(places[-1]) + 1 if len(kept) == size else batch
+        _require_end(self.accept, size, float(chance.mean()))
+        batches, missing, proposals = [], size, 0
+        while missing:
+            accepted, count = _accepted(rng, chance, missing)
+            batches.append(accepted)
+            missing, proposals = missing - accepted.size, proposals + count
         report = Report(proposals, size, float(chance.mean()), float(chance.sum() ** 2 / (chance**2).sum()))
-        return np.array(kept), report
+        return np.concatenate(batches), report
+
+
+def sample_size(size) -> int:
+    """Return how many pairs to draw, an integer from 1 to 10,000,000; any other size is refused."""
+    return whole_number("size", size, 1, MOST_PAIRS)
+
+
+def _require_generator(rng) -> None:
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"rng must be a numpy.random.Generator, as numpy.random.default_rng(0), not {shortened(rng)}")
 
 
 def _chances(accept: Kernel, margins: np.ndarray) -> np.ndarray:
-    if margins.size == 0 or not np.isfinite(margins).all():
-        raise ValueError(f"margins must be finite and at least one, not {margins.size} with NaN or infinity")
-    chance = accept(margins)
+    chance = to_numpy(accept(margins))
+    if chance.shape != margins.shape or not ((chance >= 0) & (chance <= 1)).all():
+        raise ValueError(f"{accept!r} must give every margin a probability in [0, 1]")
     # Below 1e-6 a draw takes a million proposals, which is to hang rather than to sample.
     if chance.mean() < 1e-6:
         quantiles = ", ".join(f"{q:.6g}" for q in np.quantile(margins, [0, 0.25, 0.5, 0.75, 1]))
@@ -329,24 +200,51 @@ def _chances(accept: Kernel, margins: np.ndarray) -> np.ndarray:
     return chance
 
 
+def _require_end(accept: Kernel, size: int, rate: float) -> None:
+    if size / rate > MOST_PROPOSALS:
+        most = int(rate * MOST_PROPOSALS)
+        raise ValueError(
+            f"size must be at most {most} with {accept!r}, which accepts {rate:.2g} of the pairs, not {size}"
+        )
+
+
+def _accepted(rng: np.random.Generator, chance: np.ndarray, missing: int) -> tuple[np.ndarray, int]:
+    """Return the pairs accepted at one stroke, no more than are missing, and how many were proposed until then."""
+    # As many proposals as should do, at most a million.
+    batch = int(min(max(missing / chance.mean(), 16), 1_000_000))
+    drawn = rng.integers(chance.size, size=batch)
+    places = np.flatnonzero(rng.random(batch) < chance[drawn])[:missing]
+    # Counted up to the last one that was needed: what came after it was never proposed.
+    return drawn[places], int(places[-1]) + 1 if places.size == missing else batch
+
+
 def random_pairs(rng: np.random.Generator, margins: np.ndarray, size: int) -> np.ndarray:
-    """Return indices drawn uniformly with replacement, the baseline of every strategy."""
-    return rng.integers(np.size(margins), size=size)
+    """Return indices into margins (pairs,) drawn uniformly with replacement, the baseline of every strategy.
+
+    This raises TypeError or ValueError as :meth:`RejectionSampler.sample` does.
+
+    Examples
+    --------
+    >>> random_pairs(np.random.default_rng(0), [0.5, -1.0, 2.0], 4)
+    array([2, 1, 1, 0])
+    """
+    _require_generator(rng)
+    return rng.integers(margin_array(margins).size, size=sample_size(size))
 
 
 def hardest_pairs(margins: np.ndarray, size: int) -> np.ndarray:
     """Return the indices of the least margins: of confident wrong order, noise among them."""
-    return np.argsort(margins, kind="stable")[:size]
+    return np.argsort(margin_array(margins), kind="stable")[: sample_size(size)]
 
 
 def easiest_pairs(margins: np.ndarray, size: int) -> np.ndarray:
     """Return the indices of the largest margins."""
-    return np.argsort(-np.asarray(margins), kind="stable")[:size]
+    return np.argsort(-margin_array(margins), kind="stable")[: sample_size(size)]
 
 
 def closest_pairs(margins: np.ndarray, size: int) -> np.ndarray:
     """Return the indices of the margins nearest to 0, where the model is least sure."""
-    return np.argsort(np.abs(margins), kind="stable")[:size]
+    return np.argsort(np.abs(margin_array(margins)), kind="stable")[: sample_size(size)]
 
 
 def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:

@@ -607,7 +607,11 @@ def test_log_ratios_to_nothing_are_refused_before_a_model_loads(no_model, sets_f
         (["select", "SETS", "SETS", "--accept", "Band()"], "is the file that is read"),
         (["select", "SETS", "/dev/null", "--accept", "Band()"], "is a device"),
         (["select", "SETS", ".", "--accept", "Band()"], "is a folder"),
-        (["select", "SETS", "o.jsonl", "--accept", "Band()", "--size", "0"], "--size must be at least 1, not 0"),
+        (
+            ["select", "SETS", "o.jsonl", "--accept", "Band()", "--size", "0"],
+            "--size must be an integer from 1",
+        ),
+        (["select", "SETS", "o.jsonl", "--accept", "Band()", "--size", "100000000000"], "from 1 to 10000000, not 1000"),
         (["select", "SETS", "o.jsonl", "--accept", "Band()", "--seed", "-1"], "--seed must be at least 0, not -1"),
         (["select", "SETS", "o.jsonl", "--accept", "band(0, 2)"], "Did you mean 'Band(low=0, high=2)'?"),
         (["score", "SETS", "nowhere/o.jsonl"], "there is no folder 'nowhere'"),

@@ -6,9 +6,8 @@ import pytest
 from mapl_explore.explorers import LossExplorer, PairsExplorer
 from mapl_explore.explorers.readout import digits, percent
 from mapl_explore.losses import ScoredSets, parse
+from mapl_explore.sampling.kernels import Band, Bell
 from mapl_explore.sampling.pairs import (
-    Band,
-    Bell,
     RejectionSampler,
     closest_pairs,
     easiest_pairs,

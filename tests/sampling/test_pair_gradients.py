@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from mapl_explore.losses import CPO, DPO, IPO, Hardest, Hinge, MaxMin, Mean, ScoredSets, SimPO, Smooth, explain
+from mapl_explore.sampling.kernels import Bell
 from mapl_explore.sampling.pair_gradients import effective_number, pair_gradient, smooth_chances
-from mapl_explore.sampling.pairs import Bell, RejectionSampler, maxneg_minpos, pair_margins
+from mapl_explore.sampling.pairs import RejectionSampler, maxneg_minpos, pair_margins
 
 EPS = 2.0**-52
 SETS = ScoredSets(
@@ -151,3 +152,16 @@ def test_what_compares_log_ratios_refuses_sets_that_are_their_own_reference():
         with pytest.raises(ValueError, match="compares log-ratios to a reference, and these sets have none"):
             ask()
     assert explain(CPO(), own)[0].weight < 0
+
+
+@pytest.mark.parametrize("chance", [[1.0] * 3, 1.0, [-1.0, *[1.0] * 3], [np.nan] * 4, [np.inf] * 4, [[1.0] * 4]])
+def test_a_chance_that_is_not_one_number_a_pair_is_refused(chance):
+    sets = ScoredSets([0.0] * 4, [0.0] * 4, [1] * 4, [1, 1, -1, -1])
+    with pytest.raises(ValueError, match="chance must be a finite number >= 0 for each of 4 pairs"):
+        pair_gradient(sets, MaxMin(), pair_margins(sets, MaxMin()), chance)
+
+
+def test_no_pairs_have_no_smooth_chances():
+    pairs = pair_margins(ScoredSets([0.0] * 4, [0.0] * 4, [1] * 4, [1, 1, -1, -1]), MaxMin())
+    with pytest.raises(ValueError, match="pairs must hold at least one pair"):
+        smooth_chances(pairs.take([]), tau=1.0)

@@ -1,17 +1,15 @@
 """Pairs and their margins, and rejection sampling: the right distribution, honest reports, clear refusals."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import chisquare
 
+from mapl_explore import Band, Bell, Kernel, QuantileBand, QuantileBell, RejectionSampler
 from mapl_explore.losses import DPO, MaxMin, ScoredSets
 from mapl_explore.sampling.pairs import (
-    Band,
-    Bell,
-    QuantileBand,
-    QuantileBell,
-    RejectionSampler,
     closest_pairs,
     easiest_pairs,
     hardest_pairs,
@@ -92,6 +90,18 @@ def test_a_kernel_that_accepts_nothing_is_refused_with_the_margins_there_are():
         RejectionSampler(Band(low=20, high=30)).sample(np.random.default_rng(0), MARGINS, 1)
 
 
+@dataclass(frozen=True)
+class Odd(Kernel):
+    """A kernel whose probabilities are none."""
+
+    def __call__(self, margins):
+        return margins
+
+
+def drawn(*, kernel=Bell(), rng=None, margins=MARGINS, size=3):  # noqa: B008  (it is frozen)
+    return RejectionSampler(kernel).sample(np.random.default_rng(0) if rng is None else rng, margins, size)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -100,14 +110,66 @@ def test_a_kernel_that_accepts_nothing_is_refused_with_the_margins_there_are():
         (lambda: QuantileBand(low=-0.1), "QuantileBand: 0 <= low <= high <= 1 must hold, not low=-0.1"),
         (lambda: QuantileBell(center=2), r"QuantileBell: center must be in \[0, 1\], not 2.0"),
         (lambda: QuantileBell()(np.zeros(5)), "half of the margins are 0 nats"),
-        (lambda: RejectionSampler(Bell()).sample(np.random.default_rng(0), MARGINS, 0), "size must be >= 1, not 0"),
-        (lambda: RejectionSampler(Bell()).sample(np.random.default_rng(0), [], 1), "at least one, not 0"),
-        (lambda: RejectionSampler(Bell()).sample(np.random.default_rng(0), [np.nan], 1), "margins must be finite"),
+        (lambda: drawn(size=0), "size must be an integer from 1 to 10000000, not 0"),
+        (lambda: drawn(margins=[]), r"margins must be \(pairs,\), at least one, not of shape \(0,\)"),
+        (lambda: drawn(margins=[np.nan]), "margins must be finite, but 1 of 1 is not"),
+        (lambda: Band()([1.0, np.nan]), "margins must be finite, but 1 of 2 is not"),
+        (lambda: Bell()([np.inf, np.nan, 0.0]), "margins must be finite, but 2 of 3 are not"),
+        (lambda: QuantileBand().fitted([]), r"margins must be \(pairs,\), at least one, not of shape \(0,\)"),
+        (lambda: QuantileBell().fitted(np.zeros((2, 3))), r"margins must be \(pairs,\).* \(2, 3\)"),
+        (lambda: drawn(margins=np.zeros((2, 2))), r"margins must be \(pairs,\).* \(2, 2\)"),
+        (lambda: drawn(margins=1.0), r"margins must be \(pairs,\).* \(\)"),
+        (lambda: random_pairs(np.random.default_rng(0), [], 3), "margins must be"),
+        (lambda: drawn(size=2.5), "size must be an integer from 1 to 10000000, not 2.5"),
+        (lambda: drawn(size="3"), "size must be an integer from 1 to 10000000, not '3'"),
+        (lambda: drawn(size=None), "size must be an integer from 1 to 10000000, not None"),
+        (lambda: drawn(size=True), "size must be an integer from 1 to 10000000, not True"),
+        (lambda: drawn(size=10**11), "size must be an integer from 1 to 10000000, not 100000000000"),
+        (lambda: closest_pairs(MARGINS, -1), "size must be an integer from 1 to 10000000, not -1"),
+        (lambda: drawn(kernel=Odd()), r"Odd\(\) must give every margin a probability in \[0, 1\]"),
     ],
 )
 def test_bad_kernels_and_pools_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RejectionSampler(None), r"accept must be a kernel, such as Band\(\) or Bell\(\), not None"),
+        (lambda: RejectionSampler(5), "accept must be a kernel, .* not 5"),
+        (lambda: RejectionSampler(Band), "accept must be a kernel, .* not <class"),
+        (lambda: drawn(rng=0), "rng must be a numpy.random.Generator, .* not 0"),
+        (lambda: drawn(rng=np.random.RandomState(0)), "rng must be a numpy.random.Generator"),
+        (lambda: random_pairs(None, MARGINS, 3), "rng must be a numpy.random.Generator, .* not None"),
+        (lambda: drawn(margins=["1", "2"]), "margins must be numbers, .* not \\['1', '2'\\]"),
+        (lambda: drawn(margins=[[1.0], [1.0, 2.0]]), "margins must be numbers"),
+        (lambda: Band()(None), "margins must be numbers, .* not None"),
+        (lambda: hardest_pairs("abc", 2), "margins must be numbers, .* not 'abc'"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
+
+
+def test_a_sample_that_would_take_for_ever_is_refused_with_the_size_that_would_not():
+    margins = np.append(np.zeros(99_999), 5.0)  # one of 100,000 is accepted
+    with pytest.raises(ValueError, match=r"size must be at most 10000 with Band\(low=4.0, high=6.0\), .* not 10001"):
+        RejectionSampler(Band(low=4, high=6)).sample(np.random.default_rng(0), margins, 10_001)
+
+
+@pytest.mark.parametrize("kernel", [Band(), Bell(), QuantileBand(), QuantileBell()], ids=repr)
+def test_lists_and_tensors_are_margins_as_arrays_are(kernel):
+    expected = kernel(MARGINS)
+    for margins in (MARGINS.tolist(), torch.as_tensor(MARGINS), torch.tensor(MARGINS, requires_grad=True)):
+        np.testing.assert_array_equal(kernel(margins), expected)
+        assert kernel.fitted(margins) == kernel.fitted(MARGINS)
+        draws = [RejectionSampler(kernel).sample(np.random.default_rng(1), each, 9)[0] for each in (margins, MARGINS)]
+        np.testing.assert_array_equal(*draws)
+        for strategy in (hardest_pairs, easiest_pairs, closest_pairs):
+            np.testing.assert_array_equal(strategy(margins, 3), strategy(MARGINS, 3))
 
 
 def test_the_strategies_take_what_their_names_say():
