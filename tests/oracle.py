@@ -59,7 +59,7 @@ def bisect(falling, low, high, rounds=300):
     for _ in range(rounds):
         middle = mp.sqrt(low * high)
         low, high = (middle, high) if falling(middle) > 0 else (low, middle)
-        if high - low < mp.mpf(10) ** -40 * high:
+        if high - low < mp.mpf(10) ** -30 * high:  # float64 has 16 digits
             return middle
     raise AssertionError("the reference itself did not converge")
 
