@@ -10,8 +10,9 @@ import huggingface_hub
 import torch
 import transformers
 
+from mapl_explore.files import shortened
 from mapl_explore.models.checking import require_embeddings, require_tokenizer, vocabulary_advice
-from mapl_explore.models.model_folder import readable, require_all_shards, require_all_weights
+from mapl_explore.models.model_folder import readable, require_all_weights, require_files
 
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
 
@@ -36,11 +37,14 @@ def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device =
 
     Raises
     ------
+    TypeError
+        If the name is neither text nor a path.
     OSError
-        If the model is not there, is damaged or not complete, or has to come from a hub that cannot be reached.
+        If the model is not there, is damaged or not complete, has weights for layers that its configuration does not
+        name, or has to come from a hub that cannot be reached.
     ValueError
-        If the tokenizer makes nothing of text, has more tokens than the model has embeddings, or has no end-of-text
-        token: nothing would say where a response ends.
+        If the device is not there, or the tokenizer makes nothing of text, has more tokens than the model has
+        embeddings, or has no end-of-text token: nothing would say where a response ends.
 
     Examples
     --------
@@ -48,15 +52,26 @@ def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device =
     >>> model.training
     False
     """
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(f"name must be that of a model or of its folder, not {shortened(name)}")
+    _require_device(device)
     source = str(_shipped("tiny-gpt2")) if name == "tiny" else os.fspath(name)
-    if os.path.isdir(source) and not os.path.isfile(os.path.join(source, "config.json")):
-        raise OSError(f"{source!r} holds no model: there is no config.json in it")
+    if os.path.isdir(source):
+        with quiet_transformers():
+            require_files(source)
     model, tokenizer = _from_pretrained(source) if os.path.isdir(source) else _from_hub(source)
     require_tokenizer(tokenizer, source)
     require_embeddings(tokenizer, model, source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
+
+
+def _require_device(device: str | torch.device) -> None:
+    try:
+        torch.zeros(1, device=device).item()
+    except Exception as error:  # torch asserts where CUDA is not built in
+        raise ValueError(f"device must be one that torch can use here, such as 'cpu', not {device!r}") from error
 
 
 def weights_checksum(model) -> str:
@@ -115,9 +130,9 @@ def _from_pretrained(source: str, **options) -> tuple:
             transformers.AutoConfig.from_pretrained(source, **options)
         with readable(source, "no tokenizer", lambda: vocabulary_advice(source)):
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
-        require_all_shards(source)
         with readable(source, "no causal language model"):
-            options |= {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+            options |= {"dtype": torch.float32, "use_safetensors": True}
+            options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # they are refused below, by name
             model, loading = transformers.AutoModelForCausalLM.from_pretrained(source, **options)
-    require_all_weights(source, loading)
+    require_all_weights(source, model, loading)
     return model, tokenizer

@@ -2,43 +2,167 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import safetensors
+import tokenizers
+import torch
+import transformers
 
-from mapl_explore.files import counted
+from mapl_explore.files import counted, shortened
+from mapl_explore.notes import note
 
-INDEX = "model.safetensors.index.json"  # names the files of weights that are in parts
+WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"  # names the files of weights that are in parts
+GENERATION = "generation_config.json"
+JSON_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+# Tables that older versions of transformers saved with the weights, and make again for themselves.
+BUFFERS = ("bias", "masked_bias", "inv_freq", "position_ids", "_float_tensor", "version")
+SAVE = "write it again with save_pretrained"
+
+
+def require_files(source: str) -> None:
+    """Raise OSError unless a folder has a configuration, all files of its weights, and no damaged generation file."""
+    if not os.path.isfile(os.path.join(source, "config.json")):
+        raise OSError(f"{source!r} holds no model: there is no config.json in it")
+    _require_safetensors(source)
+    _require_all_shards(source)
+    if os.path.isfile(os.path.join(source, GENERATION)):
+        _require_generation(source)
+
+
+def _require_safetensors(source: str) -> None:
+    folder = Path(source)
+    if (folder / INDEX).is_file() or any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    if pickles:
+        raise OSError(
+            f"{source!r} holds its weights as a pickle alone, {pickles[0]}: pickles can run code, so none is read here;"
+            " if you trust it, load it with transformers and save it with save_pretrained, which writes safetensors"
+        )
+    raise OSError(f"{source!r} holds no weights: there is no {WEIGHTS} in it")
+
+
+def _require_generation(source: str) -> None:
+    """Raise OSError for a ``generation_config.json`` that transformers would pass over or fail at later."""
+    path = os.path.join(source, GENERATION)
+    try:
+        settings = _read_object(path)
+        _require_generation_values(settings.get("max_new_tokens"), settings.get("eos_token_id"))
+        transformers.GenerationConfig.from_pretrained(source)
+    except Exception as error:  # files of others may be wrong in any way
+        raise OSError(f"{path!r} cannot be used ({first_line(error)}): mend it, or remove it") from error
+
+
+def _require_generation_values(most, ends) -> None:
+    if most is not None and (not isinstance(most, int) or most < 1):
+        raise ValueError(f"max_new_tokens must be a whole number of at least 1, not {shortened(most)}")
+    if not all(isinstance(end, int) for end in (ends if isinstance(ends, list) else [ends or 0])):
+        raise ValueError(f"eos_token_id must be a token's number or a list of them, not {shortened(ends)}")
 
 
 @contextlib.contextmanager
 def readable(source: str, what: str, advice: Callable[[], str] = str) -> Iterator[None]:
-    """Make any error of reading a model a line about its folder."""
+    """Make any error of reading a model a line about its folder, or about the file in it that is damaged."""
     try:
         yield
     except safetensors.SafetensorError as error:
         words = f"its weights are damaged or cut short ({first_line(error)}); fetch or save them again"
         raise OSError(f"{source!r} holds {what} that can be read: {words}") from error
     except Exception as error:  # files of others may be wrong in any way
-        raise OSError(f"{source!r} holds {what} that can be read: {first_line(error)}{advice()}") from error
+        reason = _damage(source) or f"{first_line(error)}{advice()}"
+        raise OSError(f"{source!r} holds {what} that can be read: {reason}") from error
+
+
+def _damage(source: str) -> str:
+    """Return which of the small files of a folder is damaged and how, "" where none is."""
+    for name in JSON_FILES:
+        path = os.path.join(source, name)
+        try:
+            if os.path.isfile(path):
+                _read_small(path)
+        except Exception as error:  # a tokenizer's errors have no class of their own
+            return f"{name} is damaged ({first_line(error)}); fetch it again, or {SAVE}"
+    return ""
+
+
+def _read_small(path: str) -> None:
+    _read_object(path)
+    if path.endswith("tokenizer.json"):
+        tokenizers.Tokenizer.from_file(path)
+
+
+def _read_object(path: str | os.PathLike) -> dict:
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not an object")
+    return content
 
 
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, or its kind where it says nothing."""
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
     first = next(iter(str(error).splitlines()), type(error).__name__)
     return first.removesuffix(" from one of: ")  # transformers' list follows on lines of its own
 
 
-def require_all_weights(source: str, loading: dict) -> None:
-    """Raise OSError where a model lacks weights, by what ``from_pretrained`` says of its loading."""
-    missing = sorted(loading["missing_keys"])
+def require_all_weights(source: str, model, loading: dict) -> None:
+    """Raise OSError unless the weights of a folder are those of its model, by what transformers says of their loading.
+
+    Weights beside the layers, such as a head for another task, are passed over with a note; weights for layers that the
+    model does not have would make it another model.
+    """
+    _require_sizes(source, loading["mismatched_keys"])
+    missing, surplus = sorted(loading["missing_keys"]), sorted(loading["unexpected_keys"])
     if missing:
         few = counted(len(missing), "weight")
         raise OSError(f"{source!r} holds {few} too few for its model, such as {missing[0]!r}")
+    layers = [name for name in surplus if _of_layers(name, model)]
+    if layers:
+        many = f"{counted(len(layers), 'weight')} too many for its model, such as {layers[0]!r}"
+        raise OSError(f"{source!r} holds {many}: config.json is of another model, or was changed")
+    others = [name for name in surplus if not _is_buffer(name)]
+    if others:
+        many = f"{counted(len(others), 'weight')} of {source!r}"
+        note(f"{many} fit nowhere in its model and are not used, such as {others[0]!r}")
 
 
-def require_all_shards(source: str) -> None:
+def _require_sizes(source: str, mismatched: list) -> None:
+    if mismatched:
+        name, saved, expected = sorted(mismatched)[0]
+        raise OSError(
+            f"{source!r} holds {counted(len(mismatched), 'weight')} of another size than its config.json says, such as"
+            f" {name!r}: {tuple(saved)}, not {tuple(expected)}"
+        )
+
+
+def _of_layers(name: str, model) -> bool:
+    """Return whether a weight that the model lacks would belong to its repeated layers, or to a module it has."""
+    if _is_buffer(name):
+        return False
+    base = f"{model.base_model_prefix}."
+    return any(_in_layers(one, model) for one in (name, base + name, name.removeprefix(base)))
+
+
+def _in_layers(name: str, model) -> bool:
+    modules, parts = dict(model.named_modules()), name.split(".")
+    above = [modules[path] for n in range(1, len(parts)) if (path := ".".join(parts[:n])) in modules]
+    in_list = any(isinstance(module, torch.nn.ModuleList) for module in above)
+    return in_list or any(True for module in above[-1:] for _ in module.parameters(recurse=False))
+
+
+def _is_buffer(name: str) -> bool:
+    *modules, last = name.split(".")
+    # GPT-2's mask is attn.bias; the bias of a projection stands one level deeper, as attn.c_attn.bias.
+    return last in BUFFERS and (last != "bias" or modules[-1:] in (["attn"], ["attention"], ["crossattention"]))
+
+
+def _require_all_shards(source: str) -> None:
     """Raise unless a folder with weights in parts has all of them, and the index that names them."""
     folder = Path(source)
     in_parts = (folder / INDEX).is_file() or any(folder.glob("model-*-of-*.safetensors"))

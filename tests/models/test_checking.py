@@ -315,6 +315,106 @@ def test_a_configuration_that_is_damaged_is_one_line(tmp_path):
         load_model(tmp_path)
 
 
+def rewritten(folder, change):
+    """Change the weights of a folder and return it."""
+    path = folder / "model.safetensors"
+    weights = safetensors.torch.load_file(path)
+    change(weights)
+    safetensors.torch.save_file(weights, path, metadata={"format": "pt"})
+    return folder
+
+
+def reconfigured(folder, **values):
+    """Change the configuration of a folder and return it."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return folder
+
+
+def without_prefix(weights):
+    for name in list(weights):
+        weights[name.removeprefix("transformer.")] = weights.pop(name)
+
+
+@pytest.mark.parametrize("change", [lambda weights: None, without_prefix])
+def test_weights_of_layers_that_the_configuration_does_not_name_are_refused(tmp_path, change):
+    folder = rewritten(reconfigured(save_tiny(tmp_path), n_layer=1), change)
+    # 12 a layer; transformers passes over attn.c_attn.bias, which its pattern for the old mask, attn.bias, takes in.
+    with pytest.raises(OSError, match=r"holds 11 weights too many for its model, such as '.*h\.1\.attn"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", [
+    "transformer.h.0.attn.q_norm.weight", "transformer.h.1.mlp.c_fc.scale", "lm_head.bias", "transformer.wte.scale",
+])  # fmt: skip
+def test_a_weight_that_a_layer_has_no_place_for_is_refused(tmp_path, name):
+    folder = rewritten(save_tiny(tmp_path), lambda weights: weights.update({name: torch.ones(2)}))
+    with pytest.raises(OSError, match=f"holds 1 weight too many for its model, such as '{name}'"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("change", [
+    without_prefix,
+    lambda weights: weights.update({f"transformer.h.{n}.attn.bias": torch.ones(1, 1, 8, 8) for n in (0, 1)}),
+    lambda weights: weights.update({"transformer.h.0.attn.masked_bias": torch.tensor(-1e4)}),
+    lambda weights: weights.update({"transformer.h.0.attn.rotary_emb.inv_freq": torch.ones(4)}),
+    lambda weights: weights.update({"lm_head.weight": weights["transformer.wte.weight"].clone()}),
+])  # fmt: skip
+def test_what_older_checkpoints_have_besides_their_weights_is_passed_over(tmp_path, change):
+    model, tokenizer = load_model(rewritten(save_tiny(tmp_path), change))
+    assert_close(score_sets(model, tokenizer, SETS).logp, score_sets(random_gpt2(), TOKENIZER, SETS).logp, k=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["v_head.summary.weight", "score.weight", "mtp.layers.0.weight", "eye.patch.weight"])
+def test_weights_beside_the_layers_are_noted_by_name(tmp_path, name):
+    folder = rewritten(save_tiny(tmp_path), lambda weights: weights.update({name: torch.ones(2)}))
+    with pytest.warns(Note, match=f"^1 weight of .* not used, such as '{name}'$"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    ({"vocab_size": 300}, r"1 weight of another size .* as 'transformer\.wte\.weight': \(257, 32\), not \(300, 32\)$"),
+    ({"n_positions": 20}, r"1 weight of another size .* as 'transformer\.wpe\.weight': \(64, 32\), not \(20, 32\)$"),
+])  # fmt: skip
+def test_weights_of_other_sizes_than_the_configuration_says_are_told_by_name(tmp_path, values, message):
+    with pytest.raises(OSError, match=message):
+        load_model(reconfigured(save_tiny(tmp_path), **values))
+
+
+@pytest.mark.parametrize("text", [
+    "{", "", "[]", "3", "\x00", '{"max_new_tokens": -3}', '{"max_new_tokens": 0}', '{"max_new_tokens": "many"}',
+    '{"max_new_tokens": 1.5}', '{"eos_token_id": "x"}', '{"eos_token_id": [0, null]}', '{"eos_token_id": 1.5}',
+])  # fmt: skip
+def test_a_generation_file_that_cannot_be_used_is_named(tmp_path, text):
+    (save_tiny(tmp_path) / "generation_config.json").write_text(text)
+    with pytest.raises(OSError, match=r"/generation_config\.json' cannot be used \(.+\): mend it, or remove it$"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("text", [None, "{}", '{"eos_token_id": [0, 5], "max_new_tokens": 7}', '{"temperature": 0.6}'])
+def test_a_generation_file_that_can_be_used_or_none_is_taken_without_a_word(tmp_path, text, capfd):
+    path = save_tiny(tmp_path) / "generation_config.json"
+    path.unlink() if text is None else path.write_text(text)
+    capfd.readouterr()
+    load_model(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("text", ["{", "", "[]", '"a"'])
+def test_a_damaged_file_of_a_tokenizer_is_named(tmp_path, name, text):
+    (save_tiny(tmp_path) / name).write_text(text)
+    with pytest.raises(OSError, match=rf"no tokenizer that can be read: {name} is damaged \(.+\); fetch it again"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"added_tokens": []}', '{"model": {}}', '{"model": 3, "added_tokens": []}'])
+def test_an_incomplete_tokenizer_is_damaged(tmp_path, text):
+    (save_tiny(tmp_path) / "tokenizer.json").write_text(text)
+    with pytest.raises(OSError, match=r"tokenizer\.json is damaged \([^']"):
+        load_model(tmp_path)
+
+
 def test_a_token_for_pictures_needs_no_embedding_and_any_other_one_does(tmp_path):
     save_tiny(tmp_path)
     options = {"tokenizer_object": byte_tokenizer()._tokenizer, "eos_token": "<|endoftext|>"}

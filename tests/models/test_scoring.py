@@ -15,7 +15,7 @@ from mapl_explore.data import PreferenceSet
 from mapl_explore.models import encoding, passes, scoring
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import collate, encode_sets
-from mapl_explore.models.loading import load_model, weights_checksum
+from mapl_explore.models.loading import load_model, quiet_transformers, weights_checksum
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded, score_sets
 from mapl_explore.notes import Note
@@ -257,12 +257,41 @@ def test_a_tokenizer_without_eos_is_refused(tmp_path):
         load_model(tmp_path)
 
 
-def test_pickled_weights_are_refused(tmp_path):
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "model.pt"])
+def test_pickled_weights_are_refused_with_the_reason_and_the_way_out(tmp_path, name):
+    save_tiny(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(random_gpt2().state_dict(), tmp_path / name)
+    with pytest.raises(OSError, match=f"as a pickle alone, {name}: pickles can run code, .* which writes safetensors$"):
+        load_model(tmp_path)
+
+
+def test_the_way_out_of_pickled_weights_leads_out(tmp_path):
     save_tiny(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     torch.save(random_gpt2().state_dict(), tmp_path / "pytorch_model.bin")
-    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+    with quiet_transformers():
+        transformers.AutoModelForCausalLM.from_pretrained(tmp_path).save_pretrained(tmp_path)
+    model, _ = load_model(tmp_path)
+    assert weights_checksum(model) == weights_checksum(random_gpt2())
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    (save_tiny(tmp_path) / "model.safetensors").unlink()
+    with pytest.raises(OSError, match=r"holds no weights: there is no model\.safetensors in it$"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", [None, 5, b"tiny", ["tiny"]])
+def test_a_name_that_is_neither_text_nor_a_path_is_refused(name):
+    with pytest.raises(TypeError, match=r"^name must be that of a model or of its folder, not "):
+        load_model(name)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "", "meta"])
+def test_a_device_that_is_not_there_is_refused_before_a_model_is_read(device):
+    with pytest.raises(ValueError, match=f"^device must be one that torch can use here, .* not '{device}'$"):
+        load_model("not/there", device=device)
 
 
 def test_an_empty_folder_is_refused_by_name(tmp_path):
