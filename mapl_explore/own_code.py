@@ -103,7 +103,7 @@ def _add_to_path(folder: str) -> None:
 
 
 def _require_code(name: str, module: ModuleType) -> None:
-    if hasattr(module, "__path__") and getattr(module, "__file__", None) is None:
+    if "__path__" in vars(module) and vars(module).get("__file__") is None:
         sys.modules.pop(module.__name__)  # or an __init__.py that is written now would not be seen
         raise ValueError(f"{name} is a folder without __init__.py, which defines nothing: name a file in it")
 

@@ -125,7 +125,7 @@ def _sample(arguments) -> None:
 
     names = ["model", "k", "reference", "fallback", "max_tokens", "temperature", "seed", "chat", "batch_size", "device"]
     options = {name: getattr(arguments, name) for name in names}
-    sets, report = sample_sets(arguments.source, arguments.output, verify=arguments.verifier, **options)
+    sets, report = sample_sets(arguments.source, arguments.output, verifier=arguments.verifier, **options)
     if launched()[0] == 0:  # one of several processes speaks for all
         print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")
         if arguments.chat:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import torch
 from accelerate import PartialState
 
+from mapl_explore.files import shortened
+
+DEVICES = ("auto", "cpu", "cuda")
 PATIENCE = datetime.timedelta(days=30)  # one process may have longer answers to wait for than another
 
 
@@ -18,6 +21,14 @@ def launched() -> tuple[int, int]:
     except (KeyError, ValueError):
         return 0, 1
     return (number, count) if count > 1 else (0, 1)
+
+
+def require_device(device) -> None:
+    """Raise unless a device is "auto", "cpu", or "cuda" on a machine that has one."""
+    if not isinstance(device, str) or device not in DEVICES:
+        raise ValueError(f"device must be one of {', '.join(map(repr, DEVICES))}, not {shortened(device)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device must be 'auto' or 'cpu' here, not 'cuda': torch finds no CUDA GPU")
 
 
 @contextlib.contextmanager

@@ -1,21 +1,31 @@
 """Rejection sampling with a model: answers to prompts are drawn, judged, and kept where right and wrong ones came."""
 
 import contextlib
+import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 from tqdm import tqdm
 
 from mapl_explore.data import PreferenceSet, require_output, write_sets
-from mapl_explore.files import counted, shortened, sole_writer
+from mapl_explore.files import counted, shortened, sole_writer, whole_number
 from mapl_explore.models.encoding import encoded_prompts, end_tokens
 from mapl_explore.models.generating import answer_room, sampled_batches
 from mapl_explore.models.loading import load_model, weights_checksum
-from mapl_explore.models.processes import processes_of
+from mapl_explore.models.processes import processes_of, require_device
+from mapl_explore.notes import note
 from mapl_explore.sampling.journal import Answered, Journal
-from mapl_explore.sampling.verifiers import Question, judge_of, read_questions, texts_checksum, verifier
+from mapl_explore.sampling.verifiers import (
+    Question,
+    judge_of,
+    read_questions,
+    require_verifier,
+    texts_checksum,
+)
+from mapl_explore.sampling.verifiers import verifier as judging
 
 
 @dataclass(frozen=True)
@@ -57,13 +67,76 @@ class SampleReport:
         )
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How answers are drawn; the fields are those of :func:`sample_sets`, which has their domains and defaults."""
+
+    k: int
+    max_tokens: int | None
+    temperature: float
+    seed: int
+    chat: bool
+    batch_size: int | None
+
+    def __post_init__(self):
+        for name, least in (("k", 2), ("max_tokens", 1), ("seed", 0), ("batch_size", 1)):
+            value = getattr(self, name)
+            if value is not None or name in ("k", "seed"):
+                object.__setattr__(self, name, whole_number(name, value, least))
+        object.__setattr__(self, "temperature", _temperature(self.temperature))
+        _require_bool("chat", self.chat)
+
+    def settings(self, model, tokenizer, prompts: Sequence[str]) -> dict:
+        """Return all that decides the answers; the size of a batch does not."""
+        tokens = [encoded_prompts(tokenizer, prompts, self.chat), end_tokens(tokenizer, model, chat=self.chat)]
+        return {name: getattr(self, name) for name in ("k", "temperature", "seed", "chat")} | {
+            "prompts": texts_checksum(prompts),
+            "weights": weights_checksum(model)[:16],
+            "tokens of prompts and ends": texts_checksum(tokens),
+            "max_tokens": answer_room(model, 0, self.max_tokens),
+        }
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one of several processes needs to draw and to judge its part of the answers."""
+
+    questions: Sequence[Question]
+    judge: Callable[[Question, str], bool]
+    journal: Journal
+    process: int
+    processes: int
+
+    def mine(self, rows: Iterable[int]) -> list[int]:
+        """Return the prompts that this process works on, of those that are open to all."""
+        return sorted(rows)[self.process :: self.processes]
+
+    def judge_again(self, stale: dict[int, Answered]) -> None:
+        """Give the answers that another verifier judged the verdicts of this one."""
+        if stale and self.process == 0:
+            prompts = counted(len(stale), "prompt")
+            note(f"{prompts} with verdicts of another verifier or source: the answers are judged again")
+        for row in self.mine(stale):
+            self.journal.add([(row, _with_verdicts(self.judge, self.questions[row], stale[row]))])
+
+    def draw(self, model, tokenizer, open_rows: Iterable[int], drawing: Drawing, bar) -> None:
+        """Draw and judge the answers to this process's part of the prompts."""
+        mine = self.mine(open_rows)
+        prompts = [self.questions[row].prompt for row in mine]
+        for places, sampled in sampled_batches(model, tokenizer, prompts, **vars(drawing)):
+            rows = [mine[place] for place in places]
+            judged = [_judged(self.judge, self.questions[row], one) for row, one in zip(rows, sampled, strict=True)]
+            self.journal.add([*zip(rows, judged, strict=True)])
+            bar.update(len(rows) * self.processes)
+
+
 def sample_sets(
     source: str | os.PathLike,
     output: str | os.PathLike,
     *,
     model: str | os.PathLike = "tiny",
     k: int = 16,
-    verify: str = "world",
+    verifier: str | Callable[[str, str], bool] = "world",
     reference: str | None = None,
     fallback: bool = False,
     max_tokens: int | None = None,
@@ -71,14 +144,14 @@ def sample_sets(
     seed: int = 0,
     chat: bool = False,
     batch_size: int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     progress: bool = True,
 ) -> tuple[list[PreferenceSet], SampleReport]:
     """Sample answers to prompts, verify them, and write the sets that have right and wrong ones, as RoseRAG does.
 
     An interrupted call, repeated, goes on where it was: the answers are kept, and their verdicts too unless the
-    verifier's source is another one now. Under ``accelerate launch`` the processes share the prompts, and one file is
-    written.
+    verifier's source is another one now; a :class:`~mapl_explore.notes.Note` then says how many are judged again. Under
+    ``accelerate launch`` the processes share the prompts, and one file is written.
 
     Parameters
     ----------
@@ -91,8 +164,9 @@ def sample_sets(
         As :func:`mapl_explore.models.loading.load_model` takes it.
     k : int
         Answers to a prompt, at least 2. Equal ones count once.
-    verify : str
-        ``"world"``, ``"exact"`` or ``"module:function"``, see :func:`mapl_explore.sampling.verifiers.verifier`.
+    verifier : str or callable
+        ``"world"``, ``"exact"``, ``"module:function"`` or a function of prompt and answer that returns True or False,
+        see :func:`mapl_explore.sampling.verifiers.verifier`.
     reference : str, optional
         The field of the right answer, for ``"exact"``.
     fallback : bool
@@ -103,15 +177,16 @@ def sample_sets(
     temperature : float
         What logits are divided by, above 0; 1 samples the model's own distribution.
     seed : int
-        Of the answers.
+        Of the answers, at least 0.
     chat : bool
         Show each prompt as a user's message, by the chat template of the model's tokenizer. The verifier and the sets
         have the prompt as it was: to score them or train on them, say ``chat`` there too.
     batch_size : int, optional
         The most prompts in one pass. In any case all answers to them, padded and with their prompts, have at most 8,192
         tokens in memory, unless a single one has more: where they grow beyond that, the pass is split.
-    device : str
-        Where to compute, one process; several take what the launcher gives them.
+    device : {"auto", "cpu", "cuda"}
+        Where one process computes; several take what the launcher gives them. ``"auto"`` takes a CUDA GPU if there is
+        one.
     progress : bool
         Show a progress bar, on a terminal.
 
@@ -123,9 +198,12 @@ def sample_sets(
 
     Raises
     ------
+    TypeError
+        If the source, the model, the reference or the verifier is of another kind.
     ValueError
         If an argument is outside its range, a record is malformed, the tokenizer has no chat template, what an earlier
-        call had finished is of other weights, prompts or settings, or no prompt is kept; then nothing is written.
+        call had finished is of other weights, prompts or settings, or no prompt is kept; then nothing is written, and
+        the answers stay in a file that the error names.
     OSError
         If there is a file of that name, another process is writing it, or a file cannot be read or written.
     RuntimeError
@@ -137,34 +215,26 @@ def sample_sets(
     ----------
     RoseRAG, arXiv:2502.10993.
     """
-    _check(k=k, max_tokens=max_tokens, temperature=temperature, batch_size=batch_size)
+    drawing = Drawing(k, max_tokens, temperature, seed, chat, batch_size)
+    _check(model=model, reference=reference, device=device, fallback=fallback, progress=progress)
+    require_verifier(verifier)
     require_output(output)
-    with processes_of(device) as (process, processes, device, wait), _held(output, process):
+    with processes_of(device) as (process, processes, place, wait), _held(output, process):
         wait()  # the first process holds the output now; if it was refused, it has ended and so do all
-        if os.path.lexists(output):
-            raise FileExistsError(f"output must be a new file, but {output} is there")
+        _require_new(output)
         questions = read_questions(source, reference=reference)
-        judge, prompts = verifier(verify, questions), [one.prompt for one in questions]
-        model, tokenizer = load_model(model, device=device)
-        drawing = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "chat": chat}
-        settings = _settings(model, tokenizer, prompts, drawing)
-        journal = Journal(output, settings, process, judge=judge_of(verify, questions))
-        stale = journal.stale()
-        open_rows = sorted(set(range(len(questions))) - journal.finished().keys() - stale.keys())
+        judge = judging(verifier, questions)
+        network, tokenizer = load_model(model, device=place)
+        settings = drawing.settings(network, tokenizer, [one.prompt for one in questions])
+        journal = Journal(output, settings, process, judge=judge_of(verifier, questions))
+        stale, finished = journal.stale(), journal.finished()
+        open_rows = set(range(len(questions))) - finished.keys() - stale.keys()
         wait()  # all have read what was finished before anyone adds to it: they must share out the same rows
         journal.mend()
-        if stale and process == 0:
-            others = counted(len(stale), "prompt")
-            print(f"{others} with verdicts of another verifier or source: the answers are judged again")
-        for row in sorted(stale)[process::processes]:
-            journal.add([(row, _with_verdicts(judge, questions[row], stale[row]))])
-        mine = open_rows[process::processes]
+        work = _Work(questions, judge, journal, process, processes)
+        work.judge_again(stale)
         with _bar(len(questions), len(questions) - len(open_rows), progress and process == 0) as bar:
-            asked = [prompts[row] for row in mine]
-            for rows, answers in sampled_batches(model, tokenizer, asked, batch_size=batch_size, **drawing):
-                numbers = [mine[row] for row in rows]
-                journal.add([(row, _judged(judge, questions[row], a)) for row, a in zip(numbers, answers, strict=True)])
-                bar.update(len(rows) * processes)
+            work.draw(network, tokenizer, open_rows, drawing, bar)
         wait()
         finished = journal.finished()
         sets, report = reported(questions, [finished[row] for row in range(len(questions))], fallback=fallback)
@@ -208,18 +278,6 @@ def reported(
     return [one for one, _ in kept if one is not None], report
 
 
-def _settings(model, tokenizer, prompts: Sequence[str], drawing: dict) -> dict:
-    """Return all that decides the answers."""
-    chat = drawing["chat"]
-    tokens = [encoded_prompts(tokenizer, prompts, chat), end_tokens(tokenizer, model, chat=chat)]
-    return drawing | {
-        "prompts": texts_checksum(prompts),
-        "weights": weights_checksum(model)[:16],
-        "tokens of prompts and ends": texts_checksum(tokens),
-        "max_tokens": answer_room(model, 0, drawing["max_tokens"]),
-    }
-
-
 def _judged(judge, question: Question, sampled: tuple[list[str], int] | None) -> Answered:
     if sampled is None:
         return Answered((), (), too_long=True)
@@ -241,24 +299,41 @@ def _held(output: str | os.PathLike, process: int) -> Iterator[None]:
         yield
 
 
+def _require_new(output: str | os.PathLike) -> None:
+    if os.path.lexists(output):
+        raise FileExistsError(f"output must be a new file, but {output} is there")
+
+
 def _bar(total: int, done: int, shown: bool):
     return tqdm(total=total, initial=done, desc="sampling", unit="prompt", disable=None if shown else True)
 
 
 def _publish(output, sets: list[PreferenceSet], report: SampleReport, journal: Journal) -> None:
     if not sets:
-        raise ValueError(f"no prompt has right and wrong responses; nothing is written\n{report}")
+        raise ValueError(
+            f"no prompt has right and wrong responses; nothing is written\n{report}\nThe responses stay in"
+            f" {journal.names()}: call again with --fallback or another verifier, or remove that to draw others"
+        )
     write_sets(output, sets)
     journal.remove()
 
 
-def _check(*, k: int, max_tokens: int | None, temperature: float, batch_size: int | None) -> None:
-    for name, value, least in (("k", k, 2), ("max_tokens", max_tokens, 1), ("batch_size", batch_size, 1)):
-        if value is None and name != "k":
-            continue
-        if not isinstance(value, int):
-            raise ValueError(f"{name} must be an integer, not {shortened(value)}")
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
-    if not isinstance(temperature, int | float) or not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be > 0 and finite, not {shortened(temperature)}")
+def _check(*, model, reference, device, **switches) -> None:
+    if not isinstance(model, str | os.PathLike) or not os.fspath(model):
+        raise TypeError(f"model must be 'tiny', a folder or a name on the hub, not {shortened(model)}")
+    if reference is not None and not (isinstance(reference, str) and reference):
+        raise TypeError(f"reference must be the name of a field, not {shortened(reference)}")
+    require_device(device)
+    for name, value in switches.items():
+        _require_bool(name, value)
+
+
+def _require_bool(name: str, value) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, not {shortened(value)}")
+
+
+def _temperature(value) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(f"temperature must be > 0 and finite, not {shortened(value)}")
+    return float(value)

@@ -79,6 +79,10 @@ class Journal:
             whole = self.path.read_bytes().rpartition(b"\n")
             os.truncate(self.path, len(whole[0]) + len(whole[1]))
 
+    def names(self) -> str:
+        """Return the files of all processes, as a message names them."""
+        return ", ".join(map(str, self.paths()))
+
     def remove(self) -> None:
         """Remove the files of all processes: the output is written."""
         for path in self.paths():

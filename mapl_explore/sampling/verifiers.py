@@ -6,15 +6,14 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mapl_explore.data import json_record, records, world
 from mapl_explore.files import check_text, shortened
-from mapl_explore.own_code import imported, own_traceback, source_checksum
+from mapl_explore.own_code import imported, imported_name, own_traceback, source_checksum
 
-VERIFIERS = ("world", "exact")
 LATER = {  # what gives no verdict when it is called
     "an async function": inspect.iscoroutinefunction,
     "an async generator": inspect.isasyncgenfunction,
@@ -35,12 +34,19 @@ class Question:
         What an exact match is compared with.
     positives, negatives : tuple of str
         Answers to fall back on where the model gives none of a kind.
+    place : str
+        Where the prompt first stands, ``file:line``; nothing where it is of no file.
     """
 
     prompt: str
     references: tuple[str, ...] = ()
     positives: tuple[str, ...] = ()
     negatives: tuple[str, ...] = ()
+    place: str = field(default="", compare=False)
+
+    def blamed(self, rule: str) -> ValueError:
+        """Return the error of a rule that this question breaks, with its place."""
+        return ValueError(f"{self.place}: {rule}" if self.place else f"{rule}; the prompt is {shortened(self.prompt)}")
 
 
 def read_questions(source, *, reference: str | None = None) -> list[Question]:
@@ -58,61 +64,107 @@ def read_questions(source, *, reference: str | None = None) -> list[Question]:
     ValueError
         If there is no prompt, or naming ``file:line``, the field and the rule.
     """
-    found = {}
+    questions = {}
     for place, content in records(source):
         try:
             one = _question(json_record(content), reference)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{place}: {error}") from None
-        found.setdefault(one.prompt, one)
-    if not found:
+        questions.setdefault(one.prompt, replace(one, place=place))
+    if not questions:
         raise ValueError(f"{source}: there is no prompt in it")
-    return list(found.values())
+    return list(questions.values())
 
 
-def verifier(name: str, questions: Sequence[Question]) -> Callable[[Question, str], bool]:
+def verifier(name: str | Callable, questions: Sequence[Question]) -> Callable[[Question, str], bool]:
     """Return the function that says whether an answer to a question is right.
 
     Parameters
     ----------
-    name : str
-        ``"world"``, the verifier of the small world; ``"exact"``, equality with a reference but for white space around;
-        or ``"module:function"``, a function of prompt and answer, found from this folder.
+    name : str or callable
+        ``"world"``, the verifier of the small world; ``"exact"``, equality with a reference except for white space
+        around; ``"module:function"``, a function of prompt and answer, found from this folder; or the function itself.
     questions : sequence of Question
         Those it will be asked about: what it cannot judge is refused before any answer is sampled.
 
     Raises
     ------
+    TypeError
+        If the verifier is neither text nor a function.
     ValueError
         If there is no such function, or a prompt is none of the small world, or lacks its reference.
 
-    The function itself raises RuntimeError where one of the user's fails, with their own traceback as its note, and
-    ValueError where it returns something else than True or False.
+    The function itself raises RuntimeError if one of the user's fails, with their own traceback as its note, and
+    ValueError if it returns something else than True or False.
     """
-    if name == "world":
+    require_verifier(name)
+    if isinstance(name, str) and name in VERIFIERS:
+        check, judge = VERIFIERS[name]
         for question in questions:
-            world.case_of(question.prompt)
-        return lambda question, answer: world.is_right(question.prompt, answer)
-    if name == "exact":
-        for question in questions:
-            if not question.references:
-                raise ValueError(
-                    f"the verifier 'exact' needs a reference (--reference FIELD); {shortened(question.prompt)} has none"
-                )
-        return lambda question, answer: answer.strip() in {one.strip() for one in question.references}
-    function = _function(name)
+            check(question)
+        return judge
+    function, name = name if callable(name) else _function(name), _name(name)
+    _require_two(name, function)
+    _require_answer_at_once(name, function)
     return lambda question, answer: _verdict(name, function, question.prompt, answer)
 
 
-def judge_of(name: str, questions: Sequence[Question]) -> str:
+def require_verifier(verifier) -> None:
+    """Raise unless this is a name or a function; whether there is such a function is not asked."""
+    if not isinstance(verifier, str) and not callable(verifier):
+        names = ", ".join(map(repr, VERIFIERS))
+        raise TypeError(f"verifier must be {names}, 'module:function' or a function, not {shortened(verifier)}")
+
+
+def judge_of(verifier: str | Callable, questions: Sequence[Question]) -> str:
     """Return what tells two verifiers apart: the name, and a checksum of the source and of what it compares with.
 
     The source is that of its module and of all modules loaded from the same folder; data that it reads are not known.
+    The values that a function, given itself, takes from around it are not known either.
     """
-    module = {"world": world.__name__, "exact": __name__}.get(name)
-    module = imported(name.rpartition(":")[0]) if module is None else sys.modules[module]
-    references = [one.references for one in questions] if name == "exact" else []
-    return f"{name} {texts_checksum([source_checksum(module), references])}"
+    references = [one.references for one in questions] if verifier == "exact" else []
+    return f"{_name(verifier)} {texts_checksum([_source(verifier), references])}"
+
+
+def _name(verifier: str | Callable) -> str:
+    if isinstance(verifier, str):
+        return verifier
+    kind = verifier if hasattr(verifier, "__qualname__") else type(verifier)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _source(verifier: str | Callable) -> str:
+    """Return a checksum of the source of a verifier's module, with its own if it was given itself."""
+    if isinstance(verifier, str):
+        module = {"world": world.__name__, "exact": __name__}.get(verifier)
+        return source_checksum(imported(verifier.rpartition(":")[0]) if module is None else sys.modules[module])
+    function = verifier if hasattr(verifier, "__qualname__") else type(verifier)
+    module = sys.modules.get(function.__module__)
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):  # it was typed in, or is written in C
+        text = ""
+    return texts_checksum([text, source_checksum(module) if module else ""])
+
+
+def _check_world(question: Question) -> None:
+    try:
+        world.case_of(question.prompt)
+    except ValueError as error:
+        raise ValueError(f"{question.place}: {error}" if question.place else str(error)) from None
+
+
+def _check_reference(question: Question) -> None:
+    if not question.references:
+        raise question.blamed("the verifier 'exact' needs a reference (--reference FIELD)")
+
+
+def _is_right(question: Question, answer: str) -> bool:
+    return world.is_right(question.prompt, answer)
+
+
+def _is_reference(question: Question, answer: str) -> bool:
+    return answer.strip() in {one.strip() for one in question.references}
 
 
 def texts_checksum(texts: Sequence) -> str:
@@ -126,7 +178,7 @@ def _question(record: dict, reference: str | None) -> Question:
     check_text("prompt", record["prompt"])
     references = _texts(record, reference) if reference else ()
     if reference and not references:
-        raise ValueError(f"the field {reference!r} is missing")
+        raise ValueError(f"the field {reference!r} is {'empty' if reference in record else 'missing'}")
     positives, negatives = (_texts(record, side) for side in ("positives", "negatives"))
     return Question(record["prompt"], references, positives or references, negatives)
 
@@ -146,15 +198,13 @@ def _function(name: str) -> Callable:
     if not (module and colon and function):
         raise ValueError(f"verifier must be one of {', '.join(VERIFIERS)} or module:function, not {name!r}")
     try:
-        found = getattr(imported(module), function, None)
+        given = imported_name(module, function)
     except ValueError as error:
         error.args = (f"verifier {name!r} cannot be had: {error}",)
         raise
-    if not callable(found):
+    if not callable(given):
         raise ValueError(f"verifier {name!r} cannot be had: there is no function {function!r} in {module!r}")
-    _require_two(name, found)
-    _require_answer_at_once(name, found)
-    return found
+    return given
 
 
 def _require_two(name: str, function: Callable) -> None:
@@ -190,3 +240,6 @@ def _verdict(name: str, function: Callable, prompt: str, answer: str) -> bool:
         given = f"{shortened(verdict)} on the prompt {shortened(prompt)}"
         raise ValueError(f"the verifier {name} must return True or False, not {given}")
     return bool(verdict)
+
+
+VERIFIERS = {"world": (_check_world, _is_right), "exact": (_check_reference, _is_reference)}  # by name: check, judge

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from patience import HANG
 from sampled_worlds import WORLD, chatty, sampled
@@ -167,20 +168,59 @@ def test_a_prompt_is_kept_with_both_kinds_and_else_dropped_for_a_reason(answered
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
-        ({"k": 1}, "k must be at least 2, not 1"),
-        ({"max_tokens": 0}, "max_tokens must be at least 1, not 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"k": 1}, "k must be an integer >= 2, not 1"),
+        ({"max_tokens": 0}, "max_tokens must be an integer >= 1, not 0"),
+        ({"batch_size": 0}, "batch_size must be an integer >= 1, not 0"),
         ({"temperature": 0.0}, "temperature must be > 0 and finite, not 0.0"),
         ({"temperature": float("nan")}, "temperature must be > 0"),
         ({"temperature": None}, "temperature must be > 0"),
-        ({"k": 2.5}, "k must be an integer, not 2.5"),
-        ({"max_tokens": "9"}, "max_tokens must be an integer, not '9'"),
+        ({"temperature": "hot"}, "temperature must be > 0 and finite, not 'hot'"),
+        ({"temperature": True}, "temperature must be > 0 and finite, not True"),
+        ({"k": True}, "k must be an integer >= 2, not True"),
+        ({"k": None}, "k must be an integer >= 2, not None"),
+        ({"seed": -1}, "seed must be an integer >= 0, not -1"),
+        ({"seed": "a"}, "seed must be an integer >= 0, not 'a'"),
+        ({"seed": 1.5}, "seed must be an integer >= 0, not 1.5"),
+        ({"seed": None}, "seed must be an integer >= 0, not None"),
+        ({"fallback": "no"}, "fallback must be True or False, not 'no'"),
+        ({"chat": 1}, "chat must be True or False, not 1"),
+        ({"progress": None}, "progress must be True or False, not None"),
+        ({"device": "tpu"}, "device must be one of 'auto', 'cpu', 'cuda', not 'tpu'"),
+        ({"device": None}, "device must be one of 'auto', 'cpu', 'cuda', not None"),
+        ({"device": "cuda"}, "device must be 'auto' or 'cpu' here, not 'cuda'"),
+        ({"model": None}, "model must be 'tiny', a folder or a name on the hub, not None"),
+        ({"model": ""}, "model must be 'tiny', a folder or a name on the hub, not ''"),
+        ({"verifier": 5}, "verifier must be 'world', 'exact', 'module:function' or a function, not 5"),
+        ({"verifier": None}, "verifier must be 'world', .* not None"),
+        ({"reference": 3}, "reference must be the name of a field, not 3"),
+        ({"k": 2.5}, "k must be an integer >= 2, not 2.5"),
+        ({"max_tokens": "9"}, "max_tokens must be an integer >= 1, not '9'"),
     ],
 )
-def test_an_argument_outside_its_range_is_named(options, rule, world_file, tmp_path):
-    with pytest.raises(ValueError, match=rule):
+def test_an_argument_outside_its_range_is_named_before_any_work(options, rule, world_file, tmp_path, monkeypatch):
+    if options.get("device") == "cuda":
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(sampling, "read_questions", lambda *_, **__: pytest.fail("the work has begun"))
+    with pytest.raises((TypeError, ValueError), match=rule) as caught:
         sampled(world_file, tmp_path / "out.jsonl", **options)
+    assert "\n" not in str(caught.value)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_numbers_of_numpy_are_numbers(world_file, tmp_path):
+    plain, _ = sampled(world_file, tmp_path / "plain.jsonl", k=4, seed=3, temperature=0.5)
+    numpys, _ = sampled(
+        world_file, tmp_path / "numpys.jsonl", k=np.int64(4), seed=np.int8(3), temperature=np.float32(0.5)
+    )
+    assert numpys == plain
+
+
+def test_a_function_itself_is_a_verifier(world_file, tmp_path):
+    def right(prompt, answer):
+        return is_right(prompt, answer)
+
+    own, _ = sampled(world_file, tmp_path / "own.jsonl", verifier=right)
+    assert own == sampled(world_file, tmp_path / "world.out.jsonl")[0]
 
 
 def test_sample_says_what_was_kept_and_writes_over_nothing(world_file, tmp_path, capsys):
@@ -197,13 +237,19 @@ def test_sample_says_what_was_kept_and_writes_over_nothing(world_file, tmp_path,
     assert (tmp_path / "out.jsonl").read_bytes() == before
 
 
-def test_nothing_is_written_where_no_prompt_is_kept(world_file, tmp_path, capsys):
+def test_nothing_is_written_where_no_prompt_is_kept_and_the_file_that_stays_is_named(world_file, tmp_path, capsys):
     words = ["sample", str(world_file), str(tmp_path / "out.jsonl"), "--verifier", "world", "--max-tokens", "1"]
     assert cli.main(words) == 2
     err = capsys.readouterr().err
     assert "no prompt has right and wrong responses; nothing is written" in err
     assert "12 of 12 prompts dropped: no right or wrong response" in err
+    assert f"The responses stay in {tmp_path / 'out.jsonl.progress-0'}: call again with --fallback or another" in err
+    assert err.endswith("or remove that to draw others\n")
     assert not (tmp_path / "out.jsonl").exists()
+    assert cli.main([*words, "--seed", "1"]) == 2
+    assert "out.jsonl.progress-0 holds what was finished with seed 0, not 1" in capsys.readouterr().err
+    (tmp_path / "out.jsonl.progress-0").unlink()
+    assert cli.main([*words[:-2], "--seed", "1", "--k", "4"]) == 0
 
 
 TEMPLATE = "{% for turn in messages %}{{ turn.role + ':\\n' + turn.content }}{% endfor %}"

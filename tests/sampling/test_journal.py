@@ -8,6 +8,7 @@ import safetensors.torch
 from sampled_worlds import WORLD, chatty, sampled
 
 import mapl_explore.sampling.answers as sampling
+from mapl_explore.notes import Note
 from mapl_explore.sampling.journal import Answered, Journal
 
 
@@ -64,18 +65,17 @@ def test_an_interrupted_run_goes_on_without_asking_again_and_ends_as_a_whole_one
 def test_answers_are_kept_and_judged_again_where_the_verifier_was_mended(world_file, judges, monkeypatch, capsys):
     right = "def right(prompt, answer): return answer.strip().endswith('].')\n"
     judges.write_text(right)
-    whole, _ = sampled(world_file, judges.with_name("whole.jsonl"), verify="my_own_judges:right", batch_size=2)
+    whole, _ = sampled(world_file, judges.with_name("whole.jsonl"), verifier="my_own_judges:right", batch_size=2)
     judges.write_text("def right(prompt, answer): return True\n")
     output = judges.with_name("out.jsonl")
-    stopped(3, world_file, output, monkeypatch, verify="my_own_judges:right")
+    stopped(3, world_file, output, monkeypatch, verifier="my_own_judges:right")
     judges.write_text(right)
     prompts = asked(monkeypatch)
-    capsys.readouterr()
-    assert sampled(world_file, output, verify="my_own_judges:right", batch_size=2)[0] == whole
+    rule = "6 prompts with verdicts of another verifier or source: the answers are judged again"
+    with pytest.warns(Note, match=rule):
+        assert sampled(world_file, output, verifier="my_own_judges:right", batch_size=2)[0] == whole
     assert len(prompts) == len(WORLD) - 6
-    assert "6 prompts with verdicts of another verifier or source: the answers are judged again" in (
-        capsys.readouterr().out
-    )
+    assert capsys.readouterr().out == ""
 
 
 def test_verdicts_are_kept_where_the_verifier_is_the_same(world_file, judges, monkeypatch, capsys):
@@ -83,11 +83,11 @@ def test_verdicts_are_kept_where_the_verifier_is_the_same(world_file, judges, mo
         "seen = []\ndef right(prompt, answer): return bool(seen.append(prompt)) or len(answer) % 2 == 0\n"
     )
     output = judges.with_name("out.jsonl")
-    stopped(3, world_file, output, monkeypatch, verify="my_own_judges:right")
+    stopped(3, world_file, output, monkeypatch, verifier="my_own_judges:right")
     seen = sys.modules["my_own_judges"].seen
     first = set(seen)
     seen.clear()
-    sampled(world_file, output, verify="my_own_judges:right", batch_size=2)
+    sampled(world_file, output, verifier="my_own_judges:right", batch_size=2)
     assert len(first) == 6
     assert not first & set(seen)
     assert "judged again" not in capsys.readouterr().out

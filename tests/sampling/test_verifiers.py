@@ -1,11 +1,15 @@
 """Verifiers judge, or are refused before anything is sampled, and their failures are shown as their author's."""
 
+import functools
 import json
 
 import pytest
+from sampled_worlds import WORLD
 
 import mapl_explore.sampling.answers as sampling
+from mapl_explore import own_code
 from mapl_explore.cli import main as cli
+from mapl_explore.own_code import imported
 from mapl_explore.sampling.verifiers import Question, judge_of, read_questions, verifier
 
 
@@ -31,8 +35,28 @@ def test_exact_compares_with_the_reference_but_for_white_space(tmp_path):
     assert one.positives == ("4",)  # the reference is what to fall back on
     with pytest.raises(ValueError, match=r"q.jsonl:1: the field 'gold' is missing"):
         read_questions(path, reference="gold")
-    with pytest.raises(ValueError, match="'exact' needs a reference"):
+    rule = r"q.jsonl:1: the verifier 'exact' needs a reference \(--reference FIELD\)$"
+    with pytest.raises(ValueError, match=rule):
         verifier("exact", read_questions(path))
+    with pytest.raises(ValueError, match=r"needs a reference \(--reference FIELD\); the prompt is 'p'$"):
+        verifier("exact", [Question("p")])
+
+
+def test_a_prompt_of_another_world_is_named_by_its_line(tmp_path):
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps({"prompt": WORLD[0].prompt}) + '\n{"prompt": "Q"}\n')
+    with pytest.raises(ValueError, match=r"q.jsonl:2: the prompt must be one of the small world, but is 'Q'$"):
+        verifier("world", read_questions(path))
+
+
+def test_a_function_or_an_object_that_was_given_itself_judges(judges):
+    module, question = imported("my_own_judges"), Question("p")
+    for given in (module.short, module.plain, module.part_of_plain):
+        assert verifier(given, [question])(question, "ab") is True
+    with pytest.raises(ValueError, match="verifier my_own_judges:odd must return True or False, not 'yes'"):
+        verifier(module.odd, [question])(question, "a")
+    with pytest.raises(ValueError, match="verifier 'my_own_judges:alone' must take a prompt and an answer"):
+        verifier(module.alone, [question])
 
 
 def test_a_function_of_ones_own_judges(judges):
@@ -47,6 +71,29 @@ def test_a_function_of_ones_own_judges(judges):
 @pytest.mark.parametrize("name", ["plain", "part_of_plain"])
 def test_an_object_or_a_partial_that_answers_at_once_is_a_verifier(name, judges):
     assert verifier(f"my_own_judges:{name}", [Question("p")])(Question("p"), "a") is True
+
+
+def test_a_module_that_fails_to_give_its_function_is_told_with_its_own_traceback(judges, world_file, capsys):
+    judges.write_text("def __getattr__(name): return {}[name]\n")
+    words = ["sample", str(world_file), str(judges.with_name("out.jsonl")), "--verifier", "my_own_judges:right"]
+    assert cli.main(words) == 2
+    *shown, last = capsys.readouterr().err.strip().split("\n")
+    assert shown[1].startswith(f'  File "{judges}", line 1')
+    rule = "verifier 'my_own_judges:right' cannot be had: my_own_judges gives no 'right': my_own_judges.py:1: KeyError"
+    assert rule in last
+    assert own_code.__file__ not in "".join(shown)
+
+
+def test_functions_are_told_apart_by_their_source():
+    def one(prompt, answer):
+        return True
+
+    def other(prompt, answer):
+        return False
+
+    assert judge_of(one, []) == judge_of(one, []) != judge_of(other, [])
+    assert judge_of(functools.partial(one), []) == judge_of(functools.partial(one), [])
+    assert "test_verifiers:test_functions" in judge_of(one, [])
 
 
 @pytest.mark.parametrize(("name", "words"), [("broken", "ZeroDivisionError: division by zero"), ("ends", "SystemExit")])
