@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.files import counted, shortened
+from mapl_explore.files import counted
+from mapl_explore.models.chat import after_response, as_shown
 from mapl_explore.notes import note
 
 TRUNCATE = ("keep-start", "error")
@@ -103,23 +104,6 @@ def encode_sets(
     if sum(one.tokens for one in fitted) < sum(one.tokens for one in whole):
         note(_cut_summary(whole, fitted, context))
     return fitted
-
-
-def as_shown(tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
-    """Return prompts as the model reads them: as they are, or each as a message that the model is to answer.
-
-    Where a chat template is there and not used, a :class:`~mapl_explore.notes.Note` says so.
-
-    Raises
-    ------
-    ValueError
-        If ``chat`` is asked for and the tokenizer has no chat template, or the template refuses a prompt.
-    """
-    if chat:
-        return [_by_template(tokenizer, [_message("user", one)], add_generation_prompt=True) for one in prompts]
-    if getattr(tokenizer, "chat_template", None):
-        note("prompts are given as plain text; chat (--chat) writes them by the model's chat template")
-    return list(prompts)
 
 
 def encode_prompt(tokenizer, text: str) -> list[int]:
@@ -254,28 +238,10 @@ def _ended(ids: list[int], ends: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(ids) if ids and ids[-1] in ends else (*ids, ends[0])
 
 
-def _message(role: str, text: str) -> dict[str, str]:
-    return {"role": role, "content": text}
-
-
-def _by_template(tokenizer, messages: list[dict[str, str]], **options) -> str:
-    if not getattr(tokenizer, "chat_template", None):
-        raise ValueError("chat needs a model whose tokenizer has a chat template, and this one has none")
-    try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, **options)
-    except Exception as error:  # a template is a program of the model's, which may fail in any way
-        words = " ".join(str(error).split()) or type(error).__name__
-        prompt = shortened(messages[0]["content"])
-        raise ValueError(f"the model's chat template refuses the prompt {prompt}: {words}") from error
-
-
 def _end_of_turn(tokenizer) -> int | None:
-    """Return the first special token that the chat template puts after an answer, or None."""
-    answer = "answer"
-    written = _by_template(tokenizer, [_message("user", "question"), _message("assistant", answer)])
-    _, found, after = written.rpartition(answer)
+    """Return the first special token that the chat template puts after a response, or None."""
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    return next((token for token in _plain(tokenizer, [after * bool(found)])[0] if token in special), None)
+    return next((token for token in _plain(tokenizer, [after_response(tokenizer)])[0] if token in special), None)
 
 
 def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], context: float) -> None:

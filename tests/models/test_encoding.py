@@ -58,9 +58,45 @@ def test_in_a_chat_a_response_ends_with_the_end_of_turn():
     assert one.responses == ((*ids("yes"), turn), (*ids("yes"), turn), (*ids("no"), EOS))
 
 
-@pytest.mark.parametrize("template", ["{{ messages[0]['content'] }}", "{{ messages[-1]['content'] }}"])
-def test_a_chat_template_without_an_end_of_turn_leaves_the_eos(template):
-    assert end_tokens(chat_tokenizer(template=template), chat=True) == (EOS,)
+def test_a_chat_template_without_an_end_of_turn_leaves_the_eos():
+    assert end_tokens(chat_tokenizer(template="{{ messages[-1]['content'] }}"), chat=True) == (EOS,)
+
+
+@pytest.mark.parametrize("template", ["{{ messages[0]['content'] }}", "{% if false %}x{% endif %}", "hello", " "])
+def test_a_chat_template_that_leaves_out_responses_is_refused(template):
+    with pytest.raises(ValueError, match=r"^the model's chat template leaves out responses: it writes '.*'$"):
+        encode_sets(chat_tokenizer(template=template), [PreferenceSet("p", ["a"], ["b"])], chat=True)
+
+
+@pytest.mark.parametrize("template", [
+    "{% if false %}x{% endif %}", "hello", " ", "{{ messages[0]['content'][:6] }}", "{{ messages[0]['role'] }}",
+    "{% for m in messages if m['role'] != 'user' %}{{ m['content'] }}{% endfor %}", "{{ messages[0]['content'][-9:] }}",
+])  # fmt: skip
+@pytest.mark.parametrize("prompt", ["what is two and two?", "e", "h", "", "  a prompt  of words "])
+def test_a_chat_template_that_leaves_out_the_prompt_is_refused(template, prompt):
+    prompts = ["two of them", prompt]
+    with pytest.raises(ValueError, match=r"^the model's chat template leaves out (the prompt '.*'|prompts): it writes"):
+        as_shown(chat_tokenizer(template=template), prompts, chat=True)
+
+
+@pytest.mark.parametrize("template", ["{{ messages[0]['content'] | trim }}", "<{{ messages[0]['content'] }}>"])
+@pytest.mark.parametrize("prompt", ["", " a ", "one two\n\n three  four", "été 🙂"])
+def test_a_chat_template_may_strip_a_prompt_or_put_it_in_its_words(template, prompt):
+    shown = as_shown(chat_tokenizer(template="[user]" + template), [prompt], chat=True)
+    assert prompt.strip() in shown[0]
+
+
+@pytest.mark.parametrize(("template", "message"), [
+    ("{% if %}", "^the chat template of '/models/chatty' cannot be read, at line 1: "),
+    ("a\n{{ b", "^the chat template of '/models/chatty' cannot be read, at line 2: "),
+    (5, "^the chat template of '/models/chatty' must be text, not 5$"),
+    ("{{ raise_exception('no') }}", "^the chat template of '/models/chatty' refuses a prompt and a response: no$"),
+])  # fmt: skip
+def test_a_chat_template_that_cannot_be_used_is_named_by_its_model_and_no_prompt_but_the_users(template, message):
+    tokenizer = chat_tokenizer(template=template)
+    tokenizer.name_or_path = "/models/chatty"
+    with pytest.raises(ValueError, match=message):
+        end_tokens(tokenizer, chat=True)
 
 
 def test_a_prompt_begins_as_the_tokenizer_begins_a_text_and_not_twice():
@@ -100,7 +136,7 @@ def test_a_chat_template_that_is_not_used_is_noted():
 
 
 @pytest.mark.parametrize("template", [
-    "{{ raise_exception('must be from\nthe system') }}", "{{ no.a.b }}", "{% if %}", "{{ 1 / 0 }}",
+    "{{ raise_exception('must be from\nthe system') }}", "{{ no.a.b }}", "{{ 1 / 0 }}",
 ])  # fmt: skip
 def test_a_chat_template_that_raises_is_one_line_with_its_words(template):
     tokenizer = chat_tokenizer(template=template)
