@@ -5,12 +5,14 @@ The measure is the model's own ``model(input_ids).logits`` on one sequence witho
 
 import contextlib
 import math
+import numbers
 import os
 from collections.abc import Iterator, Sequence
 
 import torch
 
-from mapl_explore.files import counted
+from mapl_explore.data import PreferenceSet
+from mapl_explore.files import counted, shortened
 from mapl_explore.models.encoding import EncodedSet
 
 LIMITS = (
@@ -181,12 +183,70 @@ def _eps(model) -> float:
 def undisturbed(model) -> Iterator[None]:
     """Compute in evaluation mode, in the model's own float type and without gradients, and leave no trace."""
     device = next(model.parameters()).device
+    random_kept = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    no_autocast = torch.autocast(device.type, enabled=False)
+    with evaluating(model), random_kept, torch.no_grad(), no_autocast:
+        yield
+
+
+@contextlib.contextmanager
+def evaluating(model) -> Iterator[None]:
+    """Put a model in evaluation mode, and each of its modules back in its own afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    kept = torch.random.fork_rng([device] if device.type == "cuda" else [])
     try:
         model.eval()
-        with kept, torch.no_grad(), torch.autocast(device.type, enabled=False):
-            yield
+        yield
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def require_model(name: str, model) -> None:
+    """Raise TypeError unless an argument is a model of ``transformers``."""
+    if not isinstance(model, torch.nn.Module) or not hasattr(model, "config"):
+        raise TypeError(f"{name} must be a model, such as the first of what load_model returns, not {_kind(model)}")
+
+
+def require_tokenizer_object(tokenizer) -> None:
+    """Raise TypeError unless an argument is a tokenizer of ``transformers``."""
+    if not callable(tokenizer) or not hasattr(tokenizer, "eos_token_id"):
+        raise TypeError(
+            f"tokenizer must be a tokenizer, such as the second of what load_model returns, not {_kind(tokenizer)}"
+        )
+
+
+def require_sets(sets) -> None:
+    """Raise TypeError unless an argument is a sequence of preference sets, ValueError if it is empty."""
+    if not isinstance(sets, Sequence) or isinstance(sets, str):
+        raise TypeError(f"sets must be a list of PreferenceSet, as read_sets returns it, not {_kind(sets)}")
+    wrong = next((place for place, one in enumerate(sets) if not isinstance(one, PreferenceSet)), None)
+    if wrong is not None:
+        raise TypeError(
+            f"sets must be a list of PreferenceSet, as read_sets makes them of records, but sets[{wrong}] is"
+            f" {_kind(sets[wrong])}"
+        )
+    if not sets:
+        raise ValueError("sets must hold at least one preference set")
+
+
+def require_batch_size(batch_size: int | None) -> None:
+    """Raise ValueError unless it is a whole number of at least 1, or not given."""
+    whole = isinstance(batch_size, numbers.Integral) and not isinstance(batch_size, bool)
+    if batch_size is not None and (not whole or batch_size < 1):
+        raise ValueError(f"batch_size must be a whole number of at least 1, not {shortened(batch_size)}")
+
+
+def require_known_tokens(model, encoded: Sequence[EncodedSet]) -> None:
+    """Raise ValueError where texts have tokens that the model has no embedding for: those of another tokenizer."""
+    highest, rows = max(max(*one.prompt, *map(max, one.responses)) for one in encoded), _embeddings(model)
+    if highest >= rows:
+        raise ValueError(
+            f"the tokenizer is of another model: it makes token {highest}, and {model.name_or_path or _kind(model)}"
+            f" has embeddings for {rows:,}"
+        )
+
+
+def _kind(value) -> str:
+    """Return a value as an error message shows it, the kind alone of what is long: a model fills pages."""
+    plain = value is None or isinstance(value, str | int | float | os.PathLike)
+    return shortened(value) if plain else f"a {type(value).__name__}"

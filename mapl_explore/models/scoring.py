@@ -13,7 +13,15 @@ from tqdm import tqdm
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import ScoredSets
-from mapl_explore.models.checking import context_length
+from mapl_explore.models.checking import (
+    context_length,
+    evaluating,
+    require_batch_size,
+    require_known_tokens,
+    require_model,
+    require_sets,
+    require_tokenizer_object,
+)
 from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, end_tokens, sides, table_shapes
 from mapl_explore.models.passes import BATCH_TOKENS
 from mapl_explore.models.scorer import SetScorer
@@ -37,7 +45,8 @@ def score_sets(
     Parameters
     ----------
     model, tokenizer
-        As :func:`mapl_explore.load_model` returns them. The model's dropout is off while it scores.
+        As :func:`mapl_explore.load_model` returns them. Dropout is off while the model scores; then each of its
+        modules is in the mode that it was in.
     sets : sequence of PreferenceSet
         What to score.
     reference : model, optional
@@ -60,8 +69,11 @@ def score_sets(
 
     Raises
     ------
+    TypeError
+        If the model, the reference or the tokenizer is something else, or ``sets`` is not a list of PreferenceSet.
     ValueError
-        If there are no sets, a set does not fit and ``truncate`` is ``"error"``, the chat template refuses a prompt, or
+        If there are no sets, ``batch_size`` is not a whole number of at least 1, a set has tokens that a model has no
+        embedding for, a set does not fit and ``truncate`` is ``"error"``, the chat template refuses a prompt, or
         the model is no causal language model.
     FloatingPointError
         If a log-prob is not finite, as with a weight that is NaN.
@@ -74,23 +86,34 @@ def score_sets(
     >>> scored.label.tolist()
     [[1, -1, -1]]
     """
+    _require_arguments(model, tokenizer, sets, reference, batch_size)
     ends = end_tokens(tokenizer, model, chat=chat)
     context = min(context_length(one) for one in (model, reference or model))
     encoded = encode_sets(tokenizer, sets, context=context, truncate=truncate, ends=ends, chat=chat)
-    logp = score_encoded(SetScorer(model), encoded, batch_size=batch_size, progress=progress)
-    ref_logp = logp
-    if reference is not None:
-        ref_logp = score_encoded(SetScorer(reference), encoded, batch_size=batch_size, progress=progress)
-    _require_finite_logp(model, logp)
-    _require_finite_logp(reference, ref_logp)
+    logp = _logp(model, encoded, batch_size, progress)
+    ref_logp = logp if reference is None else _logp(reference, encoded, batch_size, progress)
     table = sides(encoded)
     return ScoredSets(*(column.numpy() for column in (logp, ref_logp, table["length"], table["label"])))
 
 
-def _require_finite_logp(model, logp: torch.Tensor) -> None:
+def _require_arguments(model, tokenizer, sets, reference, batch_size) -> None:
+    require_model("model", model)
+    require_tokenizer_object(tokenizer)
+    require_sets(sets)
+    if reference is not None:
+        require_model("reference", reference)
+    require_batch_size(batch_size)
+
+
+def _logp(model, encoded: Sequence[EncodedSet], batch_size: int | None, progress: bool) -> torch.Tensor:
+    """Return what :func:`score_encoded` does under a model that is left in its mode, or raise if it is not finite."""
+    require_known_tokens(model, encoded)
+    with evaluating(model):
+        logp = score_encoded(SetScorer(model), encoded, batch_size=batch_size, progress=progress)
     if not logp.isfinite().all():
         name = model.name_or_path or type(model).__name__
         raise FloatingPointError(f"the model {name!r} gives log-probs that are not finite: is a weight NaN or inf?")
+    return logp
 
 
 @torch.no_grad()

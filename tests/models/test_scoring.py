@@ -216,6 +216,75 @@ def test_a_reference_gives_its_own_scores():
     assert_close(scored.ref_logp, plain_table(reference, encode_sets(TOKENIZER, SETS)), k=0, atol=NATS)
 
 
+def modes(model):
+    return [module.training for module in model.modules()]
+
+
+def test_scoring_leaves_every_module_of_both_models_in_its_mode():
+    model, reference = random_gpt2(dropout=0.5).train(), random_gpt2(dropout=0.5, seed=1).train()
+    model.transformer.h[0].eval()
+    before = [modes(model), modes(reference)]
+    scored = score_sets(model, TOKENIZER, SETS, reference=reference)
+    assert [modes(model), modes(reference)] == before
+    assert_close(scored.ref_logp, plain_table(random_gpt2(seed=1), encode_sets(TOKENIZER, SETS)), k=0, atol=NATS)
+
+
+def test_scoring_that_fails_leaves_the_model_in_its_mode():
+    model = random_gpt2().train()
+    with torch.no_grad():
+        model.transformer.ln_f.weight[0] = math.nan
+    with pytest.raises(FloatingPointError):
+        score_sets(model, TOKENIZER, SETS)
+    assert all(modes(model))
+
+
+MODEL = random_gpt2()
+ONE_DICT = {"prompt": "p", "positives": ["a"], "negatives": ["b"]}
+
+
+@pytest.mark.parametrize(("model", "tokenizer", "sets", "options", "message"), [
+    (TOKENIZER, MODEL, SETS, {}, r"^model must be a model, .* not a \w+$"),
+    ("tiny", TOKENIZER, SETS, {}, r"^model must be a model, .* not 'tiny'$"),
+    (None, TOKENIZER, SETS, {}, r"^model must be a model, .* not None$"),
+    ((MODEL, TOKENIZER), TOKENIZER, SETS, {}, r"^model must be a model, .* not a tuple$"),
+    (MODEL, None, SETS, {}, r"^tokenizer must be a tokenizer, .* not None$"),
+    (MODEL, "tiny", SETS, {}, r"^tokenizer must be a tokenizer, .* not 'tiny'$"),
+    (MODEL, MODEL, SETS, {}, r"^tokenizer must be a tokenizer, .* not a GPT2LMHeadModel$"),
+    (MODEL, TOKENIZER, SETS, {"reference": (MODEL, TOKENIZER)}, r"^reference must be a model, .* not a tuple$"),
+    (MODEL, TOKENIZER, SETS, {"reference": "tiny"}, r"^reference must be a model, .* not 'tiny'$"),
+    (MODEL, TOKENIZER, SETS, {"reference": TOKENIZER}, r"^reference must be a model, .* not a \w+$"),
+    (MODEL, TOKENIZER, SETS, {"reference": False}, r"^reference must be a model, .* not False$"),
+    (MODEL, TOKENIZER, [ONE_DICT], {}, r"^sets must be a list of PreferenceSet, .* but sets\[0\] is a dict$"),
+    (MODEL, TOKENIZER, [SETS[0], "text"], {}, r"^sets must be a list of PreferenceSet, .* sets\[1\] is 'text'$"),
+    (MODEL, TOKENIZER, "sets.jsonl", {}, r"^sets must be a list of PreferenceSet, .* not 'sets\.jsonl'$"),
+    (MODEL, TOKENIZER, iter(SETS), {}, r"^sets must be a list of PreferenceSet, .* not a list_iterator$"),
+    (MODEL, TOKENIZER, SETS[0], {}, r"^sets must be a list of PreferenceSet, .* not a PreferenceSet$"),
+    (MODEL, TOKENIZER, ONE_DICT, {}, r"^sets must be a list of PreferenceSet, .* not a dict$"),
+    (MODEL, TOKENIZER, None, {}, r"^sets must be a list of PreferenceSet, .* not None$"),
+])  # fmt: skip
+def test_what_is_no_model_no_tokenizer_or_no_sets_is_refused_by_name(model, tokenizer, sets, options, message):
+    with pytest.raises(TypeError, match=message):
+        score_sets(model, tokenizer, sets, **options)
+
+
+@pytest.mark.parametrize("batch_size", [0, -3, 1.5, "2", True, math.nan])
+def test_a_batch_size_that_is_no_count_is_refused(batch_size):
+    with pytest.raises(ValueError, match=r"^batch_size must be a whole number of at least 1, not "):
+        score_sets(MODEL, TOKENIZER, SETS, batch_size=batch_size)
+
+
+def test_numbers_of_numpy_and_tuples_of_sets_are_taken():
+    score_sets(MODEL, TOKENIZER, tuple(SETS), batch_size=np.int64(2))
+
+
+@pytest.mark.parametrize("side", ["model", "reference"])
+def test_a_tokenizer_of_another_model_is_refused(side):
+    other = small(transformers.LlamaConfig, transformers.LlamaForCausalLM, vocab_size=100)
+    models = {"model": MODEL, "reference": MODEL, side: other}
+    with pytest.raises(ValueError, match=r"^the tokenizer is of another model: it makes token \d+, .* for 100$"):
+        score_sets(models["model"], TOKENIZER, SETS, reference=models["reference"])
+
+
 def test_sets_beyond_the_context_are_cut_or_refused():
     model = random_gpt2(context=16)
     with pytest.warns(Note, match="cut to the model's context of 16 tokens"):
