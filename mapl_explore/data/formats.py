@@ -25,18 +25,10 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from mapl_explore.data.messages import TURN, alike, content, conversation, messages_of, response, transcript
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import check_text, shortened
 
-TURN = "\n\nAssistant:"
-SPEAKERS = {
-    "user": "Human",
-    "assistant": "Assistant",
-    "system": "System",
-    "developer": "System",  # OpenAI's later name of it
-    "human": "Human",  # this and the next are ShareGPT's
-    "gpt": "Assistant",
-}
 OPENAI = ("preferred_output", "non_preferred_output")  # its names of chosen and rejected
 PAIRS = "pairs of TRL, Alpaca, ShareGPT and OpenAI, hh-rlhf's transcripts, scored completions, or ours"
 ONE_SIDED = {  # well-known formats by the fields that tell them: they have no rejected response
@@ -46,14 +38,13 @@ ONE_SIDED = {  # well-known formats by the fields that tell them: they have no r
     "TRL's prompts with a completion": ("prompt", "completion"),
 }
 ASKING = {"prompt": "TRL", "instruction": "Alpaca", "conversations": "ShareGPT", "messages": "OpenAI"}  # whose prompt
-TOOLS = ("tool", "function", "function_call", "observation")  # roles; the last two are ShareGPT's
 NO_TEXT = ("images", "image", "videos", "video", "audios", "audio")  # fields of a record
 WHOLE_TABLE = (
     "not one record but a whole table, as pandas writes it by default"
     "; write it by frame.to_json(FILE, orient='records', lines=True)"
 )
-PARTS = ("text", "input_text", "output_text")  # types of a part of a content that are text
 PROMPTS = ("prompt", "instruction")
+COLUMNS = (*PROMPTS, "chosen", "rejected")  # of one record, a list here is one of messages
 TEXTS = ("response", "text", "content")
 SCORES = ("score", "overall_score", "fine-grained_score")  # the last two are UltraFeedback's names
 
@@ -101,7 +92,7 @@ def format_of(record: dict) -> str:
     >>> format_of({"prompt": "2 + 2 =", "chosen": "4", "rejected": "5"})
     'trl'
     """
-    if _is_table(record):
+    if _is_table(record) or _is_columns(record):
         raise ValueError(WHOLE_TABLE)
     given = {name: value for name, value in record.items() if value is not None}  # of a table, null may stand for none
     for fields in (given, record):
@@ -163,7 +154,7 @@ def _asked(name: str, value) -> list[str]:
     if isinstance(value, str):
         return [value] if name in PROMPTS else []
     with contextlib.suppress(TypeError, ValueError):
-        return [text for speaker, text in _messages(name, value) if speaker == "Human"]
+        return [text for speaker, text in messages_of(name, value) if speaker == "Human"]
     return []
 
 
@@ -178,6 +169,15 @@ def _is_table(record: dict) -> bool:
         return False
     by_columns = _fits_one(record) and rows[0].keys().isdisjoint(("role", "from"))  # those are of a message
     return _numbered(record) or _numbered(rows[0]) or _fits_one(rows[0]) or by_columns
+
+
+def _is_columns(record: dict) -> bool:
+    """Return whether an object is a table by columns of one length, {"prompt": ["...", ...], ...}."""
+    columns = [*record.values()]
+    if not columns or not all(isinstance(one, list) and len(one) == len(columns[0]) for one in columns):
+        return False
+    cells = [cell for name in COLUMNS for cell in record.get(name, ())]
+    return _fits_one(record) and bool(cells) and all(isinstance(cell, str | list | None) for cell in cells)
 
 
 def _fits_one(record: dict) -> bool:
@@ -217,7 +217,7 @@ def _from_openai(record: dict, threshold: float | None) -> PreferenceSet:
     if not isinstance(asked, dict):
         raise ValueError(f"input must be an object with messages, not {shortened(asked)}")
     _refuse_all_but_text(asked)
-    prompt = _messages("input.messages", _field(asked, "messages", place="input."))
+    prompt = messages_of("input.messages", _field(asked, "messages", place="input."))
     return _from_conversations(prompt, {name: _field(record, name) for name in OPENAI}, repeats=False)
 
 
@@ -252,32 +252,32 @@ def _beginning(record: dict) -> list[tuple[str, str]]:
     if isinstance(record.get("prompt"), str):
         return [("Human", record["prompt"])]
     if record.get("prompt") is not None:
-        return _messages("prompt", record["prompt"])
+        return messages_of("prompt", record["prompt"])
     if record.get("conversations") is None:
         return []
     system = record.get("system") or ""
     check_text("system", system)
-    return [("System", system)] * bool(system) + _messages("conversations", record["conversations"])
+    return [("System", system)] * bool(system) + messages_of("conversations", record["conversations"])
 
 
 def _from_conversations(prompt: list[tuple[str, str]], sides: dict[str, Sequence], *, repeats: bool) -> PreferenceSet:
     """Return the set of conversations; a prompt that repeats how they begin, where they do, is not taken twice."""
-    chosen, rejected = (_answered(name, side) for name, side in sides.items())
-    shared = _alike(chosen[:-1], rejected[:-1])
+    chosen, rejected = (conversation(name, side) for name, side in sides.items())
+    shared = alike(chosen[:-1], rejected[:-1])
     prompt = chosen[:shared] if shared and repeats else prompt + chosen[:shared]
     if not prompt:
         raise ValueError("the field 'prompt' is missing, and chosen and rejected do not begin alike")
     single = len(prompt) == 1 and len(chosen) == len(rejected) == shared + 1
-    written = _content if single else _transcript
+    written = content if single else transcript
     ending = "" if single else TURN
-    return _pair(written(prompt) + ending, *(_answer(side[shared:], single) for side in (chosen, rejected)))
+    return _pair(written(prompt) + ending, *(response(side[shared:], single) for side in (chosen, rejected)))
 
 
 def _from_transcripts(record: dict, threshold: float | None) -> PreferenceSet:
     sides = [_field(record, name) for name in ("chosen", "rejected")]
     for name, side in zip(("chosen", "rejected"), sides, strict=True):
         check_text(name, side)
-    end = sides[0][: _alike(*sides)].rfind(TURN)
+    end = sides[0][: alike(*sides)].rfind(TURN)
     if end < 0:
         raise ValueError(f"chosen and rejected must begin alike, up to {TURN!r}")
     end += len(TURN)
@@ -325,7 +325,9 @@ def _field(record: dict, *names: str, place: str = ""):
     for name in names:
         if record.get(name) is not None:
             return record[name]
-    raise ValueError(f"the field {' or '.join(repr(place + name) for name in names)} is missing")
+    null = [name for name in names if name in record]
+    named = " or ".join(repr(place + name) for name in null or names)
+    raise ValueError(f"the field {named} is {'null' if null else 'missing'}")
 
 
 def _pair(prompt: str, chosen, rejected) -> PreferenceSet:
@@ -334,72 +336,6 @@ def _pair(prompt: str, chosen, rejected) -> PreferenceSet:
     if chosen == rejected:
         raise ValueError(f"chosen and rejected must not be the same text; both are {shortened(chosen)}")
     return PreferenceSet(prompt, [chosen], [rejected])
-
-
-def _messages(name: str, messages) -> list[tuple[str, str]]:
-    """Return the speaker and the text of each message; ShareGPT's sides are one message and no list."""
-    messages = [messages] if isinstance(messages, dict) else messages
-    if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
-        raise ValueError(f"{name} must be a list of messages with at least one, not {shortened(messages)}")
-    return [_message(f"{name}[{i}]", one) for i, one in enumerate(messages)]
-
-
-def _answered(name: str, side) -> list[tuple[str, str]]:
-    """Return who says what in a conversation that ends with a response."""
-    messages = _messages(name, side)
-    if messages[-1][0] != "Assistant":
-        last = side if isinstance(side, dict) else side[-1]
-        role = last.get("role") or last.get("from")
-        place = f"{name}[{len(messages) - 1}]"
-        raise ValueError(f"{name} must end with a message of the assistant, not with {place} of the role {role!r}")
-    return messages
-
-
-def _message(place: str, message) -> tuple[str, str]:
-    if not isinstance(message, dict):
-        raise ValueError(f"{place} must be a message with role and content, not {shortened(message)}")
-    role, content = ("from", "value") if message.get("role") is None and "from" in message else ("role", "content")
-    if message.get(role) in TOOLS or message.get("tool_calls") or message.get("function_call"):
-        raise ValueError(f"tool calls are not supported ({place})")
-    if message.get(role) not in [*SPEAKERS]:
-        raise ValueError(f"{place} must have a role of {', '.join(SPEAKERS)}, not {shortened(message)}")
-    return SPEAKERS[message[role]], _text(f"{place}.{content}", message.get(content))
-
-
-def _text(place: str, content) -> str:
-    """Return a content that is text, or the texts of its parts put together."""
-    if isinstance(content, list) and content:
-        return "".join(_part(f"{place}[{i}]", part) for i, part in enumerate(content))
-    check_text(place, content)
-    return content
-
-
-def _part(place: str, part) -> str:
-    if isinstance(part, dict):
-        if part.get("type", "text") not in PARTS:
-            raise ValueError(f"parts of a content that are not text are not supported ({place}: {part['type']!r})")
-        part = part.get("text")
-    check_text(place, part)
-    return part
-
-
-def _content(messages: list[tuple[str, str]]) -> str:
-    return messages[0][1]
-
-
-def _transcript(messages: list[tuple[str, str]]) -> str:
-    return "".join(f"\n\n{speaker}: {content}" for speaker, content in messages)
-
-
-def _answer(messages: list[tuple[str, str]], single: bool) -> str:
-    # In a transcript the prompt ends with the assistant's turn, which the answer therefore does not repeat.
-    return _content(messages) if single else _transcript(messages).removeprefix(TURN)
-
-
-def _alike(one: Sequence, other: Sequence) -> int:
-    """Return how many items two sequences have in common from their beginning."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _has_transcript(record: dict) -> bool:

@@ -182,7 +182,7 @@ def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:
 
 def _union(pairs: list[PreferenceSet]) -> PreferenceSet:
     positives, negatives = ([t for pair in pairs for t in getattr(pair, side)] for side in ("positives", "negatives"))
-    return PreferenceSet(pairs[0].prompt, dict.fromkeys(positives), dict.fromkeys(negatives))
+    return PreferenceSet(pairs[0].prompt, [*dict.fromkeys(positives)], [*dict.fromkeys(negatives)])
 
 
 def _named(source) -> str:

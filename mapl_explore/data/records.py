@@ -8,36 +8,13 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
+from mapl_explore.data.file_kinds import TABLES, refuse_other
 from mapl_explore.files import shortened
 
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".gz", ".parquet")  # of files, whatever else a name on the hub may look like
-BY_PANDAS = (
-    "write it as JSONL first: python -c \"import pandas; pandas.{}.to_json('{}', orient='records', lines=True)\""
-)
-TABLES = {
-    ".csv": ("CSV", "read_csv({!r})"),
-    ".tsv": ("TSV", "read_csv({!r}, sep='\\t')"),
-    ".xlsx": ("Excel", "read_excel({!r})"),
-    ".xls": ("Excel", "read_excel({!r})"),
-}
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
-UNPACK, UTF_16 = "unpack it first", "UTF-16 text: convert it first, as by iconv -f UTF-16 -t UTF-8"
-BINARY = {  # how files begin that are no text in UTF-8, and what to do about them
-    b"PK\x03\x04": f"a zip archive, as .xlsx files are: {UNPACK}, or write it as JSONL",
-    b"BZh": f"a bzip2 file: {UNPACK}",
-    b"\xfd7zXZ\x00": f"an xz file: {UNPACK}",
-    b"\x28\xb5\x2f\xfd": f"a zstandard file: {UNPACK}",
-    b"7z\xbc\xaf\x27\x1c": f"a 7z archive: {UNPACK}",
-    b"ARROW1": "an Arrow file: write it as parquet",
-    b"\x80\x04\x95": "a pickle, which is never opened",
-    b"\x80\x05\x95": "a pickle, which is never opened",
-    b"\xff\xfe": UTF_16,
-    b"\xfe\xff": UTF_16,
-}
-SEPARATORS = {",": "CSV", ";": "CSV", "\t": "TSV"}
 RECORDS = re.compile(rb"\s*\[\s*(?:[{\]]|\Z)")  # how a list begins that may hold records
 SPACE = re.compile(r"[ \t\n\r]*")  # what JSON allows between values
 
@@ -130,7 +107,6 @@ def _json_faults(place: str = "") -> Iterator[None]:
 
 def _from_file(path: str) -> Iterator[tuple[str, bytes | dict]]:
     with open(path, "rb") as file:
-        _refuse_table(path)
         magic = file.peek(len(PARQUET))
         if magic.startswith(PARQUET) or path.lower().endswith(".parquet"):
             yield from _rows(_from_parquet(path, file), f"{path}:")
@@ -144,35 +120,13 @@ def _from_file(path: str) -> Iterator[tuple[str, bytes | dict]]:
             yield from _from_text(path, file)
 
 
-def _refuse_table(path: str) -> None:
-    suffix = Path(path.lower().removesuffix(".gz")).suffix
-    if suffix in TABLES:
-        kind, reading = TABLES[suffix]
-        raise ValueError(f"{path}: {kind} is not read; {_by_pandas(path, reading)}")
-
-
-def _by_pandas(path: str, reading: str) -> str:
-    stem = Path(path).stem
-    other = f"{stem}.jsonl" if Path(path).name != f"{stem}.jsonl" else f"{stem}_records.jsonl"
-    return BY_PANDAS.format(reading.format(path), other)
-
-
-def _way_out(path: str, line: str) -> str:
-    """Return what to do about a file that begins with this line, if that may be the head of a table."""
-    separator = max(SEPARATORS, key=line.count)
-    if separator not in line:
-        return ""
-    reading = "read_csv({!r})" if separator == "," else f"read_csv({{!r}}, sep={separator!r})"
-    return f"; if this is {SEPARATORS[separator]}, {_by_pandas(path, reading)}"
-
-
 def _from_text(path: str, file) -> Iterator[tuple[str, bytes | dict]]:
     lines = _lines(file)
     first = next(lines, None)
     if first is None:
         return
     number, line = first
-    _refuse_other(path, number, line)
+    refuse_other(path, number, line)
     if _goes_on(line):
         yield from _values(path, b"\n" * (number - 1) + line + file.read())
     else:
@@ -186,24 +140,6 @@ def _lines(file) -> Iterator[tuple[int, bytes]]:
         line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if line.strip():
             yield number, line
-
-
-def _refuse_other(path: str, number: int, first: bytes) -> None:
-    """Raise if a file that begins like this is no JSON, with one rule for all of it."""
-    kind = next((kind for magic, kind in BINARY.items() if first.startswith(magic)), None)
-    if kind or b"\0" in first:
-        raise ValueError(f"{path}: not JSON in UTF-8 but {kind or 'a binary file'}")
-    if not first.lstrip().startswith((b"{", b"[")) and not _is_json(first):
-        line = first.decode(errors="replace").strip()
-        raise ValueError(f"{path}:{number}: not a JSON object but {shortened(line)}{_way_out(path, line)}")
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except ValueError:
-        return False
-    return True
 
 
 def _goes_on(first: bytes) -> bool:
@@ -266,6 +202,7 @@ def _table(source):
     if table or isinstance(source, list | tuple):
         return source
     way = "; of a pandas DataFrame, datasets.Dataset.from_pandas(frame)" * hasattr(source, "iloc")
+    way += "; of columns, datasets.Dataset.from_dict(columns)" * isinstance(source, Mapping)
     kinds = "a path, a hub name, a list of records or a datasets.Dataset"
     raise TypeError(f"source must be {kinds}{way}, not {shortened(source)}")
 

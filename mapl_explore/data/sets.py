@@ -1,6 +1,6 @@
 """Preference sets as text: one prompt, the responses that were accepted and those that were not."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mapl_explore.files import check_text, shortened
@@ -15,8 +15,9 @@ class PreferenceSet:
     prompt : str
         What was asked. May be empty.
     positives, negatives : sequence of str
-        The accepted and the rejected responses, at least one each, kept as tuples.
-        No text may stand on both sides. A text may be repeated on its side, and then counts twice.
+        The accepted and the rejected responses, at least one each, in a list or another
+        sequence, kept as tuples. No text may stand on both sides. A text may be repeated on its side, and then counts
+        twice.
 
     Raises
     ------
@@ -47,7 +48,7 @@ class PreferenceSet:
 
 
 def _checked_texts(name: str, texts) -> tuple[str, ...]:
-    if isinstance(texts, str) or not isinstance(texts, Iterable):
+    if isinstance(texts, str | set | frozenset | Mapping) or not isinstance(texts, Iterable):
         raise TypeError(f"{name} must be a list of texts, not {shortened(texts)}")
     texts = tuple(texts)
     if not texts:

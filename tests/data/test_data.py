@@ -483,6 +483,15 @@ MALFORMED = [
      r"TRL's field 'prompt' is another prompt than the one read \('p', 'q'\)"),
     ({"prompt": {"a": "p"}, "chosen": {"a": "a"}, "rejected": {"a": "b"}}, "a whole table, as pandas writes it"),
     ({"a": {"prompt": "p", "chosen": "a", "rejected": "b"}}, "a whole table, as pandas writes it"),
+    ({"prompt": ["p", "q"], "chosen": ["a", "b"], "rejected": ["b", None]}, "a whole table, as pandas writes it"),
+    ({"prompt": ["p"], "positives": [["a"]], "negatives": [["b"]]}, "a whole table, as pandas writes it"),
+    ({"instruction": ["p"], "completions": [[]], "source": [1]}, "a whole table, as pandas writes it"),
+    ({"chosen": ["p"], "rejected": ["q"]}, "a whole table, as pandas writes it"),
+    ({"prompt": None, "positives": ["a"], "negatives": ["b"]}, "the field 'prompt' is null"),
+    ({"prompt": "p", "positives": None, "negatives": ["b"]}, "the field 'positives' is null"),
+    ({"prompt": "p", "chosen": "a", "rejected": None}, "the field 'rejected' is null"),
+    ({"prompt": None, "instruction": None, "completions": ["a"]}, "the field 'prompt' or 'instruction' is null"),
+    ({"prompt": ["p"], "chosen": [[assistant("a")]], "rejected": [[assistant("b")]]}, "a whole table, as pandas"),
 ]  # fmt: skip
 
 
@@ -585,7 +594,10 @@ BROKEN = {
     r" write it as JSONL first: python -c \"import pandas; pandas.read_csv\('.*data'\).to_json\('data.jsonl', .*\)\"$",
     '"prompt";"chosen"\n': r"data:1: not a JSON object but '\"prompt\";\"chosen\"'; .*'.*data', sep=';'\).to_json",
     "prompt\tchosen, or not\trejected\n": r"if this is TSV, .* pandas.read_csv\('.*data', sep='\\t'\).to_json",
-    "<html>": r"data:1: not a JSON object but '<html>'$",
+    "<html>": "data: not JSON in UTF-8 but an HTML page: download the file itself",
+    "\n <!DOCTYPE html>\n<html>": "data: not JSON in UTF-8 but an HTML page: download the file itself",
+    "# c, d\n{}": "data: not JSON in UTF-8 but a comment, and JSON has none: remove it$",
+    "<a, b>": r"data:1: not a JSON object but '<a, b>'",
     "null\n": r"data:1: not a JSON object but None$",
     "3": r"data:1: not a JSON object but 3$",
     '"a, b"\n{': r"data:1: not a JSON object but 'a, b'$",
@@ -607,20 +619,25 @@ def test_a_file_that_is_no_list_of_records_is_one_line(content, tmp_path, capsys
     ("content", "kind"),
     [(b"PK\x03\x04\x14", "a zip archive"), (pickle.dumps({"a": 1}), "a pickle"), (b"\x08\x00{}", "a binary file"),
      ('{"prompt": "é"}'.encode("utf-16"), "UTF-16 text"), ('{"prompt": "é"}'.encode("utf-16-le"), "a binary file"),
+     (b"\x89PNG\r\n\x1a\n, ", "an image"), (b"%PDF-1.7, a\n", "a PDF file"), (b"a,\x01b;c\n", "a binary file"),
+     (b"version https://git-lfs.github.com/spec/v1\noid sha256:4\n", "a Git LFS pointer, .* git lfs pull"),
+     ("d,\u00e9".encode("latin-1"), "a binary file, or text of another encoding"),
      (bz2.compress(b"{}"), "a bzip2 file"), (lzma.compress(b"{}"), "an xz file")],
 )  # fmt: skip
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
 def test_a_file_that_is_no_text_is_told_by_what_it_is(content, kind, pack, tmp_path):
-    (tmp_path / "data.jsonl").write_bytes(pack(content))
-    with pytest.raises(ValueError, match=rf"data.jsonl: not JSON in UTF-8 but {kind}"):
-        read_sets(tmp_path / "data.jsonl")
+    for name in ("data.jsonl", "data.csv"):
+        (tmp_path / name).write_bytes(pack(content))
+        with pytest.raises(ValueError, match=rf"{name}: not JSON in UTF-8 but {kind}"):
+            read_sets(tmp_path / name)
 
 
 def test_the_content_and_not_the_name_tells_what_a_file_is(tmp_path):
     write_sets(tmp_path / "o.parquet", [SUM])
     write_sets(tmp_path / "o.jsonl.gz", [SUM])
     write_sets(tmp_path / "o.jsonl", [SUM])
-    for name, other in (("o.parquet", "a.jsonl"), ("o.jsonl.gz", "b.jsonl"), ("o.jsonl", "c.jsonl.gz")):
+    others = ("o.parquet", "a.jsonl"), ("o.jsonl.gz", "b.csv"), ("o.jsonl", "c.jsonl.gz")
+    for name, other in others:
         assert read_sets((tmp_path / name).rename(tmp_path / other)) == [SUM]
 
 
@@ -644,11 +661,14 @@ def test_a_table_of_another_program_is_refused_by_name_with_the_way_out(name, tm
         read_sets(tmp_path / name)
 
 
-def test_the_way_out_of_csv_works(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("suffix", "separator"), [("csv", ","), ("csv", ";"), ("csv", "\t"), ("tsv", "\t"), ("tsv", ",")]
+)
+def test_the_way_out_of_csv_works(suffix, separator, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("a.csv").write_text("prompt,chosen,rejected\n2 + 2 =,four,five\n")
+    Path(f"a.{suffix}").write_text("prompt,chosen,rejected\n2 + 2 =,four,five\n".replace(",", separator))
     with pytest.raises(ValueError, match="python -c") as caught:
-        read_sets("a.csv")
+        read_sets(f"a.{suffix}")
     exec(str(caught.value).partition('python -c "')[2].removesuffix('"'), {})
     assert read_sets("a.jsonl") == [PreferenceSet("2 + 2 =", ["four"], ["five"])]
 
@@ -841,3 +861,16 @@ def test_a_field_that_stands_twice_is_a_fault_with_its_place(tmp_path, ending):
     path.write_text(("[" if ending else "") + record + ending)
     with pytest.raises(ValueError, match=r"twice\.json.*1.*the field 'positives' stands in it twice"):
         read_sets(path)
+
+
+@pytest.mark.parametrize("texts", [{"b", "c"}, frozenset("b"), {"b": 1}])
+def test_texts_without_an_order_are_no_side(texts):
+    with pytest.raises(TypeError, match="negatives must be a list of texts, not "):
+        PreferenceSet("a", ["x"], texts)
+    with pytest.raises(TypeError, match="positives must be a list of texts, not "):
+        PreferenceSet("a", texts, ["x"])
+
+
+def test_columns_given_as_records_are_told_the_way():
+    with pytest.raises(TypeError, match=r"of columns, datasets.Dataset.from_dict\(columns\), not {'prompt'"):
+        read_sets({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"]})
