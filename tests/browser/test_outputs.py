@@ -1,13 +1,12 @@
-"""Outputs as they are seen: every cell run in JupyterLab, nothing empty, blank, cut off or gone wrong."""
+"""Outputs as they are seen: every cell run in JupyterLab, as committed, nothing empty, blank, cut off or gone wrong."""
 
 import re
 
+import nbformat
 import pytest
-from browser.browsing import NOTEBOOKS, SIZES, closed, opened, resized, run_all
+from browser.browsing import QUICK, ROOT, SIZES, TEACHERS, closed, opened, resized, run_all, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("test_outputs")]
-# 06 trains for minutes; its outputs are of the kinds that the others have.
-QUICK = [path.name for path in NOTEBOOKS if not path.name.startswith("06")]
 # What is wrong with each output on the page, in words; ours to find, so a new kind of output cannot hide.
 FAULTS = """async () => {
     const faults = [];
@@ -61,6 +60,14 @@ FAULTS = """async () => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A lab on whole copies of the notebooks: its address, and their folder."""
+    folder = tmp_path_factory.mktemp("lab")
+    with served(folder, TEACHERS) as address:
+        yield address, folder / "whole"
+
+
 @pytest.fixture
 def page(browser, lab, name):
     page = opened(browser, lab[0], name)
@@ -102,9 +109,37 @@ def test_an_output_without_fault_has_none(browser):
     page.close()
 
 
+def code(path):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+
+
+def lasting(cell):
+    """Return what a cell shows that is the same on every run, by kind: not pictures, nor the number of a widget."""
+    shown = {}
+    for output in cell.outputs:
+        for kind, data in (output.get("data") or {output.name: output.text}).items():
+            shown[kind] = (*shown.get(kind, ()), data)
+    streams = {kind: "".join(shown[kind]) for kind in shown.keys() & {"stdout", "stderr"}}
+    return {
+        kind: shown[kind] for kind in shown.keys() - {"image/png", "application/vnd.jupyter.widget-view+json"}
+    } | streams
+
+
+def saved(page, path):
+    """Save the notebook, and return the cells of the file."""
+    page.keyboard.press("Control+S")
+    page.locator(".jp-mod-dirty").wait_for(state="detached")  # the tab says so until all is written
+    return code(path)
+
+
 @pytest.mark.parametrize("name", QUICK)
-def test_no_output_is_empty_blank_cut_off_or_an_error(page):
+def test_outputs_are_those_committed_and_none_is_empty_blank_cut_off_or_an_error(page, lab, name):
     run_all(page)
+    committed, found = code(ROOT / "notebooks" / name), saved(page, lab[1] / name)
+    assert [cell.execution_count for cell in found] == [cell.execution_count for cell in committed]
+    for cell, then in zip(found, committed, strict=True):
+        if "nbval-ignore-output" not in cell.metadata.get("tags", ()):
+            assert lasting(cell) == lasting(then), cell.source
     assert page.locator(".jp-OutputArea-output").count() > 0
     for width, height in SIZES:
         resized(page, width, height)

@@ -1,5 +1,6 @@
 """The notebooks: committed as they run, run as they are committed, fit to be shown to anyone."""
 
+import ast
 import base64
 import io
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser.browsing import CAN_BROWSE, QUICK
 from patience import HANG
 from PIL import Image
 
@@ -58,6 +60,10 @@ def test_the_course_has_its_first_page():
     assert "00_start_here.ipynb" in [path.name for path in NOTEBOOKS]
 
 
+# Where there is a browser, tests/browser/test_outputs.py runs the quick ones in it, and compares.
+@pytest.mark.parametrize(
+    "path", [path for path in NOTEBOOKS if not CAN_BROWSE or path.name not in QUICK], ids=lambda path: path.name
+)
 def test_it_runs_and_gives_the_committed_outputs(path):
     options = ["--nbval", "--nbval-current-env", f"--nbval-kernel-startup-timeout={HANG}"]
     options += ["-q", "-p", "no:cacheprovider", "-W", "ignore"]
@@ -112,6 +118,22 @@ def test_cells_are_short_and_define_nothing_that_belongs_in_the_library(cells):
     for cell in code(cells):
         assert len(cell["source"].splitlines()) <= 14, cell["source"]
         assert not re.search(r"^\s*(def|class) ", cell["source"], re.MULTILINE), cell["source"]
+
+
+def names(cells, kind):
+    """Return the names that cells read (ast.Load) or bind (ast.Store)."""
+    nodes = [node for cell in cells for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Name)]
+    return {node.id for node in nodes if isinstance(node.ctx, kind)}
+
+
+def test_without_the_solutions_the_other_cells_have_all_they_read(cells):
+    # Students run the notebooks without the cells tagged so; all but the mark of an answer is then the same.
+    solutions = [cell for cell in code(cells) if "solution" in cell["metadata"].get("tags", ())]
+    others = [cell for cell in code(cells) if cell not in solutions]
+    for cell in others:
+        if answers := names(solutions, ast.Store) & names([cell], ast.Load):
+            assert re.search(rf"^check\(\s*\"[AB]\", {answers.pop()}, ", cell["source"], re.MULTILINE), cell["source"]
+    assert names(solutions, ast.Store) <= names(others, ast.Store)
 
 
 def test_nothing_that_cannot_be_compared_is_used(cells):
