@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 help:
 	@echo "make lab          open the course in JupyterLab (ARGS=--no-browser prints the address instead)"
 	@echo "make test         run every test"
-	@echo "make lint         check style (ruff)"
+	@echo "make lint         check style (ruff) and types (mypy)"
 	@echo "make bench        measure speed and memory, side by side with the alternatives"
 	@echo "make peers        compare the losses with TRL's own, in an environment of its own"
 	@echo "make notebooks    run the notebooks and store their outputs"
@@ -43,6 +43,7 @@ test: setup
 lint: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 
 # What only a comparison needs, with the versions of everything else as they are in .venv.
 build/bench/.ready: tests/bench/requirements.txt | setup
@@ -114,4 +115,4 @@ release:
 	@echo "dist/ is ready. Nothing was tagged and nothing was published."
 
 clean:
-	rm -rf .venv .peers-venv .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .peers-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

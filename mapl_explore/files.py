@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -24,11 +25,10 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
     """
     require_folder(path)
     path = pointed_to(path)
-    kind = {"mode": "wb"} if binary else {"mode": "w", "encoding": "utf-8", "newline": "\n"}
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
-        with open(handle, **kind) as file:
+        with open(handle, "wb") if binary else open(handle, "w", encoding="utf-8", newline="\n") as file:
             yield file
         make_readable(temporary)
         os.replace(temporary, path)
@@ -120,7 +120,7 @@ def _require_lock(path: str | os.PathLike, lock: str) -> None:
     try:
         os.close(os.open(lock, os.O_WRONLY | os.O_CREAT, 0o644))
     except OSError as error:
-        reason = f"cannot be made: {os.strerror(error.errno)}"
+        reason = f"cannot be made: {os.strerror(error.errno or 0)}"
         raise OSError(error.errno, reason, os.fspath(path)) from None
 
 
@@ -131,7 +131,7 @@ def make_readable(path: str | os.PathLike) -> None:
     os.chmod(path, 0o666 & ~mask)
 
 
-def check_text(name: str, text) -> None:
+def check_text(name: str, text: object) -> None:
     """Raise unless this is text that can be written as UTF-8."""
     if not isinstance(text, str):
         raise TypeError(f"{name} must be text, not {shortened(text)}")
@@ -141,7 +141,7 @@ def check_text(name: str, text) -> None:
         raise ValueError(f"{name} must be writable as UTF-8, but {shortened(text)} holds a lone surrogate") from None
 
 
-def whole_number(name: str, value, low: int, high: float = math.inf) -> int:
+def whole_number(name: str, value: Any, low: int, high: float = math.inf) -> int:
     """Return a whole number of any kind, numpy's too, as an int; any other and one outside its range is refused."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or not low <= value <= high:
@@ -155,7 +155,7 @@ def counted(number: int, noun: str, spec: str = "") -> str:
     return f"{number:{spec}} {noun}{'s' * (number != 1)}"
 
 
-def shortened(value, width: int = 60) -> str:
+def shortened(value: object, width: int = 60) -> str:
     """Return a value as an error message shows it: in ASCII, and not too long."""
     try:
         text = ascii(value) if isinstance(value, str) else repr(value)

@@ -45,7 +45,7 @@ def imported(name: str) -> ModuleType:
     return imported(name)
 
 
-def imported_name(module: str, name: str):
+def imported_name(module: str, name: str) -> object:
     """Return what a module of the user's has under a name, or None if it has nothing there.
 
     Raises
@@ -87,6 +87,8 @@ def _from_file(path: Path) -> ModuleType:
     if known is not None or name in sys.stdlib_module_names or name == "mapl_explore":
         name = f"own_{name}"
     spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None  # as the name of the file ends in .py
+    assert spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
@@ -127,8 +129,8 @@ def _sources(module: ModuleType) -> dict[str, Path]:
     """Return the files of a module and, unless it is installed, of all loaded from its folder that are not either."""
     paths = {name: vars(one).get("__file__") for name, one in list(sys.modules.items()) if hasattr(one, "__dict__")}
     top = paths.get(module.__name__.partition(".")[0])
-    own = {name: Path(path) for name, path in paths.items() if top and path and _is_own(path)}
-    found = {name: path for name, path in own.items() if path.is_relative_to(Path(top).parent)}
+    own = {name: Path(path) for name, path in paths.items() if path and _is_own(path)}
+    found = {name: path for name, path in own.items() if top and path.is_relative_to(Path(top).parent)}
     itself = paths.get(module.__name__)
     return found if module.__name__ in found or not itself else {module.__name__: Path(itself)}
 

@@ -7,6 +7,7 @@ tau >= tau_upper: the error is at most epsilon, whatever the other scores are.
 """
 
 import math
+from types import ModuleType
 
 from mapl_explore.numerics import roots, unchecked
 from mapl_explore.numerics.arrays import Array, Door
@@ -243,11 +244,11 @@ def solve_tau_share_exact(scores: Array, *, share: Array, method: str = "newton"
     return door.leave(roots.tau_share_exact(scores, share, method))
 
 
-def _require_root(xp, exists):
+def _require_root(xp: ModuleType, exists: Array) -> None:
     if not bool(xp.all(exists)):
         raise ValueError("no tau exists for n = 1 or an infinite gap: they have error 0 at every tau")
 
 
-def _require_share(xp, exists):
+def _require_share(xp: ModuleType, exists: Array) -> None:
     if not bool(xp.all(exists)):
         raise ValueError("no tau exists for n = 1 or an infinite gap: the leader has share 1 at every tau")
