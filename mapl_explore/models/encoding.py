@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
@@ -17,7 +18,6 @@ from mapl_explore.notes import note
 
 TRUNCATE = ("keep-start", "error")
 ROW_TOKENS = 512  # of responses behind one prompt: the cost of attention grows with the square of a row
-PADDING = (0, 0, 0, -1)
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,25 @@ class EncodedSet:
     def ambiguous(self) -> bool:
         """Return whether the same tokens stand on both sides."""
         return not set(self.responses[: self.positives]).isdisjoint(self.responses[self.positives :])
+
+
+class Cell(NamedTuple):
+    """One place of a table that a model reads, see :func:`collate`."""
+
+    ids: int
+    position: int
+    target: int
+    owner: int
+
+
+class Row(NamedTuple):
+    """A row of a table, without its padding."""
+
+    prompt: list[Cell]
+    responses: list[Cell]
+
+
+PADDING = Cell(0, 0, 0, -1)
 
 
 def encode_sets(
@@ -143,18 +162,14 @@ def collate(sets: Sequence[EncodedSet], *, share_prompt: bool = True) -> dict[st
     column in all rows.
     """
     labels = _padded([one.labels for one in sets])
-    rows = [
-        _row(one, numbers, first)
-        for one, first in zip(sets, range(1, labels.numel() + 1, labels.shape[1]), strict=True)
-        for numbers in _numbers(one, share_prompt)
-    ]
-    if share_prompt:
-        widest = max(len(prompt) for prompt, _ in rows)
-        rows = [([PADDING] * (widest - len(prompt)) + prompt, responses) for prompt, responses in rows]
-    width = max(len(prompt) + len(responses) for prompt, responses in rows)
-    rows = [[*prompt, *responses] + [PADDING] * (width - len(prompt) - len(responses)) for prompt, responses in rows]
-    ids, position, target, owner = torch.tensor(rows).unbind(-1)
-    return {"ids": ids, "position": position, "target": target, "owner": owner, "label": labels}
+    firsts = range(1, labels.numel() + 1, labels.shape[1])
+    numbered = zip(sets, firsts, strict=True)
+    rows = [_row(one, some, first) for one, first in numbered for some in _numbers(one, share_prompt)]
+    widest = max(len(row.prompt) for row in rows) if share_prompt else 0
+    rows = [[PADDING] * (widest - len(row.prompt)) + row.prompt + row.responses for row in rows]
+    width = max(map(len, rows))
+    cells = torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
+    return {**dict(zip(Cell._fields, cells.unbind(-1), strict=True)), "label": labels}
 
 
 def table_shapes(sets: Iterable[EncodedSet], *, share_prompt: bool = True) -> Iterator[tuple[int, int]]:
@@ -191,15 +206,15 @@ def _numbers(one: EncodedSet, share_prompt: bool) -> Iterator[list[int]]:
     yield numbers
 
 
-def _row(one: EncodedSet, numbers: Sequence[int], first: int) -> tuple[list, list]:
-    """Return the columns of the prompt without its last token, and those of some responses."""
+def _row(one: EncodedSet, numbers: Sequence[int], first: int) -> Row:
+    """Return the cells of a prompt without its last token, and those of some of its responses."""
     *prompt, last = one.prompt
     responses = [
-        (read, len(prompt) + place, target, first + number)
+        Cell(read, len(prompt) + place, target, first + number)
         for number in numbers
         for place, (read, target) in enumerate(zip((last, *one.responses[number]), one.responses[number], strict=False))
     ]
-    return [(read, place, 0, 0) for place, read in enumerate(prompt)], responses
+    return Row([Cell(read, place, 0, 0) for place, read in enumerate(prompt)], responses)
 
 
 def _encoded(tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat: bool) -> list[EncodedSet]:
@@ -264,25 +279,37 @@ def _fitted(one: EncodedSet, context: float, begins: Collection[int]) -> Encoded
     return replace(one, prompt=prompt, responses=responses, context=context)
 
 
+class Cut(NamedTuple):
+    """How many texts were cut, of how many, and how many tokens, of how many."""
+
+    texts: int
+    of_texts: int
+    tokens: int
+    of_tokens: int
+
+    @classmethod
+    def between(cls, before: Iterable[Sequence[int]], after: Iterable[Sequence[int]]) -> "Cut":
+        """Return what the second texts lack of the first."""
+        sizes = [(len(whole), len(whole) - len(rest)) for whole, rest in zip(before, after, strict=True)]
+        lost = [lost for _, lost in sizes]
+        return cls(sum(one > 0 for one in lost), len(sizes), sum(lost), sum(size for size, _ in sizes))
+
+    def told(self, noun: str, where: str) -> str:
+        """Return it in words."""
+        tokens = f"{self.tokens:,} of {counted(self.of_tokens, 'token', ',')}"
+        return f"{self.texts} of {counted(self.of_texts, noun)} at their {where} ({tokens})"
+
+
 def _cut_summary(whole: Sequence[EncodedSet], fitted: Sequence[EncodedSet], context: float) -> str:
-    responses = _lost((ids for one in whole for ids in one.responses), (ids for one in fitted for ids in one.responses))
-    prompts = _lost((one.prompt for one in whole), (one.prompt for one in fitted))
+    responses = Cut.between(*([ids for one in sets for ids in one.responses] for sets in (whole, fitted)))
+    prompts = Cut.between(*([one.prompt for one in sets] for sets in (whole, fitted)))
     ambiguous = sum(after.ambiguous and not before.ambiguous for before, after in zip(whole, fitted, strict=True))
-    tokens = f"{responses[2]:,} of {counted(responses[3], 'token', ',')}"
-    text = f"cut to the model's context of {counted(context, 'token')}: {responses[0]} of"
-    text += f" {counted(responses[1], 'response')} at their end ({tokens})"
-    if prompts[0]:
-        tokens = f"{prompts[2]:,} of {counted(prompts[3], 'token', ',')}"
-        text += f", {prompts[0]} of {counted(prompts[1], 'prompt')} at their start ({tokens})"
+    text = f"cut to the model's context of {counted(context, 'token')}: {responses.told('response', 'end')}"
+    if prompts.texts:
+        text += f", {prompts.told('prompt', 'start')}"
     if ambiguous:
         text += f"; in {counted(ambiguous, 'set')} a positive and a negative are equal now"
     return text
-
-
-def _lost(whole: Iterable, fitted: Iterable) -> tuple[int, int, int, int]:
-    """Return how many were cut, of how many, and the tokens that were cut, of how many."""
-    sizes = [(len(before), len(before) - len(after)) for before, after in zip(whole, fitted, strict=True)]
-    return sum(lost > 0 for _, lost in sizes), len(sizes), sum(lost for _, lost in sizes), sum(n for n, _ in sizes)
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:

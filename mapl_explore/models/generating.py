@@ -9,18 +9,25 @@ falls into such a gap.
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
-from transformers.cache_utils import DynamicCache
 
 from mapl_explore.files import shortened
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import encoded_prompts, end_tokens
-from mapl_explore.models.passes import BATCH_TOKENS, logits_after
+from mapl_explore.models.passes import BATCH_TOKENS, Continuation
 from mapl_explore.models.reading_ways import can_continue
 
 MOST_TOKENS = 256  # of an answer, where neither the call nor the model's generation_config says
 FIRST_TOKENS = 32  # of the answers that a batch is planned for; it is split on the way where they are longer
+
+
+class Sampled(NamedTuple):
+    """What was sampled for one prompt: the responses that ended, as text, and how many were cut off."""
+
+    texts: list[str]
+    unfinished: int
 
 
 def sampled_batches(
@@ -34,8 +41,8 @@ def sampled_batches(
     seed: int = 0,
     chat: bool = False,
     batch_size: int | None = None,
-) -> Iterator[tuple[list[int], list[tuple[list[str], int] | None]]]:
-    """Yield the numbers of some prompts, and for each its ended answers and how many were cut off, as they are ready.
+) -> Iterator[tuple[list[int], list[Sampled | None]]]:
+    """Yield the numbers of some prompts, and what was sampled for each, as they are ready.
 
     None stands for a prompt that leaves no room for an answer in the model's context. The longest prompts come first:
     what runs out of memory does so at once.
@@ -49,7 +56,7 @@ def sampled_batches(
     options = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "batch_size": batch_size}
     fitting = [encoded[row] for row in rows], [prompts[row] for row in rows]
     for batch, answers in token_batches(model, *fitting, ends=ends, **options):
-        yield [rows[number] for number in batch], [_texts(tokenizer, one, ends) for one in answers]
+        yield [rows[number] for number in batch], [_sampled(tokenizer, one, ends) for one in answers]
 
 
 def answer_room(model, prompt_tokens: int, max_tokens: int | None = None) -> int:
@@ -177,25 +184,15 @@ def _too_many(rows: int, width: int) -> bool:
 
 def _with_cache(model, drafts: list[_Draft], drawing: _Drawing) -> list[_Draft]:
     """Add tokens to drafts, equal beginnings computed once; return those that go on when they become too many."""
-    device = next(model.parameters()).device
     starts = list(dict.fromkeys(tuple(one.ids) for one in drafts))
-    width = max(map(len, starts))
-    ids = torch.tensor([[0] * (width - len(one)) + list(one) for one in starts], device=device)
-    mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in starts], device=device)
-    cache = DynamicCache(config=model.config)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    logits = logits_after(model, cache, ids, mask, positions, logits_to_keep=1)[:, -1]
-    rows = [starts.index(tuple(one.ids)) for one in drafts]
-    while going := drawing.grow(drafts, logits[rows]):
+    reading, rows = Continuation(model, starts), [starts.index(tuple(one.ids)) for one in drafts]
+    while going := drawing.grow(drafts, reading.logits[rows]):
         drafts, rows = [drafts[i] for i in going], [rows[i] for i in going]
-        if _too_many(len(drafts), mask.shape[1] + 1):
+        if _too_many(len(drafts), reading.width + 1):
             return drafts
-        if rows != list(range(len(mask))):  # those that have ended cost nothing from here on
-            cache.batch_select_indices(torch.tensor(rows, device=device))
-            mask, rows = mask[rows], list(range(len(rows)))
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
-        last = torch.tensor([one.ids[-1:] for one in drafts], device=device)
-        logits = logits_after(model, cache, last, mask, mask.sum(-1, keepdim=True) - 1)[:, -1]
+        reading.keep(rows)
+        reading.add([one.ids[-1] for one in drafts])
+        rows = list(range(len(drafts)))
     return []
 
 
@@ -232,7 +229,6 @@ def _uniforms(prompt: str, seed: int, steps: int, k: int) -> torch.Tensor:
     return torch.rand(steps, k, generator=generator, dtype=torch.float64)
 
 
-def _texts(tokenizer, answers: list[list[int]], ends: Sequence[int]) -> tuple[list[str], int]:
-    """Return the answers that ended, as text, and how many did not."""
-    texts = [text for ids in answers if (text := answer_text(tokenizer, ids, ends)) is not None]
-    return texts, len(answers) - len(texts)
+def _sampled(tokenizer, responses: list[list[int]], ends: Sequence[int]) -> Sampled:
+    texts = [text for ids in responses if (text := answer_text(tokenizer, ids, ends)) is not None]
+    return Sampled(texts, len(responses) - len(texts))

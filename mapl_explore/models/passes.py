@@ -1,14 +1,15 @@
-"""One pass of a model over the tables that ``encoding.collate`` makes: log-probabilities of responses."""
+"""What a model reads in one pass: a table that ``encoding.collate`` makes, or the next token of each sequence."""
 
 import functools
 import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch.utils.checkpoint import checkpoint
+from transformers.cache_utils import DynamicCache
 
 from mapl_explore.models.likelihood import token_logp
 
@@ -113,10 +114,41 @@ def _mask(model, owner: torch.Tensor) -> torch.Tensor:
     return torch.zeros(seen.shape, dtype=dtype, device=owner.device).masked_fill(~seen, least)[:, None]
 
 
-def logits_after(model, cache, ids, mask, positions, **options) -> torch.Tensor:
-    """Return the logits of tokens (rows, t) that go on from those in a cache; the cache then holds them too."""
-    options |= {"attention_mask": mask, "position_ids": positions, "use_cache": True, cache_name(model): cache}
-    return model(input_ids=ids, **options).logits
+class Continuation:
+    """Sequences that a model goes on with from a cache; shorter ones are padded at their start.
+
+    ``logits`` (sequences, vocabulary) are those of the token that comes next in each.
+    """
+
+    def __init__(self, model, sequences: Sequence[Sequence[int]]):
+        device, width = next(model.parameters()).device, max(map(len, sequences))
+        ids = [[0] * (width - len(one)) + list(one) for one in sequences]
+        seen = [[0] * (width - len(one)) + [1] * len(one) for one in sequences]
+        self.model, self.cache = model, DynamicCache(config=model.config)
+        self.mask = torch.tensor(seen, device=device)
+        positions = (self.mask.cumsum(-1) - 1).clamp(min=0)
+        self.logits = self._read(torch.tensor(ids, device=device), positions, logits_to_keep=1)
+
+    @property
+    def width(self) -> int:
+        """Return the columns of the cache."""
+        return self.mask.shape[1]
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with these sequences alone, each as often as it is named: what has ended costs nothing from here on."""
+        if rows != list(range(len(self.mask))):
+            self.cache.batch_select_indices(torch.tensor(rows, device=self.mask.device))
+            self.mask = self.mask[rows]
+
+    def add(self, tokens: Sequence[int]) -> None:
+        """Read one more token of each sequence."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(tokens), 1)], dim=1)
+        ids = torch.tensor(tokens, device=self.mask.device)[:, None]
+        self.logits = self._read(ids, self.mask.sum(-1, keepdim=True) - 1)
+
+    def _read(self, ids: torch.Tensor, positions: torch.Tensor, **options) -> torch.Tensor:
+        options |= {"attention_mask": self.mask, "position_ids": positions, cache_name(self.model): self.cache}
+        return self.model(input_ids=ids, use_cache=True, **options).logits[:, -1]
 
 
 def cache_name(model) -> str:

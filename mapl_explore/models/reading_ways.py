@@ -1,6 +1,7 @@
 """In which way a model reads responses as it reads them alone: side by side, padded or not at all, from a cache."""
 
 import functools
+import itertools
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,10 +25,10 @@ from mapl_explore.models.model_folder import first_line
 from mapl_explore.models.passes import (
     SHARED,
     WAYS,
+    Continuation,
     Reading,
     Table,
     cache_name,
-    logits_after,
     parameters,
     responses_logp,
 )
@@ -139,14 +140,9 @@ def _takes_positions(model) -> bool:
 
 def _continued(model, prompts: Sequence[Sequence[int]], response: Sequence[int]) -> torch.Tensor:
     """Return the log-probability of a response behind each prompt, token by token from the cache."""
-    device, width = next(model.parameters()).device, max(map(len, prompts))
-    ids = torch.tensor([[0] * (width - len(one)) + list(one) for one in prompts], device=device)
-    mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in prompts], device=device)
-    cache = DynamicCache(config=model.config)
-    logits = [logits_after(model, cache, ids, mask, (mask.cumsum(-1) - 1).clamp(min=0), logits_to_keep=1)[:, -1]]
-    for token in response[:-1]:
-        mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
-        positions = mask.sum(-1, keepdim=True) - 1
-        logits.append(logits_after(model, cache, torch.full_like(positions, token), mask, positions)[:, -1])
-    columns = zip(logits, response, strict=True)
-    return sum(column.double().log_softmax(-1)[:, token] for column, token in columns).cpu()
+    reading = Continuation(model, prompts)
+    logp = reading.logits.double().log_softmax(-1)[:, response[0]]
+    for last, token in itertools.pairwise(response):
+        reading.add([last] * len(prompts))
+        logp = logp + reading.logits.double().log_softmax(-1)[:, token]
+    return logp.cpu()
