@@ -209,7 +209,7 @@ def _add_finetune(commands) -> None:
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     add("--precision", choices=("float32", "bf16"), default="float32", help="in which the model computes, not the loss")
     add("--save-every", type=int, metavar="N", help="steps between checkpoints; a quarter of --steps if not given")
-    add("--report", choices=("none", "tensorboard"), default="none", help="log of each step besides run.json")
+    add("--report", choices=("none", "tensorboard"), default="none", help="log of each step in addition to run.json")
     add("--verifier", metavar="WHICH", help="who judges greedy answers: world, exact or module:function")
     add("--answers", type=int, default=400, help="how many of the held-out prompts get answers, before and after")
     text = "of an answer, cut off there and counted as wrong; 256, or what the model's generation_config names"

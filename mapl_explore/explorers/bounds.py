@@ -71,7 +71,7 @@ class BoundsReading:
 
 
 class BoundsExplorer(Stage):
-    """Show the smoothing error of a set of scores against tau or the gap, between its bounds, and the weights beside.
+    """Show the smoothing error of a set of scores against tau or the gap, between its bounds, and the weights.
 
     The set is a leader at 0, a second at minus the gap, and the others evenly spaced from there down by the spread:
     at a spread of 0 the runners-up tie and the error is the upper bound; as they fall away it nears the lower one.
@@ -166,8 +166,8 @@ class BoundsExplorer(Stage):
         now += f" {reading.weights[0]:.0%}"
         now += f", the post's formula {at['post']}" if "post" in at else ""
         to = {name: digits(tau) for name, tau in reading.roots.items()}
-        there = f"the bounds are at {to['lower']} and {to['upper']}, the large-tau form at {to['asymptote']}"
-        return f"{now}; it is {digits(reading.epsilon)} at tau {to['exact']}, {there}"
+        bounds = f"the bounds are at {to['lower']} and {to['upper']}, the large-tau form at {to['asymptote']}"
+        return f"{now}; it is {digits(reading.epsilon)} at tau {to['exact']}, {bounds}"
 
     def html(self, reading: BoundsReading) -> str:
         """Return the reading as a sentence and a table of the roots."""

@@ -26,12 +26,12 @@ PAGES: dict[str, Callable[[], Stage]] = {
 class Gallery:
     """Show the explorers one at a time, each where it was left.
 
-    An explorer is made when it is first looked at, so that the page is there at once.
+    An explorer is made when it is first shown: the page opens without waiting for all of them.
 
     Parameters
     ----------
     pages : mapping, optional
-        From what the menu says to the explorer's class; all explorers if not given.
+        From the title in the menu to the class of the explorer; all explorers if not given.
 
     Examples
     --------
@@ -56,12 +56,12 @@ class Gallery:
         Parameters
         ----------
         title : str
-            What the menu says.
+            As the menu has it.
 
         Raises
         ------
         ValueError
-            If the menu does not say so.
+            If the menu has no such title.
         """
         if title not in self.pages:
             raise ValueError(f"title must be one of {', '.join(self.pages)}, not {title!r}")

@@ -10,20 +10,14 @@ from mapl_explore.explorers.loss_controls import loss_of, numbers_of, text_of, w
 from mapl_explore.explorers.readout import digits, percent, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.losses import First, Hardest, Loss, OneSided, ScoredSets, Smooth, require_reference
+from mapl_explore.explorers.strategies import KEEP, STRATEGIES, STRATEGY, USED, chances, kernel_of, left_out, pair_of
+from mapl_explore.losses import First, Loss, OneSided, ScoredSets, Smooth, require_reference
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import DrawPanel, GridPanel, MarginsPanel
 from mapl_explore.plots.axis_limits import ends_around, round_up
-from mapl_explore.sampling.kernels import Band, Bell, Kernel
-from mapl_explore.sampling.pair_gradients import PairGradient, effective_number, pair_gradient, smooth_chances
-from mapl_explore.sampling.pairs import (
-    Pairs,
-    closest_pairs,
-    easiest_pairs,
-    hardest_pairs,
-    maxneg_minpos,
-    pair_margins,
-)
+from mapl_explore.sampling.kernels import Kernel
+from mapl_explore.sampling.pair_gradients import PairGradient, effective_number, pair_gradient
+from mapl_explore.sampling.pairs import Pairs, pair_margins
 
 # Four positives and four negatives whose log-ratios to the reference are 6, 3, 1, -2 and 3, 0.5, -1, -5.
 EXAMPLE = ScoredSets(
@@ -32,19 +26,8 @@ EXAMPLE = ScoredSets(
     length=[10] * 8,
     label=[1, 1, 1, 1, -1, -1, -1, -1],
 )
-STRATEGIES = ("random", "band", "bell", "closest", "hardest", "easiest", "MaxNeg-MinPos", "smooth")
-STRATEGY = Choice("strategy", "strategy", STRATEGIES, "band", "Which pairs are taken, or how likely each is.")
 LISTED = ("dpo", "cpo", "orpo", "simpo", "ipo", "hinge", "maxneg-minpos")
 POOL = Choice("pool", "taken from", ("this set", "all sets"), "this set", "Where the pairs come from.")
-KEEP = Knob("keep", "pairs taken", "", 1, 64, 4, "integer", "How many, by the closest, hardest and easiest.")
-USED = {
-    "band": {"center", "width"},
-    "bell": {"center", "width"},
-    "closest": {"keep"},
-    "hardest": {"keep"},
-    "easiest": {"keep"},
-    "smooth": {"tau"},
-}
 LEAST = 1e-6  # below this mean chance a rejection sampler gives up
 PRESETS = {
     "near 0 only": {"strategy": "band", "center": 0.0, "width": 2.0},
@@ -178,12 +161,12 @@ class PairsExplorer(Stage):
     def loss(self) -> Loss:
         """The loss as set, on the pair of the strategy; First where pairs are selected beforehand, one a set."""
         settings = self.settings
-        return replace(_of_pairs(settings), pair=_pair(settings))
+        return replace(_of_pairs(settings), pair=pair_of(settings))
 
     @property
     def kernel(self) -> Kernel | None:
         """The kernel as set, for ``RejectionSampler`` and ``mapl-explore select``; None for the other strategies."""
-        return _kernel(self.settings)
+        return kernel_of(self.settings)
 
     def follow(self, name, value) -> dict:
         """Return where beta goes when a loss is chosen: to that of the loss."""
@@ -220,22 +203,22 @@ class PairsExplorer(Stage):
         everywhere = pair_margins(self._sets, loss)
         alone = settings.get("pool", "this set") == "this set"
         pairs = everywhere.take(np.flatnonzero(everywhere.set == number)) if alone else everywhere
-        chances = {name: self._chance(name, settings, pairs, loss) for name in STRATEGIES}
+        chance_of = {name: chances(name, settings, self._sets, pairs, loss) for name in STRATEGIES}
         gradients = {
             name: self._gradient(name, settings, pairs, loss, chance)
-            for name, chance in chances.items()
+            for name, chance in chance_of.items()
             if chance.mean() >= LEAST
         }
-        chance = chances[settings["strategy"]]
+        chance = chance_of[settings["strategy"]]
         rows, columns, margins, taken = _grid(self._rows[number], loss, number, pairs, chance)
         span = _span(pairs.margin)
         places = np.linspace(*span, 401)
-        push, kernel = np.abs(loss.link_slope(places)), _kernel(settings)
+        push, kernel = np.abs(loss.link_slope(places)), kernel_of(settings)
         mine = pairs.set == number
         here = {
-            name: self._gradient(name, settings, pairs, loss, chances[name] * mine)
+            name: self._gradient(name, settings, pairs, loss, chance_of[name] * mine)
             for name in ("random", settings["strategy"])
-            if name in gradients and (chances[name] * mine).any()
+            if name in gradients and (chance_of[name] * mine).any()
         }
         return PairsReading(
             loss=loss,
@@ -296,23 +279,6 @@ class PairsExplorer(Stage):
         columns |= {"negative": pairs.negative, "margin": pairs.margin, "chance": reading.chance}
         return pandas.DataFrame(columns | {"slope": reading.loss.link_slope(pairs.margin)})
 
-    def _chance(self, name: str, settings: dict, pairs: Pairs, loss: Loss) -> np.ndarray:
-        """Return how likely a strategy takes each pair."""
-        if name == "random":
-            return np.ones(len(pairs))
-        if name in ("band", "bell"):
-            return _kernel(settings | {"strategy": name})(pairs.margin)
-        if name == "smooth":
-            chance = smooth_chances(pairs, tau=settings["tau"])
-            return chance / chance.max()
-        if name == "MaxNeg-MinPos":
-            best = maxneg_minpos(self._sets, loss)
-            return ((pairs.positive == best.positive[pairs.set]) & (pairs.negative == best.negative[pairs.set])) * 1.0
-        first = {"closest": closest_pairs, "hardest": hardest_pairs, "easiest": easiest_pairs}[name]
-        chance = np.zeros(len(pairs))
-        chance[first(pairs.margin, settings["keep"])] = 1.0
-        return chance
-
     def _gradient(self, name: str, settings: dict, pairs: Pairs, loss: Loss, chance: np.ndarray) -> PairGradient:
         slopes = None
         if name == "smooth":  # the trainer has one slope a set, at the smooth margin
@@ -334,7 +300,9 @@ class PairsExplorer(Stage):
         taken = self._taken(reading).removeprefix(f"{reading.strategy} ")
         mean = f"Their mean margin is {digits(_mean_margin(reading))} nats."
         rate = f" It accepts {percent(float(reading.chance.mean()))} of what is proposed."
-        return f"<b>{name}</b> {taken}. {mean}{rate if reading.kernel is not None else ''}{_left_out(reading)}"
+        rate = rate if reading.kernel is not None else ""
+        ties = left_out(reading.strategy, reading.pairs, reading.chance)
+        return f"<b>{name}</b> {taken}. {mean}{rate}{ties}"
 
     def _row(self, name: str, reading: PairsReading) -> tuple:
         head = f"<u>{name}</u>" if name == reading.strategy else name
@@ -367,19 +335,6 @@ def _of_pairs(settings: dict) -> Loss:
     return with_numbers(replace(loss_of(settings["loss"]), pair=First()), settings)
 
 
-def _pair(settings: dict):
-    if settings["strategy"] == "smooth":
-        return Smooth(tau=settings["tau"])
-    return Hardest() if settings["strategy"] == "MaxNeg-MinPos" else First()
-
-
-def _kernel(settings: dict) -> Kernel | None:
-    center, width = settings["center"], settings["width"]
-    if settings["strategy"] == "band":
-        return Band(low=center - width, high=center + width)
-    return Bell(center=center, width=width) if settings["strategy"] == "bell" else None
-
-
 def _together(rows: list[ScoredSets]) -> ScoredSets:
     """Return sets (k, n) of these rows, padded behind."""
     n = max(one.label.size for one in rows)
@@ -402,18 +357,6 @@ def _span(margins: np.ndarray) -> tuple[float, float]:
     """Return round ends that hold every margin and 0, with some room."""
     low, high = ends_around([margins * 1.02])
     return low, high
-
-
-def _left_out(reading: PairsReading) -> str:
-    """Return how many pairs tie with one that a strategy by rank takes, and are left out as they come later."""
-    if reading.strategy not in ("closest", "hardest", "easiest", "MaxNeg-MinPos"):
-        return ""
-    pairs, taken = reading.pairs, reading.chance > 0
-    size = np.abs(pairs.margin) if reading.strategy == "closest" else pairs.margin
-    keys = list(zip(pairs.set if reading.strategy == "MaxNeg-MinPos" else 0 * pairs.set, size, strict=True))
-    chosen = {key for key, there in zip(keys, taken, strict=True) if there}
-    count = sum(key in chosen for key, there in zip(keys, taken, strict=True) if not there)
-    return f" {count} more tie with one of them: the first are taken." if count else ""
 
 
 def _mean_margin(reading: PairsReading) -> float:

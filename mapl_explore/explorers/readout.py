@@ -1,4 +1,4 @@
-"""Numbers as people read them: digits, sentences and tables for the readout beside a picture."""
+"""Numbers as people read them: digits, sentences and tables for the readout next to a picture."""
 
 import math
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ NUMBER = "text-align: right; padding: 0 0.5em"
 
 
 def digits(value: float) -> str:
-    """Return a number as people read it: three digits, whole from a thousand on, a bound for a speck."""
+    """Return a number as people read it: three digits, whole from a thousand on, a bound below 1e-12."""
     if math.isnan(value):
         return "no number"
     if 0 < abs(value) < 1e-12:
@@ -23,7 +23,7 @@ def minus(text: str) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share in percent, so that what is not all of it does not read as 100, nor what is some as 0."""
+    """Return a share in percent; only 1 reads as 100%, and only 0 as 0%."""
     shown = f"{100 * share:.3g}"
     if shown == "100" and share < 1:
         return "over 99.9%"

@@ -1,4 +1,4 @@
-"""Where the scores that an explorer shows come from: sliders, an array of one's own, or preference sets."""
+"""The scores that an explorer shows: from sliders, from an array, or from preference sets."""
 
 import abc
 import math

@@ -1,4 +1,4 @@
-"""A training looked at again: at each recorded step, what the loss made of a few held-out sets."""
+"""A replay of a training: a few held-out sets at each recorded step, as the loss saw them."""
 
 import os
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ SIGNS = {"positives": 1, "negatives": -1}
 
 @dataclass(frozen=True)
 class Side:
-    """The positives or the negatives of a set, as a pair makes one number of them, at each recorded step.
+    """The positives or the negatives of a set at each recorded step, with what the pair computes of them.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Side:
 
 @dataclass(frozen=True)
 class History:
-    """One probe set over the recorded steps, in the eyes of the run's loss.
+    """One probe set over the recorded steps, as the loss of the run sees it.
 
     Parameters
     ----------

@@ -57,8 +57,8 @@ class ErrorPanel:
         """Show the curves (each over ``places``), the roots there are, the target, and a ring where we are."""
         for name, line in self.curves.items():
             line.set_data(self.places, curves[name])
-        there = np.concatenate([self.places, self.places[::-1]])
-        self.band.set_xy(np.column_stack([there, np.concatenate([curves["lower"], curves["upper"][::-1]])]))
+        outline = np.concatenate([self.places, self.places[::-1]])
+        self.band.set_xy(np.column_stack([outline, np.concatenate([curves["lower"], curves["upper"][::-1]])]))
         for name, mark in self.roots.items():
             mark.set_data(([roots[name]], [epsilon]) if name in roots else ([], []))
         self.target.set_ydata([epsilon, epsilon])
@@ -70,7 +70,7 @@ class ErrorPanel:
         self._name_place(now)
 
     def _name_place(self, now: float) -> None:
-        """Write the name of the place beside its line, on the side that has room."""
+        """Write the name of the place next to its line, on the side that has room."""
         first, last = self.places[0], self.places[-1]
         if self.against == "tau":
             at_left = now < np.sqrt(first * last)

@@ -1,4 +1,4 @@
-"""The pairs of a set: their margins as a map, which of them are taken, and what is then pushed."""
+"""The pairs of a set: their margins as a map, the pairs that are taken, and the gradient."""
 
 import math
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class GridPanel:
     """
 
     def __init__(self, axes: Axes, positives: Sequence[str], negatives: Sequence[str], reach: float):
-        """Draw the scenery: a row a positive, a column a negative."""
+        """Draw the scenery: a row for each positive, a column for each negative."""
         rows, columns = len(positives), len(negatives)
         axes.set(xlabel="negatives, hardest first", ylabel="positives, hardest first")
         axes.grid(visible=False)

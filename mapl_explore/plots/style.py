@@ -1,7 +1,7 @@
-"""How everything is drawn: sizes for the back of a room, colours for every kind of colour vision, a look an idea.
+"""How everything is drawn: sizes for the back of a room, one look for each idea.
 
-The colours are Okabe and Ito's, which stay apart for every kind of colour vision; each line has a style of its own
-besides, and each bar a hatch.
+The colours are Okabe and Ito's, which stay apart for every kind of colour vision; each line also has a
+style of its own, and each bar a hatch.
 """
 
 import matplotlib.style
@@ -26,7 +26,7 @@ SKY, DARK_GREEN, AMBER, DARK_GREY = "#56b4e9", "#006b4e", "#e69f00", "#767676"
 DARK_ORANGE = "#a34700"  # for words, which need more contrast than lines
 DASHED, DASH_DOT, DOTTED, LONG = (0, (5, 2)), (0, (6, 2, 1.5, 2)), (0, (1, 1.5)), (0, (9, 3))
 
-# What one idea looks like, in the picture and in the table beside it.
+# The look of each idea, in the picture and in the table next to it.
 LINES = {
     "upper": {"color": ORANGE, "linestyle": DASHED, "label": "upper bound"},
     "exact": {"color": BLACK, "linestyle": "-", "label": "these scores"},

@@ -28,9 +28,9 @@ class HistoryPanel:
     step : array (S,)
         The steps that were recorded.
     curves : sequence of arrays (S,)
-        What is shown of each.
+        The values at these steps.
     looks : sequence of dict
-        One a curve; those with a ``label`` are named in a legend.
+        One for each curve; those with a ``label`` are named in a legend.
     ylabel : str
         What the curves are.
     scale : {"linear", "log"}
@@ -49,7 +49,7 @@ class HistoryPanel:
         scale: str = "linear",
         bands: Sequence[tuple] = (),
     ):
-        """Draw everything but the rings: the curves do not depend on the step that is looked at."""
+        """Draw everything except the rings: the curves do not depend on the step that is looked at."""
         # A run of which one step was recorded has no span; half a step on either side shows it in the middle.
         room = 0.5 if step[0] == step[-1] else 0
         axes.set(xlim=(step[0] - room, step[-1] + room), xlabel="step", ylabel=ylabel, yscale=scale)
@@ -57,7 +57,7 @@ class HistoryPanel:
         self.step, self.curves = step, np.stack(list(curves))
         if scale == "log":
             axes.set_ylim(_decades(np.concatenate([self.curves, *(edges for _, *edges in bands)], axis=None)))
-            # What has no place there, an error of 0 say, is left out of a line and ends a band at the bottom.
+            # A log axis has no place for an error of 0: a line leaves it out, and a band ends at the bottom.
             self.curves = np.where(self.curves >= axes.get_ylim()[0], self.curves, np.nan)
         else:
             axes.axhline(0, color=BLACK, linewidth=1, zorder=1)
@@ -81,10 +81,10 @@ class HistoryPanel:
 
 def _decades(values: np.ndarray) -> tuple[float, float]:
     """Return the ends of a logarithmic axis for the values above 0: at least a decade, at most eight."""
-    there = values[values > 0]
-    if there.size == 0:
+    positive = values[values > 0]
+    if positive.size == 0:
         return 0.1, 10.0
-    high = float(there.max())
-    low = max(float(there.min()), high / 1e8)
+    high = float(positive.max())
+    low = max(float(positive.min()), high / 1e8)
     room = max(1.5, math.sqrt(10 * low / high))
     return low / room, high * room

@@ -1,4 +1,4 @@
-"""Who gets the gradient: one bar a response."""
+"""Who gets the gradient: one bar for each response."""
 
 from collections.abc import Sequence
 
@@ -17,11 +17,11 @@ class WeightsPanel:
     axes : matplotlib.axes.Axes
         Where to draw.
     names : sequence of str
-        What each response is called; without names they stand best first.
+        The names of the responses; without names, the best one comes first.
     """
 
     def __init__(self, axes: Axes, names: Sequence[str] = ()):
-        """Draw the scenery: one bar a response, whatever their number, over the whole width."""
+        """Draw the scenery: one bar for each response, together as wide as the picture."""
         axes.set(xlim=(0, 1), ylim=(0, 1.3), yticks=np.linspace(0, 1, 6), ylabel="share of the gradient")
         axes.set_xticks((np.arange(len(names)) + 0.5) / max(len(names), 1), names)
         axes.set_xlabel("response" if len(names) else "responses, best first")
@@ -54,7 +54,7 @@ class PushPanel:
     """
 
     def __init__(self, axes: Axes, names: Sequence[str], reach: float):
-        """Draw the scenery: a line at 0, one place a response."""
+        """Draw the scenery: a line at 0, one place for each response."""
         axes.set(xlim=(0, 1), ylim=(-1.25 * reach, 1.25 * reach), ylabel="weight ∂loss/∂log π")
         few = len(names) <= 8
         places = (np.arange(len(names)) + 0.5) / len(names)

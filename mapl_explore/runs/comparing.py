@@ -1,4 +1,4 @@
-"""Runs side by side: what they came to as a table, and how they went as curves."""
+"""Runs side by side: their results as a table, and their logs as curves."""
 
 import os
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from mapl_explore.files import atomic_writer
 from mapl_explore.losses.naming import short
 from mapl_explore.runs.record import RECORD, Run, read_run
 
-# The columns of a comparison, as far as the runs have them; MEASURES in runs says what each is.
+# The columns of a comparison; those that no run has are left out. MEASURES in runs/record.py explains them.
 COLUMNS = {
     "right": "right responses",
     "hard_margin": "hard margin",
@@ -22,7 +22,7 @@ NOTE = """After training, on held-out sets (and the change since before); nats, 
 each loss compares (log-probs for OneSided and SFT): it compares between runs with one score; the others always do."""
 UNMEASURED = "Nothing was measured on the held-out sets: the run has not come so far, or it was ended before."
 OTHER_SETS = "The held-out sets are not the same in all runs."
-# What is drawn of the log, as far as a run has it.
+# The measures of the log that are drawn, for the runs that have them.
 PANELS = {
     "loss": "loss",
     "margin": "the loss's own margin (nats)",
@@ -41,17 +41,17 @@ DPI = 100
 
 
 def read_runs(names: Sequence[str | os.PathLike]) -> tuple[list[tuple[str, Run]], list[str]]:
-    """Return name and record of each that is a run, and for each that is not, its name and why.
+    """Return the name and record of each run, and a line on each name that is not a run.
 
     Parameters
     ----------
     names : sequence of path
-        Run folders, and among them whatever else ``runs/*`` may match.
+        Run folders; as with ``runs/*``, others may be among them.
 
     Raises
     ------
     ValueError, OSError
-        If none is a run: what is wrong with the only one, or the names of all.
+        If none is a run; the error says what is wrong with the only one, or names all.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def _no_run(name: str, error: Exception) -> Exception:
 
 
 def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
-    """Return what runs came to: of one its whole table, of several a row each, and their losses.
+    """Return the results of runs: the whole table of a single run, or a row for each and their losses.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
 
 
 def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> None:
-    """Draw how runs went, a panel for each logged measure, and write the picture whole or not at all.
+    """Draw the logs of runs, one panel for each measure, and write the picture whole or not at all.
 
     The loss, its own margin and its gradient are drawn where all runs have one loss.
 
@@ -178,7 +178,7 @@ def _cells(run: Run, columns: Sequence[str]) -> str:
 
 
 def _cell(before: float | None, after: float | None) -> str:
-    """Return what a run came to and the change since before."""
+    """Return a result and its change since before the training."""
     if after is None:
         return "-"
     return f"{after:.2f}" if before is None else f"{after:.2f} ({after - before:+.2f})"

@@ -1,4 +1,4 @@
-"""The probes of a run: a few held-out sets, scored again and again while the model was trained."""
+"""The probes of a run: a few held-out sets, scored at some steps of the training."""
 
 import os
 import zipfile

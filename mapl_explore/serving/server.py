@@ -15,7 +15,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from jupyter_core.paths import jupyter_runtime_dir
 
-# What a server of ours sets for itself, beside the user's own settings, which stay as they are.
+# Settings of our servers; the user's own settings stay as they are.
 SETTINGS = Path(__file__).resolve().parent / "lab_settings"
 OPTIONS = (
     "--ServerApp.ip=127.0.0.1",
@@ -38,7 +38,7 @@ def serve(name: str, module: str, options: list[str], place: str, browser: bool,
     module : str
         The server, as ``python -m`` starts it.
     options : list of str
-        Its own, beside those that every server of ours has.
+        Its own; those that all our servers have are added.
     place : str
         The page, below the server's root.
     browser : bool
