@@ -66,8 +66,8 @@ PLACES = {
         "solve_tau_share_exact",
         "solve_tau_upper",
     ],
-    "training.trainer": ["PreferenceTrainer"],
-    "training.finetuning": ["finetune"],
+    "training.trainer": ["Example", "PreferenceTrainer", "training_examples"],
+    "training.finetuning": ["Finetuned", "finetune"],
 }  # where each public name is at home
 HOMES = {name: module for module, names in PLACES.items() for name in names}
 

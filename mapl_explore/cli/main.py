@@ -265,6 +265,7 @@ def _finetune(arguments) -> None:
     names = "data output model eval steps seed lr sets_per_step truncate device precision save_every report"
     names += " verifier answers answer_tokens chat resume"
     done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
+    say(done.run.table)
     say(f"written to {done.folder}")
 
 

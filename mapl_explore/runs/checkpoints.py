@@ -9,6 +9,8 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
+
 STATE = "trainer_state.json"  # transformers writes it last, and not atomically
 NEEDED = (STATE, "config.json", "optimizer.pt", "scheduler.pt")
 # What the readers of json, safetensors headers and zip archives raise at damaged files.
@@ -32,6 +34,17 @@ def is_whole(checkpoint: Path) -> bool:
     files = [path for path in checkpoint.iterdir() if path.is_file()]
     there = {path.name for path in files}
     return there.issuperset(NEEDED) and _has_weights(checkpoint, there) and all(map(_can_be_read, files))
+
+
+def has_finite_weights(checkpoint: Path) -> bool:
+    """Return whether no weight of a whole checkpoint is NaN or infinite."""
+    from safetensors import safe_open
+
+    for path in checkpoint.glob("*.safetensors"):
+        with safe_open(path, "numpy") as file:
+            if not all(np.isfinite(file.get_tensor(name)).all() for name in file.keys()):  # noqa: SIM118
+                return False
+    return True
 
 
 def _checkpoints(folder: str | os.PathLike) -> list[Path]:

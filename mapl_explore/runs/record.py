@@ -22,6 +22,7 @@ from pathlib import Path
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import atomic_writer, counted, shortened
+from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import last_checkpoint
 
 RECORD = "run.json"
@@ -195,7 +196,8 @@ def read_run(folder: str | os.PathLike) -> Run:
         _check_kinds(record)
         return Run(**{each.name: record[each.name] for each in fields(Run) if each.name in record})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path}: not the record of a run ({type(error).__name__}: {error})") from None
+        words = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: not the record of a run ({words})") from None
 
 
 KINDS = {"loss": str, "arguments": dict, "data": dict, "versions": dict, "before": dict | None, "after": dict | None}
@@ -209,15 +211,35 @@ def _check_kinds(record) -> None:
     for name, kind in KINDS.items():
         if name in record and not isinstance(record[name], kind):
             raise TypeError(f"{name} is {shortened(record[name])}")
+    _check_measures(record.get("before"), record.get("after"))
     for entry in record.get("log", []):
         if not isinstance(entry, dict) or type(entry.get("step")) is not int:
             raise TypeError(f"an entry of the log has no step: {shortened(entry)}")
 
 
+def _check_measures(before: dict | None, after: dict | None) -> None:
+    """Raise unless what is measured after a run was measured before it too, all of it in numbers."""
+    if after is not None and before is None:
+        raise ValueError("after without before")
+    for when, measured in (("before", before or {}), ("after", after or {})):
+        for name, value in measured.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name} of {when} is {shortened(value)}")
+    missing = sorted((after or {}).keys() - (before or {}).keys())
+    if missing:
+        raise ValueError(f"{missing[0]} is in after, not in before")
+
+
 def require_new(folder: str | os.PathLike) -> None:
-    """Raise FileExistsError unless the folder is new or empty: a run never mixes with what is there."""
+    """Raise unless the folder is new or empty, and at most the folder that it is in has to be made too.
+
+    A run never mixes with what is there, and a mistyped path makes no tree of folders.
+    """
     folder = Path(folder)
     require_writable(folder)
+    home = folder.absolute().parent
+    if not home.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(home.parent)!r} to make {home.name}/{folder.name} in")
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"output {str(folder)!r} is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()):
@@ -256,7 +278,7 @@ def require_same_weights(folder: str | os.PathLike, before: Run, run: Run) -> No
     """Raise ValueError if a run began with other weights than it is to go on with; say so if that is unknown."""
     if before.weights_checksum is None:
         # An earlier version wrote it. Most go on with the same weights: to refuse them all would help no one.
-        print(f"note: {RECORD} has no checksum of the model's weights: whether they are the same is unknown")
+        note(f"{RECORD} has no checksum of the model's weights: whether they are the same is unknown")
     elif before.weights_checksum != run.weights_checksum:
         raise ValueError(
             f"the run in {str(folder)!r} was started with other weights: those of {before.arguments.get('model')!r} had"

@@ -16,6 +16,7 @@ from mapl_explore.files import atomic_writer
 from mapl_explore.models.encoding import EncodedSet, sides
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
+from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import UNREADABLE
 from mapl_explore.runs.record import PROBES, Run, write_run
 
@@ -140,5 +141,5 @@ def _read(path: Path) -> dict[int, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(zip(arrays["step"].tolist(), arrays["logp"], strict=True))
     except UNREADABLE:
-        print(f"{path.name} cannot be read: the probes before the checkpoint are lost, except those of the base")
+        note(f"{path.name} cannot be read: the probes before the checkpoint are lost, except those of the base")
         return {}

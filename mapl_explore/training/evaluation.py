@@ -14,6 +14,7 @@ from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.runs.record import LEAST_FOR_INTERVAL
 from mapl_explore.sampling.verifiers import Question
+from mapl_explore.training.own_loss import blamed_on
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -80,7 +81,8 @@ def evaluated(
     table = sides(held_out.encoded)
     n = table["label"].shape[1]
     sets = ScoredSets.unchecked(logp[:, :n], held_out.ref_logp[:, :n], table["length"], table["label"])
-    parts = {name: _each(value.numpy()) for name, value in measures(loss, sets).items()}
+    with blamed_on(loss):
+        parts = {name: _each(value.numpy()) for name, value in measures(loss, sets).items()}
     if held_out.questions:
         parts |= _of_samples(scorer, tokenizer, held_out, base)
     if held_out.questions and held_out.judge:

@@ -21,7 +21,7 @@ from transformers.integrations import TensorBoardCallback
 
 from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.files import make_readable, shortened, sole_writer
-from mapl_explore.losses import Loss, parse
+from mapl_explore.losses import Loss
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import TRUNCATE, EncodedSet, encode_sets, end_tokens, table_shapes
 from mapl_explore.models.loading import load_model, quiet_transformers, weights_checksum
@@ -29,7 +29,8 @@ from mapl_explore.models.passes import BATCH_TOKENS
 from mapl_explore.models.processes import processes_of
 from mapl_explore.models.scorer import PRECISIONS, SetScorer
 from mapl_explore.models.scoring import score_encoded
-from mapl_explore.runs.checkpoints import broken_checkpoints, last_checkpoint
+from mapl_explore.notes import note
+from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
 from mapl_explore.runs.record import (
     REFERENCE,
     Run,
@@ -47,7 +48,8 @@ from mapl_explore.training.base_logp import reference_logp
 from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, steps_of
 from mapl_explore.training.disk import disk_errors
 from mapl_explore.training.evaluation import HeldOut, estimates, evaluated, intervals
-from mapl_explore.training.trainer import Example, PreferenceTrainer
+from mapl_explore.training.own_loss import checked_loss, kind_of
+from mapl_explore.training.trainer import Example, PreferenceTrainer, first_not_finite
 
 DEVICES = ("auto", "cpu", "cuda")
 REPORTS = ("none", "tensorboard")
@@ -88,13 +90,13 @@ def finetune(
     resume: bool = False,
     progress: bool = True,
 ) -> Finetuned:
-    """Fine-tune a causal language model with a loss on preference sets, and print what changed on held-out ones.
+    """Fine-tune a causal language model with a loss on preference sets, and measure what changed on held-out ones.
 
     AdamW without weight decay, its rate rising over a quarter of the steps and then falling linearly to 0, the gradient
     clipped to a norm of 1. The reference is the model as it was loaded; its log-probabilities are computed once. Each
     step is logged in ``run.json`` as it goes.
 
-    Under ``torchrun`` or ``accelerate launch`` the processes share each step's sets; the first one writes and prints.
+    Under ``torchrun`` or ``accelerate launch`` the processes share each step's sets; the first one writes.
 
     Parameters
     ----------
@@ -162,12 +164,13 @@ def finetune(
     >>> done.run.after["hard_margin"] > done.run.before["hard_margin"]  # doctest: +SKIP
     True
     """
-    loss = _checked_loss(loss)
+    loss = checked_loss(loss)
     steps, sets_per_step = _integer("steps", steps, 1), _integer("sets_per_step", sets_per_step, 1)
     seed, answers = _integer("seed", seed, 0), _integer("answers", answers, 0)
     every = math.ceil(steps / 4) if save_every is None else _integer("save_every", save_every, 1)
     _check_choices(truncate=(truncate, TRUNCATE), device=(device, DEVICES), report=(report, REPORTS))
     _check_choices(precision=(precision, PRECISIONS), chat=(chat, FLAGS), resume=(resume, FLAGS))
+    _check_choices(progress=(progress, FLAGS))
     arguments = {"model": _path("model", model), "steps": steps, "sets_per_step": sets_per_step, "lr": _rate(lr)}
     arguments |= {"seed": seed, "truncate": truncate, "precision": precision, "verifier": _checked_verifier(verifier)}
     room = None if answer_tokens is None else _integer("answer_tokens", answer_tokens, 1)
@@ -198,6 +201,7 @@ def finetune(
         scorer = SetScorer(network, precision=precision)
         options = {"context": context_length(network), "truncate": truncate, "chat": chat}
         encoded = encode_sets(tokenizer, [*train, *held_out], ends=end_tokens(tokenizer, network, chat=chat), **options)
+        checkpoint = _found_checkpoint(folder) if resume else None
         wait()  # all have seen the folder as it was before the first process writes into it
         first = process == 0
         if first:
@@ -214,7 +218,6 @@ def finetune(
         examples = [Example.of(encoded[row], ref_logp[row]) for row in order]
         batch_size = _batch_size(encoded, sets_per_step // processes, scorer.share_prompt)
         options = _arguments(folder, run, device, every, batch_size, processes)
-        checkpoint = _found_checkpoint(folder) if resume else None
         callbacks = []
         if first:
             _tell(progress, f"measuring {len(held_out.encoded)} held-out sets before training")
@@ -232,7 +235,6 @@ def finetune(
             run = replace(run, after=estimates(after), intervals=intervals(before, after, seed=seed), log=log)
             _save(folder, run, network, tokenizer)
         [run] = broadcast_object_list([run])
-        print(run.table)
     return Finetuned(folder, run, network, tokenizer)
 
 
@@ -319,9 +321,14 @@ def _schedule(count: int, length: int, seed: int) -> list[int]:
 def _found_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint to go on from, and say which."""
     for broken in broken_checkpoints(folder):
-        print(f"{broken.name} was not written to its end, or is damaged: it is passed over")
+        note(f"{broken.name} was not written to its end, or is damaged: it is passed over")
     checkpoint = last_checkpoint(folder)
-    print(f"going on from {checkpoint.name if checkpoint else 'the beginning: there is no whole checkpoint'}")
+    if checkpoint and not has_finite_weights(checkpoint):
+        raise ValueError(
+            f"the weights in {str(checkpoint)!r} are not finite, so the run cannot go on: begin another one, with a"
+            " smaller lr, or remove that checkpoint to go on from the one before"
+        )
+    note(f"going on from {checkpoint.name if checkpoint else 'the beginning: there is no whole checkpoint'}")
     return checkpoint
 
 
@@ -342,13 +349,14 @@ def _held(folder: Path, process: int) -> Iterator[None]:
     if process:  # of several the first one holds it; where it is refused, they all end
         yield
         return
-    missing = [parent for parent in folder.absolute().parents if not parent.exists()]
+    parent = folder.absolute().parent
+    made = not parent.exists()
     try:
         with sole_writer(folder):
             yield
     finally:
-        with contextlib.suppress(OSError):
-            for parent in missing:
+        if made:
+            with contextlib.suppress(OSError):
                 parent.rmdir()
 
 
@@ -365,11 +373,11 @@ def _heard(process: int) -> Iterator[None]:
 
 
 def _require_finite(network, name) -> None:
-    for weight, values in network.named_parameters():
-        if not values.isfinite().all():
-            raise ValueError(
-                f"the weights of the model {os.fspath(name)!r} must be finite, but {weight} holds a NaN or inf"
-            )
+    wrong = first_not_finite(network)
+    if wrong is not None:
+        raise ValueError(
+            f"the weights of the model {os.fspath(name)!r} must be finite, but {wrong[0]} holds a NaN or inf"
+        )
 
 
 def _read_data(data, eval, seed: int) -> tuple[list[PreferenceSet], list[PreferenceSet]]:
@@ -390,47 +398,49 @@ def _read(source, name: str) -> list[PreferenceSet]:
     if isinstance(source, Mapping):  # a DatasetDict
         splits = ", ".join(map(str, source))
         raise TypeError(f"{name} must be one table, not several ({splits}): name a split, as in data['train']")
-    if isinstance(source, str | os.PathLike) or hasattr(source, "column_names") or not isinstance(source, Iterable):
+    if isinstance(source, str | os.PathLike) or not _yields_sets(source):
         return _read_table(source, name)
     sets = list(source)
     if sets and all(isinstance(one, Mapping) for one in sets):
         return _read_table(sets, name)
     wrong = [one for one in sets if not isinstance(one, PreferenceSet)]
     if wrong or not sets:
-        found = f"one with {_kind(wrong[0])} in it" if wrong else "an empty one"
+        found = f"one with {kind_of(wrong[0])} in it" if wrong else "an empty one"
         raise TypeError(
             f"{name} must be a file, a datasets.Dataset or a list of at least one PreferenceSet, not {found}"
         )
     return sets
 
 
+def _yields_sets(source) -> bool:
+    return isinstance(source, Iterable) and not hasattr(source, "column_names") and not hasattr(source, "iloc")
+
+
 def _read_table(source, name: str) -> list[PreferenceSet]:
+    if hasattr(source, "to_dict") and hasattr(source, "iloc"):  # a DataFrame, of which pandas need not be there
+        raise TypeError(f"{name} must not be a {type(source).__name__}: give {name}.to_dict('records')")
     try:
         return read_sets(source)
     except TypeError as error:
         raise TypeError(f"{name}: {error}") from None
-
-
-def _checked_loss(loss: Loss | str) -> Loss:
-    found = parse(loss) if isinstance(loss, str) else loss
-    if isinstance(found, Loss):
-        return found
-    made = f": make one, {found.__name__}()" if isinstance(found, type) and issubclass(found, Loss) else ""
-    raise TypeError(f"loss must be a Loss, or text such as 'DPO(beta=0.1)', not {_kind(found)}{made}")
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(f"{name}: {error}") from None
+        raise type(error)(error.errno, f"{name} cannot be read: {error.strerror}", error.filename) from None
 
 
 def _checked_verifier(verifier: str | None) -> str | None:
     if verifier is None or isinstance(verifier, str):
         return verifier
     # A run is gone on with by what its record says, which can name a function and not hold one.
-    raise TypeError(f"verifier must be 'world', 'exact' or 'module:function', not {_kind(verifier)}")
+    raise TypeError(f"verifier must be 'world', 'exact' or 'module:function', not {kind_of(verifier)}")
 
 
 def _path(name: str, value) -> str:
     if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str) and os.fspath(value):
         return os.fspath(value)
     hint = ": save it by save_pretrained, and name its folder" if hasattr(value, "save_pretrained") else ""
-    raise TypeError(f"{name} must be the name of a folder, not {_kind(value)}{hint}")
+    raise TypeError(f"{name} must be the name of a folder, not {kind_of(value)}{hint}")
 
 
 def _integer(name: str, value, lowest: int) -> int:
@@ -445,13 +455,6 @@ def _rate(lr) -> float:
     if not isinstance(lr, numbers.Real) or isinstance(lr, bool) or not 0 < lr < math.inf:
         raise ValueError(f"lr must be > 0 and finite, not {shortened(lr)}")
     return float(lr)
-
-
-def _kind(value) -> str:
-    """Return what a value is, in one line."""
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    return f"a {type(value).__name__}" if "\n" in repr(value) else shortened(value)
 
 
 def _check_choices(**choices) -> None:
@@ -473,4 +476,4 @@ def _tell(progress: bool, text: str) -> None:
 
 def _say_what_to_expect(loss: Loss) -> None:
     if not getattr(loss, "bounded", True):
-        print(f"note: {loss!r} has no lower bound: it falls for as long as one trains, whatever becomes of the answers")
+        note(f"{loss!r} has no lower bound: it falls for as long as one trains, whatever becomes of the responses")

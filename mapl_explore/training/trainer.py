@@ -3,39 +3,126 @@
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 import transformers
 
+from mapl_explore.data import PreferenceSet
+from mapl_explore.files import counted, shortened
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
-from mapl_explore.models.encoding import EncodedSet, collate, sides
+from mapl_explore.models.checking import context_length
+from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, end_tokens, sides
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded
 from mapl_explore.runs.record import progress_at
+from mapl_explore.training.own_loss import blamed_on, checked_loss, kind_of
 
 # What the Trainer would take and then not do, or do to other weights than those meant.
 UNSUPPORTED = {
     "fp16": "without a scale of the loss, which the scorer has no place for, small gradients would be 0; use bf16",
     "gradient_checkpointing": (EVALUATION := "transformers has it in training mode only, and here dropout is off"),
     "activation_checkpointing": EVALUATION,  # its name from transformers 5.23 on
+    "label_smoothing_factor": "it belongs to cross-entropy, and here the loss decides",
+    "neftune_noise_alpha": "the reference has no noise in its embeddings",
+    "compute_loss_func": "the argument loss decides what is minimised",
+    "data_collator": "examples become batches by collate_examples",
+    "compute_metrics": "an evaluation gives the means of the measures of the loss",
+    "preprocess_logits_for_metrics": "an evaluation keeps log-probs, not logits",
+    "model_init": "the reference log-probs belong to one model; give model",
 }
 
 
 @dataclass(frozen=True)
 class Example:
-    """One encoded set with the reference log-probability of each of its responses, in nats."""
+    """One encoded set with the reference log-probability of each of its responses, in nats.
+
+    :func:`training_examples` makes them from preference sets.
+
+    Parameters
+    ----------
+    encoded : EncodedSet
+        The token ids of the set, as :func:`mapl_explore.models.encoding.encode_sets` gives them.
+    ref_logp : sequence of float
+        One finite number for each response, positives first.
+
+    Raises
+    ------
+    ValueError
+        If there is not one finite number for each response.
+    """
 
     encoded: EncodedSet
     ref_logp: tuple[float, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "ref_logp", tuple(map(float, self.ref_logp)))
+        responses = len(self.encoded.responses)
+        if len(self.ref_logp) != responses:
+            given = counted(len(self.ref_logp), "number")
+            raise ValueError(f"ref_logp must hold one log-prob for each of {responses} responses, not {given}")
+        if not all(map(math.isfinite, self.ref_logp)):
+            raise ValueError(f"ref_logp must be finite, not {shortened(self.ref_logp)}")
 
     @classmethod
     def of(cls, encoded: EncodedSet, ref_logp: torch.Tensor) -> "Example":
         """Return the example of a row (n,) of log-probabilities, padded at its end."""
         return cls(encoded, tuple(ref_logp[: len(encoded.responses)].tolist()))
+
+
+def training_examples(
+    model,
+    tokenizer,
+    sets: Sequence[PreferenceSet],
+    *,
+    truncate: str = "keep-start",
+    chat: bool = False,
+    progress: bool = True,
+) -> list[Example]:
+    """Return what :class:`PreferenceTrainer` trains on: each set in tokens, with its log-probs under a reference model.
+
+    Parameters
+    ----------
+    model, tokenizer
+        The reference, mostly the model before its training, as :func:`mapl_explore.load_model` returns them; or a
+        ``SetScorer`` of the model.
+    sets : sequence of PreferenceSet
+        At least one.
+    truncate : {"keep-start", "error"}
+        What to do with sets beyond the model's context, see :func:`mapl_explore.models.encoding.encode_sets`.
+    chat : bool
+        Write prompts by the model's chat template.
+    progress : bool
+        Show a progress bar, on a terminal.
+
+    Returns
+    -------
+    list of Example
+        In the order of the sets.
+
+    Raises
+    ------
+    ValueError
+        If there are no sets, or one does not fit and ``truncate`` is ``"error"``.
+
+    Examples
+    --------
+    >>> from mapl_explore import PreferenceSet, load_model, training_examples
+    >>> model, tokenizer = load_model("tiny")
+    >>> [example] = training_examples(model, tokenizer, [PreferenceSet("2 + 2 =", [" 4"], [" 5", " 22"])])
+    >>> len(example.ref_logp)
+    3
+    """
+    scorer = model if isinstance(model, SetScorer) else SetScorer(model)
+    network = scorer.model
+    options = {"context": context_length(network), "truncate": truncate, "chat": chat}
+    encoded = encode_sets(tokenizer, sets, ends=end_tokens(tokenizer, network, chat=chat), **options)
+    ref_logp = score_encoded(scorer, encoded, progress=progress)
+    return [Example.of(*row) for row in zip(encoded, ref_logp, strict=True)]
 
 
 class PreferenceTrainer(transformers.Trainer):
@@ -49,29 +136,53 @@ class PreferenceTrainer(transformers.Trainer):
 
     Parameters
     ----------
-    loss : Loss
-        Called with the :class:`ScoredSets` of a batch.
+    loss : Loss or str
+        Called with the :class:`ScoredSets` of a batch; or text that :func:`mapl_explore.losses.parse` reads.
     model
         A causal language model of ``transformers``, or a ``SetScorer`` of one; trained in place.
     args : transformers.TrainingArguments
         With ``remove_unused_columns=False``: the examples are objects, not columns. ``bf16=True`` is the ``"bf16"`` of
         ``SetScorer``: the model computes in halves, loss and weights do not.
     train_dataset : sequence of Example
-        What to train on; an ``eval_dataset`` is the same.
+        What to train on, as :func:`training_examples` makes it; an ``eval_dataset`` is the same.
     processing_class
-        The tokenizer, saved beside the model.
+        The tokenizer, saved with the model.
     **options
         Further arguments of ``transformers.Trainer``.
 
     Raises
     ------
     ValueError
-        If ``args`` asks for what would be passed over without a word: see ``UNSUPPORTED``.
+        If ``args`` or ``options`` ask for what would be passed over without a word: see ``UNSUPPORTED``; or if a data
+        set is empty.
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> import tempfile, transformers
+    >>> from mapl_explore import DPO, PreferenceSet, PreferenceTrainer, load_model, training_examples
+    >>> model, tokenizer = load_model("tiny")
+    >>> sets = [PreferenceSet("2 + 2 =", [" 4"], [" 5", " 22"]), PreferenceSet("1 + 2 =", [" 3"], [" 4"])]
+    >>> options = {"max_steps": 2, "remove_unused_columns": False, "disable_tqdm": True, "report_to": "none"}
+    >>> args = transformers.TrainingArguments(tempfile.mkdtemp(), use_cpu=True, save_strategy="no", **options)
+    >>> examples = training_examples(model, tokenizer, sets)
+    >>> trainer = PreferenceTrainer(loss=DPO(), model=model, args=args, train_dataset=examples)
+    >>> trainer.remove_callback(transformers.PrinterCallback)
+    >>> trainer.train().global_step
+    2
     """
 
-    def __init__(self, *, loss: Loss, model, args, train_dataset: Sequence[Example], processing_class=None, **options):
+    def __init__(
+        self, *, loss: Loss | str, model, args, train_dataset: Sequence[Example], processing_class=None, **options
+    ):
+        loss = checked_loss(loss)
+        _require_arguments(args)
+        _require_supported(args, options)
+        _require_model(model)
+        _require_examples("train_dataset", train_dataset)
+        _require_examples("eval_dataset", options.get("eval_dataset"))
         options |= {"train_dataset": train_dataset, "processing_class": processing_class}
-        _require_supported(args)
         scorer = model if isinstance(model, SetScorer) else SetScorer(model)
         if args is not None and args.bf16:  # the Trainer's own autocast ends where the scorer's begins
             scorer = copy.copy(scorer)
@@ -90,9 +201,10 @@ class PreferenceTrainer(transformers.Trainer):
         """Return the mean loss of a batch; the Trainer divides it by the batches of a step."""
         columns = {name: inputs.pop(name) for name in ("ref_logp", "length")}
         sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
-        loss = self.loss.at(progress_at(self.state.global_step, self.state.max_steps))  # where a tau anneals
-        losses, sides = losses_and_sides(loss, sets)  # each tau is solved once
-        measured = measures(loss, sets, losses, sides) | side_measures(loss, sets, sides)
+        with blamed_on(self.loss):
+            loss = self.loss.at(progress_at(self.state.global_step, self.state.max_steps))  # where a tau anneals
+            losses, sides = losses_and_sides(loss, sets)  # each tau is solved once
+            measured = measures(loss, sets, losses, sides) | side_measures(loss, sets, sides)
         measured["tokens"] = (inputs["owner"] >= 0).sum() / len(losses) + torch.zeros_like(losses)
         self._names, columns = list(measured), [values.double() for values in measured.values()]
         self._measured.append(torch.stack(columns, dim=-1))
@@ -120,7 +232,7 @@ class PreferenceTrainer(transformers.Trainer):
         return output
 
     def log(self, logs, start_time=None):
-        """Log a step with the means of its measures; a loss that is not finite ends the run."""
+        """Log a step with the means of its measures; a loss or a weight that is not finite ends the run."""
         if "loss" in logs and self._measured:
             logs |= self._of_step()
             if not math.isfinite(logs["loss"]):
@@ -128,7 +240,17 @@ class PreferenceTrainer(transformers.Trainer):
                     f"the loss became {logs['loss']} at step {self.state.global_step}; if it was finite before,"
                     " try a smaller lr"
                 )
+            self._require_finite()  # before the step's checkpoint is written
         super().log(logs, start_time)
+
+    def _require_finite(self) -> None:
+        """Raise FloatingPointError if the last update made a weight NaN or infinite."""
+        wrong = first_not_finite(self.model.model)
+        if wrong is not None:
+            raise FloatingPointError(
+                f"the weights became {'NaN' if wrong[1].isnan().any() else 'infinite'} at step {self.state.global_step}"
+                f" under {self.loss!r}, first {wrong[0]}: try a smaller lr, or a loss with smaller gradients"
+            )
 
     def _of_step(self) -> dict[str, float]:
         """Return the means over the sets of a step, and its speed."""
@@ -143,6 +265,7 @@ class PreferenceTrainer(transformers.Trainer):
     def _save(self, output_dir=None, state_dict=None):
         # The Trainer's own would write the scorer's weights under names no model has, and its arguments as a pickle.
         output_dir = output_dir or self.args.output_dir
+        self._require_finite()
         self.model.model.save_pretrained(output_dir)
         if self.processing_class is not None:
             self.processing_class.save_pretrained(output_dir)
@@ -156,11 +279,47 @@ class PreferenceTrainer(transformers.Trainer):
         self.model.model.load_state_dict(saved.state_dict())
 
 
-def _require_supported(args: transformers.TrainingArguments | None) -> None:
+def first_not_finite(network) -> tuple[str, torch.Tensor] | None:
+    """Return the name and the values of the first weight that holds a NaN or an infinity, None if there is none."""
+    return next((each for each in network.named_parameters() if not each[1].isfinite().all()), None)
+
+
+def _require_arguments(args) -> None:
+    if args is not None and not isinstance(args, transformers.TrainingArguments):
+        hint = ": TrainingArguments(**args)" if isinstance(args, Mapping) else ""
+        raise TypeError(f"args must be a transformers.TrainingArguments, not {kind_of(args)}{hint}")
+
+
+def _require_supported(args: transformers.TrainingArguments | None, options: Mapping) -> None:
     """Raise ValueError if the arguments ask for what does not work here."""
     for name, reason in UNSUPPORTED.items():
-        if getattr(args, name, False):
+        if getattr(args, name, None) or options.get(name) is not None:
             raise ValueError(f"PreferenceTrainer has no {name}: {reason}")
+
+
+def _require_model(model) -> None:
+    if not isinstance(model, torch.nn.Module):
+        hint = ": load_model returns a pair (model, tokenizer)" if isinstance(model, tuple | str) else ""
+        given = "a tuple" if isinstance(model, tuple) else kind_of(model)
+        raise TypeError(f"model must be a causal language model or a SetScorer, not {given}{hint}")
+
+
+def _require_examples(name: str, dataset) -> None:
+    """Raise unless a data set is None, or holds examples alone, at least one; of several, each."""
+    if isinstance(dataset, dict):
+        for key, each in dataset.items():
+            _require_examples(f"{name}[{key!r}]", each)
+        return
+    if dataset is None:
+        return
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or isinstance(dataset, str):
+        raise TypeError(f"{name} must be a sequence of Example, not {kind_of(dataset)}")
+    if not len(dataset):
+        raise ValueError(f"{name} must hold at least one Example, and is empty")
+    for row in range(len(dataset)):
+        if not isinstance(dataset[row], Example):
+            hint = "training_examples(model, tokenizer, sets) makes them"
+            raise TypeError(f"{name} must hold Examples, not {kind_of(dataset[row])}: {hint}")
 
 
 def collate_examples(examples: Sequence[Example], share_prompt: bool = True) -> dict[str, torch.Tensor]:

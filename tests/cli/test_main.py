@@ -44,7 +44,7 @@ def finetuned(monkeypatch):
 
     def finetune(**options):
         calls.append(options)
-        return SimpleNamespace(folder=options["output"])
+        return SimpleNamespace(folder=options["output"], run=SimpleNamespace(table="the table"))
 
     monkeypatch.setattr("mapl_explore.training.finetuning.finetune", finetune)
     return calls

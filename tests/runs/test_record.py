@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mapl_explore.data import PreferenceSet
+from mapl_explore.notes import Note
 from mapl_explore.runs.record import (
     MEASURES,
     Run,
@@ -163,14 +164,14 @@ def test_a_run_goes_on_with_the_same_weights_under_another_name_only(tmp_path, c
         require_same_weights(tmp_path, before, other)
 
 
-def test_a_record_without_a_checksum_of_weights_goes_by_the_name_and_says_so(tmp_path, capsys):
+def test_a_record_without_a_checksum_of_weights_goes_by_the_name_and_says_so(tmp_path):
     write_run(tmp_path, replace(RUN, arguments={"model": "here"}))
     record = json.loads((tmp_path / "run.json").read_text())
     del record["weights_checksum"]
     (tmp_path / "run.json").write_text(json.dumps(record))
     run = replace(RUN, arguments={"model": "here", "chat": False}, weights_checksum="b" * 64)
-    require_same_weights(tmp_path, require_same(tmp_path, run), run)
-    assert capsys.readouterr().out.count("run.json has no checksum of the model's weights") == 1
+    with pytest.warns(Note, match="run.json has no checksum of the model's weights"):
+        require_same_weights(tmp_path, require_same(tmp_path, run), run)
     with pytest.raises(ValueError, match="started with model here, not there"):
         require_same(tmp_path, replace(run, arguments={"model": "there", "chat": False}))
     with pytest.raises(ValueError, match="started with chat False, not True"):
@@ -208,3 +209,20 @@ def test_columns_stay_apart_where_numbers_are_large():
     assert len({len(line) for line in lines}) == 1
     assert "-1100000.2 [-1234567.9, -1000000.5]" in lines[2]
     assert "  -99.988 [-1234567.9, -1000000.5]  " in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("measured", "reason"),
+    [
+        ({"after": AFTER}, "after without before"),
+        ({"before": None, "after": AFTER}, "after without before"),
+        ({"before": {"loss": 1.0}, "after": {"loss": 1.0, "kl": 0.0}}, "kl is in after, not in before"),
+        ({"before": {"loss": 1.0}, "after": {"loss": "1"}}, "loss of after is '1'"),
+        ({"before": {"loss": None}}, "loss of before is None"),
+    ],
+)
+def test_a_record_whose_measures_cannot_be_compared_is_refused_with_the_reason(tmp_path, measured, reason):
+    record = {"loss": "DPO()", "arguments": {}, "data": DATA, "versions": {}, **measured}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=rf"run\.json: not the record of a run \({reason}\)"):
+        read_run(tmp_path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas
 import pytest
 import torch
 from small_disks import small_files
@@ -319,14 +320,15 @@ def test_a_gpu_that_is_not_there_is_refused(tune):
         tune(loss="dpo", device="cuda")
 
 
-def test_an_unbounded_loss_is_noted_once(tune, capsys):
-    tune(loss=MaxMin(pair=Hardest()))
-    assert capsys.readouterr().out.count("has no lower bound") == 1
+def test_an_unbounded_loss_is_noted(tune):
+    with pytest.warns(Note, match="has no lower bound"):
+        tune(loss=MaxMin(pair=Hardest()))
 
 
-def test_without_progress_and_with_a_bounded_loss_only_the_table_is_printed(tune, capfd):
-    done = tune(loss="dpo")
-    assert capfd.readouterr() == (done.run.table + "\n", "")
+@pytest.mark.filterwarnings("error::mapl_explore.notes.Note")
+def test_without_progress_and_with_a_bounded_loss_nothing_is_said(tune, capfd):
+    tune(loss="dpo")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_its_step(tune, monkeypatch):
@@ -402,13 +404,12 @@ def test_a_checkpoint_is_saved_as_often_as_asked(tune):
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["checkpoint-4", "checkpoint-6"]
 
 
-def test_resume_says_what_it_passes_over_and_where_it_goes_on(tune, whole, cut, capsys):
+def test_resume_says_what_it_passes_over_and_where_it_goes_on(tune, whole, cut):
     (cut / "checkpoints" / "checkpoint-4" / "trainer_state.json").write_text('{"global_st')
-    capsys.readouterr()
-    resumed = tune("cut", loss="dpo", steps=4, resume=True)
-    out = capsys.readouterr().out
+    with pytest.warns(Note) as noted:
+        resumed = tune("cut", loss="dpo", steps=4, resume=True)
     passed_over = "checkpoint-4 was not written to its end, or is damaged: it is passed over"
-    assert f"{passed_over}\ngoing on from checkpoint-3\n" in out
+    assert [str(each.message) for each in noted] == [passed_over, "going on from checkpoint-3"]
     assert weights(cut) == weights(whole.folder)
     assert timeless(resumed.run) == timeless(whole.run)
 
@@ -504,10 +505,10 @@ def test_resume_with_other_weights_is_refused_before_anything_is_written(tune, b
     assert contents(cut) == before
 
 
-def test_resume_with_the_same_weights_under_another_name_goes_on(tune, base, whole, cut, tmp_path, capsys):
+def test_resume_with_the_same_weights_under_another_name_goes_on(tune, base, whole, cut, tmp_path):
     shutil.rmtree(cut / "checkpoints" / "checkpoint-4")
-    resumed = tune("cut", loss="dpo", steps=4, model=shutil.copytree(base, tmp_path / "moved"), resume=True)
-    assert "going on from checkpoint-3" in capsys.readouterr().out
+    with pytest.warns(Note, match="going on from checkpoint-3"):
+        resumed = tune("cut", loss="dpo", steps=4, model=shutil.copytree(base, tmp_path / "moved"), resume=True)
     assert weights(cut) == weights(whole.folder)
     assert resumed.run.weights_checksum == whole.run.weights_checksum == weights_checksum(load_model(base)[0])
 
@@ -547,8 +548,14 @@ def test_a_refused_run_leaves_no_folder_on_the_way_to_its_own(tune, tmp_path):
         {"truncate": "error", "data": [LONG] * 2 + TRAIN},
     ):
         with pytest.raises((OSError, ValueError)):
-            tune("deep/down/run", loss="dpo", **options)
+            tune("down/run", loss="dpo", **options)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_in_a_folder_of_a_folder_that_is_not_there_is_refused(tune, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*such' to make dir/run in"):
+        tune("no/such/dir/run", loss="dpo")
+    assert list(tmp_path.iterdir()) == []
 
 
 LONG = PreferenceSet("p" * 70, ["a"], ["b"])
@@ -563,23 +570,24 @@ def test_a_model_that_is_refused_leaves_no_output_folder(tune, base, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "tokenizer.json"])
-def test_resume_goes_on_from_the_whole_checkpoint_next_to_a_damaged_one(tune, whole, cut, capsys, name):
+def test_resume_goes_on_from_the_whole_checkpoint_next_to_a_damaged_one(tune, whole, cut, name):
     damaged = cut / "checkpoints" / "checkpoint-4" / name
     damaged.write_bytes(damaged.read_bytes()[:-50])
-    tune("cut", loss="dpo", steps=4, resume=True)
-    assert "checkpoint-4 was not written to its end, or is damaged" in capsys.readouterr().out
+    with pytest.warns(Note, match="checkpoint-4 was not written to its end, or is damaged"):
+        tune("cut", loss="dpo", steps=4, resume=True)
     assert weights(cut) == weights(whole.folder)
 
 
 @pytest.mark.parametrize(("name", "said"), [("probes.npz", True), ("reference.npz", False)])
 @pytest.mark.parametrize("content", [b"", b"PK damaged"])
 def test_resume_makes_again_what_is_kept_of_probes_and_reference_where_it_is_damaged(
-    tune, whole, cut, capsys, name, said, content
+    tune, whole, cut, name, said, content
 ):
     (cut / name).write_bytes(content)
     shutil.rmtree(cut / "checkpoints" / "checkpoint-4")
-    tune("cut", loss="dpo", steps=4, resume=True)
-    assert ("probes.npz cannot be read" in capsys.readouterr().out) == said
+    with pytest.warns(Note) as noted:
+        tune("cut", loss="dpo", steps=4, resume=True)
+    assert any("probes.npz cannot be read" in str(each.message) for each in noted) == said
     assert weights(cut) == weights(whole.folder)
 
 
@@ -614,6 +622,7 @@ def test_a_disk_that_is_full_at_the_last_write_goes_on_from_the_last_checkpoint(
             r"data must be one table, not several \(train, test\)",
         ),
         ({"eval": {"train": TRAIN}}, "eval must be one table"),
+        ({"data": pandas.DataFrame({"prompt": ["p"]})}, r"data must not be a DataFrame: give data\.to_dict"),
         ({"data": iter(())}, "data must be a file, .* not an empty one"),
         ({"data": [*TRAIN, "text"]}, "data must be a file, .* not one with 'text' in it"),
         ({"output": None}, "output must be the name of a folder, not None"),
@@ -629,10 +638,17 @@ def test_an_argument_of_another_kind_is_named_in_one_line(tune, tmp_path, option
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["data", "eval"])
+def test_a_file_that_is_not_there_is_named_with_its_argument(tune, tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=f"{name} cannot be read: No such file or directory: 'nope.jsonl'"):
+        tune(**{"loss": "dpo", name: "nope.jsonl"})
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("options", [
     {"steps": np.float64(3.0)}, {"steps": "3"}, {"steps": True}, {"seed": None}, {"sets_per_step": None},
     {"lr": "1e-4"}, {"lr": 1j}, {"save_every": 1.5}, {"chat": "yes"}, {"resume": 1}, {"device": None},
-    {"precision": ["bf16"]},
+    {"precision": ["bf16"]}, {"progress": "no"},
 ])  # fmt: skip
 def test_a_number_or_choice_of_another_kind_is_named(tune, tmp_path, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
@@ -689,3 +705,21 @@ def test_the_explorer_shows_the_tau_of_every_step_as_the_training_had_it(tune):
     taus = [loss.pair.tau for loss in history.losses]
     assert taus[:-1] == [pytest.approx(entry["negative_tau"], rel=1e-12) for entry in done.run.log]
     assert taus[-1] == 8.0  # of the model after the last step, as in the table
+
+
+@pytest.mark.parametrize("lr", [1e-3, 1e38])
+def test_weights_that_become_nan_in_the_last_step_are_blamed_on_the_step_and_the_loss(tune, tmp_path, lr):
+    message = r"the weights became (NaN|infinite) at step 1 under DPO\(beta=1e\+300"
+    with pytest.raises(FloatingPointError, match=message):
+        tune(loss="DPO(beta=1e300)", steps=1, lr=lr)
+    assert not list((tmp_path / "run" / "checkpoints").glob("*"))
+
+
+def test_resume_from_a_checkpoint_with_a_nan_is_refused_by_its_name(tune, cut):
+    path = cut / "checkpoints" / "checkpoint-4"
+    model, _ = load_model(path)
+    with torch.no_grad():
+        model.transformer.ln_f.weight[0] = math.nan
+    model.save_pretrained(path)
+    with pytest.raises(ValueError, match=r"the weights in '.*checkpoint-4' are not finite, so the run cannot go on"):
+        tune("cut", loss="dpo", steps=4, resume=True)

@@ -1,5 +1,7 @@
 """The trainer of one's own: evaluations apart from steps, and what TrainingArguments ask for is done or refused."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -7,12 +9,12 @@ import transformers
 from tiny_models import byte_tokenizer, random_gpt2
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.losses import DPO, Anneal, ScoredSets, Smooth
+from mapl_explore.losses import DPO, LOSSES, Anneal, Hardest, Pair, ScoredSets, Smooth
 from mapl_explore.losses.measures import measures
 from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
-from mapl_explore.training.trainer import Example, PreferenceTrainer, collate_examples
+from mapl_explore.training.trainer import Example, PreferenceTrainer, collate_examples, training_examples
 
 TOKENIZER = byte_tokenizer()
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}"], [" no", " x"][: 1 + i % 2]) for i in range(11)]
@@ -23,13 +25,13 @@ LOSS = DPO(beta=0.5, pair=Smooth(tau=1.0))
 def made(tmp_path):
     """Make a trainer of six sets and five held-out ones: made(options of TrainingArguments...)."""
 
-    def make(loss=LOSS, **options):
+    def make(loss=LOSS, given=(), **options):
         model, encoded = random_gpt2(), encode_sets(TOKENIZER, SETS)
         ref_logp = score_encoded(SetScorer(random_gpt2(seed=1)), encoded, progress=False)
         examples = [Example.of(*row) for row in zip(encoded, ref_logp, strict=True)]
         options = {"max_steps": 3, "per_device_train_batch_size": 3, "per_device_eval_batch_size": 2} | options
+        options = {"logging_steps": 1} | options
         options |= {
-            "logging_steps": 1,
             "report_to": "none",
             "disable_tqdm": True,
             "use_cpu": True,
@@ -38,7 +40,7 @@ def made(tmp_path):
         options |= {"remove_unused_columns": False, "output_dir": str(tmp_path), "learning_rate": 1e-2}
         args = transformers.TrainingArguments(**{"save_strategy": "no", **options})
         data = {"train_dataset": examples[:6], "eval_dataset": examples[6:], "processing_class": TOKENIZER}
-        trainer = PreferenceTrainer(loss=loss, model=model, args=args, **data)
+        trainer = PreferenceTrainer(**{"loss": loss, "model": model, "args": args, **data, **dict(given)})
         trainer.remove_callback(transformers.PrinterCallback)
         return trainer
 
@@ -132,3 +134,95 @@ def test_checkpointing_of_activations_is_refused_before_training(made):
         ValueError, match=r"PreferenceTrainer has no (gradient|activation)_checkpointing: transformers has"
     ):
         made(gradient_checkpointing=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*(label_smoothing|neftune).*")
+@pytest.mark.parametrize("option", [{"label_smoothing_factor": 0.1}, {"neftune_noise_alpha": 5.0}])
+def test_arguments_that_the_step_would_not_obey_are_refused(made, option):
+    with pytest.raises(ValueError, match=f"PreferenceTrainer has no {next(iter(option))}: "):
+        made(**option)
+
+
+@pytest.mark.parametrize("name", ["compute_loss_func", "compute_metrics", "data_collator", "model_init"])
+def test_functions_that_would_never_be_called_are_refused(made, name):
+    with pytest.raises(ValueError, match=f"PreferenceTrainer has no {name}: "):
+        made(given={name: print})
+
+
+EXAMPLE = training_examples(random_gpt2(), TOKENIZER, SETS[:1])[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"loss": 3}, TypeError, "loss must be a Loss, or text such as .*, not 3"),
+        ({"loss": DPO}, TypeError, r"not the class DPO: make one, DPO\(\)"),
+        ({"model": (random_gpt2(), TOKENIZER)}, TypeError, r"model must be .* not a tuple: load_model returns a pair"),
+        ({"model": None}, TypeError, "model must be a causal language model or a SetScorer, not None"),
+        (
+            {"args": {"max_steps": 1}},
+            TypeError,
+            r"args must be a transformers.TrainingArguments, not .*: Tr",
+        ),
+        ({"train_dataset": []}, ValueError, "train_dataset must hold at least one Example, and is empty"),
+        ({"train_dataset": SETS}, TypeError, r"train_dataset must hold Examples, not PreferenceSet.*: training_exampl"),
+        ({"train_dataset": [EXAMPLE, 3]}, TypeError, "train_dataset must hold Examples, not 3"),
+        ({"train_dataset": iter([EXAMPLE])}, TypeError, "train_dataset must be a sequence of Example"),
+        ({"eval_dataset": {"one": SETS}}, TypeError, r"eval_dataset\['one'\] must hold Examples"),
+        ({"eval_dataset": []}, ValueError, "eval_dataset must hold at least one Example"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named_before_training(made, given, error, message):
+    with pytest.raises(error, match=message) as caught:
+        made(given=given)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ref_logp", "message"),
+    [
+        ([-1.0], "ref_logp must hold one log-prob for each of 2 responses, not 1 number"),
+        ([-1.0, -2.0, -3.0], "for each of 2 responses, not 3 numbers"),
+        ([-1.0, float("nan")], "ref_logp must be finite"),
+    ],
+)
+def test_an_example_has_one_finite_reference_log_prob_for_each_response(ref_logp, message):
+    with pytest.raises(ValueError, match=message):
+        Example(EXAMPLE.encoded, ref_logp)
+
+
+def test_a_loss_may_be_a_text(made):
+    assert made(loss="dpo").loss == LOSSES["dpo"]
+
+
+def test_training_examples_have_the_log_probs_of_the_reference_model():
+    encoded = encode_sets(TOKENIZER, SETS, context=64)
+    expected = score_encoded(SetScorer(random_gpt2()), encoded, progress=False)
+    examples = training_examples(random_gpt2(), TOKENIZER, SETS, progress=False)
+    assert [one.encoded.responses for one in examples] == [one.responses for one in encoded]
+    assert [list(one.ref_logp) for one in examples] == [
+        row[: len(one.responses)].tolist() for row, one in zip(expected, encoded, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Raise(DPO):
+    pair: Pair = Hardest()
+
+    def score(self, sets):
+        raise RuntimeError("mine\ntwo")
+
+
+def test_a_failure_in_the_code_of_a_loss_names_the_loss_its_words_and_its_line(made):
+    with pytest.raises(RuntimeError, match=r"^the loss Raise\(.*\) failed: RuntimeError: mine two\n") as caught:
+        made(loss=Raise()).train()
+    assert 'raise RuntimeError("mine\\ntwo")' in caught.value.__notes__[0]
+    assert "test_trainer.py" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("save", [{"logging_steps": 1}, {"logging_steps": 9}])
+def test_weights_that_become_nan_end_the_training_before_a_checkpoint(made, tmp_path, save):
+    trainer = made(loss=DPO(beta=1e300), save_strategy="steps", save_steps=1, **save)
+    with pytest.raises(FloatingPointError, match=r"the weights became NaN at step 1 under DPO\(beta=1e\+300, "):
+        trainer.train()
+    assert not list(tmp_path.glob("checkpoint-*/*.safetensors"))

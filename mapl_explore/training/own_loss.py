@@ -1,0 +1,42 @@
+"""A loss of the user's own in the middle of a training: what fails in its code is shown as its author knows it."""
+
+import contextlib
+from collections.abc import Iterator
+
+from mapl_explore.files import shortened
+from mapl_explore.losses import Loss, parse
+from mapl_explore.own_code import own_traceback
+
+
+def checked_loss(loss: Loss | str) -> Loss:
+    """Return a loss, or the one that a text names; raise TypeError if it is neither."""
+    named = parse(loss) if isinstance(loss, str) else loss
+    if isinstance(named, Loss):
+        return named
+    made = f": make one, {named.__name__}()" if isinstance(named, type) and issubclass(named, Loss) else ""
+    raise TypeError(f"loss must be a Loss, or text such as 'DPO(beta=0.1)', not {kind_of(named)}{made}")
+
+
+def kind_of(value) -> str:
+    """Return what a value is, in one line."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    return f"a {type(value).__name__}" if "\n" in repr(value) else shortened(value)
+
+
+@contextlib.contextmanager
+def blamed_on(loss: Loss) -> Iterator[None]:
+    """Make any error in the block one line that names the loss, with the traceback of its own code as a note.
+
+    Raises
+    ------
+    RuntimeError
+        In place of the error, with its type and its words.
+    """
+    try:
+        yield
+    except Exception as error:  # a loss is a program of the user's, which may fail in any way
+        words = " ".join(str(error).split())
+        failed = RuntimeError(f"the loss {loss!r} failed: {type(error).__name__}{': ' * bool(words)}{words}")
+        failed.add_note(own_traceback(error))
+        raise failed from None
