@@ -77,17 +77,17 @@ def vocabulary_advice(source: str) -> str:
     """Return what to do about a tokenizer that cannot be used, and which of its files a folder has."""
     if not os.path.isdir(source):
         return ""
-    there = {one for one in os.listdir(source) if not one.endswith(".safetensors")} - {*NO_TOKENIZER}
-    found = ", ".join(sorted(there)) or "no file of one"
+    files = {one for one in os.listdir(source) if not one.endswith(".safetensors")} - {*NO_TOKENIZER}
+    names = ", ".join(sorted(files)) or "no file of one"
     needed = f"; needed is {VOCABULARIES[0]}, or of an older one {', '.join(VOCABULARIES[1:])}"
-    needed = "" if there & {*VOCABULARIES} else needed
-    return f"; its folder has {found}{needed}; write the right files there with tokenizer.save_pretrained"
+    needed = "" if files & {*VOCABULARIES} else needed
+    return f"; its folder has {names}{needed}; write the right files there with tokenizer.save_pretrained"
 
 
 def _known(tokenizer, texts) -> set[int]:
     """Return the tokens of texts that stand for some text."""
-    found = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
-    return {token for ids in found for token in ids} - {*tokenizer.all_special_ids, tokenizer.unk_token_id}
+    encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
+    return {token for ids in encoded for token in ids} - {*tokenizer.all_special_ids, tokenizer.unk_token_id}
 
 
 def _own_words(tokenizer) -> list[str]:
@@ -109,7 +109,7 @@ def require_embeddings(tokenizer, model, source: str) -> None:
 
 
 def _other_inputs(tokenizer) -> set[str]:
-    """Return the tokens that stand for what is no text: Gemma 3's of one billion weights has one without embedding."""
+    """Return the tokens that stand for pictures and the like: the smallest Gemma 3 has one without an embedding."""
     named = tokenizer.special_tokens_map.items()
     return {token for name, token in named if name.startswith(OTHER_INPUTS) and isinstance(token, str)}
 
@@ -161,9 +161,9 @@ def own_logits(model, ids) -> torch.Tensor:
 
 def require_causal(model, prompt, response) -> None:
     """Raise ValueError where the logits of a prompt depend on what comes after it."""
-    alone, whole = own_logits(model, prompt).double(), own_logits(model, (*prompt, *response)).double()
+    alone, followed = own_logits(model, prompt).double(), own_logits(model, (*prompt, *response)).double()
     allowed = max(1e-4, 8 * _eps(model)) * alone.abs().max()
-    if (whole[: len(alone)] - alone).abs().max() > allowed:
+    if (followed[: len(alone)] - alone).abs().max() > allowed:
         raise ValueError(
             f"{type(model).__name__} is no causal language model: a token's logits depend on what comes after it"
             " (a model of the BERT family needs is_decoder in its config.json)"

@@ -82,7 +82,7 @@ def encode_sets(
 
     ``"keep-start"`` cuts responses at their end, all of a set to the same room. A prompt gives way only where it leaves
     them less than half of the context, and then at its start, behind the token that begins a text: what a prompt asks
-    stands mostly at its end, next to the answer. A cut response has no end: it did not end there.
+    stands mostly at its end, next to the response. A cut response has no end: it did not end there.
 
     Parameters
     ----------
@@ -239,9 +239,9 @@ def _plain(tokenizer, texts: Sequence[str]) -> list[list[int]]:
 def _beginning(tokenizer) -> list[int]:
     """Return what the tokenizer itself puts before a text."""
     [bare] = _plain(tokenizer, ["a"])
-    whole = tokenizer("a", verbose=False)["input_ids"]
-    starts = (place for place in range(len(whole)) if whole[place : place + len(bare)] == bare)
-    return whole[: next(starts, 0)]
+    ids = tokenizer("a", verbose=False)["input_ids"]
+    starts = (place for place in range(len(ids)) if ids[place : place + len(bare)] == bare)
+    return ids[: next(starts, 0)]
 
 
 def _begun(tokenizer, ids: list[int], beginning: list[int]) -> list[int]:

@@ -1,8 +1,8 @@
-"""Answers from a model: several to each prompt, the prompt computed once.
+"""Responses from a model: several to each prompt, the prompt computed once.
 
 Each prompt has random numbers of its own, from the seed and its text. So what is drawn for it does not depend on which
-prompts stand next to it, on their order, on how many tokens an answer may have, or on how many processes share the
-work, except for rounding: in another batch log-probs move by some 1e-6, and an answer changes where a random number
+prompts stand next to it, on their order, on how many tokens a response may have, or on how many processes share the
+work, except for rounding: in another batch log-probs move by some 1e-6, and a response changes where a random number
 falls into such a gap.
 """
 
@@ -19,8 +19,8 @@ from mapl_explore.models.encoding import encoded_prompts, end_tokens
 from mapl_explore.models.passes import BATCH_TOKENS, Continuation
 from mapl_explore.models.reading_ways import can_continue
 
-MOST_TOKENS = 256  # of an answer, where neither the call nor the model's generation_config says
-FIRST_TOKENS = 32  # of the answers that a batch is planned for; it is split on the way where they are longer
+MOST_TOKENS = 256  # of a response, where neither the call nor the model's generation_config says
+FIRST_TOKENS = 32  # of the responses that a batch is planned for; it is split on the way where they are longer
 
 
 class Sampled(NamedTuple):
@@ -44,7 +44,7 @@ def sampled_batches(
 ) -> Iterator[tuple[list[int], list[Sampled | None]]]:
     """Yield the numbers of some prompts, and what was sampled for each, as they are ready.
 
-    None stands for a prompt that leaves no room for an answer in the model's context. The longest prompts come first:
+    None stands for a prompt that leaves no room for a response in the model's context. The longest prompts come first:
     what runs out of memory does so at once.
     """
     encoded = encoded_prompts(tokenizer, prompts, chat)
@@ -55,12 +55,12 @@ def sampled_batches(
     rows = sorted(set(range(len(prompts))) - set(too_long))
     options = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "batch_size": batch_size}
     fitting = [encoded[row] for row in rows], [prompts[row] for row in rows]
-    for batch, answers in token_batches(model, *fitting, ends=ends, **options):
-        yield [rows[number] for number in batch], [_sampled(tokenizer, one, ends) for one in answers]
+    for batch, responses in token_batches(model, *fitting, ends=ends, **options):
+        yield [rows[number] for number in batch], [_sampled(tokenizer, one, ends) for one in responses]
 
 
 def answer_room(model, prompt_tokens: int, max_tokens: int | None = None) -> int:
-    """Return how many tokens an answer may have behind a prompt of so many, below 1 if there is no room.
+    """Return how many tokens a response may have behind a prompt of so many, below 1 if there is no room.
 
     That is what the model's context leaves, and no more than the number given; without one, the ``max_new_tokens`` of
     its ``generation_config``, or 256.
@@ -70,7 +70,7 @@ def answer_room(model, prompt_tokens: int, max_tokens: int | None = None) -> int
 
 
 def answer_text(tokenizer, ids: Sequence[int], ends: Sequence[int]) -> str | None:
-    """Return an answer as text, without the token that ended it, or None if it was cut off."""
+    """Return a response as text, without the token that ended it, or None if it was cut off."""
     if ids[-1] not in ends:
         return None
     return tokenizer.decode(ids[:-1], skip_special_tokens=True, clean_up_tokenization_spaces=False)
@@ -88,10 +88,10 @@ def token_batches(
     ends: Sequence[int],
     batch_size: int | None = None,
 ) -> Iterator[tuple[list[int], list[list[list[int]]]]]:
-    """Yield the numbers of some prompts, and the token ids of k answers to each, as they are ready.
+    """Yield the numbers of some prompts, and the token ids of k responses to each, as they are ready.
 
-    The prompts are token ids that leave room for an answer; their names, with the seed, decide the random numbers. An
-    answer ends with the first of ``ends`` that it has, or is cut off, see :func:`answer_room`. A temperature of 0
+    The prompts are token ids that leave room for a response; their names, with the seed, decide the random numbers. A
+    response ends with the first of ``ends`` that it has, or is cut off, see :func:`answer_room`. A temperature of 0
     stands for the likeliest token at each place.
     """
     rows = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
@@ -105,17 +105,17 @@ def token_batches(
         drafts = [_drafts(number, prompts[row], rooms[row], k) for number, row in enumerate(batch)]
         drawing = _Drawing(model.name_or_path, [names[row] for row in batch], k, seed, temperature, ends)
         _finish(model, [one for each in drafts for one in each], drawing, _with_cache if shared else _whole)
-        yield batch, [[one.answer for one in each] for each in drafts]
+        yield batch, [[one.response for one in each] for each in drafts]
 
 
 def _planned(k: int, width: int) -> int:
-    """Return how many prompts of k answers, each of that width with its prompt, go into one pass, at least one."""
+    """Return how many prompts of k responses, each of that width with its prompt, go into one pass, at least one."""
     return max(1, BATCH_TOKENS // (k * width))
 
 
 @dataclass
 class _Draft:
-    """An answer in the making: to which prompt of its batch, which of the k to it, and its tokens behind the prompt."""
+    """A response in the making: to which prompt of its batch, which of the k to it, and its tokens after the prompt."""
 
     prompt: int
     place: int
@@ -124,19 +124,19 @@ class _Draft:
     most: int
 
     @property
-    def answer(self) -> list[int]:
+    def response(self) -> list[int]:
         """Return the tokens behind the prompt."""
         return self.ids[self.start :]
 
 
 def _drafts(number: int, prompt: Sequence[int], room: int, k: int) -> list[_Draft]:
-    """Return k answers to a prompt that have not begun."""
+    """Return k responses to a prompt that have not begun."""
     return [_Draft(number, place, list(prompt), len(prompt), len(prompt) + room) for place in range(k)]
 
 
 @dataclass
 class _Drawing:
-    """How the tokens of a batch are drawn, and when an answer has ended."""
+    """How the tokens of a batch are drawn, and when a response has ended."""
 
     model: str
     names: Sequence[str]
@@ -147,7 +147,7 @@ class _Drawing:
     uniforms: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0, 0))  # (prompts, steps, k)
 
     def grow(self, drafts: Sequence[_Draft], logits: torch.Tensor) -> list[int]:
-        """Add a token to each of some drafts of one length of answer; return the places of those that go on."""
+        """Add a token to each of some drafts of one length of response; return the places of those that go on."""
         if not logits.amax(-1).isfinite().all():  # amax is NaN where there is one
             prompt = shortened(self.names[drafts[0].prompt])
             reason = f"behind the prompt {prompt}: a logit is NaN or inf, or none is finite"
@@ -159,7 +159,7 @@ class _Drawing:
 
     def _uniform(self, drafts: Sequence[_Draft]) -> torch.Tensor:
         """Return the random number of each draft's next token."""
-        step = len(drafts[0].answer)
+        step = len(drafts[0].response)
         if step >= self.uniforms.shape[1]:  # a table of k times the whole room would be large where that is
             steps = max(FIRST_TOKENS, 2 * step)
             self.uniforms = torch.stack([_uniforms(name, self.seed, steps, self.k) for name in self.names])

@@ -114,8 +114,8 @@ def first_line(error: Exception) -> str:
 def require_all_weights(source: str, model, loading: dict) -> None:
     """Raise OSError unless the weights of a folder are those of its model, by what transformers says of their loading.
 
-    Weights beside the layers, such as a head for another task, are passed over with a note; weights for layers that the
-    model does not have would make it another model.
+    Weights outside the layers, such as a head for another task, are passed over with a note; weights for layers that
+    the model does not have would make it another model.
     """
     _require_sizes(source, loading["mismatched_keys"])
     missing, surplus = sorted(loading["missing_keys"]), sorted(loading["unexpected_keys"])

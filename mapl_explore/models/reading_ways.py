@@ -35,14 +35,14 @@ from mapl_explore.models.passes import (
 from mapl_explore.notes import note
 
 
-def once_per_model(found):
+def once_per_model(function):
     """Return a function of a model that computes its value once for each model."""
     kept = weakref.WeakKeyDictionary()
 
-    @functools.wraps(found)
+    @functools.wraps(function)
     def value(model):
         if model not in kept:
-            kept[model] = found(model)
+            kept[model] = function(model)
         return kept[model]
 
     return value
@@ -52,8 +52,9 @@ def can_share_prompt(model) -> bool:
     """Return whether several responses can stand side by side behind one prompt, each as if it stood there alone.
 
     A model must take positions and masks as they are given. One that says so is tried once, with some hundred random
-    tokens: local attention that counts columns, positions that begin elsewhere or a mask that is read otherwise show
-    there. Where the model's own log-probabilities differ by more than 0.001 nats, that is printed.
+    tokens: this shows local attention that counts columns, positions that begin elsewhere, and a mask that is read in
+    another way. Where the log-probabilities differ from the model's own by more than 0.001 nats, a
+    :class:`~mapl_explore.notes.Note` says so.
     """
     return way_of(model) == SHARED
 
@@ -114,11 +115,11 @@ def _tried(model, way: str) -> torch.Tensor:
 def _trouble(tried, own: torch.Tensor, allowed: float) -> str:
     """Return what is wrong with log-probabilities, "" where they are the model's own."""
     try:
-        found = tried()
+        logp = tried()
     except Exception as error:  # a model that does not take what it is given may fail in any way
         return f"{type(error).__name__}: {first_line(error)}"
-    off = (found - own).abs()
-    right = (off <= allowed) | (found.isnan() & own.isnan())
+    off = (logp - own).abs()
+    right = (off <= allowed) | (logp.isnan() & own.isnan())
     return "" if right.all() else f"off by {off.max():.2g} nats"
 
 
