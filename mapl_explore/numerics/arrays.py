@@ -20,6 +20,7 @@ from array_api_compat import is_numpy_array, is_torch_array
 Array = Any
 HALVES = ("float16", "bfloat16")
 FLOATS = (*HALVES, "float32", "float64")
+TYPES = f"{', '.join(FLOATS[:-1])} or {FLOATS[-1]}, in the machine's byte order"
 BLOCK = 16_384  # elements whose temporaries stay in the cache, which numpy leaves at every step of a longer array
 INTEGERS = ("n", "length", "label")  # the arguments that are counts or signs
 
@@ -48,9 +49,9 @@ class Door:
         if scores.ndim == 0 or scores.shape[-1] == 0:
             raise ValueError(f"scores must hold at least one score on their last axis, not shape {tuple(scores.shape)}")
         self._require("scores", scores, scores < math.inf, "finite, or -inf for padding")
-        there = xp.reshape(xp.any(scores > -math.inf, axis=-1), (-1,))
-        if not bool(xp.all(there)):
-            number = int(xp.argmin(xp.astype(there, xp.int8)))
+        scored = xp.reshape(xp.any(scores > -math.inf, axis=-1), (-1,))
+        if not bool(xp.all(scored)):
+            number = int(xp.argmin(xp.astype(scored, xp.int8)))
             raise ValueError(f"scores must hold a finite score in every set; set {number} holds only -inf")
         return scores
 
@@ -121,7 +122,13 @@ class Door:
 
 
 def namespace(*arrays: Array) -> Any:
-    """Return the array namespace (standard names of functions) of one or several arrays; numbers are passed over."""
+    """Return the functions of the library of one or several arrays, numpy or torch, by their standard names.
+
+    Examples
+    --------
+    >>> namespace(np.zeros(2)).exp(np.zeros(2))
+    array([1., 1.])
+    """
     return array_api_compat.array_namespace(*arrays)
 
 
@@ -145,14 +152,53 @@ def constant(number: float, array: Array) -> Array:
     return namespace(array).full((), number, dtype=array.dtype, device=array_api_compat.device(array))
 
 
+def held(name: str, number: float, array: Array, *, below: float = math.inf, above: float = 0.0) -> Array:
+    """Return a number as :func:`constant` does; it must lie strictly between two others in the array's dtype as well.
+
+    Raises
+    ------
+    ValueError
+        If it does not: 1e-46, say, is 0 in float32.
+    """
+    kind = _name(array.dtype)
+    if not above < _rounded(number, kind) < below:
+        rule = "> 0 and finite" if below == math.inf else f"strictly between {above:g} and {below:g}"
+        raise ValueError(f"{name} must be {rule} in {kind}, not {_rounded(number, kind)!r}")
+    return constant(number, array)
+
+
+@functools.cache
+def _rounded(number: float, kind: str) -> float:
+    """Return a number as a dtype holds it; bfloat16 has the range of float32."""
+    if kind not in FLOATS:
+        raise TypeError(f"scores must be a floating-point array, not one of {kind}: {TYPES}")
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.dtype(kind.replace("bfloat16", "float32")).type(number))
+
+
 def softplus(x: Array) -> Array:
-    """Return log(1 + exp(x)), which is -log sigmoid(-x)."""
-    # Not from abs and where: their gradient at 0, where a run with policy = reference starts, would be 0 and not 1/2.
-    return namespace(x).logaddexp(constant(0.0, x), x)
+    """Return log(1 + exp(x)) of an array, which is -log sigmoid(-x).
+
+    Examples
+    --------
+    >>> softplus(np.array([-1000.0, 0.0, 1000.0])).round(6)
+    array([0.000000e+00, 6.931470e-01, 1.000000e+03])
+    """
+    # Not logaddexp, whose second derivative in torch is NaN from 89 on in float32. And not from abs: with these two
+    # halves the slope at 0, where a run with policy = reference starts, is 1/2, and the second one 1/4.
+    xp, positive = namespace(x), x > 0
+    above, below = xp.where(positive, x, 0.0), xp.where(positive, 0.0, x)
+    return above + xp.log1p(xp.exp(below - above))
 
 
 def sigmoid(x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)), the slope of :func:`softplus`."""
+    """Return 1 / (1 + exp(-x)) of an array, the slope of :func:`softplus`.
+
+    Examples
+    --------
+    >>> sigmoid(np.array([-2.0, 0.0, 2.0])).round(4)
+    array([0.1192, 0.5   , 0.8808])
+    """
     return namespace(x).exp(-softplus(-x))
 
 
@@ -239,6 +285,8 @@ def _is_array(value) -> bool:
 def _from_plain(name: str, value) -> np.ndarray:
     rule = f"{name} must be numbers, (nested) lists of numbers, a numpy array or a torch tensor"
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if hasattr(value, "to_numpy"):
+        raise TypeError(f"{rule}, not a {type(value).__name__}: give its .to_numpy()")
     if not number and not isinstance(value, list | tuple):
         raise TypeError(f"{rule}, not {_shown(value)}")
     try:
@@ -259,7 +307,7 @@ def _check_dtype(name: str, value) -> None:
     if name in INTEGERS and not kind.startswith(("int", "uint")):
         raise TypeError(f"{name} must be an integer or integers, not {_shown(value)}")
     if name not in INTEGERS and kind not in FLOATS:
-        raise TypeError(f"{name} must be a floating-point array, not one of {kind}")
+        raise TypeError(f"{name} must be a floating-point array, not one of {kind}: {TYPES}")
 
 
 def _one_namespace(arrays: dict) -> Any:

@@ -29,7 +29,8 @@ def _tau_upper_of_block(method, epsilon, others, gap):
     start = xp.minimum(log_n, _lambert_w(others * (a + 0.5)) / (a + 0.5))
     # The tangent of the convex log(1 + others*exp(-a*t)) at t = 0 meets t below the root.
     low = log_n / (1 + a * others / (1 + others))
-    return _root(_upper_equation, (a, xp.log(others)), start, (low, log_n), method) / epsilon
+    tau = _root(_upper_equation, (1.0, a, xp.log(others)), start, (low, log_n), method) / detach(epsilon)
+    return _with_gradient(_upper_equation, (epsilon, gap, xp.log(others)), tau)
 
 
 def tau_asymptotic(epsilon: Array, others: Array, gap: Array) -> Array:
@@ -41,19 +42,22 @@ def _tau_asymptotic_of_block(epsilon, others, gap):
     xp, a = namespace(gap), gap / epsilon
     # (n-1) exp(-W) is W/a, and right at a = 0 as well.
     start = others * xp.exp(-_lambert_w(others * a))
-    t = _newton(_asymptotic_equation, (a, others), start)
-    return _polished(_asymptotic_equation, (a, others), t) / epsilon
+    tau = _root(_asymptotic_equation, (1.0, a, others), start, None, "newton") / detach(epsilon)
+    return _with_gradient(_asymptotic_equation, (epsilon, gap, others), tau)
 
 
 def tau_exact(scores: Array, epsilon: Array, method: str = "newton") -> Array:
     """Return the root (...) for the smoothing error of sets of two scores or more."""
     xp = namespace(scores)
     _, distance, others = split_off_leader(scores)
-    distance, others = xp.broadcast_arrays(distance / column(epsilon), others)
-    gap, count = detach(_nearest(distance, others)), _count(others, distance)
+    distance, others, spread = xp.broadcast_arrays(distance, others, column(epsilon))
+    with np.errstate(over="ignore"):  # of a far score: its term is 0
+        scaled = xp.clip(detach(distance / spread), max=xp.finfo(distance.dtype).max)
+    gap, count = _nearest(scaled, others), _count(others, distance)
     one = xp.ones_like(gap)
     low, high = tau_upper(one, one, gap), tau_upper(one, count, gap)
-    return _root(_exact_equation, (distance, others), low, (low, high), method) / epsilon
+    tau = _root(_exact_equation, (1.0, scaled, others), low, (low, high), method) / detach(epsilon)
+    return _with_gradient(_exact_equation, (epsilon, distance, others), tau)
 
 
 def tau_share(share: Array, gap: Array) -> Array:
@@ -74,28 +78,30 @@ def tau_share_exact(scores: Array, share: Array, method: str = "newton") -> Arra
     log_odds = odds_column[..., 0]
     gap = _nearest(distance, others)
     low, high = log_odds / gap, (log_odds + xp.log(_count(others, distance))) / gap
-    tau = _root(_share_equation, (distance, others, log_odds), low, (low, high), method)
+    parameters = distance, others, log_odds
+    tau = _with_gradient(_share_equation, parameters, _root(_share_equation, parameters, low, (low, high), method))
     return xp.where(tied, math.inf, tau)
 
 
-def _upper_equation(t, a, log_others):
-    """Return log(expm1(t)) + a*t - log(n-1), and its slope in log t."""
-    xp = namespace(t)
+def _upper_equation(tau, epsilon, gap, log_others):
+    """Return log(expm1(tau*epsilon)) + tau*gap - log(n-1), and its slope in log tau."""
+    t, xp = tau * epsilon, namespace(tau)
     grown = xp.expm1(t)
-    return xp.log(grown) + a * t - log_others, t * (1 + 1 / grown) + a * t
+    return xp.log(grown) + tau * gap - log_others, t * (1 + 1 / grown) + tau * gap
 
 
-def _asymptotic_equation(t, a, others):
-    """Return log(t/(n-1)) + a*t, and its slope in log t."""
+def _asymptotic_equation(tau, epsilon, gap, others):
+    """Return log(tau*epsilon/(n-1)) + tau*gap, and its slope in log tau."""
     # One log of the quotient: at a small gap log(t) - log(n-1) cancels, and was 8 eps off.
-    return namespace(t).log(t / others) + a * t, 1 + a * t
+    return namespace(tau).log(tau * epsilon / others) + tau * gap, 1 + tau * gap
 
 
-def _exact_equation(t, distance, others):
-    """Return log(expm1(t)) - log(S(t)), and its slope in log t."""
-    xp = namespace(t)
+def _exact_equation(tau, epsilon, distance, others):
+    """Return log(expm1(tau*epsilon)) - log(S(tau)), and its slope in log tau."""
+    t, xp = tau * epsilon, namespace(tau)
     grown = xp.expm1(t)
-    return xp.log(grown) - log_sum(distance, others, t), t * (1 + 1 / grown) + t * _mean_distance(distance, others, t)
+    slope = t * (1 + 1 / grown) + tau * _mean_distance(distance, others, tau)
+    return xp.log(grown) - log_sum(distance, others, tau), slope
 
 
 def _share_equation(tau, distance, others, log_odds):
@@ -104,39 +110,45 @@ def _share_equation(tau, distance, others, log_odds):
 
 
 def _root(equation, parameters, start, bracket, method):
+    """Return the root without a graph, after one step more than it takes to converge."""
     if method not in ("newton", "bracket"):
         raise ValueError(f"method must be 'newton' or 'bracket', not {method!r}")
-    t = _newton(equation, parameters, start) if method == "newton" else _bracketed(equation, parameters, *bracket)
-    return _polished(equation, parameters, t)
+    parameters = [detach(parameter) for parameter in parameters]
+    root = (
+        _newton(equation, parameters, detach(start))
+        if method == "newton"
+        else _bracketed(equation, parameters, *bracket)
+    )
+    return _stepped(equation, parameters, root)
 
 
-def _newton(equation, parameters, start):
-    parameters, t = [detach(parameter) for parameter in parameters], detach(start)
-    xp = namespace(t)
+def _newton(equation, parameters, root):
+    xp = namespace(root)
     # 8 eps: in float32 a step of 2 eps may never come. The last step leaves an error of the order of its square.
-    near = 8 * xp.finfo(t.dtype).eps
+    near = 8 * xp.finfo(root.dtype).eps
     for _ in range(STEPS):
-        residual, slope = equation(t, *parameters)
+        residual, slope = equation(root, *parameters)
         step = residual / slope
-        t = t * (1 - step)
+        root = root * (1 - step)
         if bool(xp.all(xp.abs(step) <= near)):
-            return t
-    raise RuntimeError(f"no convergence in {STEPS} steps; is gap/epsilon beyond the range of {t.dtype}?")
+            return root
+    raise RuntimeError(f"no convergence in {STEPS} steps, as where gap/epsilon is beyond the range of {root.dtype}")
 
 
-def _polished(equation, parameters, t):
-    """Return t after one more step, through which the gradients of the parameters flow: implicit differentiation."""
-    once = _stepped(equation, parameters, t)
+def _with_gradient(equation, parameters, root):
+    """Return a root with the gradients of the parameters of its equation: implicit differentiation."""
+    # In tau itself, not in t = tau*epsilon: the slope of gap/epsilon overflows float32 from epsilon = 1e-19 down.
+    once = _stepped(equation, parameters, root)
     if not getattr(once, "requires_grad", False):
-        return once
+        return root
     # Through one step the first derivatives are exact; the second ones are, through a step from where it led.
     twice = _stepped(equation, parameters, once)
-    return detach(once) + (twice - detach(twice))
+    return root + (twice - detach(twice))
 
 
-def _stepped(equation, parameters, t):
-    residual, slope = equation(t, *parameters)
-    return t * (1 - residual / detach(slope))
+def _stepped(equation, parameters, root):
+    residual, slope = equation(root, *parameters)
+    return root * (1 - residual / detach(slope))
 
 
 def _bracketed(equation, parameters, low, high):
@@ -144,22 +156,26 @@ def _bracketed(equation, parameters, low, high):
 
     # A proven bracket may miss by an ulp in floats; four ulps of its own dtype put that right.
     margin = 4 * float(namespace(low).finfo(low.dtype).eps)
-    flat = [_flat(parameter, low.ndim) for parameter in parameters]
-    ends = _flat(low, low.ndim) * (1 - margin), _flat(high, low.ndim) * (1 + margin)
+    flat = [_flat(parameter, low) for parameter in parameters]
+    ends = _flat(low, low) * (1 - margin), _flat(high, low) * (1 + margin)
 
+    @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # at an end of the bracket: inf, with the right sign
     def residual(t, row):
         return equation(t, *(parameter[row] for parameter in flat))[0]
 
     result = find_root(residual, ends, args=(np.arange(ends[0].size),))
     # Where gap/epsilon overflows the equation has no numbers, and the root finder calls its end of the bracket a root.
     if not np.all(result.success & np.isfinite(result.f_x)):
-        raise RuntimeError("no convergence of the bracketing root finder; is gap/epsilon beyond the range of float64?")
+        raise RuntimeError(
+            "no convergence of the bracketing root finder, as where gap/epsilon is beyond the range of float64"
+        )
     return like(result.x.reshape(tuple(low.shape)), low)
 
 
-def _flat(parameter, leading):
-    array = to_numpy(parameter)
-    return array.reshape((-1, *array.shape[leading:]))
+def _flat(parameter, root):
+    """Return a parameter (..., *rest) as (roots, *rest), in float64 numpy."""
+    array = np.broadcast_to(parameter, tuple(root.shape)) if isinstance(parameter, float) else to_numpy(parameter)
+    return array.reshape((-1, *array.shape[root.ndim :]))
 
 
 def _mean_distance(distance, others, tau):

@@ -9,6 +9,8 @@ tau >= tau_upper: the error is at most epsilon, whatever the other scores are.
 import math
 from types import ModuleType
 
+import numpy as np
+
 from mapl_explore.numerics import roots, unchecked
 from mapl_explore.numerics.arrays import Array, Door
 
@@ -29,7 +31,7 @@ def solve_tau_upper(*, epsilon: Array, n: Array, gap: Array, method: str = "newt
     gap : array (...)
         Largest minus second largest score, >= 0 and finite, in nats.
     method : {"newton", "bracket"}
-        ``"bracket"`` is SciPy's ``optimize.elementwise.find_root`` between proven bounds, some 12 times slower.
+        ``"bracket"`` is SciPy's ``optimize.elementwise.find_root`` between proven bounds, which is slower.
 
     Returns
     -------
@@ -40,9 +42,10 @@ def solve_tau_upper(*, epsilon: Array, n: Array, gap: Array, method: str = "newt
     Raises
     ------
     TypeError, ValueError
-        If an argument is not a number of its domain, or there is no root (n = 1, infinite gap: the bound is 0).
+        If an argument is not a number of its domain, there is no root (n = 1, infinite gap: the bound is 0), or
+        gap/epsilon is beyond the range of the dtype.
     RuntimeError
-        If the iteration does not converge, as when gap/epsilon overflows.
+        If the iteration does not converge.
 
     Examples
     --------
@@ -52,6 +55,7 @@ def solve_tau_upper(*, epsilon: Array, n: Array, gap: Array, method: str = "newt
     door = Door(epsilon=epsilon, n=n, gap=gap)
     epsilon, others, gap = door.positive("epsilon"), door.others(), door.gap()
     _require_root(door.xp, (others > 0) & (gap < math.inf))
+    _require_ratio(door, gap, epsilon)
     return door.leave(roots.tau_upper(epsilon, others, gap, method))
 
 
@@ -89,6 +93,7 @@ def solve_tau_lower(*, epsilon: Array, gap: Array, method: str = "newton") -> Ar
     door = Door(epsilon=epsilon, gap=gap)
     epsilon, gap = door.positive("epsilon"), door.gap()
     _require_root(door.xp, gap < math.inf)
+    _require_ratio(door, gap, epsilon)
     return door.leave(roots.tau_upper(epsilon, door.xp.ones_like(gap), gap, method))
 
 
@@ -131,6 +136,7 @@ def solve_tau_asymptotic(*, epsilon: Array, n: Array, gap: Array) -> Array:
     door = Door(epsilon=epsilon, n=n, gap=gap)
     epsilon, others, gap = door.positive("epsilon"), door.others(), door.gap()
     _require_root(door.xp, (others > 0) & (gap < math.inf))
+    _require_ratio(door, gap, epsilon)
     return door.leave(roots.tau_asymptotic(epsilon, others, gap))
 
 
@@ -167,7 +173,9 @@ def solve_tau_exact(scores: Array, *, epsilon: Array, method: str = "newton") ->
     """
     door = Door(scores=scores, epsilon=epsilon)
     scores, epsilon = door.scores(), door.positive("epsilon")
-    _require_root(door.xp, unchecked.top_gap(scores) < math.inf)
+    gap = unchecked.top_gap(scores)
+    _require_root(door.xp, gap < math.inf)
+    _require_ratio(door, gap, epsilon)
     return door.leave(roots.tau_exact(scores, epsilon, method))
 
 
@@ -247,6 +255,16 @@ def solve_tau_share_exact(scores: Array, *, share: Array, method: str = "newton"
 def _require_root(xp: ModuleType, exists: Array) -> None:
     if not bool(xp.all(exists)):
         raise ValueError("no tau exists for n = 1 or an infinite gap: they have error 0 at every tau")
+
+
+def _require_ratio(door: Door, gap: Array, epsilon: Array) -> None:
+    with np.errstate(over="ignore"):
+        ratio = gap / epsilon
+    if not bool(door.xp.all(ratio < math.inf)):
+        gap, epsilon, ratio = (array.reshape(-1) for array in door.xp.broadcast_arrays(gap, epsilon, ratio))
+        place = int(door.xp.argmax(ratio))
+        largest = door.xp.finfo(ratio.dtype).max
+        raise ValueError(f"gap/epsilon must be <= {largest:.2g}, not {float(gap[place])!r}/{float(epsilon[place])!r}")
 
 
 def _require_share(xp: ModuleType, exists: Array) -> None:

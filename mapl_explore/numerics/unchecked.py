@@ -5,6 +5,8 @@ Arrays are of one library and dtype, scores are (..., n) with -inf at padding, p
 
 import math
 
+import numpy as np
+
 from mapl_explore.numerics.arrays import Array, column, detach, namespace, positions, row_sum
 
 
@@ -20,6 +22,7 @@ def smoothing_error(scores: Array, tau: Array) -> Array:
     return _error(distance, others, tau)
 
 
+@np.errstate(over="ignore")
 def smooth_max_weights(scores: Array, tau: Array) -> Array:
     """Return the softmax of tau * scores (..., n)."""
     xp = namespace(scores)
@@ -29,6 +32,7 @@ def smooth_max_weights(scores: Array, tau: Array) -> Array:
     return terms / column(row_sum(terms))
 
 
+@np.errstate(over="ignore")  # of distances: their terms are 0
 def smooth_max_with_weights(scores, tau):
     """Return the smooth maximum (...) and its weights (..., n) from one pass, for use without a graph."""
     xp = namespace(scores)
@@ -43,10 +47,11 @@ def smooth_max_with_weights(scores, tau):
 def top_gap(scores: Array) -> Array:
     """Return the largest minus the second largest score (...), inf where there is no second."""
     xp = namespace(scores)
-    _, distance, others = split_off_leader(scores)
-    # Read through argmin: torch's amin would split the gradient among tied seconds.
-    second = xp.argmin(xp.where(others, distance, math.inf), axis=-1, keepdims=True)
-    gap = xp.take_along_axis(distance, second, axis=-1)[..., 0]
+    leader, _, others = split_off_leader(scores)
+    # Read through argmax: torch's amax would split the gradient among tied seconds.
+    second = xp.argmax(xp.where(others, scores, -math.inf), axis=-1, keepdims=True)
+    with np.errstate(over="ignore"):  # scores of both signs can lie further apart than the dtype reaches: inf
+        gap = leader - xp.take_along_axis(scores, second, axis=-1)[..., 0]
     return xp.where(xp.any(others, axis=-1), gap, math.inf)
 
 
@@ -58,8 +63,12 @@ def split_off_leader(scores):
     place = xp.argmax(scores, axis=-1, keepdims=True)
     leader = xp.take_along_axis(scores, place, axis=-1)
     others = (positions(scores) != place) & (scores > -math.inf)
-    # Distances at padding are infinite, and infinity times a zero gradient is NaN: they become 0 before anything else.
-    return leader[..., 0], xp.where(others, leader - scores, 0.0), others
+    with np.errstate(over="ignore"):
+        distance = leader - scores
+    # Distances at padding are infinite, and infinity times a zero gradient is NaN: they become 0 before anything else,
+    # and one that overflows, as that of 1e308 and -1e308, becomes the largest number there is.
+    distance = xp.where(others, xp.clip(distance, max=xp.finfo(distance.dtype).max), 0.0)
+    return leader[..., 0], distance, others
 
 
 def _error(distance, others, tau):
@@ -69,6 +78,7 @@ def _error(distance, others, tau):
     return xp.where(alone, 0.0, exp_over(z, tau, outer=xp.log1p))
 
 
+@np.errstate(over="ignore")  # of tau * distance: the term is 0
 def log_sum(distance, others, tau):
     """Return log of S = the sum over the others of exp(-tau * distance); 0 where there are no others."""
     xp = namespace(distance)
@@ -80,6 +90,7 @@ def log_sum(distance, others, tau):
     return xp.log1p(rest) - tau * nearest
 
 
+@np.errstate(over="ignore")
 def terms_beyond(distance, others, tau):
     """Return the nearest other's place and distance, how far all lie beyond it, and exp(-tau * beyond), 0 elsewhere."""
     xp = namespace(distance)
@@ -114,15 +125,16 @@ def asymptote(others: Array, gap: Array, tau: Array) -> Array:
 
 
 def _through_exp(others, gap, tau, *, outer):
-    z, there = _exponent(others, gap, tau)
-    return namespace(gap).where(there, exp_over(z, tau, outer=outer), 0.0)
+    z, paired = _exponent(others, gap, tau)
+    return namespace(gap).where(paired, exp_over(z, tau, outer=outer), 0.0)
 
 
+@np.errstate(over="ignore")
 def _exponent(others, gap, tau):
     """Return log(others) - tau*gap, made finite where there is no other score, and where there is one."""
     xp = namespace(gap)
-    there = (others > 0) & (gap < math.inf)
+    paired = (others > 0) & (gap < math.inf)
     # An infinite gap would turn the gradient in tau into inf * 0.
-    gap = xp.where(there, gap, 0.0)
+    gap = xp.where(paired, gap, 0.0)
     # log(n-1) joins the exponent: (n-1) * exp(-tau*gap) loses up to 74,000 eps in float32 as exp underflows.
-    return xp.log(xp.where(there, others, 1.0)) - tau * gap, there
+    return xp.log(xp.where(paired, others, 1.0)) - tau * gap, paired

@@ -326,3 +326,26 @@ def test_shapes_that_do_not_broadcast_are_refused():
 
 def test_no_sets_at_all_are_no_error(library):
     assert tuple(smooth_max(library(np.zeros((0, 3))), tau=1.0).shape) == (0,)
+
+
+@pytest.mark.parametrize(("dtype", "far"), [("float32", 3e38), ("float64", 1e308)])
+def test_scores_further_apart_than_the_dtype_reaches_have_an_infinite_gap_and_no_error(library, dtype, far):
+    for scores in ([far, -far], [-far, far, -far], [-INF, far, -far]):
+        held = library(scores, dtype)
+        assert float(top_gap(held)) == INF
+        for tau in (1.0, 1e5):
+            assert float(smoothing_error(held, tau=library(tau, dtype))) == 0.0
+            assert float(smooth_max(held, tau=library(tau, dtype))) == float(library(far, dtype))
+            assert numbers(smooth_max_weights(held, tau=library(tau, dtype))).tolist() == [s == far for s in scores]
+
+
+def test_a_gap_that_overflows_makes_no_gradient_nan():
+    scores = torch.tensor([1e308, -1e308, -1e308], dtype=torch.float64, requires_grad=True)
+    tau = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    for gradient in torch.autograd.grad(smoothing_error(scores, tau=tau), (scores, tau)):
+        assert not gradient.any()
+
+
+def test_the_largest_gap_there_is_is_no_overflow():
+    largest = np.finfo(float).max
+    assert top_gap([-1e308, largest, 0.0]) == largest

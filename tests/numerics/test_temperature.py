@@ -328,9 +328,42 @@ def test_an_unknown_method_is_refused():
 @METHODS
 @pytest.mark.parametrize("gap", [1e4, np.array([1.0, 1e4])], ids=["alone", "among others"])
 def test_a_ratio_of_gap_and_epsilon_that_overflows_is_said_and_not_guessed(method, gap):
-    for solve in (partial(solve_tau_upper, n=4), solve_tau_lower):
-        with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="no convergence"):
+    for solve in (partial(solve_tau_upper, n=4), solve_tau_lower, partial(solve_exactly, n=3)):
+        with pytest.raises(ValueError, match=r"^gap/epsilon must be <= 1.8e\+308, not 10*\.0/1e-310$"):
             solve(epsilon=1e-310, gap=gap, method=method)
+
+
+def solve_exactly(*, n, gap, epsilon, method):
+    scores = np.stack([0.0 * np.asarray(gap), *[-1.0 * np.asarray(gap)] * (n - 1)], axis=-1)
+    return solve_tau_exact(scores, epsilon=epsilon, method=method)
+
+
+@METHODS
+def test_a_score_that_is_too_far_to_matter_does_not_matter(method):
+    alone = solve_tau_exact([0.0, -1.0], epsilon=1e-10, method=method)
+    assert_close(solve_tau_exact([0.0, -1.0, -1e300], epsilon=1e-10, method=method), float(alone), k=4)
+
+
+def test_the_bracket_warns_of_nothing_that_is_in_its_domain():
+    got = solve_tau_upper(n=1000, gap=34000.0, epsilon=4e-16, method="bracket")
+    assert_close(got, float(oracle.tau_upper(4e-16, 1000, 34000.0)), k=4)
+
+
+@pytest.mark.parametrize("epsilon", [1e-15, 1e-20, 1e-25, 1e-30])
+def test_the_gradient_at_a_small_epsilon_is_finite_in_float32(epsilon):
+    def slopes(dtype):
+        for solve in (
+            lambda **given: solve_tau_upper(n=4, gap=torch.tensor(1.0, dtype=dtype), **given),
+            lambda **given: solve_tau_lower(gap=torch.tensor(1.0, dtype=dtype), **given),
+            lambda **given: solve_tau_asymptotic(n=4, gap=torch.tensor(1.0, dtype=dtype), **given),
+            lambda **given: solve_tau_exact(torch.tensor([0.0, -1.0, -2.0], dtype=dtype), **given),
+        ):
+            target = torch.tensor(epsilon, dtype=dtype, requires_grad=True)
+            yield torch.autograd.grad(solve(epsilon=target), target)[0]
+
+    # tau*gap is up to 70, and its rounding shows in exp(-tau*gap).
+    for single, double in zip(slopes(torch.float32), slopes(torch.float64), strict=True):
+        assert_close(single, numbers(double), k=70)
 
 
 def test_only_the_bracket_loads_scipy():
