@@ -9,6 +9,7 @@ import importlib.util
 from mapl_explore.version import VERSION
 
 PLACES = {
+    "numerics.arrays": ["namespace", "sigmoid", "softplus"],
     "numerics.bounds": ["error_asymptote", "error_lower_bound", "error_upper_bound"],
     "data": ["PreferenceSet", "read_sets", "write_sets"],
     "data.world": ["world_sets"],
@@ -24,6 +25,7 @@ PLACES = {
     "losses": [
         "Anneal",
         "CPO",
+        "Comparing",
         "DPO",
         "ExactError",
         "Explained",

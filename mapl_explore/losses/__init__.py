@@ -5,10 +5,11 @@
     loss = link(m)                   one number per set
 
 A loss is a frozen dataclass whose ``repr`` is its name everywhere: on the command line, in a legend, in a run folder.
-Its gradient in the log-probs is written out once (:meth:`Loss.weights`), for numpy and torch alike.
+Its gradient in the log-probs is written out once (:meth:`Comparing.weights`), for numpy and torch alike.
 """
 
 from mapl_explore.losses.explaining import Explained, explain
+from mapl_explore.losses.loss import Comparing, Loss, margin
 from mapl_explore.losses.objectives import (
     CPO,
     DPO,
@@ -17,11 +18,9 @@ from mapl_explore.losses.objectives import (
     ORPO,
     SFT,
     Hinge,
-    Loss,
     MaxMin,
     OneSided,
     SimPO,
-    margin,
 )
 from mapl_explore.losses.pairs import First, Hardest, Mean, Mellow, Pair, Side, Sides, Smooth
 from mapl_explore.losses.parsing import parse
@@ -36,6 +35,7 @@ __all__ = [
     "ORPO",
     "SFT",
     "Anneal",
+    "Comparing",
     "ExactError",
     "Explained",
     "First",

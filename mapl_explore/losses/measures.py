@@ -1,30 +1,27 @@
-"""What is measured of scored sets: the loss, its margins, and what its smooth extremes do on either side."""
+"""What is measured of scored sets, numpy or torch: the loss, its margins, and what its pair does on either side."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
-import torch
-
-from mapl_explore.losses import Hardest, Loss, ScoredSets, Smooth, margin
-from mapl_explore.losses.pairs import Side, Sides, negatives, positives
+from mapl_explore.losses.loss import Comparing, Loss
+from mapl_explore.losses.pairs import Side, Sides, Smooth, negatives, positives
+from mapl_explore.losses.sets import ScoredSets
+from mapl_explore.numerics.arrays import Array, detach, namespace, row_sum
 from mapl_explore.numerics.unchecked import smoothing_error, top_gap, upper_bound
 
 SIDES = ("positive_", "negative_")
 
 
-def losses_and_sides(loss: Loss, sets: ScoredSets) -> tuple[torch.Tensor, Sides]:
+def losses_and_sides(loss: Loss, sets: ScoredSets) -> tuple[Array, Sides]:
     """Return the loss (sets,) and the sides that it saw, on which each tau is solved once.
 
     A class that brings a ``__call__`` of its own is called, and solves its sides once more.
     """
     sides = loss.sides(sets)
-    return loss.value(sets, sides) if _as_in_base(loss, "__call__") else loss(sets), sides
+    return loss.value(sets, sides) if type(loss).__call__ is Loss.__call__ else loss(sets), sides
 
 
-def measures(
-    loss: Loss, sets: ScoredSets, losses: torch.Tensor | None = None, sides: Sides | None = None
-) -> dict[str, torch.Tensor]:
+def measures(loss: Loss, sets: ScoredSets, losses: Array | None = None, sides: Sides | None = None) -> dict[str, Array]:
     """Return what is told about scored sets, each (sets,), without gradients.
 
     ``loss``; ``hard_margin``, the lowest positive score minus the highest negative one, by the loss's own score per
@@ -33,16 +30,16 @@ def measures(
     ``rejected_ratio``, how far these are above the reference's. What is there already, of
     :func:`losses_and_sides`, is not computed again.
     """
-    sets = _detached(sets)
+    sets = sets.with_logp(detach(sets.logp))
     if losses is None or sides is None:
         losses, sides = losses_and_sides(loss, sets)
-    hard = margin(sets, replace(loss, pair=Hardest()) if hasattr(loss, "pair") else loss)
+    hard, xp = loss.hard_margin(sets), namespace(sets.logp)
     chosen, rejected, ratio = sets.label > 0, sets.label < 0, sets.logp - sets.ref_logp
     return {
-        "loss": losses.detach(),
+        "loss": detach(losses),
         "hard_margin": hard,
-        "margin": sides.margin if _as_in_base(loss, "margin") else margin(sets, loss),
-        "accuracy": (hard > 0).to(hard.dtype),
+        "margin": sides.margin if type(loss).margin is Comparing.margin else loss.margin(sets),
+        "accuracy": xp.astype(hard > 0, hard.dtype),
         "chosen": _mean_where(chosen, sets.logp),
         "rejected": _mean_where(rejected, sets.logp),
         "chosen_ratio": _mean_where(chosen, ratio),
@@ -50,53 +47,45 @@ def measures(
     }
 
 
-def side_measures(loss: Loss, sets: ScoredSets, sides: Sides | None = None) -> dict[str, torch.Tensor]:
+def side_measures(loss: Loss, sets: ScoredSets, sides: Sides | None = None) -> dict[str, Array]:
     """Return what the pair of a loss does on each side of the sets, each (sets,), NaN where a side has one response.
 
     For either side, under ``positive_`` and ``negative_``: ``leader``, the largest weight in the gradient; where the
     pair has a tau, ``tau``; and for the smooth pair ``error``, the smoothing error, between ``lower`` and ``upper``,
     its bounds from size and gap alone, in nats. A side that the loss does not look at is left out.
     """
-    sets = _detached(sets)
+    sets = sets.with_logp(detach(sets.logp))
     sides, r = sides or loss.sides(sets), loss.score(sets)
     scores = {"positive": positives(-r, sets.label), "negative": negatives(r, sets.label)}
-    there = {name: side for name, side in sides._asdict().items() if side is not None}
     smooth = isinstance(getattr(loss, "pair", None), Smooth)
-    return {
-        f"{name}_{what}": value for name, side in there.items() for what, value in _side(side, scores[name], smooth)
-    }
+    measured = {name: _side(side, scores[name], smooth) for name, side in sides._asdict().items() if side is not None}
+    return {f"{name}_{what}": value for name, of_side in measured.items() for what, value in of_side.items()}
 
 
-def means(measured: torch.Tensor, names: Sequence[str]) -> dict[str, float]:
+def means(measured: Array, names: Sequence[str]) -> dict[str, float]:
     """Return the mean over the sets of each column of a table (sets, names), leaving out what no set has.
 
     The measures of a side are NaN, and not counted, where it has one response; any other NaN is shown.
     """
     columns = dict(zip(names, measured.T, strict=True))
-    counted = {name: c[~c.isnan()] if name.startswith(SIDES) else c for name, c in columns.items()}
-    return {name: column.mean().item() for name, column in counted.items() if len(column)}
+    isnan = namespace(measured).isnan
+    counted = {name: c[~isnan(c)] if name.startswith(SIDES) else c for name, c in columns.items()}
+    return {name: float(column.mean()) for name, column in counted.items() if len(column)}
 
 
-def _side(side: Side, scores: torch.Tensor, smooth: bool):
-    count = (scores > -math.inf).sum(dim=-1).to(scores.dtype)
-    several = count > 1
-    found = {"leader": side.weights.max(dim=-1).values}
+def _side(side: Side, scores: Array, smooth: bool) -> dict[str, Array]:
+    xp = namespace(scores)
+    count = row_sum(xp.astype(scores > -math.inf, scores.dtype))
+    values = {"leader": xp.max(side.weights, axis=-1)}
     if side.tau is not None:
-        found["tau"] = tau = side.tau.expand(several.shape)
+        values["tau"] = tau = xp.broadcast_to(side.tau, count.shape)
     if smooth:
         gap = top_gap(scores)
-        found["error"] = smoothing_error(scores, tau)
-        found["lower"], found["upper"] = upper_bound(torch.ones_like(gap), gap, tau), upper_bound(count - 1, gap, tau)
-    return ((name, torch.where(several, value, math.nan)) for name, value in found.items())
+        values["error"] = smoothing_error(scores, tau)
+        values["lower"], values["upper"] = upper_bound(xp.ones_like(gap), gap, tau), upper_bound(count - 1, gap, tau)
+    return {name: xp.where(count > 1, value, math.nan) for name, value in values.items()}
 
 
-def _as_in_base(loss: Loss, method: str) -> bool:
-    return getattr(type(loss), method) is getattr(Loss, method)
-
-
-def _detached(sets: ScoredSets) -> ScoredSets:
-    return ScoredSets.unchecked(sets.logp.detach(), sets.ref_logp, sets.length, sets.label)
-
-
-def _mean_where(mask: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    return torch.where(mask, values, 0.0).sum(-1) / mask.sum(-1)
+def _mean_where(mask: Array, values: Array) -> Array:
+    xp = namespace(values)
+    return row_sum(xp.where(mask, values, 0.0)) / row_sum(xp.astype(mask, values.dtype))

@@ -1,7 +1,10 @@
 """What pairs and losses share: a frozen dataclass whose ``repr`` is its name."""
 
+import functools
+import inspect
 import math
-from dataclasses import field, fields
+import re
+from dataclasses import MISSING, field, fields
 from numbers import Real
 
 KINDS = {}  # every class that parse knows, by its name
@@ -42,6 +45,8 @@ class Named:
         When a class is defined under a name that is taken.
     """
 
+    NEEDS = ()  # the fields that a class must have
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         taken = KINDS.get(cls.__name__, cls)
@@ -49,33 +54,76 @@ class Named:
             raise ValueError(f"the name {cls.__name__} is taken by {taken.__module__}: give the class another")
         KINDS[cls.__name__] = cls
 
+    def __init__(self, *values, **named):
+        """Refuse what is no dataclass; a dataclass has an ``__init__`` of its own."""
+        require_form(type(self))
+
     def __post_init__(self):
+        require_form(type(self))
         for one in fields(self):
             value = _checked(type(self).__name__, one, getattr(self, one.name))
             object.__setattr__(self, one.name, value)
 
 
+@functools.cache
+def require_form(kind: type) -> None:
+    """Raise TypeError if a class is no frozen dataclass with a default for every field and all fields that it needs."""
+    name, made = kind.__name__, vars(kind).get("__dataclass_params__")
+    if made is None and (inspect.get_annotations(kind) or not hasattr(kind, "__dataclass_params__")):
+        raise TypeError(f"{name} must be a frozen dataclass: write @dataclass(frozen=True) above class {name}")
+    if not kind.__dataclass_params__.frozen:
+        raise TypeError(f"{name} must be a frozen dataclass: write @dataclass(frozen=True), not @dataclass")
+    for one in fields(kind):
+        if one.default is MISSING and one.default_factory is MISSING:
+            raise TypeError(f"{name}: the field {one.name} must have a default")
+    for needed in set(kind.NEEDS) - {one.name for one in fields(kind)}:
+        raise TypeError(f"{name} must have a field {needed}, as in {needed}: {needed.capitalize()} = Hardest()")
+
+
 def _checked(owner: str, one, value):
-    if isinstance(value, Real) and not isinstance(value, bool):
-        value = _as_float(owner, one.name, value)
+    number = _number_kind(one.type)
+    if number and isinstance(value, Real) and not isinstance(value, bool):
+        value = _as_number(owner, one.name, value, number)
         rule, holds = RULES[one.metadata.get("rule", "finite")]
         if not holds(value):
             raise ValueError(f"{owner}: {one.name} must be {rule}, not {value}")
-    # Where annotations are strings (from __future__ import annotations) there is no type to hold the value to.
-    if not isinstance(one.type, str) and not isinstance(value, one.type):
-        raise TypeError(f"{owner}: {one.name} must be a {_type_name(one.type)}, not {value!r}")
+    if not _is_of(value, one.type) or (number and isinstance(value, bool) and "bool" not in str(one.type)):
+        raise TypeError(f"{owner}: {one.name} must be {_type_name(one.type)}, not {value!r}")
     return value
 
 
-def _as_float(owner: str, name: str, value) -> float:
+def _number_kind(annotation) -> type | None:
+    """Return float or int, as a field is annotated, None where it holds no number; floats go before ints."""
+    text = annotation if isinstance(annotation, str) else repr(annotation)
+    words = re.findall(r"\w+", text)
+    return float if "float" in words else int if "int" in words else None
+
+
+def _as_number(owner: str, name: str, value, kind: type) -> float | int:
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         raise ValueError(f"{owner}: {name} must be a number that a float can hold") from None
+    if kind is float:
+        return number
+    if not number.is_integer():
+        raise ValueError(f"{owner}: {name} must be an int, not {value!r}")
+    return int(value)
+
+
+def _is_of(value, annotation) -> bool:
+    """Return whether a value is of the type of a field, so far as that can be told: not of a text or ``list[int]``."""
+    try:
+        return isinstance(annotation, str) or isinstance(value, annotation)
+    except TypeError:
+        return True
 
 
 def _type_name(kind) -> str:
-    return getattr(kind, "__name__", None) or " or a ".join(_type_name(one) for one in kind.__args__)
+    if hasattr(kind, "__args__"):
+        return " or ".join(_type_name(one) for one in kind.__args__)
+    name = kind.__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
 def short(part) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import get_args
 
+from mapl_explore.losses.loss import Loss
 from mapl_explore.losses.naming import KINDS
-from mapl_explore.losses.objectives import LOSSES, Loss
+from mapl_explore.losses.objectives import LOSSES
 from mapl_explore.losses.pairs import Pair
 from mapl_explore.losses.rules import TauRule
 

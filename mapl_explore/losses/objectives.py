@@ -1,97 +1,38 @@
-"""The losses: each a score per response, a link of the margin, and the slopes of both."""
+"""The losses: each a score per response and a link of the margin, with the slopes of both."""
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
-from mapl_explore.losses.naming import Named, nonnegative, positive
-from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Side, Sides, Smooth, negatives
+from mapl_explore.losses.loss import Comparing, Loss, lengths, mean_nll, mean_nll_slopes
+from mapl_explore.losses.naming import nonnegative, positive
+from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Sides, Smooth, negatives, side_of
 from mapl_explore.losses.rules import LeaderShare, LowerBound, UpperBound
-from mapl_explore.losses.sets import ScoredSets
-from mapl_explore.numerics.arrays import Array, column, detach, namespace, row_sum, sigmoid, softplus, with_gradient
+from mapl_explore.losses.sets import require_sets
+from mapl_explore.numerics.arrays import detach, namespace, sigmoid, softplus, with_gradient
 
 ODDS_FLOOR = -1e-12  # nats a token; nearer to 0 the odds of ORPO are continued by their tangent
 
 
-class Loss(Named, ABC):
-    """A preference loss: a score per response, a link of the margin, the slopes of both, and how much NLL is added.
+class Logistic(Comparing):
+    r"""A loss whose link is minus a log-sigmoid of a line in the margin.
 
-    A subclass is a frozen dataclass with a field ``pair``; its fields have defaults. :func:`parse` and so the command
-    line know it by the name of its class, which must not be one of this library.
-
-    Examples
-    --------
-    A loss of one's own, here the exponential loss on the log-ratio to the reference:
-
-    >>> from mapl_explore.losses import Mean, parse
-    >>> @dataclass(frozen=True)
-    ... class Exponential(Loss):
-    ...     pair: Pair = Hardest()
-    ...     def score(self, sets):
-    ...         return sets.logp - sets.ref_logp
-    ...     def link(self, margin):
-    ...         return namespace(margin).exp(-margin)
-    ...     def link_slope(self, margin):
-    ...         return -namespace(margin).exp(-margin)
-    >>> parse("Exponential(pair=Mean())")
-    Exponential(pair=Mean())
+    .. math:: -\lambda \log\sigma(\beta m - \gamma) = \lambda \log(1 + e^{\gamma - \beta m})
     """
 
-    bounded = True  # below; training with a loss that is not goes on for ever
-    pair: Pair
+    def line(self) -> tuple[float, float, float]:
+        """Return lambda, beta and gamma."""
+        return 1.0, self.beta, 0.0
 
-    @abstractmethod
-    def score(self, sets: ScoredSets) -> Array:
-        """Return the score r (..., n) of each response, in nats."""
+    def link(self, margin):
+        lam, beta, gamma = self.line()
+        return lam * softplus(gamma - beta * margin)
 
-    def score_slope(self, sets: ScoredSets) -> Array | float:
-        """Return d score / d logp, (..., n) or one number."""
-        return 1.0
-
-    @abstractmethod
-    def link(self, margin: Array) -> Array:
-        """Return the loss (...) of a margin (...)."""
-
-    @abstractmethod
-    def link_slope(self, margin: Array) -> Array:
-        """Return d link / d margin (...)."""
-
-    @property
-    def nll(self) -> float:
-        """How much of the mean negative log-likelihood per token of the positives is added."""
-        return 0.0
-
-    def margin(self, sets: ScoredSets) -> Array:
-        """Return the margin (...), in nats."""
-        return self.pair.margin(self.score(sets), sets.label)
-
-    def sides(self, sets: ScoredSets) -> Sides:
-        """Return what the pair makes of each side, without a graph: the loss and its measures come from the same."""
-        if not hasattr(self, "pair"):
-            return Sides(None, None)
-        return self.pair.sides(detach(self.score(sets)), sets.label)
-
-    def at(self, progress: float) -> "Loss":
-        """Return the loss at a point of training, from 0 to 1: the same, but for what anneals."""
-        return replace(self, pair=self.pair.at(progress)) if hasattr(self, "pair") else self
-
-    def __call__(self, sets: ScoredSets) -> Array:
-        """Return the loss (...) of each set; lower is better."""
-        return self.value(sets, self.sides(sets))
-
-    def value(self, sets: ScoredSets, sides: Sides) -> Array:
-        """Return the loss (...) of each set, from its :meth:`sides`: no tau is solved again."""
-        value = self.link(self.pair.margin(self.score(sets), sets.label, sides))
-        return value + self.nll * mean_nll(sets) if self.nll else value
-
-    def weights(self, sets: ScoredSets) -> Array:
-        """Return d loss / d logp (..., n): below 0 at what is pushed up, above 0 at what is pushed down."""
-        sides = self.sides(sets)
-        weights = column(self.link_slope(sides.margin)) * sides.slopes * self.score_slope(sets)
-        return weights + self.nll * mean_nll_slopes(sets) if self.nll else weights
+    def link_slope(self, margin):
+        lam, beta, gamma = self.line()
+        return -lam * beta * sigmoid(gamma - beta * margin)
 
 
 @dataclass(frozen=True)
-class DPO(Loss):
+class DPO(Logistic):
     r"""Direct Preference Optimization on the pair that a set becomes.
 
     .. math:: -\log\sigma(\beta m), \qquad r = \log\pi - \log\pi_0
@@ -120,15 +61,9 @@ class DPO(Loss):
     def score(self, sets):
         return sets.logp - sets.ref_logp
 
-    def link(self, margin):
-        return softplus(-self.beta * margin)
-
-    def link_slope(self, margin):
-        return -self.beta * sigmoid(-self.beta * margin)
-
 
 @dataclass(frozen=True)
-class MaxMin(Loss):
+class MaxMin(Comparing):
     r"""Minus the margin of the log-probs: the post's "CPO" with the hard pair.
 
     .. math:: -m, \qquad r = \log\pi
@@ -188,17 +123,11 @@ class OneSided(Loss):
     def score(self, sets):
         return sets.logp - self.lam * sets.ref_logp
 
-    def link(self, margin):
-        return margin
-
-    def link_slope(self, margin):
-        return namespace(margin).ones_like(margin)
-
-    def margin(self, sets):
-        return MaxMin().margin(sets)
+    def at(self, progress):
+        return replace(self, pair=self.pair.at(progress))
 
     def sides(self, sets):
-        return Sides(None, self._side(detach(self.score(sets)), sets.label))
+        return Sides(None, self._side(detach(self.score(require_sets(sets))), sets.label))
 
     def value(self, sets, sides):
         high, slopes_of = sides.negative, lambda r, label: self._side(r, label).weights
@@ -208,11 +137,11 @@ class OneSided(Loss):
         return self.sides(sets).negative.weights
 
     def _side(self, r, label):
-        return Side(*self.pair.side(negatives(r, label)))
+        return side_of(self.pair, negatives(r, label))
 
 
 @dataclass(frozen=True)
-class CPO(Loss):
+class CPO(Logistic):
     r"""Contrastive Preference Optimization (Xu et al.): DPO without a reference, plus the NLL of the positives.
 
     .. math:: -\log\sigma(\beta m) + \alpha \, \mathrm{NLL}, \qquad r = \log\pi
@@ -249,15 +178,9 @@ class CPO(Loss):
     def score(self, sets):
         return sets.logp
 
-    def link(self, margin):
-        return softplus(-self.beta * margin)
-
-    def link_slope(self, margin):
-        return -self.beta * sigmoid(-self.beta * margin)
-
 
 @dataclass(frozen=True)
-class ORPO(Loss):
+class ORPO(Logistic):
     r"""Odds Ratio Preference Optimization (Hong et al.): the NLL of the positives and an odds-ratio term.
 
     .. math:: \mathrm{NLL} - \lambda \log\sigma(m), \qquad
@@ -293,24 +216,21 @@ class ORPO(Loss):
         return 1.0
 
     def score(self, sets):
-        xp, mean = namespace(sets.logp), sets.logp / _lengths(sets)
+        xp, mean = namespace(sets.logp), sets.logp / lengths(sets)
         # log(1 - p) by expm1: log1p(-exp(mean)) is -inf, and its gradient NaN, from -3e-8 on in float32.
         safe = xp.where(mean < ODDS_FLOOR, mean, ODDS_FLOOR)
         return safe - xp.log(-xp.expm1(safe)) + xp.where(mean < ODDS_FLOOR, 0.0, (mean - ODDS_FLOOR) / -ODDS_FLOOR)
 
     def score_slope(self, sets):
-        xp, mean = namespace(sets.logp), sets.logp / _lengths(sets)
-        return 1 / (-xp.expm1(xp.where(mean < ODDS_FLOOR, mean, ODDS_FLOOR)) * _lengths(sets))
+        xp, mean = namespace(sets.logp), sets.logp / lengths(sets)
+        return 1 / (-xp.expm1(xp.where(mean < ODDS_FLOOR, mean, ODDS_FLOOR)) * lengths(sets))
 
-    def link(self, margin):
-        return self.lam * softplus(-margin)
-
-    def link_slope(self, margin):
-        return -self.lam * sigmoid(-margin)
+    def line(self):
+        return self.lam, 1.0, 0.0
 
 
 @dataclass(frozen=True)
-class SimPO(Loss):
+class SimPO(Logistic):
     r"""Simple Preference Optimization: DPO on the mean log-prob per token, with a target margin and no reference.
 
     .. math:: -\log\sigma(\beta m - \gamma), \qquad r = \log\pi / \text{length}
@@ -339,20 +259,17 @@ class SimPO(Loss):
     pair: Pair = Hardest()
 
     def score(self, sets):
-        return sets.logp / _lengths(sets)
+        return sets.logp / lengths(sets)
 
     def score_slope(self, sets):
-        return 1 / _lengths(sets)
+        return 1 / lengths(sets)
 
-    def link(self, margin):
-        return softplus(self.gamma - self.beta * margin)
-
-    def link_slope(self, margin):
-        return -self.beta * sigmoid(self.gamma - self.beta * margin)
+    def line(self):
+        return 1.0, self.beta, self.gamma
 
 
 @dataclass(frozen=True)
-class IPO(Loss):
+class IPO(Comparing):
     r"""Identity Preference Optimization: a square around the margin 1/(2 beta), which is not to be overshot.
 
     .. math:: \bigl(m - \tfrac{1}{2\beta}\bigr)^2, \qquad r = \log\pi - \log\pi_0
@@ -390,7 +307,7 @@ class IPO(Loss):
 
 
 @dataclass(frozen=True)
-class Hinge(Loss):
+class Hinge(Comparing):
     r"""The hinge of SLiC-HF's rank term, times beta, without its regulariser.
 
     .. math:: \max(0, 1 - \beta m), \qquad r = \log\pi
@@ -442,22 +359,6 @@ class SFT(Loss):
     SFT()
     """
 
-    @property
-    def nll(self):
-        return 1.0
-
-    def score(self, sets):
-        return sets.logp
-
-    def link(self, margin):
-        return 0 * margin
-
-    def link_slope(self, margin):
-        return 0 * margin
-
-    def margin(self, sets):
-        return MaxMin().margin(sets)
-
     def value(self, sets, sides):
         return mean_nll(sets)
 
@@ -487,49 +388,3 @@ LOSSES = {
     "dpo-lower": DPO(pair=Smooth(tau=LowerBound(epsilon=0.1))),
     "dpo-share": DPO(pair=Smooth(tau=LeaderShare(share=0.9))),
 }
-
-
-def margin(sets: ScoredSets, loss: Loss) -> Array:
-    """Return the margin (...) that a loss sees in each set, in nats: positive side minus negative side.
-
-    Parameters
-    ----------
-    sets : ScoredSets
-        The sets.
-    loss : Loss
-        Its score and its pair; for OneSided and SFT, which compare nothing, the hard margin of the log-probs.
-
-    Returns
-    -------
-    array (...)
-        What training makes large; above 0 where even the pair's least likely positive beats its likeliest negative.
-
-    Examples
-    --------
-    >>> from mapl_explore.losses import Mean
-    >>> sets = ScoredSets([-1.0, -4.0, -3.0, -5.0], [0.0] * 4, [1] * 4, [1, 1, -1, -1])
-    >>> margin(sets, MaxMin()), margin(sets, MaxMin(pair=Mean()))
-    (np.float64(-1.0), np.float64(1.5))
-    """
-    return loss.margin(sets)
-
-
-def mean_nll(sets: ScoredSets) -> Array:
-    """Return the mean over the positives of -logp/length (...), in nats a token."""
-    xp, chosen = namespace(sets.logp), sets.label > 0
-    return row_sum(xp.where(chosen, -sets.logp / _lengths(sets), 0.0)) / _chosen_count(sets)
-
-
-def mean_nll_slopes(sets: ScoredSets) -> Array:
-    """Return d mean_nll / d logp (..., n)."""
-    xp, chosen = namespace(sets.logp), sets.label > 0
-    return xp.where(chosen, -1 / (_lengths(sets) * column(_chosen_count(sets))), 0.0)
-
-
-def _chosen_count(sets):
-    xp = namespace(sets.logp)
-    return row_sum(xp.astype(sets.label > 0, sets.logp.dtype))
-
-
-def _lengths(sets):
-    return namespace(sets.logp).astype(sets.length, sets.logp.dtype)

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.rules import ErrorRule, TauRule, tau_at, tau_of
-from mapl_explore.numerics.arrays import Array, column, detach, namespace, positions, row_sum, with_gradient
+from mapl_explore.losses.trials import made_up_scores, require_shape, tried_once
+from mapl_explore.numerics.arrays import Array, Door, column, detach, namespace, positions, row_sum, with_gradient
 from mapl_explore.numerics.unchecked import smooth_max_weights, smooth_max_with_weights, split_off_leader
 
 
@@ -50,12 +51,13 @@ class Pair(Named, ABC):
         """
 
     def top(self, scores: Array) -> Array:
-        """Return the number alone."""
-        return self.side(scores)[0]
+        """Return the number (...) alone; the scores are checked."""
+        door = Door(scores=scores)
+        return door.leave(side_of(self, door.scores()).value)
 
     def sides(self, r: Array, label: Array) -> Sides:
         """Return what becomes of the scores r (..., n) of both sides."""
-        return Sides(Side(*self.side(positives(-r, label))), Side(*self.side(negatives(r, label))))
+        return Sides(side_of(self, positives(-r, label)), side_of(self, negatives(r, label)))
 
     def margin(self, r: Array, label: Array, sides: Sides | None = None) -> Array:
         """Return the margin (...), differentiable in r at fixed tau; from its sides if they are given."""
@@ -66,7 +68,7 @@ class Pair(Named, ABC):
         return self.sides(r, label).slopes
 
     def at(self, progress: float) -> "Pair":
-        """Return the pair at a point of training, from 0 to 1: the same, but for a tau that anneals."""
+        """Return the pair at a point of training, from 0 to 1: the same, except for a tau that anneals."""
         return self
 
 
@@ -96,8 +98,8 @@ class Mean(Pair):
     """
 
     def side(self, scores):
-        xp, there, count = namespace(scores), scores > -math.inf, _count(scores)
-        return Side(row_sum(xp.where(there, scores, 0.0)) / count, xp.astype(there, scores.dtype) / column(count))
+        xp, scored, count = namespace(scores), scores > -math.inf, _count(scores)
+        return Side(row_sum(xp.where(scored, scores, 0.0)) / count, xp.astype(scored, scores.dtype) / column(count))
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,23 @@ class Mellow(Pair):
 
     def at(self, progress):
         return replace(self, tau=tau_at(self.tau, progress))
+
+
+def side_of(pair: Pair, scores: Array) -> Side:
+    """Return what a pair makes of the scores (..., n) of a side; one that returns a plain tuple has no tau."""
+    try_pair(pair, scores)
+    return Side(*pair.side(scores))
+
+
+@tried_once
+def try_pair(pair: Pair, array: Array) -> None:
+    """Raise TypeError if a pair does not return one number for each side and its gradient."""
+    scores, name = made_up_scores(array), f"{type(pair).__name__}.side"
+    returned = pair.side(scores)
+    if not isinstance(returned, tuple) or len(returned) not in (2, 3):
+        raise TypeError(f"{name} must return (value, weights) or (value, weights, tau), not {returned!r}")
+    require_shape(returned[0], scores.shape[:-1], f"{name} must return one number for each side,")
+    require_shape(returned[1], scores.shape, f"{name} must return weights of the shape of the scores")
 
 
 def positives(r: Array, label: Array) -> Array:

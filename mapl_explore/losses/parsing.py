@@ -4,11 +4,14 @@ import ast
 import inspect
 from dataclasses import fields
 
-from mapl_explore.losses.naming import KINDS
+from mapl_explore.losses.loss import Loss
+from mapl_explore.losses.naming import KINDS, require_form
 from mapl_explore.losses.near_misses import near_misses
-from mapl_explore.losses.objectives import LOSSES, Loss
+from mapl_explore.losses.objectives import LOSSES
 from mapl_explore.losses.pairs import Pair
 from mapl_explore.losses.rules import TauRule
+
+NOT_FINITE = ("nan", "inf", "infinity")  # read, so that a field says by its rule why it does not take them
 
 
 def parse(text: str) -> Loss:
@@ -78,19 +81,36 @@ def _build(node):
     """Return what a node of the syntax tree stands for: a number, a word, a pair or a loss."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
         return node.value
+    if isinstance(node, ast.Name) and node.id.lower() in NOT_FINITE:
+        return float(node.id)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and _is_number(node.operand):
-        return -node.operand.value
+        return -_build(node.operand)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         raise _Misread(node.col_offset, "expected a name with brackets, such as DPO(), or a number")
     kind = KINDS.get(node.func.id)
-    if kind is None or inspect.isabstract(kind):
+    if kind is None or (inspect.isabstract(kind) and kind.__module__.startswith("mapl_explore.")):
         raise _Misread(node.col_offset, f"nothing is called {node.func.id!r}")
+    _require_whole(kind, node)
     if node.args or any(keyword.arg is None for keyword in node.keywords):
         raise _Misread(node.col_offset, f"fields are given by name: {_signature(kind)}")
     return _call(kind, node)
 
 
+def _require_whole(kind: type, node) -> None:
+    """Raise if a class of one's own lacks a method or is no frozen dataclass."""
+    if inspect.isabstract(kind):
+        raise _Misread(
+            node.col_offset, f"{kind.__name__} lacks {', '.join(sorted(kind.__abstractmethods__))}", names=False
+        )
+    try:
+        require_form(kind)
+    except TypeError as error:
+        raise _Misread(node.col_offset, str(error), names=False) from None
+
+
 def _is_number(node) -> bool:
+    if isinstance(node, ast.Name):
+        return node.id.lower() in NOT_FINITE
     return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
 
 

@@ -9,24 +9,58 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from mapl_explore.losses.naming import Named, positive, share
+from mapl_explore.losses.trials import made_up_scores, require_shape, tried_once
 from mapl_explore.numerics import roots
-from mapl_explore.numerics.arrays import Array, column, constant, detach, namespace, positions, row_sum
+from mapl_explore.numerics.arrays import Array, Door, column, detach, held, namespace, positions, row_sum, to_numpy
 from mapl_explore.numerics.unchecked import top_gap
 
 
 class TauRule(Named, ABC):
-    """What can stand for a number as the tau of a pair."""
+    """What can stand for a number as the tau of a pair: a frozen dataclass, with defaults, that defines ``tau``.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from mapl_explore import DPO, Smooth, TauRule, top_gap
+    >>> @dataclass(frozen=True)
+    ... class OneOverGap(TauRule):
+    ...     def tau(self, scores):
+    ...         return 1 / (0.1 + top_gap(scores))
+    >>> DPO(pair=Smooth(tau=OneOverGap()))
+    DPO(beta=0.1, pair=Smooth(tau=OneOverGap()))
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        """Register the class; one that brings a ``tau`` of its own is asked for that alone."""
+        super().__init_subclass__(**kwargs)
+        if "tau" in vars(cls) and "unchecked" not in vars(cls):
+            cls.unchecked = cls.tau
 
     @abstractmethod
     def tau(self, scores: Array) -> Array:
-        """Return tau (...) for the scores (..., n) of one side, -inf at all but the side."""
+        """Return tau (...) > 0 for the scores (..., n) of one side, -inf at all except the side."""
+
+    def unchecked(self, scores: Array) -> Array:
+        """Return tau without checks of the scores: what a pair asks for at every step."""
+        return self.tau(scores)
 
     def at(self, progress: float) -> "float | TauRule":
         """Return the rule, or its number, at a point of training from 0 to 1."""
         return self
 
 
-class _Solved(TauRule):
+class _OfLibrary(TauRule):
+    """A rule of this library, whose ``tau`` checks the scores."""
+
+    def tau(self, scores):
+        door = Door(scores=scores)
+        return door.leave(self.unchecked(door.scores()))
+
+    @abstractmethod
+    def unchecked(self, scores): ...
+
+
+class _Solved(_OfLibrary):
     """A rule with an equation, whose root is kept within ``low`` and ``high``, the fields of every such rule."""
 
     low: float
@@ -37,7 +71,7 @@ class _Solved(TauRule):
         if self.low > self.high:
             raise ValueError(f"{type(self).__name__}: low must be <= high, not {self.low} > {self.high}")
 
-    def tau(self, scores):
+    def unchecked(self, scores):
         xp, scores = namespace(scores), detach(scores)
         alone = top_gap(scores) == math.inf
         # A side of one has no root and no error: it takes the sharp end. Meanwhile it solves for scores 0, -1, -2...
@@ -77,7 +111,7 @@ class UpperBound(ErrorRule):
 
     def root(self, scores):
         count = row_sum(namespace(scores).astype(scores > -math.inf, scores.dtype))
-        return roots.tau_upper(constant(self.epsilon, scores), count - 1, top_gap(scores))
+        return roots.tau_upper(held("epsilon", self.epsilon, scores), count - 1, top_gap(scores))
 
 
 @dataclass(frozen=True)
@@ -103,7 +137,7 @@ class LowerBound(ErrorRule):
 
     def root(self, scores):
         gap = top_gap(scores)
-        return roots.tau_upper(constant(self.epsilon, scores), namespace(gap).ones_like(gap), gap)
+        return roots.tau_upper(held("epsilon", self.epsilon, scores), namespace(gap).ones_like(gap), gap)
 
 
 @dataclass(frozen=True)
@@ -128,7 +162,7 @@ class ExactError(ErrorRule):
     high: float = positive(1000.0)
 
     def root(self, scores):
-        return roots.tau_exact(scores, constant(self.epsilon, scores))
+        return roots.tau_exact(scores, held("epsilon", self.epsilon, scores))
 
 
 @dataclass(frozen=True)
@@ -153,11 +187,11 @@ class LeaderShare(_Solved):
     high: float = positive(1000.0)
 
     def root(self, scores):
-        return roots.tau_share_exact(scores, constant(self.share, scores))
+        return roots.tau_share_exact(scores, held("share", self.share, scores, low=0.5, high=1.0))
 
 
 @dataclass(frozen=True)
-class Anneal(TauRule):
+class Anneal(_OfLibrary):
     """A tau that moves from ``start`` to ``stop`` over training, through :meth:`Loss.at`; ``start`` before that.
 
     Parameters
@@ -182,8 +216,8 @@ class Anneal(TauRule):
         if self.shape not in SHAPES:
             raise ValueError(f"Anneal: shape must be one of {', '.join(SHAPES)}, not {self.shape!r}")
 
-    def tau(self, scores):
-        return constant(self.start, scores)
+    def unchecked(self, scores):
+        return held("start", self.start, scores)
 
     def at(self, progress):
         if not 0 <= progress <= 1:
@@ -200,7 +234,21 @@ SHAPES = {
 
 def tau_of(tau: float | TauRule, scores: Array) -> Array:
     """Return the tau (...) of a number or a rule for the scores (..., n) of one side."""
-    return tau.tau(scores) if isinstance(tau, TauRule) else constant(tau, scores)
+    if not isinstance(tau, TauRule):
+        return held("tau", tau, scores)
+    try_rule(tau, scores)
+    return tau.unchecked(scores)
+
+
+@tried_once
+def try_rule(rule: TauRule, array: Array) -> None:
+    """Raise if a rule does not return one tau > 0 for each side, or one for all."""
+    scores = made_up_scores(array)
+    tau, words = rule.unchecked(scores), f"{type(rule).__name__}.tau must return one tau for each side,"
+    require_shape(tau, () if getattr(tau, "shape", None) == () else scores.shape[:-1], words)
+    bad = [one for one in to_numpy(tau).reshape(-1).tolist() if not 0 < one < math.inf]
+    if bad:
+        raise ValueError(f"{type(rule).__name__}.tau must return numbers > 0 and finite, not {bad[0]!r}")
 
 
 def tau_at(tau: float | TauRule, progress: float) -> float | TauRule:

@@ -58,6 +58,10 @@ class ScoredSets:
         """Return sets of arrays as they are: in a training step, looking at values would wait for the GPU."""
         return object.__new__(cls)._fill(logp, ref_logp, length, label)
 
+    def with_logp(self, logp: Array) -> "ScoredSets":
+        """Return the same sets with other log-probs under the policy, without checks."""
+        return ScoredSets.unchecked(logp, self.ref_logp, self.length, self.label)
+
     def _fill(self, *arrays):
         for name, value in zip(SET_FIELDS, arrays, strict=True):
             object.__setattr__(self, name, value)
@@ -65,6 +69,13 @@ class ScoredSets:
 
 
 SET_FIELDS = tuple(field.name for field in fields(ScoredSets))
+
+
+def require_sets(sets) -> ScoredSets:
+    """Return scored sets; anything else raises TypeError."""
+    if not isinstance(sets, ScoredSets):
+        raise TypeError(f"sets must be ScoredSets, as score_sets returns them, not of type {type(sets).__name__}")
+    return sets
 
 
 def reads_reference(loss) -> bool:

@@ -10,7 +10,9 @@ import numpy as np
 
 from mapl_explore.files import counted, shortened, whole_number
 from mapl_explore.losses import Loss, ScoredSets, require_reference
+from mapl_explore.losses.loss import require_loss
 from mapl_explore.losses.pairs import negatives, positives
+from mapl_explore.losses.sets import require_sets
 from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.sampling.kernels import Kernel, margin_array
 
@@ -268,6 +270,6 @@ def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:
 
 def _scores_and_labels(sets: ScoredSets, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores and the labels as (sets, n) in numpy, whatever axes the sets had."""
-    require_reference(loss, sets)
+    require_reference(require_loss(loss), require_sets(sets))
     columns = to_numpy(loss.score(sets)), to_numpy(sets.label)
     return tuple(column.reshape(-1, column.shape[-1]) for column in columns)

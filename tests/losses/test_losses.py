@@ -42,6 +42,7 @@ from mapl_explore.losses import (
     reads_reference,
     require_reference,
 )
+from mapl_explore.sampling.pairs import pair_margins
 
 INF = float("inf")
 PAIRS = [First(), Mean(), Hardest(), Smooth(tau=0.3), Smooth(tau=40.0), Mellow(tau=1e-3), Mellow(tau=2.0)]
@@ -684,3 +685,94 @@ def test_explain_gives_equal_scores_one_rank_and_says_with_how_many_they_tie():
         *["the hardest negative, tied with 2 others"] * 3,
         "negative 4 of 4, hardest first",
     ]
+
+
+SETS = batch(np.asarray)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: margin(SETS, "dpo"), r"^loss must be a loss, not a text: write parse\('dpo'\)$"),
+        (lambda: margin(SETS, DPO), r"^loss must be a loss, not its class: write DPO\(\)$"),
+        (lambda: margin(DPO(), SETS), r"^loss must be a loss, not ScoredSets: give the two in the other order$"),
+        (lambda: margin(SETS, None), r"^loss must be a loss, such as DPO\(\), not of type NoneType$"),
+        (lambda: margin(None, DPO()), r"^sets must be ScoredSets, as score_sets returns them, not of type NoneType$"),
+        (lambda: explain("dpo", SETS), r"^loss must be a loss, not a text"),
+        (lambda: explain(SETS, DPO()), r"give the two in the other order$"),
+        (lambda: explain(DPO(), [1]), r"^sets must be ScoredSets.*list$"),
+        (lambda: pair_margins(SETS, "dpo"), r"^loss must be a loss, not a text"),
+        (lambda: pair_margins(DPO(), SETS), r"give the two in the other order$"),
+        *((lambda loss=loss: loss([1]), r"^sets must be ScoredSets.*list$") for loss in (DPO(), SFT(), OneSided())),
+        *((lambda loss=loss: loss.weights([1]), "^sets must be ScoredSets.*list$") for loss in (DPO(), OneSided())),
+        (lambda: DPO().margin([1]), r"^sets must be ScoredSets.*list$"),
+    ],
+)
+def test_a_loss_and_sets_of_another_kind_are_refused_in_one_line(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("pair", "message"),
+    [
+        (Smooth(tau=1e-46), r"^tau must be > 0 and finite in float32, not 0\.0$"),
+        (Smooth(tau=1e300), r"^tau must be > 0 and finite in float32, not inf$"),
+        (Mellow(tau=1e-46), r"^tau must be > 0 and finite in float32, not 0\.0$"),
+        (Smooth(tau=UpperBound(epsilon=1e-46)), r"^epsilon must be > 0 and finite in float32, not 0\.0$"),
+        (Smooth(tau=LeaderShare(share=1 - 1e-12)), r"^share must be strictly between 1/2 and 1 in float32, not 1\.0$"),
+        (Smooth(tau=Anneal(start=1e300)), r"^start must be > 0 and finite in float32, not inf$"),
+    ],
+)
+def test_a_number_of_a_pair_that_the_dtype_cannot_hold_is_refused(library, pair, message):
+    logp = library([[-1.0, -2.0, -4.0]], "float32")
+    kind = np.asarray if isinstance(logp, np.ndarray) else torch.as_tensor
+    with pytest.raises(ValueError, match=message):
+        DPO(pair=pair)(ScoredSets(logp, 0 * logp, kind([[1, 1, 1]]), kind([[1, -1, -1]])))
+
+
+@pytest.mark.parametrize("rule", [*RULES, Anneal()], ids=repr)
+def test_a_rule_takes_lists_and_refuses_integers_and_what_is_no_number(rule):
+    assert rule.tau([0, -1]) == rule.tau(np.array([0.0, -1.0]))
+    with pytest.raises(TypeError, match="scores must be a floating-point array"):
+        rule.tau(np.array([0, -1]))
+    with pytest.raises(ValueError, match="scores must be finite, or -inf for padding, not nan"):
+        rule.tau(np.array([0.0, np.nan]))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=repr)
+def test_the_top_of_a_pair_takes_lists_and_refuses_integers_and_what_is_no_number(pair):
+    assert pair.top([0, -1]) == pair.top(np.array([0.0, -1.0]))
+    with pytest.raises(TypeError, match="scores must be a floating-point array"):
+        pair.top(np.array([0, -1]))
+    with pytest.raises(ValueError, match="scores must be finite, or -inf for padding, not nan"):
+        pair.top(np.array([0.0, np.nan]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("DPO(beta=nan)", "DPO: beta must be > 0 and finite, not nan"),
+        ("DPO(pair=Smooth(tau=-inf))", "Smooth: tau must be > 0 and finite, not -inf"),
+        ("SimPO(gamma=Infinity)", "SimPO: gamma must be finite, not inf"),
+        ("DPO(pair=nan)", "DPO: pair must be a Pair, not nan"),
+    ],
+)
+def test_a_number_that_is_not_finite_gets_the_rule_of_its_field(text, message):
+    with pytest.raises(ValueError, match=f"^cannot read the loss: {message}\n"):
+        parse(text)
+
+
+def test_a_pair_that_is_no_number_is_asked_to_be_a_pair():
+    with pytest.raises(TypeError, match=r"^DPO: pair must be a Pair, not nan$"):
+        DPO(pair=float("nan"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_second_derivative_of_dpo_is_a_number_at_any_margin(dtype):
+    for far in (-1e4, -100.0, 0.0, 100.0, 1e4):
+        label = torch.tensor([1, -1])
+        sets = ScoredSets(torch.tensor([far, 0.0], dtype=dtype), torch.zeros(2, dtype=dtype), abs(label), label)
+        hessian = torch.autograd.functional.hessian(flat_loss(DPO(beta=1.0), sets), sets.logp)
+        expected = float(1 / ((1 + oracle.mp.exp(far)) * (1 + oracle.mp.exp(-far))))
+        assert_close(hessian, expected * np.array([[1.0, -1.0], [-1.0, 1.0]]), k=8, atol=2.0**-147)

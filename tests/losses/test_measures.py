@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
@@ -62,3 +63,16 @@ def test_a_side_of_one_response_has_no_measures_and_an_unused_side_none_at_all()
     assert all(name.startswith("negative_") for name in named)
     assert math.isnan(side_measures(DPO(pair=RULED), SETS)["positive_tau"][1])
     assert side_measures(SFT(), SETS) == {}
+
+
+LOSSES = [DPO(pair=RULED), DPO(pair=Mellow(tau=2.0)), MaxMin(), OneSided(pair=RULED), SFT()]
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_the_measures_of_numpy_sets_are_those_of_torch_sets(loss):
+    here = ScoredSets(LOGP.numpy(), 0 * LOGP.numpy(), SETS.length.numpy(), LABEL.numpy())
+    there = measures(loss, SETS) | side_measures(loss, SETS)
+    measured = measures(loss, here) | side_measures(loss, here)
+    assert measured.keys() == there.keys()
+    for name, value in measured.items():
+        assert_close(np.nan_to_num(value), numbers(there[name].nan_to_num()), k=64)

@@ -50,7 +50,13 @@ def test_softplus_has_its_slope_and_its_second_derivative_at_every_place(dtype):
     [
         ("tau", 1e-46, "float32", {}, "tau must be > 0 and finite in float32, not 0.0"),
         ("tau", 1e300, "float32", {}, "tau must be > 0 and finite in float32, not inf"),
-        ("share", 1 - 1e-12, "float32", {"above": 0.5, "below": 1.0}, "between 0.5 and 1 in float32, not 1.0"),
+        (
+            "share",
+            1 - 1e-12,
+            "float32",
+            {"low": 0.5, "high": 1.0},
+            "between 1/2 and 1 in float32, not 1.0",
+        ),
     ],
 )
 def test_a_number_that_a_dtype_cannot_hold_is_refused(library, name, number, dtype, limits, message):

@@ -1,0 +1,277 @@
+"""What a loss is, one number for each set; and what most losses are: a score, a pair, and a link of the margin."""
+
+from abc import ABCMeta, abstractmethod
+from dataclasses import replace
+
+from mapl_explore.losses.naming import Named
+from mapl_explore.losses.pairs import Hardest, Mean, Pair, Sides
+from mapl_explore.losses.sets import ScoredSets, require_sets
+from mapl_explore.losses.trials import made_up_sets, require_shape, require_slope, tried_once
+from mapl_explore.numerics.arrays import Array, autograd, column, detach, is_torch, namespace, row_sum
+
+
+class LossKind(ABCMeta):
+    """The kind of the classes of losses: one that defines a link compares, also where ``Loss`` is named as its base."""
+
+    comparing = None  # the class Comparing, as soon as there is one
+
+    def __new__(kind, name, bases, body, **options):
+        """Make a class."""
+        if "link" in body and kind.comparing:
+            bases = tuple(kind.comparing if base is Loss else base for base in bases)
+        return super().__new__(kind, name, bases, body, **options)
+
+
+class Loss(Named, metaclass=LossKind):
+    """One number for each set of responses, and its slopes in the log-probs.
+
+    Most losses compare positives with negatives: subclass :class:`Comparing` for those. Any other is a frozen
+    dataclass, with a default for every field, that defines ``value`` and, for use with numpy, ``weights``.
+
+    Examples
+    --------
+    >>> from dataclasses import dataclass
+    >>> from mapl_explore import Loss, ScoredSets, namespace
+    >>> @dataclass(frozen=True)
+    ... class Sparing(Loss):
+    ...     def value(self, sets, sides):
+    ...         return namespace(sets.logp).sum(abs(sets.logp), axis=-1)
+    >>> Sparing()(ScoredSets([-1.0, -2.0], [0.0, 0.0], [1, 1], [1, -1]))
+    np.float64(3.0)
+    """
+
+    bounded = True  # below; training with a loss that is not goes on for ever
+
+    @abstractmethod
+    def value(self, sets: ScoredSets, sides: Sides) -> Array:
+        """Return the loss (...) of each set, from its :meth:`sides`: no tau is solved again."""
+
+    def weights(self, sets: ScoredSets) -> Array:
+        """Return d loss / d logp (..., n): below 0 at what is pushed up, above 0 at what is pushed down."""
+        if not is_torch(sets.logp):
+            raise TypeError(f"{type(self).__name__} needs weights(sets) for numpy arrays; torch tensors do without")
+        return autograd(lambda logp: self(sets.with_logp(logp)), sets.logp)
+
+    def score(self, sets: ScoredSets) -> Array:
+        """Return the number (..., n) by which responses are ranked, in nats: their log-probs."""
+        return sets.logp
+
+    def margin(self, sets: ScoredSets) -> Array:
+        """Return the margin (...), in nats; a loss that compares nothing has that of :meth:`hard_margin`."""
+        return self.hard_margin(sets)
+
+    def hard_margin(self, sets: ScoredSets) -> Array:
+        """Return the lowest of the positives minus the highest of the negatives (...), in nats: of the log-probs."""
+        return Hardest().margin(sets.logp, sets.label)
+
+    def sides(self, sets: ScoredSets) -> Sides:
+        """Return what the loss makes of each side, without a graph; a loss that compares nothing uses none."""
+        try_loss(self, require_sets(sets).logp)
+        return Sides(None, None)
+
+    def at(self, progress: float) -> "Loss":
+        """Return the loss at a point of training, from 0 to 1: the same, except for a tau that anneals."""
+        return self
+
+    def __call__(self, sets: ScoredSets) -> Array:
+        """Return the loss (...) of each set; lower is better."""
+        return self.value(require_sets(sets), self.sides(sets))
+
+
+class Comparing(Loss):
+    """A loss that compares the two sides of a set: a score per response, a pair made of the set, a link of the margin.
+
+    A subclass is a frozen dataclass with a field ``pair`` and a default for every field, that defines
+
+    * ``score(sets)``: the number r (..., n) of each response, in nats;
+    * ``link(margin)``: the loss (...) of a margin (...);
+    * ``link_slope(margin)`` and ``score_slope(sets)``: their slopes, for numpy arrays; torch does without, and where
+      the score is logp plus what does not depend on it, so does numpy without the second.
+
+    :func:`parse` and so the command line know it by the name of its class, which must not be one of this library. At
+    its first use it is tried once on made-up sets: wrong shapes raise TypeError, wrong slopes ValueError.
+
+    Examples
+    --------
+    The exponential loss on the log-ratio to the reference:
+
+    >>> from dataclasses import dataclass
+    >>> from mapl_explore import Comparing, Hardest, Pair, namespace, parse
+    >>> @dataclass(frozen=True)
+    ... class Exponential(Comparing):
+    ...     pair: Pair = Hardest()
+    ...     def score(self, sets):
+    ...         return sets.logp - sets.ref_logp
+    ...     def link(self, margin):
+    ...         return namespace(margin).exp(-margin)
+    ...     def link_slope(self, margin):
+    ...         return -namespace(margin).exp(-margin)
+    >>> parse("Exponential(pair=Mean())")
+    Exponential(pair=Mean())
+    """
+
+    NEEDS = ("pair",)
+    pair: Pair
+
+    @abstractmethod
+    def score(self, sets: ScoredSets) -> Array:
+        """Return the score r (..., n) of each response, in nats."""
+
+    @abstractmethod
+    def link(self, margin: Array) -> Array:
+        """Return the loss (...) of a margin (...)."""
+
+    def link_slope(self, margin: Array) -> Array:
+        """Return d link / d margin (...); in torch it need not be defined."""
+        if not is_torch(margin):
+            raise TypeError(f"{type(self).__name__} needs link_slope(margin), the slope of its link, for numpy arrays")
+        return autograd(self.link, margin)
+
+    def score_slope(self, sets: ScoredSets) -> Array | float:
+        """Return d score / d logp, (..., n) or one number; in torch, and where it is 1, it need not be defined."""
+        if is_torch(sets.logp):
+            return autograd(lambda logp: self.score(sets.with_logp(logp)), sets.logp)
+        try_slope_of_one(self, sets.logp)
+        return 1.0
+
+    @property
+    def nll(self) -> float:
+        """How much of the mean negative log-likelihood per token of the positives is added."""
+        return 0.0
+
+    def margin(self, sets):
+        """Return the margin (...), in nats: that of the pair."""
+        try_loss(self, require_sets(sets).logp)
+        return self.pair.margin(self.score(sets), sets.label)
+
+    def hard_margin(self, sets):
+        """Return the lowest score of the positives minus the highest score of the negatives (...), in nats."""
+        return Hardest().margin(self.score(sets), sets.label)
+
+    def sides(self, sets):
+        """Return what the pair makes of each side, without a graph: the loss and its measures come from the same."""
+        try_loss(self, require_sets(sets).logp)
+        return self.pair.sides(detach(self.score(sets)), sets.label)
+
+    def at(self, progress):
+        """Return the loss at a point of training, from 0 to 1: the same, except for a tau that anneals."""
+        return replace(self, pair=self.pair.at(progress))
+
+    def value(self, sets, sides):
+        """Return the loss (...) of each set, from its :meth:`sides`: no tau is solved again."""
+        value = self.link(self.pair.margin(self.score(sets), sets.label, sides))
+        return value + self.nll * mean_nll(sets) if self.nll else value
+
+    def weights(self, sets):
+        """Return d loss / d logp (..., n), by the chain rule."""
+        try_slopes(self, require_sets(sets).logp)
+        sides = self.sides(sets)
+        weights = column(self.link_slope(sides.margin)) * sides.slopes * self.score_slope(sets)
+        return weights + self.nll * mean_nll_slopes(sets) if self.nll else weights
+
+
+LossKind.comparing = Comparing
+
+
+@tried_once
+def try_loss(loss: Loss, array: Array) -> None:
+    """Raise TypeError if a method of the loss returns what has another shape than it must."""
+    name, sets = type(loss).__name__, made_up_sets(array)
+    if isinstance(loss, Comparing):
+        require_shape(loss.score(sets), sets.logp.shape, f"{name}.score must return the shape of logp")
+        margin = sets.logp[:, 0]
+        require_shape(loss.link(margin), margin.shape, f"{name}.link must return the shape of the margin")
+    require_shape(loss(sets), sets.logp.shape[:-1], f"{name} must return one loss for each set,")
+
+
+@tried_once
+def try_slopes(loss: Loss, array: Array) -> None:
+    """Raise ValueError if the slopes of a loss that compares are not those of its link, its score and its value."""
+    name, sets, loss = type(loss).__name__, made_up_sets(array), _on_means(loss)
+    margin = loss.margin(sets)
+    slope = loss.link_slope(margin)
+    require_shape(slope, margin.shape, f"{name}.link_slope must return the shape of the margin")
+    require_slope(slope, loss.link, margin, f"{name}.link_slope must return the slope of link")
+    rule = f"{name}.score_slope must return the slope of score in logp"
+    require_slope(loss.score_slope(sets), lambda logp: loss.score(sets.with_logp(logp)), sets.logp, rule)
+    rule = f"{name}.weights must return the slopes of its loss in logp"
+    require_slope(loss.weights(sets), lambda logp: loss(sets.with_logp(logp)), sets.logp, rule)
+
+
+@tried_once
+def try_slope_of_one(loss: Comparing, array: Array) -> None:
+    """Raise ValueError if the slope of the score is not 1, for a loss that does not define it."""
+    sets = made_up_sets(array)
+    rule = f"{type(loss).__name__} needs score_slope(sets), the slope of its score in logp, for numpy arrays"
+    require_slope(1.0 + 0 * sets.logp, lambda logp: loss.score(sets.with_logp(logp)), sets.logp, rule)
+
+
+def _on_means(loss: Comparing) -> Comparing:
+    """Return the loss on the mean pair: a tau that a rule chooses is a constant to slopes, and not to differences."""
+    return replace(loss, pair=Mean())
+
+
+def margin(sets: ScoredSets, loss: Loss) -> Array:
+    """Return the margin (...) that a loss sees in each set, in nats: positive side minus negative side.
+
+    Parameters
+    ----------
+    sets : ScoredSets
+        The sets.
+    loss : Loss
+        Its score and its pair; for OneSided and SFT, which compare nothing, the hard margin of the log-probs.
+
+    Returns
+    -------
+    array (...)
+        What training makes large; above 0 where even the pair's least likely positive beats its likeliest negative.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another kind.
+
+    Examples
+    --------
+    >>> from mapl_explore import MaxMin, Mean, ScoredSets, margin
+    >>> sets = ScoredSets([-1.0, -4.0, -3.0, -5.0], [0.0] * 4, [1] * 4, [1, 1, -1, -1])
+    >>> margin(sets, MaxMin()), margin(sets, MaxMin(pair=Mean()))
+    (np.float64(-1.0), np.float64(1.5))
+    """
+    require_loss(loss)
+    return loss.margin(require_sets(sets))
+
+
+def require_loss(loss) -> Loss:
+    """Return a loss; anything else, such as its name or its class, raises TypeError."""
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        raise TypeError(f"loss must be a loss, not its class: write {loss.__name__}()")
+    if isinstance(loss, str):
+        raise TypeError(f"loss must be a loss, not a text: write parse({loss!r})")
+    if isinstance(loss, ScoredSets):
+        raise TypeError("loss must be a loss, not ScoredSets: give the two in the other order")
+    raise TypeError(f"loss must be a loss, such as DPO(), not of type {type(loss).__name__}")
+
+
+def mean_nll(sets: ScoredSets) -> Array:
+    """Return the mean over the positives of -logp/length (...), in nats a token."""
+    xp, chosen = namespace(sets.logp), sets.label > 0
+    return row_sum(xp.where(chosen, -sets.logp / lengths(sets), 0.0)) / _chosen_count(sets)
+
+
+def mean_nll_slopes(sets: ScoredSets) -> Array:
+    """Return d mean_nll / d logp (..., n)."""
+    xp, chosen = namespace(sets.logp), sets.label > 0
+    return xp.where(chosen, -1 / (lengths(sets) * column(_chosen_count(sets))), 0.0)
+
+
+def lengths(sets: ScoredSets) -> Array:
+    """Return the tokens of each response (..., n), as numbers of the log-probs' type."""
+    return namespace(sets.logp).astype(sets.length, sets.logp.dtype)
+
+
+def _chosen_count(sets):
+    xp = namespace(sets.logp)
+    return row_sum(xp.astype(sets.label > 0, sets.logp.dtype))
