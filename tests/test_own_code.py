@@ -124,3 +124,34 @@ def test_a_name_that_a_module_has_not_is_none(write):
     write("judge_a", "x = 1\n")
     assert imported_name("judge_a", "x") == 1
     assert imported_name("judge_a", "y") is None
+
+
+def test_a_file_in_a_folder_finds_what_stands_next_to_it(write, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "judge_a.py").write_text("from judge_helper import x\n")
+    (tmp_path / "folder" / "judge_helper.py").write_text("x = 4\n")
+    assert imported("folder/judge_a").x == 4
+    assert sys.path[-1] == str(tmp_path / "folder")  # behind all others: it must not hide what is installed
+
+
+@pytest.mark.parametrize("name", ["random", "this", "mapl_explore"])  # loaded, of Python's own and not loaded, ours
+def test_a_file_goes_before_a_module_of_its_name_and_does_not_replace_it(name, write):
+    write(name, "x = 4\n")
+    before = sys.modules.get(name)
+    module = imported(name)
+    assert (module.x, module.__name__) == (4, f"own_{name}")
+    assert sys.modules.get(name) is before
+
+
+def test_a_file_without_the_ending_is_no_module(write, tmp_path):
+    (tmp_path / "judge_a").write_text("notes\n")
+    write("judge_a", "x = 4\n")
+    assert imported("judge_a").x == 4
+
+
+def test_a_module_that_failed_is_imported_anew_once_it_is_mended(write):
+    write("judge_a", "x = 1 / 0\n")
+    with pytest.raises(ValueError, match="ZeroDivisionError"):
+        imported("judge_a")
+    write("judge_a", "x = 4\n")
+    assert imported("judge_a").x == 4
