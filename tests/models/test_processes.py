@@ -88,7 +88,7 @@ def test_two_processes_give_the_gradients_the_losses_and_the_one_record_of_one(f
         gradients_of_a_step.main(*one)
     done = in_two_processes(gradients_of_a_step.__file__, *two)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("held out: 4 sets") == 1
+    assert done.stdout == ""
     with np.load(tmp_path / "one.npz") as one, np.load(tmp_path / "two.npz") as two:
         assert set(one) == set(two)
         largest = max(np.abs(one[name]).max() for name in one)
