@@ -6,6 +6,7 @@ Every name is loaded on first use, so that ``import mapl_explore`` is quick and 
 import importlib
 import importlib.util
 
+from mapl_explore.moved import keep_old_paths
 from mapl_explore.version import VERSION
 
 PLACES = {
@@ -73,6 +74,7 @@ PLACES = {
 }  # where each public name is at home
 HOMES = {name: module for module, names in PLACES.items() for name in names}
 
+keep_old_paths()
 __version__ = VERSION
 __all__ = sorted(HOMES)
 
