@@ -185,6 +185,7 @@ def world_sets(
 
     Examples
     --------
+    >>> from mapl_explore.data.world import is_right
     >>> one = world_sets(1, seed=0)[0]
     >>> [is_right(one.prompt, answer) for answer in one.positives + one.negatives]
     [True, True, True, True, False, False, False, False]
