@@ -1,6 +1,7 @@
 """What every test shares: one way to compare, one profile for random tests, the two libraries."""
 
 import gc
+import signal
 
 import hypothesis
 import numpy as np
@@ -13,6 +14,10 @@ hypothesis.settings.load_profile("fixed")
 
 # The models are tiny: two threads that wait for each other at every product are 10 times slower on shared cores.
 torch.set_num_threads(1)
+
+# A shell lets what it starts in the background ignore ctrl-C; the programs that tests interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 EPS = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float64": 2.0**-52}
 SUBNORMAL = {"float16": 2.0**-24, "bfloat16": 2.0**-133, "float32": 2.0**-149, "float64": 5e-324}
