@@ -822,7 +822,7 @@ def test_real_sets_are_read_described_and_come_back_from_their_pairs(tmp_path):
     records = [{"prompt": one.prompt, "chosen": one.positives[0], "rejected": one.negatives[0]} for one in pairs]
     again = read_sets(written(tmp_path / "pairs.jsonl", *records))
     for one, other in zip(sets, again, strict=True):
-        assert other == PreferenceSet(one.prompt, dict.fromkeys(one.positives), dict.fromkeys(one.negatives))
+        assert other == PreferenceSet(one.prompt, [*dict.fromkeys(one.positives)], [*dict.fromkeys(one.negatives)])
 
 
 def test_world_writes_what_the_function_makes(tmp_path):
