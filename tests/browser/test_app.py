@@ -165,3 +165,8 @@ def test_neither_the_console_nor_the_server_reports_an_error(page, app):
     assert page.errors == []
     assert not re.search("Traceback|Error", page.locator("body").inner_text().replace("Error bounds", ""))
     assert (app[1] / "stderr.txt").read_text() == ""
+
+
+def test_the_tests_that_share_the_page_run_in_one_process(request):
+    if hasattr(request.config, "workerinput"):  # of pytest-xdist, which marks what it keeps together
+        assert request.node.nodeid.endswith("@test_app")
