@@ -287,8 +287,7 @@ class TrainingExplorer(Stage):
         label = sets.label[0, row]
         order = np.argsort(-label, kind="stable")
         order = order[label[order] != 0]
-        arrays = (sets.logp, sets.ref_logp, sets.length, sets.label)
-        one = [ScoredSets(*(array[k, row, order] for array in arrays)) for k in range(self._probes.step.size)]
+        one = [sets[step, row, order] for step in range(len(sets))]
         # The loss of the step that comes next; where nothing anneals, the same at every step.
         losses = [self._loss.at(progress_at(step, self._steps)) for step in self._probes.step.tolist()]
         pairs = list(zip(losses, one, strict=True))

@@ -90,7 +90,7 @@ class ErrorRule(_Solved):
 
 @dataclass(frozen=True)
 class UpperBound(ErrorRule):
-    """The least tau that keeps the error at most epsilon whatever the scores beside the gap are.
+    """The least tau that keeps the error at most epsilon whatever the scores below the gap are.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class UpperBound(ErrorRule):
 
 @dataclass(frozen=True)
 class LowerBound(ErrorRule):
-    """The largest tau that keeps the error at least epsilon whatever the scores beside the gap are.
+    """The largest tau that keeps the error at least epsilon whatever the scores below the gap are.
 
     Parameters
     ----------

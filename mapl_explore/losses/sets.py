@@ -35,6 +35,8 @@ class ScoredSets:
     >>> from mapl_explore.losses import DPO
     >>> DPO(beta=1.0)(sets).round(6)
     array([0.126928])
+    >>> len(sets), sets[0].logp
+    (1, array([-1., -3.]))
     """
 
     logp: Array
@@ -61,6 +63,21 @@ class ScoredSets:
     def with_logp(self, logp: Array) -> "ScoredSets":
         """Return the same sets with other log-probs under the policy, without checks."""
         return ScoredSets.unchecked(logp, self.ref_logp, self.length, self.label)
+
+    def __len__(self) -> int:
+        """Return how many sets there are along the first axis; a single one, (n,), has no length."""
+        if self.label.ndim < 2:
+            raise TypeError("these are the responses of one set, which is no list of sets")
+        return self.label.shape[0]
+
+    def __getitem__(self, index) -> "ScoredSets":
+        """Return some of the sets, or of their responses, as the same index picks them in every array.
+
+        The labels of the responses picked are not checked again.
+        """
+        if self.label[index].ndim < 1:
+            raise IndexError(f"the index {index!r} picks one response; a set keeps its last axis")
+        return ScoredSets.unchecked(*(getattr(self, name)[index] for name in SET_FIELDS))
 
     def _fill(self, *arrays):
         for name, value in zip(SET_FIELDS, arrays, strict=True):

@@ -144,7 +144,7 @@ def detach(array: Array) -> Array:
 
 
 def column(array: Array) -> Array:
-    """Return a parameter (...) as (..., 1), to stand beside sets."""
+    """Return a parameter (...) as (..., 1), to go with sets (..., n)."""
     return array[..., None]
 
 

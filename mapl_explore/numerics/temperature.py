@@ -158,7 +158,7 @@ def solve_tau_exact(scores: Array, *, epsilon: Array, method: str = "newton") ->
     -------
     array (...)
         Within 4 eps of the root, which is the only one, also at tied maxima. It lies between
-        :func:`solve_tau_lower` and :func:`solve_tau_upper`, but for their rounding.
+        :func:`solve_tau_lower` and :func:`solve_tau_upper`, except for their rounding.
         Differentiable in torch, twice.
 
     Raises

@@ -247,7 +247,7 @@ def sample_sets(
 def kept_set(question: Question, answered: Answered, *, fallback: bool) -> tuple[PreferenceSet | None, str]:
     """Return the preference set of a prompt, or None, and the outcome in words.
 
-    With ``fallback``, a kind that the model did not give is taken from the record, but for texts of the other kind.
+    With ``fallback``, a kind that the model did not give is taken from the record, except for texts of the other kind.
     """
     if answered.too_long:
         return None, "dropped: no room for a response in the model's context"

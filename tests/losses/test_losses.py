@@ -557,6 +557,29 @@ def test_bad_sets_are_refused_by_name(change, kind, message):
         ScoredSets(**{**GOOD, **change})
 
 
+@pytest.mark.parametrize("library", [np.asarray, torch.as_tensor])
+def test_an_index_picks_the_same_sets_and_responses_of_every_array(library):
+    label = np.array([[1, -1, 1], [-1, 1, -1]])
+    arrays = [library(one) for one in (np.arange(6.0).reshape(2, 3), -np.arange(6.0).reshape(2, 3), 7 + label, label)]
+    sets = ScoredSets(*arrays)
+    assert len(sets) == 2
+    for index in (0, slice(1, 2), (1, [2, 0]), (..., [0, 1])):
+        some = sets[index]
+        for one, array in zip((some.logp, some.ref_logp, some.length, some.label), arrays, strict=True):
+            assert one.tolist() == array[index].tolist()
+    assert [one.logp.tolist() for one in sets] == arrays[0].tolist()
+    with pytest.raises(IndexError):
+        sets[2]
+
+
+def test_one_set_has_no_length_and_a_response_is_no_set():
+    one = ScoredSets([-1.0, -3.0], [-2.0, -2.0], [4, 5], [1, -1])
+    with pytest.raises(TypeError, match="no list of sets"):
+        len(one)
+    with pytest.raises(IndexError, match="the index 0 picks one response"):
+        one[0]
+
+
 def test_sets_without_an_axis_for_responses_are_refused():
     with pytest.raises(ValueError, match=r"one shape \(..., n\)"):
         ScoredSets(logp=-1.0, ref_logp=-1.0, length=1, label=1)
