@@ -79,7 +79,9 @@ def add_score(commands) -> None:
     example = "mapl-explore score data/world/test.jsonl scores.jsonl --model runs/dpo --reference tiny"
     parser = commands.add_parser("score", help=text, description=text, example=example)
     parser.add_argument("input", metavar="FILE", help=SETS)
-    text = "the table, a row a response, .jsonl, .jsonl.gz, .csv or .parquet as its name says; a file is replaced"
+    text = (
+        "the table, one row for each response, .jsonl, .jsonl.gz, .csv or .parquet as its name says; a file is replaced"
+    )
     parser.add_argument("output", metavar="OUT", help=text)
     _add_models(parser)
     parser.set_defaults(run=_score)

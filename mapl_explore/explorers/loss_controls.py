@@ -4,18 +4,9 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 
 from mapl_explore.files import shortened
-from mapl_explore.losses import LOSSES, Loss, parse
+from mapl_explore.losses import LOSSES, Loss, loss_of
 
 NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have a slider
-
-
-def loss_of(loss) -> Loss:
-    """Return a loss, given itself or its name."""
-    if isinstance(loss, Loss):
-        return loss
-    if not isinstance(loss, str):
-        raise TypeError(f"loss must be a loss, such as DPO(), or the name of one, such as 'dpo', not {shortened(loss)}")
-    return parse(loss)
 
 
 def losses_of(losses) -> tuple[Loss, ...]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.loss_controls import NUMBERS, loss_of, losses_of, numbers_of, text_of, with_numbers
+from mapl_explore.explorers.loss_controls import NUMBERS, losses_of, numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, minus, percent, sign, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, require_reference
+from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, loss_of, require_reference
 from mapl_explore.losses.explaining import explain_unchecked
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel, response_looks

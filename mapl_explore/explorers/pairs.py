@@ -6,12 +6,12 @@ from functools import partial
 import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
-from mapl_explore.explorers.loss_controls import loss_of, numbers_of, text_of, with_numbers
+from mapl_explore.explorers.loss_controls import numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, percent, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.explorers.strategies import KEEP, STRATEGIES, STRATEGY, USED, chances, kernel_of, left_out, pair_of
-from mapl_explore.losses import First, Loss, OneSided, ScoredSets, Smooth, require_reference
+from mapl_explore.losses import First, Loss, OneSided, ScoredSets, Smooth, loss_of, require_reference
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import DrawPanel, GridPanel, MarginsPanel
 from mapl_explore.plots.axis_limits import ends_around, round_up

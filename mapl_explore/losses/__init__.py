@@ -23,7 +23,7 @@ from mapl_explore.losses.objectives import (
     SimPO,
 )
 from mapl_explore.losses.pairs import First, Hardest, Mean, Mellow, Pair, Side, Sides, Smooth
-from mapl_explore.losses.parsing import parse
+from mapl_explore.losses.parsing import loss_of, parse
 from mapl_explore.losses.rules import Anneal, ExactError, LeaderShare, LowerBound, TauRule, UpperBound
 from mapl_explore.losses.sets import ScoredSets, reads_reference, require_reference
 
@@ -57,6 +57,7 @@ __all__ = [
     "TauRule",
     "UpperBound",
     "explain",
+    "loss_of",
     "margin",
     "parse",
     "reads_reference",

@@ -4,7 +4,7 @@ import ast
 import inspect
 from dataclasses import fields
 
-from mapl_explore.losses.loss import Loss
+from mapl_explore.losses.loss import Loss, require_loss
 from mapl_explore.losses.naming import KINDS, require_form
 from mapl_explore.losses.near_misses import near_misses
 from mapl_explore.losses.objectives import LOSSES
@@ -45,6 +45,11 @@ def parse(text: str) -> Loss:
     if not isinstance(text, str):
         raise TypeError(f"a loss is read from text, not from {text!r}")
     return read_as(Loss, text)
+
+
+def loss_of(loss: Loss | str) -> Loss:
+    """Return a loss, given itself or as text for :func:`parse`; anything else raises TypeError."""
+    return parse(loss) if isinstance(loss, str) else require_loss(loss)
 
 
 def read_as(base: type, text: str):

@@ -1,4 +1,4 @@
-"""How one or several runs went: a panel a measure, a line a run."""
+"""How one or several runs went: one panel for each measure, one line for each run."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -22,7 +22,7 @@ class Answered:
 
 
 class Journal:
-    """What is finished of a sampling run, a line a prompt, on disk as soon as it is known.
+    """What is finished of a sampling run, one line for each prompt, on disk as soon as it is known.
 
     Each process of a run writes a file of its own next to the output; all of them are read at the start, so that a run
     may go on with another number of processes.

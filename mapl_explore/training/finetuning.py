@@ -21,7 +21,7 @@ from transformers.integrations import TensorBoardCallback
 
 from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.files import make_readable, shortened, sole_writer
-from mapl_explore.losses import Loss
+from mapl_explore.losses import Loss, loss_of
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import TRUNCATE, EncodedSet, encode_sets, end_tokens, table_shapes
 from mapl_explore.models.loading import load_model, quiet_transformers, weights_checksum
@@ -48,7 +48,7 @@ from mapl_explore.training.base_logp import reference_logp
 from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, steps_of
 from mapl_explore.training.disk import disk_errors
 from mapl_explore.training.evaluation import HeldOut, estimates, evaluated, intervals
-from mapl_explore.training.own_loss import checked_loss, kind_of
+from mapl_explore.training.own_loss import kind_of
 from mapl_explore.training.trainer import Example, PreferenceTrainer, first_not_finite
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -164,7 +164,7 @@ def finetune(
     >>> done.run.after["hard_margin"] > done.run.before["hard_margin"]  # doctest: +SKIP
     True
     """
-    loss = checked_loss(loss)
+    loss = loss_of(loss)
     steps, sets_per_step = _integer("steps", steps, 1), _integer("sets_per_step", sets_per_step, 1)
     seed, answers = _integer("seed", seed, 0), _integer("answers", answers, 0)
     every = math.ceil(steps / 4) if save_every is None else _integer("save_every", save_every, 1)

@@ -4,17 +4,8 @@ import contextlib
 from collections.abc import Iterator
 
 from mapl_explore.files import shortened
-from mapl_explore.losses import Loss, parse
+from mapl_explore.losses import Loss
 from mapl_explore.own_code import own_traceback
-
-
-def checked_loss(loss: Loss | str) -> Loss:
-    """Return a loss, or the one that a text names; raise TypeError if it is neither."""
-    named = parse(loss) if isinstance(loss, str) else loss
-    if isinstance(named, Loss):
-        return named
-    made = f": make one, {named.__name__}()" if isinstance(named, type) and issubclass(named, Loss) else ""
-    raise TypeError(f"loss must be a Loss, or text such as 'DPO(beta=0.1)', not {kind_of(named)}{made}")
 
 
 def kind_of(value) -> str:

@@ -12,7 +12,7 @@ import transformers
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import counted, shortened
-from mapl_explore.losses import Loss, ScoredSets
+from mapl_explore.losses import Loss, ScoredSets, loss_of
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, end_tokens, sides
@@ -20,7 +20,7 @@ from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.runs.record import progress_at
-from mapl_explore.training.own_loss import blamed_on, checked_loss, kind_of
+from mapl_explore.training.own_loss import blamed_on, kind_of
 
 # What the Trainer would take and then not do, or do to other weights than those meant.
 UNSUPPORTED = {
@@ -176,7 +176,7 @@ class PreferenceTrainer(transformers.Trainer):
     def __init__(
         self, *, loss: Loss | str, model, args, train_dataset: Sequence[Example], processing_class=None, **options
     ):
-        loss = checked_loss(loss)
+        loss = loss_of(loss)
         _require_arguments(args)
         _require_supported(args, options)
         _require_model(model)

@@ -58,7 +58,7 @@ def test_the_largest_log_probs_that_are_accepted_are_shown(loss):
     ids=["loss", "over", "pairs"],
 )
 def test_what_is_no_loss_is_refused(show, loss):
-    assert refusal(lambda: show(loss)).startswith("loss must be a loss, such as DPO(), or the name of one")
+    assert refusal(lambda: show(loss)).startswith("loss must be a loss, ")
 
 
 @pytest.mark.parametrize("over", ["dpo", DPO(), 5])

@@ -613,8 +613,8 @@ def test_a_disk_that_is_full_at_the_last_write_goes_on_from_the_last_checkpoint(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": DPO}, r"loss must be a Loss, or text .* not the class DPO: make one, DPO\(\)"),
-        ({"loss": None}, "loss must be a Loss, or text such as .*, not None"),
+        ({"loss": DPO}, r"loss must be a loss, not its class: write DPO\(\)"),
+        ({"loss": None}, "loss must be a loss, such as .*, not of type NoneType"),
         ({"data": None}, "data: source must be .*, not None"),
         ({"data": PreferenceSet}, "data: source must be"),
         (

@@ -155,8 +155,8 @@ EXAMPLE = training_examples(random_gpt2(), TOKENIZER, SETS[:1])[0]
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ({"loss": 3}, TypeError, "loss must be a Loss, or text such as .*, not 3"),
-        ({"loss": DPO}, TypeError, r"not the class DPO: make one, DPO\(\)"),
+        ({"loss": 3}, TypeError, "loss must be a loss, such as .*, not of type int"),
+        ({"loss": DPO}, TypeError, r"not its class: write DPO\(\)"),
         ({"model": (random_gpt2(), TOKENIZER)}, TypeError, r"model must be .* not a tuple: load_model returns a pair"),
         ({"model": None}, TypeError, "model must be a causal language model or a SetScorer, not None"),
         (
