@@ -14,7 +14,10 @@ from mapl_explore.losses import DPO, Smooth
 from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
-from mapl_explore.plots import LINES, MARKS, ErrorPanel, WeightsPanel
+from mapl_explore.plots.bounds import error_panel
+from mapl_explore.plots.looks import LINES, MARKS
+from mapl_explore.plots.panels import Panel
+from mapl_explore.plots.weights import weights_panel
 
 AGAINST = Choice("against", "curves against", ("tau", "gap"), "tau", "What the horizontal axis shows.")
 POST = Choice("post", "the post's formula", ("hide", "show"), "hide", "E as the post writes it, sign and all.")
@@ -107,6 +110,7 @@ class BoundsExplorer(Stage):
         tau = self._source.tau()
         self._taus = np.geomspace(tau.low, tau.high, 201)
         self._gaps = np.linspace(0.0, max(KNOBS["gap"].high, 1.2 * self._source.widest), 201)
+        self._top = 1e2 * max(1.0, KNOBS["tau"].low / tau.low)
         presets = PRESETS if isinstance(self._source, Shaped) else {}
         super().__init__([tau, KNOBS["epsilon"], *self._source.knobs, AGAINST, POST], presets, settings)
 
@@ -115,17 +119,14 @@ class BoundsExplorer(Stage):
         """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
-    def scene(self, reading: BoundsReading) -> tuple:
-        """Return the axis and whether the post's curve is there."""
-        return reading.against, "post" in reading.errors
-
-    def build(self, figure, scene) -> list:
+    def panels(self, reading: BoundsReading) -> list[Panel]:
         """Return the panel of errors and the panel of weights."""
-        against, post = scene
-        left, right = figure.subplots(1, 2, width_ratios=(2.6, 1))
-        places = self._taus if against == "tau" else self._gaps
-        top = 1e2 * max(1.0, KNOBS["tau"].low / self._taus[0])
-        return [ErrorPanel(left, places, against, post, top), WeightsPanel(right)]
+        now = reading.tau if reading.against == "tau" else reading.gap
+        here = {"now": now, "epsilon": reading.epsilon, "error": reading.errors["exact"], "top": self._top}
+        errors = error_panel(
+            places=reading.places, curves=reading.curves, roots=reading.roots, against=reading.against, **here
+        )
+        return [errors, weights_panel(reading.weights)]
 
     def read(self, settings: dict) -> BoundsReading:
         """Return every number that is shown at these settings."""
@@ -148,14 +149,6 @@ class BoundsExplorer(Stage):
             curves=curves,
             weights=smooth_max_weights(scores, tau=tau),
         )
-
-    def move(self, panels: list, reading: BoundsReading) -> None:
-        """Move both panels to a reading."""
-        errors, weights = panels
-        now = reading.tau if reading.against == "tau" else min(reading.gap, self._gaps[-1])
-        here = {"now": now, "epsilon": reading.epsilon, "error": reading.errors["exact"]}
-        errors.move(curves=reading.curves, roots=reading.roots, **here)
-        weights.move(reading.weights)
 
     def text(self, reading: BoundsReading) -> str:
         """Return the reading in a line of plain text, rounded."""
@@ -183,7 +176,7 @@ class BoundsExplorer(Stage):
             f"The τ for a target ε = {digits(reading.epsilon)} nats of E (surely: whatever the scores after the second)"
         )
         rows = [
-            (f"{sign(LINES[name]['color'], MARKS[name][1])} {LINES[name]['label']}", tau, MEANINGS[name])
+            (f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}", tau, MEANINGS[name])
             for name, tau in reading.roots.items()
         ]
         return f"<p>{now}</p>{table(caption, rows)}"

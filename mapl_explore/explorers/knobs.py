@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,26 @@ class Knob:
             raise ValueError(f"default must lie in [{self.low}, {self.high}], not {self.default}")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f"low must be > 0 on a log scale, not {self.low}")
+
+    def checked(self, value: Any) -> float:
+        """Return a value of the knob's kind, or raise the error that names the knob."""
+        kind = int if self.scale == "integer" else float
+        try:
+            number = kind(None if isinstance(value, bool) else value)
+        except (TypeError, ValueError, OverflowError):
+            raise TypeError(f"{self.name} must be a number, not {value!r}") from None
+        if number != value or not self.low <= number <= self.high:
+            words = "a whole number" if self.scale == "integer" else "a number"
+            raise ValueError(f"{self.name} must be {words} in [{self.low:g}, {self.high:g}], not {value!r}")
+        return number
+
+    def typed(self, text: str) -> float:
+        """Return the value that a person has typed, or raise the error that names the knob."""
+        try:
+            number = float(text.strip().replace("−", "-"))
+        except ValueError:
+            raise ValueError(f"{self.name} must be a number, not {text!r}") from None
+        return self.checked(number)
 
     def value(self, position: float) -> float:
         """Return the value at a slider's position, which is its log10 on a log scale."""
@@ -104,6 +124,15 @@ class Choice:
         """Check that the default is an option."""
         if self.default not in self.options:
             raise ValueError(f"default must be one of {', '.join(self.options)}, not {self.default!r}")
+
+    def checked(self, value: Any, options: Iterable[str] = ()) -> str:
+        """Return the option that a value names, of these or of its own, or raise the error that names them."""
+        option = named_option(value, (*self.options, *options))
+        if option is not None:
+            return option
+        if self.admit is not None:
+            return self.admit(value)
+        raise ValueError(f"{self.name} must be one of {', '.join(self.options)}, not {value!r}")
 
 
 def named_option(value, options: Iterable[str]) -> str | None:

@@ -3,9 +3,6 @@
 import math
 from collections.abc import Iterable
 
-HEAD, WORDS = "text-align: left; white-space: nowrap", "text-align: left; padding: 0 0.5em; white-space: nowrap"
-NUMBER = "text-align: right; padding: 0 0.5em"
-
 
 def digits(value: float) -> str:
     """Return a number as people read it: three digits, whole from a thousand on, a bound below 1e-12."""
@@ -42,21 +39,19 @@ def tied_lead(count: int) -> str:
 
 
 def sign(color: str, mark: str) -> str:
-    """Return the mark of a line in its colour."""
-    return f'<span style="color: {color}; font-weight: bold">{mark}</span>'
+    """Return the mark of a line in its colour, a name of ``PALETTE``."""
+    return f'<span style="color: var(--mapl-{color}); font-weight: bold">{mark}</span>'
 
 
 def table(caption: str, rows: Iterable, head: Iterable[str] = ()) -> str:
     """Return a table; each row is its heading, then cells: numbers to the right, words to the left."""
-    top = "".join(f'<th scope="col" style="{WORDS}">{title}</th>' for title in head)
-    body = "".join(
-        f'<tr><th scope="row" style="{HEAD}">{row[0]}</th>{"".join(map(_cell, row[1:]))}</tr>' for row in rows
-    )
+    top = "".join(f'<th scope="col">{title}</th>' for title in head)
+    body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(map(_cell, row[1:]))}</tr>' for row in rows)
     body = f"<tr>{top}</tr>{body}" if top else body
-    return f'<table style="margin-top: 0.6em"><caption style="text-align: left">{caption}</caption>{body}</table>'
+    return f"<table><caption>{caption}</caption>{body}</table>"
 
 
 def _cell(cell) -> str:
     if isinstance(cell, str):
-        return f'<td style="{WORDS}">{cell}</td>'
-    return f'<td style="{NUMBER}">{digits(cell)}</td>'
+        return f"<td>{cell}</td>"
+    return f'<td class="mapl-number">{digits(cell)}</td>'

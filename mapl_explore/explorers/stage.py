@@ -1,74 +1,37 @@
-"""What every explorer is built on: controls, one picture, and its numbers as text.
+"""What every explorer is built on: settings, a picture and its numbers, which always agree.
 
-A frame takes the kernel about 13 ms. Matplotlib draws the scenery (axes, ticks, labels, legend) once and keeps it as
-pixels; a frame restores these pixels, draws the few artists that move, and sends one PNG. To draw everything again at
-each move, as ``ipywidgets.interact`` does, takes about ten times as long.
+An explorer computes a reading at its settings, and describes it as panels, as a line of text and as HTML. The browser
+draws the panels (``view``), matplotlib draws them for a stored notebook or a paper (``plots.paper``).
 """
 
 import abc
 import base64
-import struct
+import io
 import threading
-import zlib
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-import ipywidgets as widgets
 import numpy as np
 from matplotlib.figure import Figure
 
-from mapl_explore.explorers.controls import control_of
 from mapl_explore.explorers.knobs import Choice, Knob
+from mapl_explore.explorers.view import View
 from mapl_explore.files import shortened
-from mapl_explore.plots import STYLE, drawing_style, styled_figure
+from mapl_explore.plots.panels import Boxes, Curve, Panel, Points, ghost
+from mapl_explore.plots.paper import figure_of
 
 # JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on another thread than cells. All stages share one lock: with a
 # lock for each, two linked stages would wait for each other for ever.
 LOCK = threading.RLock()
-SCENES = 12  # pictures kept, 3 MB each; the one not shown for longest goes first
-# In the wide window of a projector the controls grow with the picture: widgets take all their sizes from this one.
-LARGER = """<style>@media (min-width: 1600px) {
-.mapl-stage { --jp-widgets-font-size: 16px }
-.mapl-stage .jupyter-widgets { font-size: 16px }
-}</style>"""
-
-
-class Picture:
-    """A figure with scenery that is drawn once, and panels that move.
-
-    Parameters
-    ----------
-    build : callable
-        Fills an empty figure and returns its panels; each has a list ``moving`` of the artists that it moves.
-    size : (float, float)
-        Width and height in inches, at 100 pixels an inch.
-    """
-
-    def __init__(self, build, size: tuple[float, float]):
-        """Build the panels, draw the scenery and keep it."""
-        with drawing_style():
-            self.figure = styled_figure(*size)
-            self.panels = build(self.figure)
-            self._moving = _moving(self.figure, self.panels)
-            for artist in self._moving:
-                artist.set_animated(True)
-            _settle(self.figure, self.figure.canvas.draw)
-        self._scenery = self.figure.canvas.copy_from_bbox(self.figure.bbox)
-
-    def pixels(self) -> np.ndarray:
-        """Return the pixels of the picture as it is now, (height, width, 3) of uint8."""
-        self.figure.canvas.restore_region(self._scenery)
-        for artist in self._moving:
-            self.figure.draw_artist(artist)
-        return np.array(self.figure.canvas.buffer_rgba())[..., :3]
 
 
 class Stage(abc.ABC):
     """Controls, a picture and a readout that always agree; each explorer is a subclass that says what they show.
 
     An explorer is shown as the last line of a cell. ``settings`` holds the values of the controls, :meth:`set` changes
-    them, :meth:`link` ties them to those of another explorer, :meth:`snapshot` returns the picture for a paper, and
-    :meth:`to_frame` the numbers behind it.
+    them, :meth:`link` ties them to those of another explorer, :meth:`pin` leaves the present picture behind for
+    comparison, :meth:`snapshot` returns the picture for a paper, and :meth:`to_frame` the numbers behind it.
 
     Parameters
     ----------
@@ -85,35 +48,28 @@ class Stage(abc.ABC):
         If ``start`` names something that is not a knob, or a value is not one of its slider; the message names it.
     """
 
-    size = (13.0, 4.4)
+    size = (13.0, 4.4)  # inches, of the picture for paper
 
     def __init__(self, knobs: Iterable[Knob | Choice], presets: Mapping[str, Mapping], start: Mapping[str, Any]):
-        """Make the controls and draw the first frame."""
+        """Make the controls and show the first picture."""
         self._lock = LOCK
-        self._controls = {knob.name: control_of(knob, LOCK, self._moved) for knob in knobs}
-        self._start = {name: control.knob.default for name, control in self._controls.items()}
-        self._start |= self._followed(self._checked(start))
+        self._knobs = {knob.name: knob for knob in knobs}
+        self._options = {knob.name: list(knob.options) for knob in self._knobs.values() if isinstance(knob, Choice)}
+        self._values = {name: knob.default for name, knob in self._knobs.items()}
+        self._start = self._values | self._followed(self._checked(start))
         self._presets = {label: self._checked(preset) for label, preset in presets.items()}
-        self._pictures: dict[Hashable, Picture] = {}
         self._links: list[tuple[Stage, tuple[str, ...]]] = []
-        # Smaller where the page is narrow, never larger than drawn.
-        fitting = widgets.Layout(width="100%", max_width=f"{100 * self.size[0]:.0f}px", margin="0")
-        self._image = widgets.Image(format="png", layout=fitting)
-        self._readout = widgets.HTML(layout=widgets.Layout(flex="1 1 22em", margin="0 0 0 1.5em"))
+        self._pinned: list[Panel] = []
+        self.widget = View(list(self._knobs.values()), self._buttons(), self.do)
         self.reset()
-        self.widget = self._arranged()
-
-    @abc.abstractmethod
-    def build(self, figure: Figure, scene: Hashable) -> list:
-        """Return the panels, with the scenery of a scene drawn on an empty figure."""
 
     @abc.abstractmethod
     def read(self, settings: dict[str, Any]) -> Any:
         """Return the reading at these settings: every number that is shown."""
 
     @abc.abstractmethod
-    def move(self, panels: list, reading: Any) -> None:
-        """Move the panels to a reading."""
+    def panels(self, reading: Any) -> list[Panel]:
+        """Return the picture of a reading."""
 
     @abc.abstractmethod
     def text(self, reading: Any) -> str:
@@ -126,10 +82,6 @@ class Stage(abc.ABC):
     @abc.abstractmethod
     def to_frame(self):
         """Return the numbers behind the picture as a pandas.DataFrame."""
-
-    def scene(self, reading: Any) -> Hashable:
-        """Return all that the scenery (axes, labels, legend) of a reading depends on; each scene is drawn once."""
-        return ()
 
     def idle(self, settings: dict[str, Any]) -> set[str]:
         """Return the names of the controls that have no effect at these settings."""
@@ -147,7 +99,7 @@ class Stage(abc.ABC):
     def settings(self) -> dict[str, Any]:
         """The value of each control."""
         with self._lock:
-            return {name: control.value for name, control in self._controls.items()}
+            return dict(self._values)
 
     @property
     def reading(self) -> Any:
@@ -169,14 +121,20 @@ class Stage(abc.ABC):
         """
         checked = self._followed(self._checked(settings))
         with self._lock:
-            for name, value in checked.items():
-                self._controls[name].put(value)
-            self._redraw()
+            self._values |= checked
+            self._admit(checked)
+            self._show()
             self._tell()
 
     def reset(self) -> None:
         """Set every control to its value at the start."""
         self.set(**self._start)
+
+    def pin(self) -> None:
+        """Leave the picture as it is now behind the coming ones, pale and on the same axes; once more takes it away."""
+        with self._lock:
+            self._pinned = [] if self._pinned else self.panels(self.reading)
+            self._show()
 
     def link(self, other: "Stage", *names: str) -> None:
         """Tie controls to those of another explorer: from now on both have the same value.
@@ -196,7 +154,7 @@ class Stage(abc.ABC):
             If it is this explorer, one of the two lacks a control of that name, or their ranges differ.
         """
         self._check_other(other)
-        shared = names or tuple(name for name in self._controls if name in other._controls)
+        shared = names or tuple(name for name in self._knobs if name in other._knobs)
         if not shared:
             raise ValueError(f"{type(self).__name__} and {type(other).__name__} share no control to link")
         for name in shared:
@@ -225,8 +183,9 @@ class Stage(abc.ABC):
             As for :meth:`set`.
         """
         checked = self._followed(self._checked(settings))
-        with self._lock:
-            return self._drawn(self.read(self.settings | checked))
+        figure = figure_of(self.panels(self.read(self.settings | checked)), *self.size)
+        figure.canvas.draw()
+        return np.array(figure.canvas.buffer_rgba())[..., :3]
 
     def snapshot(self) -> Figure:
         """Return the picture at the settings as a figure of its own, to save or to change.
@@ -236,13 +195,32 @@ class Stage(abc.ABC):
         matplotlib.figure.Figure
             For example ``explorer.snapshot().savefig("bounds.pdf")``.
         """
-        reading = self.reading
-        with drawing_style():
-            figure = styled_figure(*self.size)
-            panels = self.build(figure, self.scene(reading))
-            _settle(figure, figure.draw_without_rendering)
-        self.move(panels, reading)
-        return figure
+        return figure_of(self._picture(self.reading), *self.size)
+
+    def do(self, message: Mapping[str, Any]) -> None:
+        """Do what a person has done in the browser.
+
+        Parameters
+        ----------
+        message : mapping
+            ``kind`` is "set" (with ``knob`` and ``value``, a text if it was typed), "preset" or "action" (with
+            ``label``), "reset" or "pin".
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a value is not one of its knob; nothing has moved then.
+        """
+        kind, label = message["kind"], message.get("label")
+        if kind == "set":
+            knob, value = self._knobs[message["knob"]], message["value"]
+            self.set(**{knob.name: knob.typed(value) if isinstance(knob, Knob) and isinstance(value, str) else value})
+        elif kind == "preset":
+            self.set(**(self._start | self._presets[label]))
+        elif kind == "action":
+            self.actions()[label][0]()
+        else:
+            {"reset": self.reset, "pin": self.pin}[kind]()
 
     def __repr__(self) -> str:
         """Return the settings that have an effect and the reading, in a line."""
@@ -253,26 +231,27 @@ class Stage(abc.ABC):
 
     def _repr_mimebundle_(self, **_):
         """Return the widget for a live notebook, the picture for a printed one, the line of text for any other."""
-        bundle = self.widget._repr_mimebundle_()
-        return bundle | {"text/plain": repr(self), "image/png": base64.b64encode(self._image.value).decode()}
+        png = io.BytesIO()
+        self.snapshot().savefig(png, format="png")
+        picture = base64.b64encode(png.getvalue()).decode()
+        return self.widget._repr_mimebundle_()[0] | {"text/plain": repr(self), "image/png": picture}
 
     def _checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        unknown = sorted(set(settings) - set(self._controls))
+        unknown = sorted(set(settings) - set(self._knobs))
         if unknown:
-            raise TypeError(f"{unknown[0]} is no slider here; there are {', '.join(self._controls)}")
-        return {name: self._controls[name].checked(value) for name, value in settings.items()}
+            raise TypeError(f"{unknown[0]} is no slider here; there are {', '.join(self._knobs)}")
+        return {name: self._knobs[name].checked(value) for name, value in settings.items()}
 
     def _followed(self, settings: dict[str, Any]) -> dict[str, Any]:
         """Return the settings and those that follow from them; what is set by name has priority."""
         followers = [self.follow(name, value) for name, value in settings.items()]
         return {name: value for one in followers for name, value in one.items()} | settings
 
-    def _moved(self, name: str) -> None:
-        """Draw what a person has moved, and all that follows from it."""
-        for other, value in self.follow(name, self._controls[name].value).items():
-            self._controls[other].put(value)
-        self._redraw()
-        self._tell()
+    def _admit(self, settings: Mapping[str, Any]) -> None:
+        """Add what is new to the options of its choice."""
+        for name, options in self._options.items():
+            if name in settings and settings[name] not in options:
+                options.append(settings[name])
 
     def _tell(self) -> None:
         """Set the linked explorers that have other values; these tell theirs, until all agree."""
@@ -290,88 +269,43 @@ class Stage(abc.ABC):
 
     def _check_alike(self, other: "Stage", name: str) -> None:
         for stage in (self, other):
-            if name not in stage._controls:
-                raise ValueError(f"{type(stage).__name__} has no {name} to link; it has {', '.join(stage._controls)}")
-        if self._controls[name].reach != other._controls[name].reach:
+            if name not in stage._knobs:
+                raise ValueError(f"{type(stage).__name__} has no {name} to link; it has {', '.join(stage._knobs)}")
+        if self._reach(name) != other._reach(name):
             kinds = f"{type(self).__name__} and {type(other).__name__}"
             raise ValueError(f"{name} cannot be linked: that of {kinds} reach over different ranges")
 
-    def _redraw(self) -> None:
-        with self._lock:
-            reading, idle = self.reading, self.idle(self.settings)
-            for name, control in self._controls.items():
-                control.idle(name in idle)
-            self._image.value = _png(self._drawn(reading))
-            self._readout.value = f'<div style="line-height: 1.3; font-size: 112%">{self.html(reading)}</div>'
+    def _reach(self, name: str) -> tuple:
+        knob = self._knobs[name]
+        return knob.options if isinstance(knob, Choice) else (knob.low, knob.high)
 
-    def _drawn(self, reading: Any) -> np.ndarray:
-        """Return the pixels of a reading."""
-        picture = self._picture_of(self.scene(reading))
-        self.move(picture.panels, reading)
-        return picture.pixels()
+    def _show(self) -> None:
+        reading = self.reading
+        idle, options = sorted(self.idle(self._values)), {name: list(each) for name, each in self._options.items()}
+        self.widget.show(self._picture(reading), self.html(reading), self._values, idle=idle, options=options)
 
-    def _picture_of(self, scene: Hashable) -> Picture:
-        """Return the picture of a scene; it is drawn when it is first needed."""
-        picture = self._pictures.pop(scene, None) or Picture(lambda figure: self.build(figure, scene), self.size)
-        self._pictures[scene] = picture  # last: the first is the one not shown for longest
-        if len(self._pictures) > SCENES:
-            del self._pictures[next(iter(self._pictures))]
-        return picture
+    def _picture(self, reading: Any) -> list[Panel]:
+        """Return the panels of a reading, over what is pinned."""
+        panels = self.panels(reading)
+        return [_over(panel, old) for panel, old in zip(panels, self._pinned, strict=True)] if self._pinned else panels
 
-    def _arranged(self) -> widgets.Widget:
-        buttons = [self._button(label, preset) for label, preset in self._presets.items()]
-        buttons.append(self._button("reset", {}))
-        buttons += [_button(label, tip, action) for label, (action, tip) in self.actions().items()]
-        rows = [control.row for control in self._controls.values()]
-        wrapping = {"layout": widgets.Layout(flex_flow="row wrap")}
-        columns = widgets.HBox([widgets.VBox(rows), self._readout], **wrapping)
-        stage = widgets.VBox([widgets.HTML(LARGER), self._image, widgets.HBox(buttons, **wrapping), columns])
-        stage.add_class("mapl-stage")
-        return stage
-
-    def _button(self, label, preset):
-        tip = ", ".join(map(" = ".join, _written(preset))) or "where the sliders started"
-        return _button(label, tip, lambda: self.set(**(self._start | preset)))
+    def _buttons(self) -> list[tuple[str, str, str]]:
+        presets = [
+            ("preset", label, ", ".join(map(" = ".join, _written(preset)))) for label, preset in self._presets.items()
+        ]
+        actions = [("action", label, tip) for label, (_, tip) in self.actions().items()]
+        reset = ("reset", "reset", "where the sliders started")
+        return [*presets, reset, ("pin", "pin", "leave this picture behind, to compare the next with"), *actions]
 
 
-def _button(label: str, tip: str, action: Callable[[], None]) -> widgets.Button:
-    button = widgets.Button(description=label, tooltip=tip, layout=widgets.Layout(width="auto"))
-    button.on_click(lambda _: action())
-    return button
-
-
-def _settle(figure: Figure, draw: Callable[[], None]) -> None:
-    """Make the ticks and fix the layout: both come with the first drawing."""
-    for axes in figure.axes:
-        axes.tick_params(labelsize=STYLE["font.size"])  # else read at each drawing, and with it the number of ticks
-    draw()  # in our style and before anything has moved
-    figure.set_layout_engine("none")
-
-
-def _moving(figure: Figure, panels: Iterable) -> list:
-    """Return the artists that a frame draws over the scenery, in the order of a full drawing."""
-    moving = [artist for panel in panels for artist in panel.moving]
-    # The spines lie above the lines, so they are drawn again after them; else each frame would be painted over them.
-    spines = [spine for axes in figure.axes for spine in axes.spines.values()]
-    return sorted([*moving, *spines], key=lambda artist: artist.get_zorder())
+def _over(panel: Panel, pinned: Panel) -> Panel:
+    """Return a panel over the ghost of a pinned one, on its axes; one that shows something else stays as it is."""
+    if (panel.name, panel.x.label, panel.y.label) != (pinned.name, pinned.x.label, pinned.y.label):
+        return panel
+    ghosts = [ghost(mark) for mark in pinned.marks if isinstance(mark, Curve | Boxes | Points)]
+    return replace(panel, x=pinned.x, y=pinned.y, marks=[*ghosts, *panel.marks])
 
 
 def _written(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values as text."""
     return [(name, repr(value) if isinstance(value, str) else f"{value:.4g}") for name, value in settings.items()]
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """Return the pixels as a PNG, without the row filters with which Pillow takes 9 ms where this takes 3."""
-    height, width, channels = pixels.shape
-    rows = np.zeros((height, 1 + width * channels), np.uint8)  # filter 0, "none", opens each row
-    image = rows[:, 1:].reshape(height, width, channels)  # a view
-    for channel in range(channels):  # 0.4 ms; all at once, numpy goes over them three by three, in 1.7
-        image[..., channel] = pixels[..., channel]
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, colour type 2: red, green, blue
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, level=1)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in parts)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

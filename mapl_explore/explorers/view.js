@@ -1,0 +1,779 @@
+// Draws what Python describes, and reports what a person takes hold of. Every number comes from Python; here they only
+// become pixels, and pixels become the value of a knob.
+
+const SVG = "http://www.w3.org/2000/svg";
+const PATIENCE = 3000; // ms without an answer from Python, after which the banner says so
+const GLIDE = 300; // ms
+const POINT = 4 / 3; // pixels in a point
+const NARROW = 640; // pixels of width below which panels stand below each other
+
+function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") node.textContent = value;
+    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
+function shape(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+const paint = (color) => `var(--mapl-${color})`;
+
+// ---------------------------------------------------------------- numbers
+
+// Three digits, as a person sets them by hand: the loss and the run record then hold 5.01 and not 5.0118723.
+const rounded = (value) => Number(value.toPrecision(3));
+const written = (value) => {
+  const size = Math.abs(value);
+  const text = size && (size < 1e-4 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
+  return text.replace("-", "−");
+};
+
+class Scale {
+  constructor(axis, start, end) {
+    Object.assign(this, { axis, start, end });
+    [this.low, this.high] = [this.straight(axis.low), this.straight(axis.high)];
+  }
+
+  straight(value) {
+    return this.axis.scale === "log" ? Math.log10(value) : value;
+  }
+
+  pixel(value) {
+    const place = this.start + ((this.straight(value) - this.low) / (this.high - this.low)) * (this.end - this.start);
+    // Where a log axis has no place for 0 the line goes far down, and no further than a browser can draw.
+    return clamp(place, -1e5, 1e5);
+  }
+
+  value(pixel) {
+    const straight = this.low + ((pixel - this.start) / (this.end - this.start)) * (this.high - this.low);
+    return this.axis.scale === "log" ? 10 ** straight : straight;
+  }
+}
+
+class Range {
+  // The places of a slider: whole numbers from 0 to count, each with its value.
+  constructor(knob) {
+    this.knob = knob;
+    const width = this.straight(knob.high) - this.straight(knob.low);
+    this.step = { log: 0.01, integer: 1, linear: 10 ** Math.floor(Math.log10(width / 100)) }[knob.scale];
+    this.count = Math.round(width / this.step);
+  }
+
+  straight(value) {
+    return this.knob.scale === "log" ? Math.log10(value) : value;
+  }
+
+  place(value) {
+    return Math.round((this.straight(value) - this.straight(this.knob.low)) / this.step);
+  }
+
+  value(place) {
+    const straight = this.straight(this.knob.low) + place * this.step;
+    return this.fit(this.knob.scale === "log" ? 10 ** straight : straight);
+  }
+
+  fit(value) {
+    const { low, high, scale } = this.knob;
+    return clamp(scale === "integer" ? Math.round(value) : rounded(value), low, high);
+  }
+}
+
+// ---------------------------------------------------------------- the line to Python
+
+// One message is on its way at a time; while it is, only the newest of the others is kept. So a drag never queues.
+class Line {
+  constructor(model, silent, refused) {
+    // Two windows may show one explorer: each looks for its own answers.
+    Object.assign(this, { model, silent, refused, id: Math.random().toString(36).slice(2), count: 0, waiting: null, next: null });
+    this.answer = (message) => message.kind === "done" && this.done(message);
+    model.on("msg:custom", this.answer);
+  }
+
+  say(message) {
+    if (this.waiting) this.next = message;
+    else this.send(message);
+  }
+
+  send(message) {
+    this.waiting = `${this.id}-${++this.count}`;
+    this.timer = setTimeout(() => this.lost(), PATIENCE);
+    try {
+      this.model.send({ ...message, serial: this.waiting });
+    } catch {
+      this.lost();
+    }
+  }
+
+  done({ serial, error }) {
+    if (serial !== this.waiting) return;
+    clearTimeout(this.timer);
+    this.waiting = null;
+    this.silent(false);
+    this.refused(error ?? "");
+    const next = this.next;
+    this.next = null;
+    if (next) this.send(next);
+    else this.idle?.();
+  }
+
+  lost() {
+    clearTimeout(this.timer);
+    this.waiting = this.next = null;
+    this.silent(true);
+    this.idle?.();
+  }
+
+  end() {
+    clearTimeout(this.timer);
+    this.model.off("msg:custom", this.answer);
+  }
+}
+
+// ---------------------------------------------------------------- marks
+
+const path = (xs, ys) => {
+  let text = "";
+  let open = false;
+  for (let i = 0; i < xs.length; i++) {
+    const drawn = Number.isFinite(xs[i]) && Number.isFinite(ys[i]);
+    if (drawn) text += `${open ? "L" : "M"}${xs[i].toFixed(2)} ${ys[i].toFixed(2)}`;
+    open = drawn;
+  }
+  return text;
+};
+
+const box = (l, r, b, t) => `M${l.toFixed(2)} ${b.toFixed(2)}H${r.toFixed(2)}V${t.toFixed(2)}H${l.toFixed(2)}Z`;
+
+// Of size 1 around the origin.
+const SHAPES = {
+  circle: "M-.5 0a.5 .5 0 1 0 1 0a.5 .5 0 1 0 -1 0Z",
+  ring: "M-.5 0a.5 .5 0 1 0 1 0a.5 .5 0 1 0 -1 0Z",
+  diamond: "M0 -.6L.6 0L0 .6L-.6 0Z",
+  cross: "M-.5 -.3L-.3 -.5L0 -.2L.3 -.5L.5 -.3L.2 0L.5 .3L.3 .5L0 .2L-.3 .5L-.5 .3L-.2 0Z",
+  left: "M0 -.5L-.87 0L0 .5Z",
+  right: "M0 -.5L.87 0L0 .5Z",
+  up: "M0 0L.5 .87L-.5 .87Z",
+  down: "M0 0L.5 -.87L-.5 -.87Z",
+};
+
+const MARKS = {
+  curve: {
+    tag: "path",
+    draw: (node, mark, at) => node.setAttribute("d", path(at("x"), at("y"))),
+  },
+  band: {
+    tag: "path",
+    filled: true,
+    draw(node, mark, at) {
+      const [xs, low, high] = [at("x"), at("low"), at("high")];
+      const there = [...xs.keys()].filter((i) => Number.isFinite(low[i]) && Number.isFinite(high[i]));
+      const way = [...there.map((i) => [xs[i], low[i]]), ...there.reverse().map((i) => [xs[i], high[i]])];
+      node.setAttribute("d", way.length ? `M${way.map(([x, y]) => `${x.toFixed(2)} ${y.toFixed(2)}`).join("L")}Z` : "");
+    },
+  },
+  boxes: {
+    tag: "g",
+    filled: true,
+    draw(node, mark, at) {
+      const [left, right, bottom, top] = ["left", "right", "bottom", "top"].map(at);
+      const shades = mark.arrays.shade && at("shade");
+      keep(node, left.length, "path");
+      [...node.children].forEach((one, i) => {
+        one.setAttribute("d", box(left[i], right[i], bottom[i], top[i]));
+        if (shades) one.style.fill = shade(shades[i]);
+      });
+    },
+  },
+  segments: {
+    tag: "path",
+    draw(node, mark, at) {
+      const [x, y, toX, toY] = ["x", "y", "to_x", "to_y"].map(at);
+      node.setAttribute("d", Array.from(x, (_, i) => path([x[i], toX[i]], [y[i], toY[i]])).join(""));
+    },
+  },
+  rule: {
+    tag: "path",
+    draw(node, mark, at, area) {
+      const [place] = at("at");
+      const across = mark.along === "x";
+      const ends = across ? [area.top, area.bottom] : [area.left, area.right];
+      node.setAttribute("d", across ? path([place, place], ends) : path(ends, [place, place]));
+    },
+  },
+  points: {
+    tag: "g",
+    loose: true,
+    draw(node, mark, at) {
+      const [xs, ys] = [at("x"), at("y")];
+      const size = mark.width * POINT;
+      keep(node, xs.length, "path");
+      [...node.children].forEach((point, i) => {
+        const drawn = Number.isFinite(xs[i]) && Number.isFinite(ys[i]);
+        point.setAttribute("d", SHAPES[mark.shape]);
+        point.setAttribute("class", `mapl-${mark.shape}`);
+        point.setAttribute("transform", drawn ? `translate(${xs[i].toFixed(2)} ${ys[i].toFixed(2)}) scale(${size})` : "scale(0)");
+      });
+    },
+  },
+  words: {
+    tag: "g",
+    loose: true,
+    draw(node, mark, at, area, words) {
+      const [xs, ys] = [at("x"), at("y")];
+      keep(node, xs.length, "text");
+      [...node.children].forEach((word, i) => {
+        word.setAttribute("x", xs[i].toFixed(2));
+        word.setAttribute("y", ys[i].toFixed(2));
+        [word.textContent] = [words[mark.texts[0] + i]];
+      });
+    },
+  },
+};
+
+// From that of the wrong order (-1) over white to that of the right one (1).
+const shade = (value) => {
+  const much = Math.round(100 * clamp(Math.abs(value), 0, 1));
+  return `color-mix(in srgb, var(--mapl-shade-${value < 0 ? "low" : "high"}) ${much}%, var(--mapl-shade-zero))`;
+};
+
+function keep(node, count, tag) {
+  while (node.children.length > count) node.lastChild.remove();
+  while (node.children.length < count) node.append(shape(tag));
+}
+
+// Which axis each array of a mark lies along; what lies along none stays as it is.
+const ALONG = { x: "x", left: "x", right: "x", to_x: "x", y: "y", low: "y", high: "y", bottom: "y", top: "y", to_y: "y" };
+
+// ---------------------------------------------------------------- a panel
+
+class Panel {
+  constructor(view) {
+    Object.assign(this, { view, marks: [], id: `mapl-${Math.random().toString(36).slice(2)}` });
+    this.svg = shape("svg", { class: "mapl-panel", role: "group" });
+    this.scenery = shape("g", { class: "mapl-scenery", "aria-hidden": "true" });
+    this.clip = shape("rect");
+    this.hatches = shape("g");
+    this.inside = shape("g", { "clip-path": `url(#${this.id})` });
+    this.outside = shape("g");
+    this.handles = shape("g");
+    const defs = shape("defs", {}, shape("clipPath", { id: this.id }, this.clip), this.hatches);
+    this.svg.append(defs, this.scenery, this.inside, this.outside, this.handles);
+    this.svg.addEventListener("pointermove", (event) => this.hover(event));
+    this.svg.addEventListener("pointerleave", () => view.tip.hide());
+    this.own = element("div", { class: "mapl-key mapl-own" });
+    this.node = element("div", { class: "mapl-frame" }, this.own, this.svg);
+  }
+
+  // Takes another description. What a person holds stays in the document: a handle that is taken out lets go.
+  become(spec) {
+    this.spec = spec;
+    this.svg.setAttribute("aria-label", spec.name);
+    this.hatches.replaceChildren(...spec.marks.flatMap((mark) => this.hatch(mark)));
+    const before = new Map(this.marks.map((mark) => [`${mark.kind} ${mark.name}`, mark]));
+    this.inside.replaceChildren();
+    this.outside.replaceChildren();
+    this.marks = spec.marks.map((mark) => this.made(mark, before.get(`${mark.kind} ${mark.name}`)));
+    const kept = new Set(this.marks.flatMap((mark) => mark.handles.map((handle) => handle?.node)));
+    for (const node of [...this.handles.children]) if (!kept.has(node)) node.remove();
+    this.own.replaceChildren(...spec.key.map((mark) => this.view.sample(mark)));
+    this.own.hidden = !spec.key.length;
+  }
+
+  hatch(mark) {
+    if (!mark.hatch) return [];
+    const turn = mark.hatch === "/" ? 45 : -45;
+    const [size, base] = [8, { width: 8, height: 8 }];
+    const pattern = { id: `${this.id}-${mark.name}`, ...base, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
+    const fill = shape("rect", { ...base, style: `fill: ${paint(mark.color)}` });
+    const stroke = shape("rect", { width: size, height: 2, style: "fill: var(--mapl-page)" });
+    return [shape("pattern", pattern, fill, stroke)];
+  }
+
+  made(mark, before) {
+    const kind = MARKS[mark.kind];
+    const node = before?.node ?? shape(kind.tag, { class: `mapl-${mark.kind}`, "data-name": mark.name });
+    node.setAttribute("style", this.style(mark, kind));
+    (kind.loose ? this.outside : this.inside).append(node);
+    const made = Object.assign(before ?? { handles: [] }, mark, { node, draw: kind.draw });
+    made.handles = mark.drags.map((drag, index) => drag && this.handleOf(made, drag, index));
+    return made;
+  }
+
+  handleOf(mark, drag, index) {
+    const before = mark.handles[index];
+    if (before?.drag.knob !== drag.knob) return new Handle(this, mark, drag, index);
+    before.drag = drag;
+    return before;
+  }
+
+  style(mark, { filled }) {
+    const opacity = `opacity: ${mark.opacity}`;
+    if (filled) return `fill: ${mark.hatch ? `url(#${this.id}-${mark.name})` : paint(mark.color)}; ${opacity}`;
+    if (mark.kind === "points") return `--color: ${paint(mark.color)}; ${opacity}`;
+    if (mark.kind === "words") {
+      const anchor = { left: "start", middle: "middle", right: "end" }[mark.across];
+      const base = { above: "auto", middle: "central", below: "hanging" }[mark.upright];
+      return `fill: ${paint(mark.color)}; text-anchor: ${anchor}; dominant-baseline: ${base}; font-size: calc(${mark.width / 16} * 1em); ${opacity}`;
+    }
+    const dash = mark.dash.map((length) => (length * mark.width * POINT).toFixed(1)).join(" ");
+    return `stroke: ${paint(mark.color)}; stroke-width: ${mark.width * POINT * 0.8}px; stroke-dasharray: ${dash || "none"}; ${opacity}`;
+  }
+
+  resize(width, height, type) {
+    const { x, y, title } = this.spec;
+    const widest = Math.max(...y.ticks.map(([, text]) => this.view.wide(text, type)), 0);
+    const area = {
+      left: widest + type * (y.label ? 1.9 : 0.6),
+      right: width - type * 0.9,
+      top: type * (title ? 1.9 : 0.7),
+      bottom: height - type * (x.label ? 2.6 : 1.4),
+    };
+    Object.assign(this, { area, type, x: new Scale(x, area.left, area.right), y: new Scale(y, area.bottom, area.top) });
+    for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) this.svg.setAttribute(name, value);
+    const rect = { x: area.left, y: area.top, width: area.right - area.left, height: area.bottom - area.top };
+    for (const [name, value] of Object.entries(rect)) this.clip.setAttribute(name, value);
+    this.paintScenery(width, height);
+  }
+
+  paintScenery(width, height) {
+    const { area, type, spec } = this;
+    const line = (x1, y1, x2, y2, name) => shape("line", { x1, y1, x2, y2, class: name });
+    const word = (text, attributes) => Object.assign(shape("text", attributes), { textContent: text });
+    const nodes = [];
+    let free = -Infinity;
+    for (const [value, text] of spec.x.ticks) {
+      const place = this.x.pixel(value);
+      if (spec.grid.includes("x")) nodes.push(line(place, area.top, place, area.bottom, "mapl-grid"));
+      const half = this.view.wide(text, type) / 2;
+      if (place - half < free) continue; // two labels would touch
+      free = place + half + type * 0.4;
+      nodes.push(word(text, { x: place, y: area.bottom + type * 1.15, "text-anchor": "middle" }));
+    }
+    let ceiling = Infinity;
+    for (const [value, text] of [...spec.y.ticks].sort((a, b) => this.y.pixel(b[0]) - this.y.pixel(a[0]))) {
+      const place = this.y.pixel(value);
+      if (spec.grid.includes("y")) nodes.push(line(area.left, place, area.right, place, "mapl-grid"));
+      if (place + type * 0.5 > ceiling) continue;
+      ceiling = place - type * 0.5;
+      nodes.push(word(text, { x: area.left - type * 0.35, y: place, "text-anchor": "end", "dominant-baseline": "central" }));
+    }
+    nodes.push(line(area.left, area.bottom, area.right, area.bottom, "mapl-spine"), line(area.left, area.top, area.left, area.bottom, "mapl-spine"));
+    const middle = (area.left + area.right) / 2;
+    nodes.push(word(spec.x.label, { x: middle, y: height - type * 0.45, "text-anchor": "middle" }));
+    const upright = (area.top + area.bottom) / 2;
+    nodes.push(word(spec.y.label, { transform: `translate(${type * 0.9} ${upright}) rotate(-90)`, "text-anchor": "middle" }));
+    if (spec.title) nodes.push(word(spec.title, { x: middle, y: type * 1.1, "text-anchor": "middle" }));
+    this.scenery.replaceChildren(...nodes);
+  }
+
+  // The pixels of an array of a mark; while the picture glides, between those of before and of now.
+  pixels(mark, name) {
+    const [start, count] = mark.arrays[name];
+    const along = name === "at" ? mark.along : ALONG[name];
+    const pixel = along ? (value) => this[along].pixel(value) : (value) => value;
+    const { numbers, before, part } = this.view;
+    const now = Array.from(numbers.subarray(start, start + count), pixel);
+    const held = mark.handles.find((handle) => handle?.held != null);
+    if (held && along === held.drag.along && (name === "at" || name === along)) now[held.index] = pixel(held.held);
+    if (!before) return now;
+    return now.map((to, i) => {
+      const from = pixel(before[start + i]);
+      return Number.isFinite(from) && Number.isFinite(to) ? from + part * (to - from) : to;
+    });
+  }
+
+  move() {
+    for (const mark of this.marks) {
+      const at = (name) => this.pixels(mark, name);
+      mark.draw(mark.node, mark, at, this.area, this.view.words);
+      mark.handles.forEach((handle) => handle?.move(at, this.area));
+    }
+  }
+
+  // The numbers of every curve above the pointer.
+  hover(event) {
+    const frame = this.svg.getBoundingClientRect();
+    const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
+    const { left, right, top, bottom } = this.area;
+    if (event.buttons || x < left || x > right || y < top || y > bottom) return this.view.tip.hide();
+    const rows = this.marks.filter(({ kind, label }) => kind === "curve" && label).map((mark) => {
+      const [start, count] = mark.arrays.x;
+      const xs = this.view.numbers.subarray(start, start + count);
+      const near = xs.reduce((best, value, i) => (Math.abs(this.x.pixel(value) - x) < Math.abs(this.x.pixel(xs[best]) - x) ? i : best), 0);
+      return [mark, this.view.numbers[mark.arrays.y[0] + near]];
+    });
+    if (!rows.length) return this.view.tip.hide();
+    const head = `${this.spec.x.label}: ${written(this.x.value(x))}`;
+    return this.view.tip.show(event, head, rows.filter(([, value]) => Number.isFinite(value)));
+  }
+}
+
+// ---------------------------------------------------------------- what one takes hold of
+
+class Handle {
+  constructor(panel, mark, drag, index) {
+    Object.assign(this, { panel, mark, drag, index, held: null });
+    this.range = panel.view.ranges[drag.knob];
+    this.knob = this.range.knob;
+    const attributes = { role: "slider", tabindex: 0, class: `mapl-handle mapl-along-${drag.along}`, "data-knob": drag.knob };
+    this.node = shape(mark.kind === "rule" ? "path" : "circle", attributes);
+    const title = shape("title");
+    title.textContent = `drag to set ${this.knob.label}`;
+    this.node.append(title);
+    const orientation = drag.along === "x" ? "horizontal" : "vertical";
+    for (const [name, value] of Object.entries({ label: this.knob.label, valuemin: this.knob.low, valuemax: this.knob.high, orientation })) {
+      this.node.setAttribute(`aria-${name}`, value);
+    }
+    this.node.addEventListener("pointerdown", (event) => this.take(event));
+    this.node.addEventListener("pointermove", (event) => this.pull(event));
+    this.node.addEventListener("lostpointercapture", () => this.leave());
+    this.node.addEventListener("keydown", (event) => this.key(event));
+    panel.handles.append(this.node);
+  }
+
+  move(at, area) {
+    const { node, mark, drag, index } = this;
+    if (mark.kind === "rule") {
+      const [place] = at("at");
+      const ends = drag.along === "x" ? [area.top, area.bottom] : [area.left, area.right];
+      node.setAttribute("d", drag.along === "x" ? path([place, place], ends) : path(ends, [place, place]));
+    } else {
+      node.setAttribute("cx", at("x")[index]);
+      node.setAttribute("cy", at("y")[index]);
+      node.setAttribute("r", 22);
+    }
+    const value = this.panel.view.values[drag.knob];
+    node.setAttribute("aria-valuenow", value);
+    node.setAttribute("aria-valuetext", spoken(this.knob, value));
+    node.toggleAttribute("aria-disabled", this.panel.view.idle.includes(drag.knob));
+  }
+
+  take(event) {
+    if (event.button || this.panel.view.idle.includes(this.drag.knob)) return;
+    this.node.setPointerCapture(event.pointerId);
+    this.node.focus({ preventScroll: true });
+    this.taken = true;
+    event.preventDefault();
+  }
+
+  pull(event) {
+    if (!this.taken) return;
+    const frame = this.panel.svg.getBoundingClientRect();
+    const { along } = this.drag;
+    const pixel = along === "x" ? event.clientX - frame.left : event.clientY - frame.top;
+    this.set(this.valueAt(this.panel[along].value(pixel)));
+  }
+
+  // The numbers of the drag move with the picture, so they are read anew.
+  numbers() {
+    const { view } = this.panel;
+    return ["factor", "offset"].map((name) => view.numbers[this.mark.arrays[name][0] + this.index]);
+  }
+
+  valueAt(coordinate) {
+    const [factor, offset] = this.numbers();
+    return this.range.fit(factor * coordinate + offset);
+  }
+
+  set(value) {
+    const [factor, offset] = this.numbers();
+    this.held = (value - offset) / factor;
+    this.panel.view.set(this.drag.knob, value);
+    this.panel.view.draw();
+  }
+
+  leave() {
+    this.taken = false;
+    this.panel.view.whenIdle(() => {
+      this.held = null;
+    });
+  }
+
+  key(event) {
+    const way = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 }[event.key];
+    const end = { Home: 0, End: this.range.count }[event.key];
+    if (way === undefined && end === undefined) return;
+    event.preventDefault();
+    const { view } = this.panel;
+    const place = end ?? clamp(this.range.place(view.values[this.drag.knob]) + way, 0, this.range.count);
+    view.set(this.drag.knob, this.range.value(place));
+  }
+}
+
+const spoken = (knob, value) => (typeof value === "number" ? `${written(value)}${knob.unit ? ` ${knob.unit}` : ""}` : value);
+
+// ---------------------------------------------------------------- controls
+
+class Control {
+  constructor(knob, view) {
+    Object.assign(this, { knob, view });
+    const name = knob.unit ? `${knob.label} (${knob.unit})` : knob.label;
+    this.row = element("div", { class: "mapl-knob", title: knob.help, "data-knob": knob.name });
+    if (knob.options) this.addChoice(name);
+    else this.addNumber(name);
+  }
+
+  addChoice(name) {
+    this.inputs = [element("select", {})];
+    this.inputs[0].addEventListener("change", () => this.view.set(this.knob.name, this.inputs[0].value));
+    this.row.append(element("label", {}, element("span", { text: name }), this.inputs[0]));
+  }
+
+  addNumber(name) {
+    this.range = this.view.ranges[this.knob.name];
+    const box = element("input", { type: "text", inputmode: "decimal", autocomplete: "off", size: 7 });
+    const slider = element("input", { type: "range", min: 0, max: this.range.count, step: 1, "aria-label": name });
+    this.inputs = [box, slider];
+    box.addEventListener("change", () => this.view.line.say({ kind: "set", knob: this.knob.name, value: box.value }));
+    slider.addEventListener("input", () => this.view.set(this.knob.name, this.range.value(Number(slider.value))));
+    this.row.append(element("label", {}, element("span", { text: name }), box), slider);
+  }
+
+  show(value, options) {
+    if (options && options.join("\n") !== [...this.inputs[0].options].map((one) => one.value).join("\n")) {
+      this.inputs[0].replaceChildren(...options.map((text) => element("option", { value: text, text })));
+    }
+    if (!this.range) {
+      this.inputs[0].value = value;
+      return;
+    }
+    const [box, slider] = this.inputs;
+    box.value = String(value).replace("-", "−");
+    slider.value = this.range.place(value);
+    slider.setAttribute("aria-valuetext", spoken(this.knob, value));
+  }
+
+  disable(idle) {
+    for (const input of this.inputs) input.disabled = idle;
+  }
+}
+
+class Tip {
+  constructor() {
+    this.node = element("div", { class: "mapl-tip", hidden: true, "aria-hidden": "true" });
+  }
+
+  show(event, head, rows) {
+    const lines = rows.map(([mark, value]) => {
+      const name = element("span", { text: mark.label, style: `color: ${paint(mark.color)}` });
+      return element("div", {}, name, element("span", { text: written(value) }));
+    });
+    this.node.replaceChildren(element("div", { text: head }), ...lines);
+    this.node.hidden = false;
+    const frame = this.node.parentElement.getBoundingClientRect();
+    const left = clamp(event.clientX - frame.left + 16, 0, Math.max(0, frame.width - this.node.offsetWidth));
+    this.node.style.left = `${left}px`;
+    this.node.style.top = `${event.clientY - frame.top + 16}px`;
+  }
+
+  hide() {
+    this.node.hidden = true;
+  }
+}
+
+// ---------------------------------------------------------------- the whole view
+
+class View {
+  constructor(model, el) {
+    Object.assign(this, { model, el, panels: [], before: null, part: 1 });
+    this.tip = new Tip();
+    this.nodes = {
+      banner: element("div", { class: "mapl-banner", role: "alert", hidden: true }),
+      key: element("div", { class: "mapl-key" }),
+      panels: element("div", { class: "mapl-panels" }),
+      tools: element("div", { class: "mapl-tools" }),
+      knobs: element("div", { class: "mapl-knobs" }),
+      refusal: element("div", { class: "mapl-refusal", role: "alert", hidden: true }),
+      says: element("div", { class: "mapl-says", "aria-live": "polite" }),
+    };
+    const { banner, key, panels, tools, knobs, refusal, says } = this.nodes;
+    const below = element("div", { class: "mapl-below" }, element("div", { class: "mapl-set" }, refusal, knobs), says);
+    this.root = element("div", { class: "mapl-view" }, banner, key, panels, tools, below, this.tip.node);
+    el.append(this.root);
+    this.line = new Line(model, (lost) => this.silent(lost), (error) => this.refused(error));
+    this.line.idle = () => this.settled();
+    this.waiting = [];
+    this.addTools();
+    this.addKnobs();
+    this.changed = () => this.take();
+    for (const name of ["picture", "numbers", "words", "values", "idle", "options", "says"]) model.on(`change:${name}`, this.changed);
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(el);
+    this.read();
+    this.build();
+  }
+
+  // Several traits change with one message: they are looked at together, before the next picture is painted.
+  take() {
+    if (this.taking) return;
+    this.taking = true;
+    queueMicrotask(() => {
+      this.taking = false;
+      const picture = this.picture;
+      const numbers = this.numbers;
+      this.read();
+      if (this.picture !== picture) this.build();
+      else this.glideFrom(numbers);
+      this.showKnobs();
+    });
+  }
+
+  read() {
+    const bytes = this.model.get("numbers");
+    this.numbers = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+    for (const name of ["picture", "words", "values", "idle", "options"]) this[name] = this.model.get(name);
+    if (this.said !== this.model.get("says")) {
+      this.said = this.model.get("says");
+      this.nodes.says.innerHTML = this.said;
+    }
+  }
+
+  build() {
+    this.before = null;
+    const specs = this.picture.panels;
+    this.panels = specs.map((spec, i) => this.panels[i] ?? new Panel(this));
+    this.panels.forEach((panel, i) => panel.become(specs[i]));
+    const nodes = this.panels.map((panel) => panel.node);
+    if (nodes.length !== this.nodes.panels.children.length) this.nodes.panels.replaceChildren(...nodes);
+    this.nodes.key.replaceChildren(...this.picture.key.map((mark) => this.sample(mark)));
+    this.resize();
+  }
+
+  sample(mark) {
+    const svg = shape("svg", { class: "mapl-sample", viewBox: "0 0 40 16", "aria-hidden": "true" });
+    const dash = mark.dash.map((length) => length * mark.width).join(" ") || "none";
+    const look = MARKS[mark.kind].filled
+      ? shape("rect", { x: 4, y: 2, width: 32, height: 12, style: `fill: ${paint(mark.color)}; opacity: ${mark.opacity}` })
+      : mark.kind === "points"
+        ? shape("path", { d: SHAPES[mark.shape], transform: "translate(20 8) scale(12)", style: `fill: ${paint(mark.color)}` })
+        : shape("path", { d: "M1 8H39", style: `stroke: ${paint(mark.color)}; stroke-width: ${mark.width}; stroke-dasharray: ${dash}; opacity: ${mark.opacity}` });
+    svg.append(look);
+    return element("span", { class: "mapl-label" }, svg, mark.label);
+  }
+
+  resize() {
+    const width = this.el.clientWidth;
+    if (!width || !this.panels.length) return;
+    const narrow = width < NARROW;
+    const type = clamp(width / 68, 13, 24);
+    const height = narrow ? clamp(width * 0.7, 200, 320) : clamp(Math.min(width * 0.34, window.innerHeight * 0.46), 200, 900);
+    this.root.style.setProperty("--mapl-type", `${type}px`);
+    this.root.classList.toggle("mapl-narrow", narrow);
+    const whole = this.panels.reduce((sum, { spec }) => sum + spec.share, 0);
+    for (const panel of this.panels) panel.resize(narrow ? width : Math.floor((width * panel.spec.share) / whole), height, type);
+    this.draw();
+  }
+
+  wide(text, type) {
+    View.canvas ??= document.createElement("canvas").getContext("2d");
+    View.canvas.font = `${type}px ${getComputedStyle(this.root).fontFamily}`;
+    return View.canvas.measureText(text).width;
+  }
+
+  draw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.panels.forEach((panel) => panel.area && panel.move()));
+  }
+
+  // Presets move the picture over a moment, so that one sees what goes where.
+  glideFrom(numbers) {
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches || numbers.length !== this.numbers.length;
+    const glides = this.glides && !still;
+    this.glides = false;
+    if (!glides) {
+      this.before = null;
+      this.draw();
+      return;
+    }
+    const start = performance.now();
+    this.before = numbers;
+    const step = (now) => {
+      this.part = clamp((now - start) / GLIDE, 0, 1);
+      if (this.part === 1) this.before = null;
+      this.panels.forEach((panel) => panel.area && panel.move());
+      if (this.before === numbers) this.frame = requestAnimationFrame(step);
+    };
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(step);
+  }
+
+  set(knob, value) {
+    this.values = { ...this.values, [knob]: value };
+    this.showKnobs();
+    this.line.say({ kind: "set", knob, value });
+  }
+
+  addTools() {
+    for (const { label, tip, kind } of this.model.get("buttons")) {
+      const button = element("button", { type: "button", title: tip, text: label });
+      button.addEventListener("click", () => {
+        this.glides = kind === "preset";
+        this.line.say({ kind, label });
+      });
+      this.nodes.tools.append(button);
+    }
+  }
+
+  addKnobs() {
+    const knobs = this.model.get("knobs");
+    this.ranges = Object.fromEntries(knobs.filter((knob) => !knob.options).map((knob) => [knob.name, new Range(knob)]));
+    this.controls = knobs.map((knob) => new Control(knob, this));
+    this.nodes.knobs.append(...this.controls.map((control) => control.row));
+    Object.assign(this, { values: this.model.get("values"), idle: this.model.get("idle"), options: this.model.get("options") });
+    this.showKnobs();
+  }
+
+  showKnobs() {
+    for (const control of this.controls) {
+      control.show(this.values[control.knob.name], this.options[control.knob.name]);
+      control.disable(this.idle.includes(control.knob.name));
+    }
+  }
+
+  silent(lost) {
+    this.nodes.banner.hidden = !lost;
+    this.nodes.banner.textContent = lost ? "Python does not answer: it is busy, or it was restarted. Run the cell again to bring the sliders to life." : "";
+  }
+
+  refused(error) {
+    this.nodes.refusal.hidden = !error;
+    this.nodes.refusal.textContent = error;
+    if (error) this.settled();
+  }
+
+  whenIdle(then) {
+    this.waiting.push(then);
+    if (!this.line.waiting) this.settled();
+  }
+
+  // Python's values hold again, whatever a person last asked for.
+  settled() {
+    this.waiting.splice(0).forEach((then) => then());
+    this.values = this.model.get("values");
+    this.showKnobs();
+    this.draw();
+  }
+
+  end() {
+    this.line.end();
+    this.observer.disconnect();
+    cancelAnimationFrame(this.frame);
+    for (const name of ["picture", "numbers", "words", "values", "idle", "options", "says"]) this.model.off(`change:${name}`, this.changed);
+  }
+}
+
+export default {
+  render({ model, el }) {
+    const view = new View(model, el);
+    return () => view.end();
+  },
+};

@@ -1,0 +1,164 @@
+"""The widget of an explorer: panels as data and numbers for the browser, and what a person does, as messages."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from mapl_explore.explorers.knobs import Choice, Knob
+from mapl_explore.plots.looks import PALETTE, SHADES
+from mapl_explore.plots.panels import Mark, Panel, Rule, Words, key_of, own_key_of
+
+HERE = Path(__file__).parent
+DARK = 'body[data-jp-theme-light="false"] .mapl-view'
+
+
+class View(anywidget.AnyWidget):
+    """Picture, controls and readout in the browser; ``view.js`` draws them, and sends a message for what is done.
+
+    Parameters
+    ----------
+    knobs : sequence of Knob or Choice
+        There is one control for each.
+    buttons : sequence of (kind, label, tip)
+        What stands between the picture and the controls; ``kind`` says what is done, see :meth:`Stage.do`.
+    do : callable
+        Called with each message, a mapping with ``kind``; the text of its ValueError or TypeError is shown.
+    """
+
+    _esm = HERE / "view.js"
+    _css = traitlets.Unicode().tag(sync=True)
+    picture = traitlets.Dict().tag(sync=True)
+    numbers = traitlets.Bytes().tag(sync=True)
+    words = traitlets.List().tag(sync=True)
+    knobs = traitlets.List().tag(sync=True)
+    buttons = traitlets.List().tag(sync=True)
+    values = traitlets.Dict().tag(sync=True)
+    options = traitlets.Dict().tag(sync=True)
+    idle = traitlets.List().tag(sync=True)
+    says = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, knobs: Sequence[Knob | Choice], buttons: Sequence[tuple[str, str, str]], do: Callable):
+        """Describe the controls; the picture comes with :meth:`show`."""
+        self._do = do
+        super().__init__(
+            _css=_palette() + (HERE / "view.css").read_text(encoding="utf-8"),
+            knobs=[_described(knob) for knob in knobs],
+            buttons=[{"kind": kind, "label": label, "tip": tip} for kind, label, tip in buttons],
+        )
+        self.on_msg(self._received)
+
+    def show(self, panels: Sequence[Panel], says: str, values: Mapping[str, Any], **state) -> None:
+        """Show panels, what is said next to the controls (HTML), and the values of the controls, in one message."""
+        picture, numbers, words = encoded(panels, [knob["name"] for knob in self.knobs])
+        with self.hold_sync():
+            self.picture, self.numbers, self.words = picture, numbers, words
+            self.says, self.values = says, dict(values)
+            for name, value in state.items():
+                setattr(self, name, value)
+
+    def _received(self, _, content: Mapping, buffers) -> None:
+        answer = {"kind": "done", "serial": content.get("serial")}
+        try:
+            self._do(content)
+        except (TypeError, ValueError) as error:
+            answer["error"] = str(error)
+        finally:
+            self.send(answer)
+
+
+def encoded(panels: Sequence[Panel], knobs: Iterable[str] = ()) -> tuple[dict, bytes, list[str]]:
+    """Return what the browser needs to draw panels: their description, all numbers as float32, and all texts.
+
+    Marks are dragged that move one of the knobs.
+
+    The description has of each array where it starts among the numbers, and stays the same while only numbers move.
+
+    Examples
+    --------
+    >>> from mapl_explore.plots.panels import Axis, Curve
+    >>> line = Curve(name="line", x=np.array([0.0, 1.0]), y=np.array([2.0, 3.0]))
+    >>> picture, numbers, words = encoded([Panel("a line", Axis("x", 0, 1), Axis("y", 0, 4), [line])])
+    >>> picture["panels"][0]["marks"][0]["arrays"], np.frombuffer(numbers, "<f4").tolist()
+    ({'x': [0, 2], 'y': [2, 2]}, [0.0, 1.0, 2.0, 3.0])
+    """
+    ink = _Ink(knobs)
+    described = [
+        {
+            "name": panel.name,
+            "x": dict(vars(panel.x)),
+            "y": dict(vars(panel.y)),
+            "share": panel.share,
+            "title": panel.title,
+            "grid": panel.grid,
+            "marks": [ink.mark(mark) for mark in panel.marks],
+            "key": [_look(mark) for mark in own_key_of(panel)],
+        }
+        for panel in panels
+    ]
+    picture = {"panels": described, "key": [_look(mark) for mark in key_of(panels)]}
+    return picture, ink.numbers(), ink.words
+
+
+class _Ink:
+    """The numbers and texts of a picture, each array once."""
+
+    def __init__(self, knobs: Iterable[str]):
+        self.words: list[str] = []
+        self._knobs = set(knobs)
+        self._arrays: list[np.ndarray] = []
+        self._places: dict[int, list[int]] = {}
+        self._length = 0
+
+    def mark(self, mark: Mark) -> dict:
+        """Return the description of a mark; it is dragged by the knobs there are."""
+        arrays = {one.name: getattr(mark, one.name) for one in fields(mark)}
+        arrays = {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+        if isinstance(mark, Rule):
+            arrays["at"] = np.array([mark.at])
+        drags = [drag if drag and drag.knob in self._knobs else None for drag in mark.drags]
+        if any(drags):
+            arrays["factor"] = np.array([drag.factor if drag else 1.0 for drag in drags])
+            arrays["offset"] = np.array([drag.offset if drag else 0.0 for drag in drags])
+        described = _look(mark) | {"arrays": {name: self._placed(array) for name, array in arrays.items()}}
+        described["drags"] = [drag and {"knob": drag.knob, "along": drag.along} for drag in drags]
+        if isinstance(mark, Words):
+            described["texts"] = [len(self.words), len(mark.texts)]
+            self.words += mark.texts
+        return described
+
+    def numbers(self) -> bytes:
+        """Return all arrays one after the other."""
+        return np.concatenate([*self._arrays, []]).astype("<f4").tobytes()
+
+    def _placed(self, array: np.ndarray) -> list[int]:
+        """Return start and length of an array, which is written when it is first met."""
+        if id(array) not in self._places:
+            self._places[id(array)] = [self._length, array.size]
+            self._arrays.append(array)  # kept, so that no other array gets its id
+            self._length += array.size
+        return self._places[id(array)]
+
+
+def _look(mark: Mark) -> dict:
+    look = {"kind": type(mark).__name__.lower(), "name": mark.name, "label": mark.label, **vars(mark.style)}
+    more = ("shape", "along", "across", "upright")
+    return look | {"dash": list(mark.style.dash)} | {name: getattr(mark, name) for name in more if hasattr(mark, name)}
+
+
+def _described(knob: Knob | Choice) -> dict:
+    names = ("name", "label", "unit", "low", "high", "scale", "help", "options")
+    described = {name: getattr(knob, name) for name in names if hasattr(knob, name)}
+    return described | ({"options": list(knob.options)} if isinstance(knob, Choice) else {})
+
+
+def _palette() -> str:
+    """Return the palette as CSS, for light and for dark pages."""
+    tones = {f"--mapl-{name}": tones for name, tones in PALETTE.items() if name != "ink"}
+    tones |= {f"--mapl-shade-{name}": tones for name, tones in zip(("low", "zero", "high"), SHADES, strict=True)}
+    light, dark = ("".join(f"{name}: {tone[which]};" for name, tone in tones.items()) for which in (0, 1))
+    return f".mapl-view {{{light}}}\n{DARK} {{{dark}}}\n"

@@ -1,0 +1,41 @@
+"""One look for each idea, in every picture and in the tables next to it.
+
+The colours are Okabe and Ito's, which stay apart for every kind of colour vision, made lighter for dark pages and where
+words have them; each line also has a style of its own, and each bar a hatch.
+"""
+
+from mapl_explore.plots.panels import Style
+
+# Each colour on a light and on a dark page.
+PALETTE = {
+    "ink": ("#000000", "#f0f0f0"),
+    "orange": ("#d55e00", "#ff8a3d"),
+    "blue": ("#0072b2", "#56b4e9"),
+    "green": ("#008a64", "#2fc79a"),
+    "purple": ("#a8507f", "#dd9cc0"),
+    "grey": ("#c8d3dc", "#4a555e"),
+    "sky": ("#3f9bd0", "#9ad4f5"),
+    "dark-green": ("#006b4e", "#7fd6b8"),
+    "amber": ("#b97f00", "#ffc34d"),
+    "dark-orange": ("#a34700", "#ffa566"),
+}
+# Of a map of margins: wrong order, even, right order; pale, as words stand on them.
+SHADES = (("#f0883e", "#b3541a"), ("#ffffff", "#222222"), ("#5aa9dd", "#2a6f9e"))
+
+DASHED, DASH_DOT, DOTTED, LONG = (5, 2), (6, 2, 1.5, 2), (1, 1.5), (9, 3)
+FINE = (3, 1, 1, 1)
+
+LINES = {
+    "exact": {"style": Style("ink", width=5), "label": "these scores"},
+    "upper": {"style": Style("orange", DASHED), "label": "upper bound"},
+    "lower": {"style": Style("blue", DASH_DOT), "label": "lower bound"},
+    "asymptote": {"style": Style("purple", DOTTED), "label": "large-τ form"},
+    "share": {"style": Style("dark-green", LONG), "label": "leader share"},
+}
+# The triangles touch the root from three sides, so that roots a hair apart show side by side: the lower bound's lies to
+# the left, where the error is surely at least the target, the upper bound's to the right, where it is surely at most.
+MARKS = {"exact": ("circle", "●"), "upper": ("right", "▶"), "lower": ("left", "◀"), "asymptote": ("up", "▲")}
+# The same lines drawn in text.
+STROKES = {"upper": "╌╌", "exact": "━━", "lower": "─·", "asymptote": "····", "share": "— —"}
+NOW = Style("green", width=1.5)  # the line where the settings are
+BAND = Style("grey", opacity=0.6)

@@ -1,0 +1,176 @@
+"""Panels drawn with matplotlib: the picture that a notebook stores, and the one for a paper."""
+
+from collections.abc import Sequence
+from functools import singledispatch
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.markers import CARETDOWN, CARETLEFTBASE, CARETRIGHTBASE, CARETUP
+
+from mapl_explore.plots.looks import PALETTE, SHADES
+from mapl_explore.plots.panels import (
+    Band,
+    Boxes,
+    Curve,
+    Mark,
+    Panel,
+    Points,
+    Rule,
+    Segments,
+    Style,
+    Words,
+    key_of,
+    own_key_of,
+)
+from mapl_explore.plots.style import drawing_style, styled_figure
+
+SHAPES = {
+    "circle": "o",
+    "ring": "o",
+    "diamond": "D",
+    "cross": "X",
+    "left": CARETLEFTBASE,
+    "right": CARETRIGHTBASE,
+    "up": CARETUP,
+    "down": CARETDOWN,
+}
+UPRIGHT = {"above": "bottom", "middle": "center", "below": "top"}
+ACROSS = {"left": "left", "middle": "center", "right": "right"}
+MAP = LinearSegmentedColormap.from_list("margins", [light for light, _ in SHADES])
+
+
+def figure_of(panels: Sequence[Panel], width: float = 13.0, height: float = 4.4) -> Figure:
+    """Return the panels side by side on a figure of this size in inches, on a canvas of its own.
+
+    Examples
+    --------
+    >>> from mapl_explore.plots.panels import Axis, Curve, Panel
+    >>> line = Curve(name="line", x=np.array([0.0, 1.0]), y=np.array([0.0, 1.0]))
+    >>> len(figure_of([Panel("a line", Axis("x", 0, 1), Axis("y", 0, 1), [line])]).axes)
+    1
+    """
+    with drawing_style():
+        figure = styled_figure(width, height)
+        shares = [panel.share for panel in panels]
+        for axes, panel in zip(
+            figure.subplots(1, len(panels), width_ratios=shares, squeeze=False)[0], panels, strict=True
+        ):
+            _draw_panel(axes, panel)
+        _draw_key(figure, panels)
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    return figure
+
+
+def _draw_panel(axes: Axes, panel: Panel) -> None:
+    axes.set(xlim=(panel.x.low, panel.x.high), xscale=panel.x.scale, xlabel=panel.x.label)
+    axes.set(ylim=(panel.y.low, panel.y.high), yscale=panel.y.scale, ylabel=panel.y.label)
+    for axis, ticks in ((axes.xaxis, panel.x.ticks), (axes.yaxis, panel.y.ticks)):
+        axis.set_ticks([place for place, _ in ticks], [text for _, text in ticks])
+        axis.set_ticks([], minor=True)
+    for name in "xy":
+        axes.grid(axis=name, visible=name in panel.grid)
+    if panel.title:
+        axes.set_title(panel.title, fontsize=16)
+    for layer, mark in enumerate(panel.marks):
+        for artist in artists_of(mark, axes):
+            artist.set(gid=mark.name, zorder=2 + layer / len(panel.marks), in_layout=False)
+    own = own_key_of(panel)
+    if own:
+        handles, labels = [_sample(axes, mark) for mark in own], [mark.label for mark in own]
+        axes.legend(handles, labels, loc="best", fontsize=13, frameon=True, framealpha=0.8, edgecolor="none")
+
+
+def _draw_key(figure: Figure, panels: Sequence[Panel]) -> None:
+    marks = key_of(panels)
+    if marks:
+        handles, labels = [_sample(figure.axes[0], mark) for mark in marks], [mark.label for mark in marks]
+        columns = {"ncols": 6, "handlelength": 2.2, "columnspacing": 1.3}
+        figure.legend(handles, labels, loc="outside upper left", **columns)
+
+
+def _sample(axes: Axes, mark: Mark):
+    """Return the first artist of a mark, for a key."""
+    return next(artist for artist in axes.figure.findobj(lambda one: one.get_gid() == mark.name))
+
+
+@singledispatch
+def artists_of(mark: Mark, axes: Axes) -> list:
+    """Add a mark to the axes, and return its artists."""
+    raise TypeError(f"mark must be one of mapl_explore.plots.panels, not {type(mark).__name__}")
+
+
+@artists_of.register
+def _(mark: Curve, axes: Axes) -> list:
+    return axes.plot(mark.x, mark.y, **_line(mark.style))
+
+
+@artists_of.register
+def _(mark: Band, axes: Axes) -> list:
+    return [axes.fill_between(mark.x, mark.low, mark.high, **_fill(mark.style))]
+
+
+@artists_of.register
+def _(mark: Boxes, axes: Axes) -> list:
+    corners = [(mark.left, mark.bottom), (mark.right, mark.bottom), (mark.right, mark.top), (mark.left, mark.top)]
+    corners = np.stack([np.stack(np.broadcast_arrays(*corner), axis=-1) for corner in corners], axis=1)
+    boxes = PolyCollection(corners, **_fill(mark.style))
+    if mark.shade is not None:
+        boxes.set_facecolor(MAP((np.clip(mark.shade, -1, 1) + 1) / 2))
+    return [axes.add_collection(boxes, autolim=False)]
+
+
+@artists_of.register
+def _(mark: Points, axes: Axes) -> list:
+    color, ring = _color(mark.style), mark.shape == "ring"
+    edge = {"markeredgecolor": color, "markeredgewidth": 3} if ring else {"markeredgecolor": "white"}
+    face = {"color": "white" if ring else color, "markersize": mark.style.width, "alpha": mark.style.opacity}
+    marker = {"marker": SHAPES[mark.shape], "linestyle": "none", "clip_on": False}
+    return axes.plot(mark.x, mark.y, **marker, **face, **edge)
+
+
+@artists_of.register
+def _(mark: Segments, axes: Axes) -> list:
+    ends = np.broadcast_arrays(mark.x, mark.y, mark.to_x, mark.to_y)
+    strokes = np.stack(ends, axis=-1).reshape(-1, 2, 2)
+    look = {"colors": _color(mark.style), "linewidths": mark.style.width, "alpha": mark.style.opacity}
+    collection = axes.vlines([], 0, 0, **look)
+    collection.set_segments(strokes)
+    return [collection]
+
+
+@artists_of.register
+def _(mark: Rule, axes: Axes) -> list:
+    draw = axes.axvline if mark.along == "x" else axes.axhline
+    return [draw(mark.at, **_line(mark.style))]
+
+
+@artists_of.register
+def _(mark: Words, axes: Axes) -> list:
+    look = {
+        "color": _color(mark.style),
+        "fontsize": mark.style.width,
+        "alpha": mark.style.opacity,
+        "fontweight": "bold",
+    }
+    where = {"ha": ACROSS[mark.across], "va": UPRIGHT[mark.upright]}
+    return [axes.text(x, y, text, **look, **where) for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True)]
+
+
+def _color(style: Style) -> str:
+    return PALETTE[style.color][0]
+
+
+def _line(style: Style) -> dict:
+    dash = (0, style.dash) if style.dash else "-"
+    return {"color": _color(style), "linestyle": dash, "linewidth": style.width, "alpha": style.opacity}
+
+
+def _fill(style: Style) -> dict:
+    color = _color(style)
+    if not style.hatch:
+        return {"facecolor": color, "alpha": style.opacity, "linewidth": 0}
+    return {"facecolor": color, "edgecolor": "white", "alpha": style.opacity, "hatch": 2 * style.hatch}
