@@ -41,6 +41,8 @@ class View(anywidget.AnyWidget):
     options = traitlets.Dict().tag(sync=True)
     idle = traitlets.List().tag(sync=True)
     says = traitlets.Unicode().tag(sync=True)
+    pinned = traitlets.Bool().tag(sync=True)
+    code = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, knobs: Sequence[Knob | Choice], buttons: Sequence[tuple[str, str, str]], do: Callable):
         """Describe the controls; the picture comes with :meth:`show`."""
