@@ -50,6 +50,7 @@ class Scale {
   }
 
   pixel(value) {
+    if (!Number.isFinite(value)) return NaN; // a line ends there
     const place = this.start + ((this.straight(value) - this.low) / (this.high - this.low)) * (this.end - this.start);
     // Where a log axis has no place for 0 the line goes far down, and no further than a browser can draw.
     return clamp(place, -1e5, 1e5);

@@ -153,8 +153,7 @@ def _look(mark: Mark) -> dict:
 
 
 def _described(knob: Knob | Choice) -> dict:
-    names = ("name", "label", "unit", "low", "high", "scale", "help", "options")
-    described = {name: getattr(knob, name) for name in names if hasattr(knob, name)}
+    described = {name: value for name, value in vars(knob).items() if name != "admit"}
     return described | ({"options": list(knob.options)} if isinstance(knob, Choice) else {})
 
 
