@@ -2,12 +2,13 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
-from mapl_explore.plots.style import GREEN, GREY, LINES, MARKS, SKY, ring
+from mapl_explore.plots.style import GREEN, GREY, LINES, MARKS, SKY, Look, ring
 
 BOUNDS = ("upper", "exact", "lower", "asymptote")
-POST = {"color": SKY, "linestyle": (0, (3, 1, 1, 1)), "label": "the post's"}
-AXES = {
+POST: Look = {"color": SKY, "linestyle": (0, (3, 1, 1, 1)), "label": "the post's"}
+AXES: dict[str, Look] = {
     "tau": {"xscale": "log", "xlabel": "inverse temperature τ (1/nats)"},
     "gap": {"xscale": "linear", "xlabel": "gap δ (nats)"},
 }
@@ -46,7 +47,7 @@ class ErrorPanel:
         self.now = axes.axvline(places[-1], color=GREEN, linewidth=1.5)
         self.here = ring(axes)
         self.roots = {name: root_mark(axes, name) for name in BOUNDS} if against == "tau" else {}
-        bold = {"color": GREEN, "fontweight": "bold", "clip_on": True}
+        bold: Look = {"color": GREEN, "fontweight": "bold", "clip_on": True}
         here = "τ" if against == "tau" else "δ"
         self.names = [axes.text(places[-1], 1, "target ε", ha="right", **bold), axes.text(places[-1], 1, here, **bold)]
         axes.figure.legend(handles=list(self.curves.values()), loc="outside upper left", ncols=len(looks))
@@ -81,7 +82,7 @@ class ErrorPanel:
         self.names[1].set(x=x, y=self.top / 3, ha="left" if at_left else "right")
 
 
-def root_mark(axes: Axes, name: str):
+def root_mark(axes: Axes, name: str) -> Line2D:
     """Return the mark of a root, in the colour and shape of its idea."""
     size, layer = {"exact": (8, 4.1), "asymptote": (15, 3.9)}.get(name, (15, 4))
     look = {"color": LINES[name]["color"], "markersize": size, "markeredgecolor": "white", "zorder": layer}

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from mapl_explore.plots.losses import LOOKS
-from mapl_explore.plots.style import BLACK, BLUE, DARK_ORANGE, ORANGE
+from mapl_explore.plots.style import BLACK, BLUE, DARK_ORANGE, ORANGE, Look
 
 
 class WeightsPanel:
@@ -65,13 +65,13 @@ class PushPanel:
         zero = axes.axhline(0, color=BLACK, linewidth=1)
         self.ups = axes.stairs([0], [0, 1], fill=True, facecolor=BLUE, edgecolor="white", hatch="\\\\")
         self.downs = axes.stairs([0], [0, 1], fill=True, facecolor=ORANGE, edgecolor="white", hatch="//")
-        words = {"ha": "right", "transform": axes.transAxes}
+        words: Look = {"ha": "right", "transform": axes.transAxes}
         titles = [
             axes.text(0.99, 0.98, "pushed down", va="top", color=DARK_ORANGE, **words),
             axes.text(0.99, 0.02, "pushed up", color=BLUE, **words),
         ]
         wide = min(30.0, 160.0 / len(names))  # points, about the width of a bar
-        others = {"linestyle": "none", "marker": "_", "markersize": wide, "markeredgewidth": 3.5}
+        others: Look = {"linestyle": "none", "marker": "_", "markersize": wide, "markeredgewidth": 3.5}
         self.others = [axes.plot([], [], color=look["color"], zorder=3, **others)[0] for look in LOOKS[1:]]
         self.moving = [self.ups, self.downs, zero, *self.others, *titles]
 
