@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from mapl_explore.plots.style import BLACK, BLUE, DASH_DOT, DASHED, DOTTED, GREEN, LONG, ORANGE, PURPLE, SKY, ring
+from mapl_explore.plots.style import BLACK, BLUE, DASH_DOT, DASHED, DOTTED, GREEN, LONG, ORANGE, PURPLE, SKY, Look, ring
 
-LOOKS = (
+LOOKS: tuple[Look, ...] = (
     {"color": BLACK, "linestyle": "-", "linewidth": 4},
     {"color": ORANGE, "linestyle": DASHED},
     {"color": BLUE, "linestyle": DASH_DOT},

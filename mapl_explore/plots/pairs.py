@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
 from mapl_explore.plots.axis_limits import round_up
-from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREY, ORANGE
+from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREY, ORANGE, Look
 from mapl_explore.plots.weights import PushPanel
 
 # Wrong order to right order. White at 0, and lighter ends than those of the palette: black words are read on all of it.
@@ -35,7 +35,7 @@ class GridPanel:
         axes.set(xlabel="negatives, hardest first", ylabel="positives, hardest first")
         axes.grid(visible=False)
         empty = np.zeros((rows, columns))
-        look = {"cmap": SHADES, "vmin": -reach, "vmax": reach, "aspect": "auto", "interpolation": "nearest"}
+        look: Look = {"cmap": SHADES, "vmin": -reach, "vmax": reach, "aspect": "auto", "interpolation": "nearest"}
         self.map = axes.imshow(empty, **look)
         for axis, names in ((axes.xaxis, negatives), (axes.yaxis, positives)):
             axis.set_ticks(range(len(names)) if len(names) <= LARGEST else [], names if len(names) <= LARGEST else [])
@@ -44,7 +44,7 @@ class GridPanel:
         # Below the middle of its cell, where the number is not.
         self.taken = axes.hlines([], [], [], color=BLACK, linewidth=5 if rows <= 8 else 3)
         written = rows <= LARGEST and columns <= LARGEST
-        words = {
+        words: Look = {
             "ha": "center",
             "va": "center",
             "fontsize": 15 if max(rows, columns) <= 5 else min(10, 80 / columns),
@@ -85,13 +85,15 @@ class MarginsPanel:
         self.edges = _edges(span, self.BINS)
         none = np.zeros(self.edges.size - 1)
         self.all = axes.stairs(none, self.edges, fill=True, color=GREY, label="pairs")
-        hatched = {"fill": True, "facecolor": BLUE, "edgecolor": "white", "hatch": "\\\\"}
+        hatched: Look = {"fill": True, "facecolor": BLUE, "edgecolor": "white", "hatch": "\\\\"}
         self.kept = axes.stairs(none, self.edges, label="taken", **hatched)
         (self.kernel,) = axes.plot([], [], color=BLACK, linewidth=3, label="chance")
         (self.slope,) = axes.plot([], [], color=ORANGE, linestyle=DASHED, label="slope")
         self.moving = [self.all, self.kept, self.kernel, self.slope]
 
-    def move(self, margins: np.ndarray, chance: np.ndarray, places: np.ndarray, kernel, slope: np.ndarray) -> None:
+    def move(
+        self, margins: np.ndarray, chance: np.ndarray, places: np.ndarray, kernel: np.ndarray | None, slope: np.ndarray
+    ) -> None:
         """Show margins (pairs,), the chance of each, and over ``places`` the kernel, if there is one, and the slope."""
         counts = np.histogram(margins, self.edges)[0]
         self.all.set_data(counts / counts.max())
@@ -116,7 +118,9 @@ class DrawPanel(PushPanel):
         self.whiskers = axes.vlines([], [], [], color=BLACK, linewidth=2, label="spread of one draw")
         self.moving.insert(3, self.whiskers)
 
-    def move(self, mean: np.ndarray, spread: np.ndarray, compared: np.ndarray) -> None:
+    def move(  # type: ignore[override]  # each panel is moved by what it shows
+        self, mean: np.ndarray, spread: np.ndarray, compared: np.ndarray
+    ) -> None:
         """Show the mean and the spread of each response, and the mean of another strategy as strokes."""
         super().move([mean, compared])
         places = (np.arange(mean.size) + 0.5) / mean.size

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREEN, HERE, ORANGE
@@ -53,7 +54,7 @@ class HistoryPanel:
         # A run of which one step was recorded has no span; half a step on either side shows it in the middle.
         room = 0.5 if step[0] == step[-1] else 0
         axes.set(xlim=(step[0] - room, step[-1] + room), xlabel="step", ylabel=ylabel, yscale=scale)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
         self.step, self.curves = step, np.stack(list(curves))
         if scale == "log":
             axes.set_ylim(_decades(np.concatenate([self.curves, *(edges for _, *edges in bands)], axis=None)))
@@ -68,7 +69,7 @@ class HistoryPanel:
         self.now = axes.axvline(step[0], color=GREEN, linewidth=1.5)
         (self.here,) = axes.plot([], [], "o", clip_on=False, **HERE | {"markersize": 8, "markeredgewidth": 2.5})
         self.here.set_in_layout(False)
-        self.moving = [self.now, self.here]
+        self.moving: list[Artist] = [self.now, self.here]
         if any("label" in look for look in looks):
             # It lies above what moves, so it is drawn again after it.
             self.moving.append(axes.legend(loc="best", fontsize=13, frameon=True, framealpha=0.8, edgecolor="none"))
