@@ -574,7 +574,7 @@ class Tip {
 
   show(event, head, rows) {
     const lines = rows.map(([mark, value]) => {
-      const name = element("span", { text: mark.label, style: `color: ${paint(mark.color)}` });
+      const name = element("span", { text: mark.label, style: `border-color: ${paint(mark.color)}` });
       return element("div", {}, name, element("span", { text: written(value) }));
     });
     this.node.replaceChildren(element("div", { text: head }), ...lines);
@@ -601,6 +601,7 @@ const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", 
 
 function copyStyles(from, to) {
   const style = getComputedStyle(from);
+  to.removeAttribute("style");
   for (const name of LOOKS) to.style.setProperty(name, style.getPropertyValue(name));
   [...from.children].forEach((child, i) => copyStyles(child, to.children[i]));
 }
