@@ -27,8 +27,8 @@ if TYPE_CHECKING:  # each command loads what it needs, and no other
 ActionT = TypeVar("ActionT", bound=argparse.Action)
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
 PACKAGES = ("numpy", "scipy", "torch", "transformers")  # whose versions --version tells
-LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which of how many processes this is
-BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports of cat where the reader of its output has gone
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which process this is, and of how many
+BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports where the reader of a program's output has gone
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 1, 2, 130 or 141; a mistake in the arguments themselves exits with 2, as ``--help`` does with 0.
+        0, 1, 2, 130 or 141. A mistake in the arguments themselves exits with 2, and ``--help`` exits with 0.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settle_surroundings() -> None:
-    """Make what the terminal and the launcher left unsaid harmless."""
+    """Prepare for a terminal that lacks signs, and for variables that a launcher left empty."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # and not none, or one that a test or a notebook put there
             stream.reconfigure(errors="backslashreplace")  # in ASCII, tau would end the program
@@ -90,7 +90,7 @@ def _settle_surroundings() -> None:
 
 @contextlib.contextmanager
 def _notes_as_lines() -> Iterator[None]:
-    """Print each note as a line of its own; other warnings come as they are."""
+    """Print each note as a line of its own; other warnings are shown as usual."""
     show = warnings.showwarning
 
     def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
@@ -103,7 +103,7 @@ def _notes_as_lines() -> Iterator[None]:
 
 
 def _write_out() -> None:
-    """Write what the standard output holds back; where that fails, drop it: Python would try again as it ends."""
+    """Flush the standard output; where that fails, drop what is in it, or Python would try again as it ends."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -120,13 +120,13 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_Help, epilog=f"example:\n  {example}", **kwargs)
 
     def _add_action(self, action: ActionT) -> ActionT:
-        # The words after a command are for the parser of that command to judge.
+        # The parser of a command judges the words after it.
         if action.type is None and not isinstance(action, argparse._SubParsersAction):
             action.type = _not_empty
         return super()._add_action(action)
 
     def _print_message(self, message: str | None, file: Any = None) -> None:
-        # argparse's own drops the error of an output that takes no more: help to a full disk would end with 0.
+        # argparse ignores errors here: help that is written to a full disk would end with 0.
         with contextlib.suppress(AttributeError):  # there is no such stream
             (file or sys.stderr).write(message or "")
 
@@ -141,7 +141,7 @@ def _not_empty(text: str) -> str:
 
 
 class _Version(argparse.Action):
-    """Tell the versions, and load nothing of what they are the versions of."""
+    """Print the versions of packages without loading them."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(nargs=0, **kwargs)
@@ -172,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
         example="mapl-explore tau --n 8 --gap 0.5 --epsilon 0.05",
     )
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
-    parser.add_argument("--version", action=_Version, help="show the version, and those of what it stands on")
+    parser.add_argument("--version", action=_Version, help="show the version, and those of the main packages")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     first = (_add_lab, _add_app, add_tau, add_select, add_score, _add_finetune, _add_show, _add_pretrain)
     for add in (*first, add_data, add_sample):
@@ -226,7 +226,7 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_show(commands: argparse._SubParsersAction) -> None:
-    text = "Show what one or several runs came to, as a table, and with --out how they went, as curves."
+    text = "Show the results of one or several runs as a table, and with --out their course as curves."
     parser = _command(commands, "show", _show, text, "runs/dpo runs/cpo --out curves.png")
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, as finetune writes it")
     parser.add_argument("--out", metavar="FILE", help="where the curves are drawn: .png, .pdf or .svg")
@@ -331,7 +331,7 @@ def _pretrain(arguments: argparse.Namespace) -> None:
 
 
 def _failed(message: str, *, code: int, notes: Sequence[str] = ()) -> int:
-    """Say what is wrong in a line, below the traceback of the user's own code if it is that which failed."""
+    """Say what is wrong in one line; if the user's own code failed, its traceback comes first."""
     _say("\n".join([*notes, f"mapl-explore: error: {message}"]))
     return code
 

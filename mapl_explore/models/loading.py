@@ -87,7 +87,7 @@ def weights_checksum(model) -> str:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence the weight-loading bars and advice of ``transformers`` for a while; errors still come."""
+    """Silence the weight-loading bars and advice of ``transformers`` inside a block; errors are still raised."""
     log = transformers.utils.logging
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()

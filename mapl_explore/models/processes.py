@@ -11,7 +11,7 @@ from accelerate import PartialState
 from mapl_explore.files import shortened
 
 DEVICES = ("auto", "cpu", "cuda")
-PATIENCE = datetime.timedelta(days=30)  # one process may have longer answers to wait for than another
+PATIENCE = datetime.timedelta(days=30)  # one process may have longer responses to sample than another
 
 
 def launched() -> tuple[int, int]:
