@@ -12,7 +12,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, Field, fields, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -28,6 +28,7 @@ ActionT = TypeVar("ActionT", bound=argparse.Action)
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
 PACKAGES = ("numpy", "scipy", "torch", "transformers")  # whose versions --version tells
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which process this is, and of how many
+READERS = {int: int, int | None: int, float: float}  # of settings that are numbers
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports where the reader of a program's output has gone
 
 
@@ -198,31 +199,29 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     text = "Fine-tune a causal language model with a loss on preference sets; print held-out means before and after."
     example = '--loss "DPO(beta=0.1, pair=Smooth(tau=5.0))" --data sets.jsonl --output runs/first'
     parser = _command(commands, "finetune", _finetune, text, example)
-    add = parser.add_argument
-    add("--loss", required=True, metavar="TEXT", help="a preset such as dpo-smooth, or a loss such as 'DPO(beta=0.1)'")
+    loss, *others = _options()
+    _add_setting(parser, loss)
     add_import(parser)
-    add("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
-    add("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
-    add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
-    add("--data", required=True, metavar="FILE", help="preference sets, in any format that 'data check' reads")
-    add("--eval", metavar="FILE", help="held-out sets; without it, those of a tenth of the prompts of --data")
-    add("--output", required=True, metavar="DIR", help="the run folder, new or empty")
-    add("--steps", type=int, default=24, help="updates of the weights")
-    add("--sets-per-step", type=int, default=16, help="preference sets in each update")
-    add("--lr", type=float, default=8e-5, help="highest learning rate")
-    add("--seed", type=int, default=0, help="decides the order of the sets and which are held out")
-    add("--truncate", choices=("keep-start", "error"), default="keep-start", help="sets beyond the model's context")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
-    add("--precision", choices=("float32", "bf16"), default="float32", help="in which the model computes, not the loss")
-    add("--save-every", type=int, metavar="N", help="steps between checkpoints; a quarter of --steps if not given")
-    add("--report", choices=("none", "tensorboard"), default="none", help="log of each step in addition to run.json")
-    add("--verifier", metavar="WHICH", help="who judges greedy answers: world, exact or module:function")
-    add("--answers", type=int, default=400, help="how many of the held-out prompts get answers, before and after")
-    text = "of an answer, cut off there and counted as wrong; 256, or what the model's generation_config names"
-    add("--answer-tokens", type=int, metavar="N", help=text)
-    add("--chat", action="store_true", help="write prompts by the model's chat template")
-    add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
+    parser.add_argument("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
+    parser.add_argument("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
+    for each in others:
+        _add_setting(parser, each)
     parser.set_defaults(after_interrupt=_after_finetune)
+
+
+def _options() -> list[Field]:
+    """Return the settings of a fine-tuning that are options of the command, the loss first."""
+    from mapl_explore.training import Settings
+
+    return [each for each in fields(Settings) if each.name != "progress"]
+
+
+def _add_setting(parser: argparse.ArgumentParser, each: Field) -> None:
+    """Add an option with the default, the choices and the help of a setting."""
+    given = {name: each.metadata[name] for name in ("help", "choices", "metavar") if name in each.metadata}
+    given |= {"required": True} if each.default is MISSING else {"default": each.default}
+    given |= {"action": "store_true"} if each.type is bool else {"type": READERS.get(each.type)}
+    parser.add_argument(f"--{each.name.replace('_', '-')}", **given)
 
 
 def _add_show(commands: argparse._SubParsersAction) -> None:
@@ -270,9 +269,8 @@ def _finetune(arguments: argparse.Namespace) -> None:
 
     say = print if (os.environ.get("RANK") or "0") == "0" else lambda *_, **__: None  # one of several processes speaks
     say(f"loss: {loss!r}", flush=True)
-    names = "data output model eval steps seed lr sets_per_step truncate device precision save_every report"
-    names += " verifier answers answer_tokens chat resume"
-    done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
+    given = {each.name: getattr(arguments, each.name) for each in _options()}
+    done = finetune(**given | {"loss": loss})
     say(done.run.table)
     say(f"written to {done.folder}")
 

@@ -14,9 +14,9 @@ import torch
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import counted
 from mapl_explore.models.chat import after_response, as_shown
+from mapl_explore.models.choices import TRUNCATE
 from mapl_explore.notes import note
 
-TRUNCATE = ("keep-start", "error")
 ROW_TOKENS = 512  # of responses behind one prompt: the cost of attention grows with the square of a row
 
 

@@ -6,8 +6,6 @@ from mapl_explore.models.checking import context_length
 from mapl_explore.models.passes import PADDED, SHARED, Reading, Table, responses_logp
 from mapl_explore.models.reading_ways import way_of
 
-PRECISIONS = ("float32", "bf16")
-
 
 class SetScorer(torch.nn.Module):
     """One model as a function from a batch of encoded sets to log-probabilities, differentiable in its weights.
