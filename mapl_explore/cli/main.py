@@ -28,7 +28,7 @@ ActionT = TypeVar("ActionT", bound=argparse.Action)
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
 PACKAGES = ("numpy", "scipy", "torch", "transformers")  # whose versions --version tells
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which process this is, and of how many
-READERS = {int: int, int | None: int, float: float}  # of settings that are numbers
+READERS: dict[Any, Any] = {int: int, int | None: int, float: float}  # of settings that are numbers
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports where the reader of a program's output has gone
 
 
