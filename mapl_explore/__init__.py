@@ -85,8 +85,8 @@ __all__ = sorted(HOMES)
 def __getattr__(name: str) -> Any:
     """Load a public name, or a module of the package, on first use."""
     if name in HOMES:
-        found = globals()[name] = getattr(_loaded(HOMES[name], name), name)
-        return found
+        value = globals()[name] = getattr(_loaded(HOMES[name], name), name)
+        return value
     if name.isidentifier() and not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
