@@ -309,13 +309,14 @@ def _after_finetune(arguments: argparse.Namespace) -> str:
 def _loss(text: str, pair: str | None, tau: float | None) -> "Loss":
     """Return the loss that the three arguments name together."""
     from mapl_explore.losses import parse
+    from mapl_explore.losses.loss import Paired
 
     loss: Any = parse(text)  # some have a pair
     if pair is None and tau is not None:
         raise ValueError("--tau belongs to --pair smooth or --pair mellow")
     if pair is None:
         return loss
-    if not hasattr(loss, "pair"):
+    if not isinstance(loss, Paired):
         raise ValueError(f"--pair {pair}: {loss!r} compares nothing, it has no pair")
     sharpness = "" if tau is None else f"tau={tau!r}"
     paired: Any = parse(f"DPO(pair={pair.capitalize()}({sharpness}))")

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mapl_explore.own_code import imported
@@ -229,8 +230,6 @@ def _comparable(arguments: argparse.Namespace) -> "Loss":
 
 def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "ScoredSets":
     """Return the log-probs of sets under the model and under the reference, one of them in memory at a time."""
-    from mapl_explore.losses import ScoredSets
-
     own = _scored_by(arguments.model, sets, arguments.chat)
     if arguments.reference is None:
         return own
@@ -240,7 +239,7 @@ def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "
             f"--reference {arguments.reference} reads the responses as other tokens than --model {arguments.model}:"
             " log-ratios need two models with one tokenizer and room for the same texts"
         )
-    return ScoredSets(own.logp, other.logp, own.length, own.label)
+    return replace(own, ref_logp=other.logp)
 
 
 def _scored_by(model: str, sets: "Sequence[PreferenceSet]", chat: bool) -> "ScoredSets":
