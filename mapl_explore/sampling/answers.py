@@ -62,7 +62,7 @@ class SampleReport:
                 f"{counted(self.answers, 'different response', '>6')}, {self.right} of them right",
                 f"{counted(self.duplicates, 'response', '>6')} dropped: the prompt had them already",
                 f"{counted(self.unfinished, 'response', '>6')} dropped: cut off, {self._cut:.0%} of all"
-                " (--max-tokens is their room)",
+                " (--max-tokens sets the limit)",
             ]
         )
 
