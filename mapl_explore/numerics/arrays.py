@@ -300,7 +300,7 @@ def row_sum(array: Array) -> Array:
     return namespace(array).sum(array, axis=-1)
 
 
-def to_numpy(array: Array) -> np.ndarray:
+def to_numpy(array: Numbers) -> np.ndarray:
     """Return the values as a numpy array, off any device and graph, floating-point ones in float64."""
     if is_torch_array(array):
         array = array.detach().cpu()
