@@ -1,4 +1,4 @@
-"""What the folder of a model must hold, and errors of reading it as one line that names it."""
+"""What the folder of a model must hold, and every error of reading it as one line that names the folder."""
 
 import contextlib
 import json
@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from mapl_explore.files import counted, shortened
+from mapl_explore.models.kinds import Model
 from mapl_explore.notes import note
 
 WEIGHTS = "model.safetensors"
@@ -19,7 +20,7 @@ INDEX = f"{WEIGHTS}.index.json"  # names the files of weights that are in parts
 GENERATION = "generation_config.json"
 JSON_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-# Tables that older versions of transformers saved with the weights, and make again for themselves.
+# Tables that older versions of transformers saved with the weights, and that it computes by itself.
 BUFFERS = ("bias", "masked_bias", "inv_freq", "position_ids", "_float_tensor", "version")
 SAVE = "write it again with save_pretrained"
 
@@ -54,11 +55,11 @@ def _require_generation(source: str) -> None:
         settings = _read_object(path)
         _require_generation_values(settings.get("max_new_tokens"), settings.get("eos_token_id"))
         transformers.GenerationConfig.from_pretrained(source)
-    except Exception as error:  # files of others may be wrong in any way
+    except Exception as error:  # a file from elsewhere may be wrong in any way
         raise OSError(f"{path!r} cannot be used ({first_line(error)}): mend it, or remove it") from error
 
 
-def _require_generation_values(most, ends) -> None:
+def _require_generation_values(most: object, ends: object) -> None:
     if most is not None and (not isinstance(most, int) or most < 1):
         raise ValueError(f"max_new_tokens must be a whole number of at least 1, not {shortened(most)}")
     if not all(isinstance(end, int) for end in (ends if isinstance(ends, list) else [ends or 0])):
@@ -73,7 +74,7 @@ def readable(source: str, what: str, advice: Callable[[], str] = str) -> Iterato
     except safetensors.SafetensorError as error:
         words = f"its weights are damaged or cut short ({first_line(error)}); fetch or save them again"
         raise OSError(f"{source!r} holds {what} that can be read: {words}") from error
-    except Exception as error:  # files of others may be wrong in any way
+    except Exception as error:  # a file from elsewhere may be wrong in any way
         reason = _damage(source) or f"{first_line(error)}{advice()}"
         raise OSError(f"{source!r} holds {what} that can be read: {reason}") from error
 
@@ -111,8 +112,8 @@ def first_line(error: Exception) -> str:
     return first.removesuffix(" from one of: ")  # transformers' list follows on lines of its own
 
 
-def require_all_weights(source: str, model, loading: dict) -> None:
-    """Raise OSError unless the weights of a folder are those of its model, by what transformers says of their loading.
+def require_all_weights(source: str, model: Model, loading: dict) -> None:
+    """Raise OSError unless the weights of a folder are those of its model, as transformers reports their loading.
 
     Weights outside the layers, such as a head for another task, are passed over with a note; weights for layers that
     the model does not have would make it another model.
@@ -141,7 +142,7 @@ def _require_sizes(source: str, mismatched: list) -> None:
         )
 
 
-def _of_layers(name: str, model) -> bool:
+def _of_layers(name: str, model: Model) -> bool:
     """Return whether a weight that the model lacks would belong to its repeated layers, or to a module it has."""
     if _is_buffer(name):
         return False
@@ -149,7 +150,7 @@ def _of_layers(name: str, model) -> bool:
     return any(_in_layers(one, model) for one in (name, base + name, name.removeprefix(base)))
 
 
-def _in_layers(name: str, model) -> bool:
+def _in_layers(name: str, model: torch.nn.Module) -> bool:
     modules, parts = dict(model.named_modules()), name.split(".")
     above = [modules[path] for n in range(1, len(parts)) if (path := ".".join(parts[:n])) in modules]
     in_list = any(isinstance(module, torch.nn.ModuleList) for module in above)

@@ -5,15 +5,16 @@ import inspect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import DynamicCache
 
+from mapl_explore.models.kinds import Model
 from mapl_explore.models.likelihood import token_logp
 
-BATCH_TOKENS = 8192  # in one forward pass, padding included: with GPT-2's 50,257 logits of 4 bytes each, 1.6 GB
+BATCH_TOKENS = 8192  # in one forward pass, padding included; GPT-2's 50,257 logits of 4 bytes for each fill 1.6 GB
 WAYS = SHARED, PADDED, ALONE = "several responses behind one prompt", "padded sequences", "one sequence at a time"
 
 
@@ -27,7 +28,7 @@ class Table(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What is read in one pass: some rows, and the columns where prompts, responses and padding begin."""
+    """The part of a table for one pass: some rows, and the columns where prompts, responses and padding begin."""
 
     rows: slice
     prompts: int
@@ -46,26 +47,26 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model reads tables: which of the ways, in which precision, and the most tokens of a row."""
+    """How a model reads tables: in which of the ways, in which precision, and the most tokens of a row."""
 
     way: str = SHARED
     precision: str = "float32"
     context: float = math.inf
 
     def fits(self, rows: int, columns: int) -> bool:
-        """Return whether so much is read in one pass."""
+        """Return whether a table of this size is read in one pass."""
         return self.way != ALONE and rows * columns <= BATCH_TOKENS and columns <= self.context
 
 
-def responses_logp(model, table: Table, label: torch.Tensor, reading: Reading) -> torch.Tensor:
+def responses_logp(model: Model, table: Table, label: torch.Tensor, reading: Reading) -> torch.Tensor:
     """Return the log-probabilities of the responses of a table, shaped as their labels (sets, n), 0 at padding."""
     read = functools.partial(_part_logp, model, reading, label.numel())
     parts = [(part.wanted, *part.of(table)) for part in _parts(table.owner, reading)]
     if len(parts) == 1 or not torch.is_grad_enabled():
-        summed = sum(read(*part) for part in parts)
+        logp = [read(*part) for part in parts]
     else:
-        summed = sum(checkpoint(read, *part, use_reentrant=False) for part in parts)
-    return summed.view(label.shape)
+        logp = [checkpoint(read, *part, use_reentrant=False) for part in parts]
+    return functools.reduce(torch.add, logp).view(label.shape)
 
 
 def _parts(owner: torch.Tensor, reading: Reading) -> Iterator[Part]:
@@ -87,10 +88,10 @@ def _spans(owner: torch.Tensor) -> list[list[int]]:
     return torch.stack([read.argmax(1), responses.argmax(1), ends], dim=1).tolist()
 
 
-def _part_logp(model, reading: Reading, responses: int, wanted: int, *columns: torch.Tensor) -> torch.Tensor:
+def _part_logp(model: Model, reading: Reading, responses: int, wanted: int, *columns: torch.Tensor) -> torch.Tensor:
     """Return the log-probability of each response (responses,), 0 where it is in no row of this part."""
     table = Table(*columns)
-    options = {"logits_to_keep": wanted} if "logits_to_keep" in parameters(model) else {}
+    options: dict[str, Any] = {"logits_to_keep": wanted} if "logits_to_keep" in parameters(model) else {}
     if reading.way == SHARED:
         options |= {"position_ids": table.position, "attention_mask": _mask(model, table.owner)}
     # Around the model alone: what follows, the loss included, stays outside, in float32 and float64.
@@ -102,10 +103,10 @@ def _part_logp(model, reading: Reading, responses: int, wanted: int, *columns: t
     return logp.new_zeros(responses + 1).index_add(0, owner.clamp(min=0), logp)[1:]
 
 
-def _mask(model, owner: torch.Tensor) -> torch.Tensor:
-    """Return what is added to attention (rows, 1, columns, columns): 0, or half the least number where not seen.
+def _mask(model: Model, owner: torch.Tensor) -> torch.Tensor:
+    """Return the mask (rows, 1, columns, columns) to add: 0 where a column is seen, else half the least number.
 
-    A column sees those before it of the prompt and of its own response, and itself: a softmax over nothing is NaN.
+    A column sees the earlier ones of the prompt and of its own response, and itself: a softmax over nothing is NaN.
     """
     seen = (owner[:, None, :] == owner[:, :, None]) | (owner[:, None, :] == 0)
     seen = seen.tril() | torch.eye(owner.shape[1], dtype=torch.bool, device=owner.device)
@@ -115,12 +116,12 @@ def _mask(model, owner: torch.Tensor) -> torch.Tensor:
 
 
 class Continuation:
-    """Sequences that a model goes on with from a cache; shorter ones are padded at their start.
+    """Sequences that a model continues from a cache; shorter ones are padded at their start.
 
     ``logits`` (sequences, vocabulary) are those of the token that comes next in each.
     """
 
-    def __init__(self, model, sequences: Sequence[Sequence[int]]):
+    def __init__(self, model: Model, sequences: Sequence[Sequence[int]]) -> None:
         device, width = next(model.parameters()).device, max(map(len, sequences))
         ids = [[0] * (width - len(one)) + list(one) for one in sequences]
         seen = [[0] * (width - len(one)) + [1] * len(one) for one in sequences]
@@ -135,7 +136,7 @@ class Continuation:
         return self.mask.shape[1]
 
     def keep(self, rows: list[int]) -> None:
-        """Go on with these sequences alone, each as often as it is named: what has ended costs nothing from here on."""
+        """Keep only these sequences, each as often as it is named: those that have ended cost nothing any more."""
         if rows != list(range(len(self.mask))):
             self.cache.batch_select_indices(torch.tensor(rows, device=self.mask.device))
             self.mask = self.mask[rows]
@@ -146,17 +147,17 @@ class Continuation:
         ids = torch.tensor(tokens, device=self.mask.device)[:, None]
         self.logits = self._read(ids, self.mask.sum(-1, keepdim=True) - 1)
 
-    def _read(self, ids: torch.Tensor, positions: torch.Tensor, **options) -> torch.Tensor:
+    def _read(self, ids: torch.Tensor, positions: torch.Tensor, **options: Any) -> torch.Tensor:
         options |= {"attention_mask": self.mask, "position_ids": positions, cache_name(self.model): self.cache}
         return self.model(input_ids=ids, use_cache=True, **options).logits[:, -1]
 
 
-def cache_name(model) -> str:
+def cache_name(model: Model) -> str:
     """Return what a model calls its cache."""
     # transformers 5.24 renamed the argument; the old name would warn there, and is no longer in the signature.
     return "cache" if "cache" in parameters(model) else "past_key_values"
 
 
-def parameters(model) -> set[str]:
+def parameters(model: Model) -> set[str]:
     """Return the names of what a model's ``forward`` takes."""
     return set(inspect.signature(model.forward).parameters)

@@ -1,10 +1,11 @@
-"""In which way a model reads responses as it reads them alone: side by side, padded or not at all, from a cache."""
+"""The way in which a model can read responses and gives the same log-probabilities as for each one alone."""
 
 import functools
 import itertools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
@@ -21,6 +22,7 @@ from mapl_explore.models.checking import (
     undisturbed,
 )
 from mapl_explore.models.encoding import collate
+from mapl_explore.models.kinds import Model
 from mapl_explore.models.model_folder import first_line
 from mapl_explore.models.passes import (
     SHARED,
@@ -34,13 +36,15 @@ from mapl_explore.models.passes import (
 )
 from mapl_explore.notes import note
 
+Value = TypeVar("Value")
 
-def once_per_model(function):
+
+def once_per_model(function: Callable[[Model], Value]) -> Callable[[Model], Value]:
     """Return a function of a model that computes its value once for each model."""
-    kept = weakref.WeakKeyDictionary()
+    kept: weakref.WeakKeyDictionary[Model, Value] = weakref.WeakKeyDictionary()
 
     @functools.wraps(function)
-    def value(model):
+    def value(model: Model) -> Value:
         if model not in kept:
             kept[model] = function(model)
         return kept[model]
@@ -48,20 +52,20 @@ def once_per_model(function):
     return value
 
 
-def can_share_prompt(model) -> bool:
+def can_share_prompt(model: Model) -> bool:
     """Return whether several responses can stand side by side behind one prompt, each as if it stood there alone.
 
-    A model must take positions and masks as they are given. One that says so is tried once, with some hundred random
-    tokens: this shows local attention that counts columns, positions that begin elsewhere, and a mask that is read in
-    another way. Where the log-probabilities differ from the model's own by more than 0.001 nats, a
+    A model must take positions and masks as they are given. One whose arguments allow it is tried once, with some
+    hundred random tokens: this shows local attention that counts columns, positions that do not begin at 0, and a mask
+    that is read in another way. Where the log-probabilities differ from the model's own by more than 0.001 nats, a
     :class:`~mapl_explore.notes.Note` says so.
     """
     return way_of(model) == SHARED
 
 
 @once_per_model
-def can_continue(model) -> bool:
-    """Return whether a model goes on from its cache, behind prompts padded at their start, as it reads them whole."""
+def can_continue(model: Model) -> bool:
+    """Return whether a model that continues from its cache, after padded prompts, gives its own log-probabilities."""
     if not _takes_positions(model):
         return False
     prompts, response = [one.prompt for one in probes(model)], probes(model)[0].responses[0][:3]
@@ -75,7 +79,7 @@ def can_continue(model) -> bool:
 
 
 @once_per_model
-def way_of(model) -> str:
+def way_of(model: Model) -> str:
     """Return the first way to read responses that gives the model's own log-probabilities."""
     name = type(model).__name__
     with undisturbed(model):
@@ -88,20 +92,20 @@ def way_of(model) -> str:
     raise ValueError(f"the log-probs of {name} cannot be had: they differ even when it reads {way} ({trouble})")
 
 
-def _own_logp(model) -> torch.Tensor:
+def _own_logp(model: Model) -> torch.Tensor:
     """Return the model's own log-probabilities of the first and last responses of its probes (2, 2)."""
     long, brief = probes(model)
     try:
         own = own_table(model, (long, brief))
-    except Exception as error:  # a model of others may fail in any way
+    except Exception as error:  # any model may fail in a way of its own
         words = f"{type(error).__name__}: {first_line(error)}"
         raise ValueError(f"{type(model).__name__} cannot read {len(long.prompt)} tokens ({words})") from error
     require_causal(model, brief.prompt, brief.responses[0])
     return own
 
 
-def _tried(model, way: str) -> torch.Tensor:
-    """Return the same, read that way."""
+def _tried(model: Model, way: str) -> torch.Tensor:
+    """Return the log-probabilities of the same responses, read that way."""
     device, rows = next(model.parameters()).device, []
     for one in probes(model):
         one = one if way == SHARED else replace(one, responses=(one.responses[0], one.responses[-1]))
@@ -112,7 +116,7 @@ def _tried(model, way: str) -> torch.Tensor:
     return torch.stack(rows)
 
 
-def _trouble(tried, own: torch.Tensor, allowed: float) -> str:
+def _trouble(tried: Callable[[], torch.Tensor], own: torch.Tensor, allowed: float) -> str:
     """Return what is wrong with log-probabilities, "" where they are the model's own."""
     try:
         logp = tried()
@@ -123,10 +127,10 @@ def _trouble(tried, own: torch.Tensor, allowed: float) -> str:
     return "" if right.all() else f"off by {off.max():.2g} nats"
 
 
-def _takes_positions(model) -> bool:
+def _takes_positions(model: Model) -> bool:
     """Return whether a model takes positions, masks and a cache of whole length.
 
-    A sliding window or a recurrent state forgets or mixes the prompt's tokens, and ALiBi counts positions by itself.
+    Others cannot: a sliding window or a recurrent state loses the prompt's tokens, and ALiBi counts positions itself.
     """
     needed = {cache_name(model), "position_ids", "attention_mask", "logits_to_keep"}
     config = model.config.get_text_config()
@@ -139,7 +143,7 @@ def _takes_positions(model) -> bool:
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
 
-def _continued(model, prompts: Sequence[Sequence[int]], response: Sequence[int]) -> torch.Tensor:
+def _continued(model: Model, prompts: Sequence[Sequence[int]], response: Sequence[int]) -> torch.Tensor:
     """Return the log-probability of a response behind each prompt, token by token from the cache."""
     reading = Continuation(model, prompts)
     logp = reading.logits.double().log_softmax(-1)[:, response[0]]

@@ -1,4 +1,4 @@
-"""Scores of preference sets as a table for other programs: one row a response."""
+"""Scores of preference sets as a table for other programs: one row for each response."""
 
 import csv
 import gzip
@@ -23,7 +23,7 @@ def score_rows(sets: Sequence[PreferenceSet], scored: ScoredSets, *, reference: 
     scored : ScoredSets of numpy arrays (sets, n)
         What :func:`mapl_explore.score_sets` makes of them.
     reference : bool
-        Whether there is a model to compare with, and so a column ``ref_logp``.
+        Whether there is a base model, and so a column ``ref_logp``.
 
     Returns
     -------
@@ -76,19 +76,19 @@ def require_table(path: str | os.PathLike) -> str:
         raise ValueError(f"{os.fspath(path)!r} cannot be written: write {', '.join(_FORMATS)}")
     require_folder(path)
     if ending == ".parquet":
-        import pyarrow.parquet  # noqa: F401  (the work is not begun where it is missing)
+        import pyarrow.parquet  # noqa: F401  (where it is missing, the work does not begin)
     return ending
 
 
-def _jsonl(rows) -> bytes:
+def _jsonl(rows: Sequence[dict]) -> bytes:
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
 
 
-def _jsonl_gz(rows) -> bytes:
+def _jsonl_gz(rows: Sequence[dict]) -> bytes:
     return gzip.compress(_jsonl(rows), mtime=0)  # without the time: the same rows make the same bytes
 
 
-def _csv(rows) -> bytes:
+def _csv(rows: Sequence[dict]) -> bytes:
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, fieldnames=list(rows[0]))
     table.writeheader()
@@ -96,7 +96,7 @@ def _csv(rows) -> bytes:
     return text.getvalue().encode()
 
 
-def _parquet(rows) -> bytes:
+def _parquet(rows: Sequence[dict]) -> bytes:
     import pyarrow
     import pyarrow.parquet
 

@@ -23,16 +23,17 @@ from mapl_explore.models.checking import (
     require_tokenizer_object,
 )
 from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, end_tokens, sides, table_shapes
+from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.passes import BATCH_TOKENS
 from mapl_explore.models.scorer import SetScorer
 
 
 def score_sets(
-    model,
-    tokenizer,
+    model: Model,
+    tokenizer: Tokenizer,
     sets: Sequence[PreferenceSet],
     *,
-    reference=None,
+    reference: Model | None = None,
     batch_size: int | None = None,
     truncate: str = "keep-start",
     chat: bool = False,
@@ -45,8 +46,8 @@ def score_sets(
     Parameters
     ----------
     model, tokenizer
-        As :func:`mapl_explore.load_model` returns them. Dropout is off while the model scores; then each of its
-        modules is in the mode that it was in.
+        As :func:`mapl_explore.load_model` returns them. Dropout is off while the model scores; afterwards
+        each of its modules is in the mode that it was in before.
     sets : sequence of PreferenceSet
         What to score.
     reference : model, optional
@@ -63,14 +64,14 @@ def score_sets(
     Returns
     -------
     ScoredSets of numpy arrays (sets, n)
-        float64 sums of what float32 logits say; n is the size of the largest set, positives stand first, padding
-        last. The values depend on padding, batch size and order by no more than 1e-5 nats on responses of a few dozen
-        tokens; the error grows like the root of the length.
+        float64 sums over the tokens, from float32 logits; n is the size of the largest set, positives stand first,
+        padding last. The values depend on padding, batch size and order by no more than 1e-5 nats on responses of
+        a few dozen tokens; the error grows like the root of the length.
 
     Raises
     ------
     TypeError
-        If the model, the reference or the tokenizer is something else, or ``sets`` is not a list of PreferenceSet.
+        If the model, the reference or the tokenizer is of a wrong kind, or ``sets`` is not a list of PreferenceSet.
     ValueError
         If there are no sets, ``batch_size`` is not a whole number of at least 1, a set has tokens that a model has no
         embedding for, a set does not fit and ``truncate`` is ``"error"``, the chat template refuses a prompt, or
@@ -96,7 +97,9 @@ def score_sets(
     return ScoredSets(*(column.numpy() for column in (logp, ref_logp, table["length"], table["label"])))
 
 
-def _require_arguments(model, tokenizer, sets, reference, batch_size) -> None:
+def _require_arguments(
+    model: object, tokenizer: object, sets: object, reference: object, batch_size: int | None
+) -> None:
     require_model("model", model)
     require_tokenizer_object(tokenizer)
     require_sets(sets)
@@ -105,8 +108,8 @@ def _require_arguments(model, tokenizer, sets, reference, batch_size) -> None:
     require_batch_size(batch_size)
 
 
-def _logp(model, encoded: Sequence[EncodedSet], batch_size: int | None, progress: bool) -> torch.Tensor:
-    """Return what :func:`score_encoded` does under a model that is left in its mode, or raise if it is not finite."""
+def _logp(model: Model, encoded: Sequence[EncodedSet], batch_size: int | None, progress: bool) -> torch.Tensor:
+    """Return the log-probs that a model gives and leave it in its mode; raise if they are not finite."""
     require_known_tokens(model, encoded)
     with evaluating(model):
         logp = score_encoded(SetScorer(model), encoded, batch_size=batch_size, progress=progress)
@@ -133,7 +136,7 @@ def score_encoded(
 
 
 def _batches(sets: Sequence[EncodedSet], batch_size: int | None, share_prompt: bool) -> Iterator[list[int]]:
-    """Yield the rows of each batch, largest sets first: what runs out of memory does so at once."""
+    """Yield the rows of each batch, largest sets first, so that a shortage of memory shows at once."""
     rows = sorted(range(len(sets)), key=lambda row: -sets[row].tokens)
     while rows:
         shapes = table_shapes((sets[row] for row in rows), share_prompt=share_prompt)

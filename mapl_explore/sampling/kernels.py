@@ -1,4 +1,4 @@
-"""Kernels of rejection sampling: how willingly a pair is accepted, by its margin."""
+"""Kernels of rejection sampling: the probability that a pair is accepted, by its margin."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import numpy as np
 from mapl_explore.files import shortened
 from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.parsing import read_as
-from mapl_explore.numerics.arrays import to_numpy
+from mapl_explore.numerics.arrays import Numbers, to_numpy
 
 
 class Kernel(Named, ABC):
-    """How willingly a pair is accepted, by its margin: a(m) in [0, 1].
+    """The probability that a pair is accepted, by its margin: a(m) in [0, 1].
 
     A kernel of your own is a frozen dataclass that inherits from this class and has a ``__call__``.
 
@@ -56,19 +56,19 @@ class Band(Kernel):
     low: float = 0.0
     high: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.low > self.high:
             raise ValueError(f"Band: low must be <= high, not {self.low} > {self.high}")
 
-    def __call__(self, margins):
+    def __call__(self, margins: Numbers) -> np.ndarray:
         margins = margin_array(margins)
         return ((margins >= self.low) & (margins <= self.high)).astype(float)
 
 
 @dataclass(frozen=True)
 class Bell(Kernel):
-    r"""Accept margins the more willingly, the nearer they are to ``center``.
+    r"""Accept a margin with a probability that falls with its distance from ``center``.
 
     .. math:: a(m) = \exp\Bigl(-\tfrac12 \bigl(\tfrac{m - \text{center}}{\text{width}}\bigr)^2\Bigr)
 
@@ -86,7 +86,7 @@ class Bell(Kernel):
     center: float = 0.0
     width: float = positive(1.0)
 
-    def __call__(self, margins):
+    def __call__(self, margins: Numbers) -> np.ndarray:
         return np.exp(-0.5 * ((margin_array(margins) - self.center) / self.width) ** 2)
 
 
@@ -108,15 +108,15 @@ class QuantileBand(Kernel):
     low: float = 0.25
     high: float = 0.75
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.low <= self.high <= 1:
             raise ValueError(f"QuantileBand: 0 <= low <= high <= 1 must hold, not low={self.low}, high={self.high}")
 
-    def fitted(self, margins):
+    def fitted(self, margins: Numbers) -> Band:
         return Band(*np.quantile(margin_array(margins), [self.low, self.high]))
 
-    def __call__(self, margins):
+    def __call__(self, margins: Numbers) -> np.ndarray:
         return self.fitted(margins)(margins)
 
 
@@ -140,19 +140,19 @@ class QuantileBell(Kernel):
     center: float = 0.5
     width: float = positive(0.5)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.center <= 1:
             raise ValueError(f"QuantileBell: center must be in [0, 1], not {self.center}")
 
-    def fitted(self, margins):
+    def fitted(self, margins: Numbers) -> Bell:
         margins = margin_array(margins)
         low, high = np.quantile(margins, [0.25, 0.75])
         if low == high:
             raise ValueError(f"QuantileBell: half of the margins are {low:.6g} nats, so their range gives no width")
         return Bell(center=np.quantile(margins, self.center), width=self.width * (high - low))
 
-    def __call__(self, margins):
+    def __call__(self, margins: Numbers) -> np.ndarray:
         return self.fitted(margins)(margins)
 
 
@@ -162,7 +162,7 @@ def parse_kernel(text: str) -> Kernel:
     Raises
     ------
     ValueError
-        Pointing at the place, and naming what there is.
+        If it names none; the error points at the place and lists the kernels.
 
     Examples
     --------
@@ -172,15 +172,15 @@ def parse_kernel(text: str) -> Kernel:
     return read_as(Kernel, text)
 
 
-def margin_array(margins) -> np.ndarray:
-    """Return margins (pairs,) of any kind, numpy or torch or a list, in float64.
+def margin_array(margins: Numbers) -> np.ndarray:
+    """Return margins (pairs,), given in numpy, torch or a list, as numpy float64.
 
     Raises
     ------
     TypeError
         If they are not numbers.
     ValueError
-        If there is none, one is NaN or infinite, or they have more axes than one.
+        If there is none, one is NaN or infinite, or they have more than one axis.
     """
     array = _number_array(margins)
     if array.ndim != 1 or array.size == 0:
@@ -191,7 +191,7 @@ def margin_array(margins) -> np.ndarray:
     return array.astype(float)
 
 
-def _number_array(margins) -> np.ndarray:
+def _number_array(margins: Numbers) -> np.ndarray:
     try:
         array = to_numpy(margins)
     except (TypeError, ValueError):  # a list of lists of different lengths, a sparse tensor
