@@ -11,7 +11,7 @@ PALETTE = {
     "ink": ("#000000", "#f0f0f0"),
     "orange": ("#c25200", "#ff8a3d"),
     "blue": ("#0072b2", "#56b4e9"),
-    "green": ("#008a64", "#2fc79a"),
+    "green": ("#008360", "#2fc79a"),
     "purple": ("#a8507f", "#dd9cc0"),
     "grey": ("#c8d3dc", "#4a555e"),
     "sky": ("#3f9bd0", "#9ad4f5"),

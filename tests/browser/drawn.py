@@ -88,7 +88,7 @@ class Drawn:
         return state | {name: base64.b64encode(state[name]).decode() for name in ("curves", "numbers")}
 
     def answer(self, most: int = 100) -> int:
-        """Do what the page asks for until it asks for nothing more or ``most`` is done, and return how often it asked."""
+        """Do what the page asks for, at most so many things, and return how many they were."""
         asked = 0
         while asked < most and (messages := self.page.evaluate("window.sent.splice(0)")):
             for message in messages:
