@@ -328,7 +328,7 @@ class Panel {
     if (mark.kind === "points") return `--color: ${paint(mark.color)}; ${opacity}`;
     if (mark.kind === "words") {
       const anchor = { left: "start", middle: "middle", right: "end" }[mark.across];
-      const base = { above: "auto", middle: "central", below: "hanging" }[mark.upright];
+      const base = { above: "text-after-edge", middle: "central", below: "text-before-edge" }[mark.upright];
       return `fill: ${paint(mark.color)}; text-anchor: ${anchor}; dominant-baseline: ${base}; font-size: calc(${mark.width / 16} * 1em); ${opacity}`;
     }
     const dash = mark.dash.map((length) => (length * mark.width * POINT).toFixed(1)).join(" ");
