@@ -295,11 +295,15 @@ class Panel {
     this.own.hidden = !spec.key.length;
   }
 
+  filling(mark) {
+    return `${this.id}-${mark.name.replaceAll(" ", "-")}`;
+  }
+
   hatch(mark) {
     if (!mark.hatch) return [];
     const turn = mark.hatch === "/" ? 45 : -45;
     const [size, base] = [8, { width: 8, height: 8 }];
-    const pattern = { id: `${this.id}-${mark.name}`, ...base, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
+    const pattern = { id: this.filling(mark), ...base, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
     const fill = shape("rect", { ...base, style: `fill: ${paint(mark.color)}` });
     const stroke = shape("rect", { width: size, height: 2, style: "fill: var(--mapl-page)" });
     return [shape("pattern", pattern, fill, stroke)];
@@ -324,7 +328,7 @@ class Panel {
 
   style(mark, { filled }) {
     const opacity = `opacity: ${mark.opacity}`;
-    if (filled) return `fill: ${mark.hatch ? `url(#${this.id}-${mark.name})` : paint(mark.color)}; ${opacity}`;
+    if (filled) return `fill: ${mark.hatch ? `url(#${this.filling(mark)})` : paint(mark.color)}; ${opacity}`;
     if (mark.kind === "points") return `--color: ${paint(mark.color)}; ${opacity}`;
     if (mark.kind === "words") {
       const anchor = { left: "start", middle: "middle", right: "end" }[mark.across];
