@@ -1,6 +1,7 @@
 """Pictures to move by slider: each shows what the library computes and hands out the loss as set."""
 
 from mapl_explore.explorers.bounds import BoundsExplorer
+from mapl_explore.explorers.precision import PrecisionExplorer
 from mapl_explore.explorers.smooth_max import SmoothMaxExplorer
 
-__all__ = ["BoundsExplorer", "SmoothMaxExplorer"]
+__all__ = ["BoundsExplorer", "PrecisionExplorer", "SmoothMaxExplorer"]
