@@ -344,7 +344,7 @@ class Panel {
     const widest = Math.max(...y.ticks.map(([, text]) => this.view.wide(text, type)), 0);
     const area = {
       left: widest + type * (y.label ? 1.9 : 0.6),
-      right: width - type * 0.9,
+      right: width - Math.max(type * 0.9, this.view.wide(x.ticks.at(-1)?.[1] ?? "", type) / 2 + 2),
       top: type * (title ? 1.9 : 0.7),
       bottom: height - type * (x.label ? 2.6 : 1.4),
     };
@@ -554,7 +554,7 @@ class Control {
 
   show(value, options) {
     if (options && options.join("\n") !== [...this.inputs[0].options].map((one) => one.value).join("\n")) {
-      this.inputs[0].replaceChildren(...options.map((text) => element("option", { value: text, text })));
+      this.inputs[0].replaceChildren(...options.map((text) => element("option", { value: text, text: this.knob.labels[text] ?? text })));
     }
     if (!this.range) {
       this.inputs[0].value = value;
