@@ -3,5 +3,6 @@
 from mapl_explore.explorers.bounds import BoundsExplorer
 from mapl_explore.explorers.precision import PrecisionExplorer
 from mapl_explore.explorers.smooth_max import SmoothMaxExplorer
+from mapl_explore.explorers.temperature import TemperatureExplorer
 
-__all__ = ["BoundsExplorer", "PrecisionExplorer", "SmoothMaxExplorer"]
+__all__ = ["BoundsExplorer", "PrecisionExplorer", "SmoothMaxExplorer", "TemperatureExplorer"]

@@ -170,7 +170,7 @@ class PrecisionExplorer(Stage):
             )
             for dtype in DTYPES
         ]
-        head = ("type", "holds the scores as", "true E", "obvious way", "this library")
+        head = ("type", "holds the scores as", "true E", "obvious way", "library")
         caption = "Each row has the true E, in nats, of the scores as its type holds them; in brackets, right digits."
         naive, ours = (_count(right["float32"]) for right in (reading.naive_digits, reading.our_digits))
         true = f"At τ = {digits(reading.tau)} the true smoothing error E is <b>{digits(reading.truth)}</b> nats. "

@@ -159,7 +159,7 @@ def _look(mark: Mark) -> dict:
 
 def _described(knob: Knob | Choice) -> dict:
     described = {name: value for name, value in vars(knob).items() if name != "admit"}
-    return described | ({"options": list(knob.options), "labels": dict(knob.labels)} if isinstance(knob, Choice) else {})
+    return described | ({"options": list(knob.options)} if isinstance(knob, Choice) else {})
 
 
 def _palette() -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mapl_explore.plots.looks import BAND, FINE, LINES, MARKS, NOW
-from mapl_explore.plots.panels import Axis, Band, Curve, Drag, Panel, Points, Rule, Style, Words, here, word
+from mapl_explore.plots.panels import Axis, Band, Curve, Drag, Panel, Points, Rule, Style, Words, above, here, word
 
 BOUNDS = ("exact", "upper", "lower", "asymptote")
 POST = {"style": Style("sky", FINE), "label": "the post's"}
@@ -65,7 +65,7 @@ def error_panel(
             Rule(name="now", style=NOW, at=now, along="x", drags=(Drag(against, "x"),)),
             *(_root(name, tau, epsilon) for name, tau in roots.items() if against == "tau"),
             here(x, y, now, error),
-            _target_name(x, y, epsilon),
+            above("target ε", x, y, epsilon, name="target's name"),
             _place_name(x, y, now, "τ" if against == "tau" else "δ"),
         ],
     )
@@ -74,13 +74,6 @@ def error_panel(
 def _root(name: str, tau: float, epsilon: float) -> Points:
     style = Style(LINES[name]["style"].color, width=SIZES.get(name, 11.0))
     return Points(name=f"{name} root", style=style, x=np.array([tau]), y=np.array([epsilon]), shape=MARKS[name][0])
-
-
-def _target_name(x: Axis, y: Axis, epsilon: float) -> Words:
-    """Name the target above its line, below where that is near the top, at the end that the curves leave free."""
-    upright = "above" if y.fraction(epsilon) < 0.85 else "below"
-    place = y.at(float(y.fraction(epsilon)) + (0.015 if upright == "above" else -0.015))
-    return word("target ε", x.at(0.985), place, "green", name="target's name", across="right", upright=upright)
 
 
 def _place_name(x: Axis, y: Axis, now: float, text: str) -> Words:
