@@ -17,7 +17,7 @@ from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error,
 from mapl_explore.plots.bounds import error_panel
 from mapl_explore.plots.looks import LINES, MARKS
 from mapl_explore.plots.panels import Panel
-from mapl_explore.plots.weights import weights_panel
+from mapl_explore.plots.weights import gaps_panel, weights_panel
 
 LABELS = {name: KNOBS[name].label for name in ("tau", "gap")}
 AGAINST = Choice("against", "curves against", tuple(LABELS), "tau", "What the horizontal axis shows.", labels=LABELS)
@@ -121,13 +121,13 @@ class BoundsExplorer(Stage):
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
     def panels(self, reading: BoundsReading) -> list[Panel]:
-        """Return the panel of errors and the panel of weights."""
+        """Return the panels of errors, of scores and of weights."""
         now = reading.tau if reading.against == "tau" else reading.gap
         here = {"now": now, "epsilon": reading.epsilon, "error": reading.errors["exact"], "top": self._top}
         errors = error_panel(
             places=reading.places, curves=reading.curves, roots=reading.roots, against=reading.against, **here
         )
-        return [errors, weights_panel(reading.weights)]
+        return [errors, gaps_panel(reading.scores), weights_panel(reading.weights)]
 
     def read(self, settings: dict) -> BoundsReading:
         """Return every number that is shown at these settings."""
@@ -173,9 +173,7 @@ class BoundsExplorer(Stage):
         now += f" The leader gets {reading.weights[0]:.0%} of the gradient."
         now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
         now += f" The post's formula says {at['post']}." if "post" in at else ""
-        caption = (
-            f"The τ for a target ε = {digits(reading.epsilon)} nats of E (surely: whatever the scores after the second)"
-        )
+        caption = f"The τ for E = ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"
         rows = [
             (f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}", tau, MEANINGS[name])
             for name, tau in reading.roots.items()
