@@ -41,8 +41,8 @@ class Axis:
     --------
     >>> Axis("gap δ (nats)", 0.0, 10.0).ticks
     ((0.0, '0'), (2.0, '2'), (4.0, '4'), (6.0, '6'), (8.0, '8'), (10.0, '10'))
-    >>> Axis("τ (1/nats)", 0.1, 100.0, "log").fraction(10.0)
-    array(0.66666667)
+    >>> round(float(Axis("τ (1/nats)", 0.1, 100.0, "log").fraction(10.0)), 3)
+    0.667
     """
 
     label: str
@@ -270,6 +270,18 @@ def here(axis_x: Axis, axis_y: Axis, x: float, y: float, **mark) -> Points:
     shape = "ring" if inside == (x, y) else _arrow(x - inside[0], y - inside[1])
     style = Style("green", width=11)
     return Points(name="here", style=style, x=np.array([inside[0]]), y=np.array([inside[1]]), shape=shape, **mark)
+
+
+def word(text: str, x: float, y: float, color: str = "ink", **mark) -> Words:
+    """Return one text at a point, in the type of the axes."""
+    return Words(texts=[text], x=np.array([x]), y=np.array([y]), style=Style(color, width=16), **mark)
+
+
+def above(text: str, x: Axis, y: Axis, at: float, **mark) -> Words:
+    """Return the name of a line along x, at its right end: above it, below where it is near the top."""
+    upright, room = ("above", 0.015) if y.fraction(at) < 0.85 else ("below", -0.015)
+    place = y.at(float(y.fraction(at)) + room)
+    return word(text, x.at(0.985), place, "green", across="right", upright=upright, **mark)
 
 
 def ghost(mark: Mark) -> Mark:
