@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mapl_explore.plots.panels import Axis, Panel, Style, Words, bars
+from mapl_explore.plots.looks import DOWN, UP, ZERO
+from mapl_explore.plots.panels import Axis, Mark, Panel, Rule, Segments, Style, Words, bars, named_ticks
 
 LEADER, OTHERS = Style("ink"), Style("orange", hatch="/")
 
@@ -31,7 +32,7 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
     shares = [f"leader {weights[leader]:.0%}", f"others {100 * rest.sum():.2g}%"]
     return Panel(
         name="the share of the gradient of each response",
-        x=Axis("response" if names else "responses, best first", 0.0, 1.0, ticks=_ticks(names)),
+        x=Axis("response" if names else "responses, best first", 0.0, 1.0, ticks=named_ticks(names)),
         y=Axis("share of the gradient", 0.0, 1.3, ticks=[(0.2 * n, f"{0.2 * n:.1f}") for n in range(6)]),
         grid="y",
         marks=[
@@ -42,5 +43,58 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
     )
 
 
-def _ticks(names: Sequence[str]) -> list[tuple[float, str]]:
-    return [((place + 0.5) / len(names), name) for place, name in enumerate(names)]
+def push_panel(
+    weights: np.ndarray,
+    names: Sequence[str],
+    most: float,
+    others: Sequence[Mark] = (),
+    label: str = "weight ∂loss/∂log π",
+) -> Panel:
+    """Return the weight of each response in a loss, d loss / d logp: positives are pushed up, negatives down.
+
+    Parameters
+    ----------
+    weights : array (n,)
+        In the order of the names.
+    names : sequence of str
+        What each response is called.
+    most : float
+        The largest weight that fits; 0 if all are.
+    others : sequence of Mark
+        What lies over the bars, such as :func:`strokes`.
+    label : str
+        Of the vertical axis.
+
+    Examples
+    --------
+    >>> push_panel(np.array([-0.5, 0.5]), ["p1", "n1"], 0.5)["pushed up"].bottom
+    array([-0.5,  0. ])
+    """
+    end = 1.25 * (most or 1.0)
+    words = {"x": np.array([0.99]), "across": "right"}
+    return Panel(
+        name="the weight of each response in the loss",
+        x=Axis("response", 0.0, 1.0, ticks=named_ticks(names)),
+        y=Axis(label, -end, end),
+        grid="y",
+        marks=[
+            bars(np.minimum(weights, 0.0), name="pushed up", style=UP),
+            bars(np.maximum(weights, 0.0), name="pushed down", style=DOWN),
+            Rule(name="zero", style=ZERO, at=0.0, along="y"),
+            *others,
+            Words(name="down", style=Style("dark-orange", width=15), y=np.array([0.92 * end]), texts=["pushed down"], **words),
+            Words(name="up", style=Style("blue", width=15), y=np.array([-0.92 * end]), texts=["pushed up"], **words),
+        ],
+    )
+
+
+def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Segments:
+    """Return a short stroke at each weight (n,), over the bars that it is compared with."""
+    left, right = ((np.arange(weights.size) + end) / weights.size for end in (0.2, 0.8))
+    return Segments(name=name, style=style, label=label, x=left, to_x=right, y=weights, to_y=weights)
+
+
+def whiskers(name: str, mean: np.ndarray, spread: np.ndarray, style: Style, label: str = "") -> Segments:
+    """Return an upright stroke over each bar, one spread to each side of its mean (n,)."""
+    middle = (np.arange(mean.size) + 0.5) / mean.size
+    return Segments(name=name, style=style, label=label, x=middle, to_x=middle, y=mean - spread, to_y=mean + spread)
