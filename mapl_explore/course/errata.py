@@ -7,9 +7,10 @@ The right forms are in the modules ``smoothing``, ``bounds`` and ``temperature``
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def post_smooth_max(scores, *, tau):
+def post_smooth_max(scores: ArrayLike, *, tau: float) -> np.float64:
     """Return the post's rewritten smooth maximum, with exp(-tau*delta_i) where delta_i = s_i - max <= 0.
 
     The sign is wrong: the terms grow with the distance to the maximum, where they must vanish.
@@ -25,7 +26,7 @@ def post_smooth_max(scores, *, tau):
     return ordered[0] + np.log(1 + np.sum(np.exp(-tau * delta))) / tau
 
 
-def post_smooth_margin(positives, negatives, *, tau):
+def post_smooth_margin(positives: ArrayLike, negatives: ArrayLike, *, tau: float) -> np.float64:
     """Return the post's "Smooth MaxNeg-MinPos", which takes a smooth MAXIMUM of the positives off.
 
     It is to approximate max(negatives) - min(positives), and misses it however large tau is.
@@ -40,7 +41,7 @@ def post_smooth_margin(positives, negatives, *, tau):
     return (above - below) / tau
 
 
-def post_tau(*, epsilon, n, gap, rounds=100):
+def post_tau(*, epsilon: float, n: int, gap: float, rounds: int = 100) -> np.float64:
     """Return the post's tau, the fixed point of tau = log((n-1)/(tau*epsilon))/gap.
 
     It is the root of the asymptote, not of the bound: too large, so that the bound is below epsilon there, where the

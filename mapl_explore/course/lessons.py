@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -92,7 +93,7 @@ class Prediction:
         """Return the question and the options, without the answer."""
         return f"predict: {self.question} [{' | '.join(self.options)}]"
 
-    def _repr_mimebundle_(self, **_):
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         """Return the widget for a live notebook, a folded answer for a printed one, the question for any other."""
         return self.widget._repr_mimebundle_() | {"text/plain": repr(self), "text/html": self._html()}
 
@@ -102,14 +103,14 @@ class Prediction:
         folded = f"<details><summary>Answer</summary>{answer}</details>"
         return f"<div><p><b>Predict.</b> {escape(self.question)}</p><ul>{items}</ul>{folded}</div>"
 
-    def _chosen(self, _) -> None:
+    def _chosen(self, _: object) -> None:
         with self._lock:
             if self.guess is not None:
                 # A click that was under way when the answer came does not change the guess.
                 self._radio.value = self.guess
             self._button.disabled = self._radio.value is None or self.guess is not None
 
-    def _reveal(self, _) -> None:
+    def _reveal(self, _: object) -> None:
         with self._lock:
             if self.guess is None and self._radio.value is not None:
                 self.guess = self._radio.value
@@ -119,7 +120,9 @@ class Prediction:
                 self._verdict.value = f'<div role="alert">{verdict}{_paragraph(self.why)}</div>'
 
 
-def check(exercise: str, given, expected, *, rtol=0.01, hint="", low="", high="") -> "Mark":
+def check(
+    exercise: str, given: object, expected: object, *, rtol: float = 0.01, hint: str = "", low: str = "", high: str = ""
+) -> "Mark":
     """Mark the answer to an exercise; a wrong one, of whatever kind, is marked and never an error.
 
     Numbers are right within ``rtol`` times the size of the expected one, or within ``rtol`` of an expected 0; words
@@ -218,7 +221,7 @@ def _options(options: Sequence[str]) -> tuple[str, ...]:
     return tuple(options)
 
 
-def _check_texts(**texts) -> None:
+def _check_texts(**texts: object) -> None:
     for name, text in texts.items():
         if not isinstance(text, str):
             raise TypeError(f"{name} must be a string, not {text!r}")
@@ -234,7 +237,7 @@ def _signed(state: bool | None, text: str) -> str:
     return f'<span style="{look}">{SIGNS[state]} {escape(text)}</span>'
 
 
-def _as_array(value) -> np.ndarray:
+def _as_array(value: object) -> np.ndarray:
     """Return any object as an array; one that numpy cannot read becomes a single object."""
     detach = getattr(value, "detach", None)  # a torch tensor within a graph
     try:

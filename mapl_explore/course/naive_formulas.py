@@ -10,7 +10,9 @@ import decimal
 import math
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from mapl_explore.numerics.arrays import Array
 from mapl_explore.numerics.smoothing import smoothing_error
 
 FORMULAS = ("exp of everything", "shifted log-sum-exp")
@@ -33,7 +35,7 @@ def numpy_dtype(name: str) -> np.dtype:
     return np.dtype(ml_dtypes.bfloat16)
 
 
-def naive_error(scores, *, tau, formula: str, dtype: str) -> np.ndarray:
+def naive_error(scores: ArrayLike, *, tau: ArrayLike, formula: str, dtype: str) -> np.ndarray:
     """Return the smoothing error by a formula one would write first, every step of it in the given type, in nats.
 
     Parameters
@@ -73,7 +75,7 @@ def naive_error(scores, *, tau, formula: str, dtype: str) -> np.ndarray:
         return ((top + total) / tau - largest).astype(np.float64)
 
 
-def library_error(scores, *, tau, dtype: str) -> np.ndarray:
+def library_error(scores: ArrayLike, *, tau: ArrayLike, dtype: str) -> Array:
     """Return the library's smoothing error (...), with everything that goes in and comes out in the given type.
 
     Examples
@@ -85,7 +87,7 @@ def library_error(scores, *, tau, dtype: str) -> np.ndarray:
     return smoothing_error(np.asarray(scores).astype(kind), tau=np.asarray(tau).astype(kind))
 
 
-def held_error(scores, *, tau, dtype: str) -> np.ndarray:
+def held_error(scores: ArrayLike, *, tau: ArrayLike, dtype: str) -> Array:
     """Return the error (...) in float64 of the scores and the tau as the given type holds them.
 
     Examples
@@ -100,7 +102,7 @@ def held_error(scores, *, tau, dtype: str) -> np.ndarray:
     return smoothing_error(held, tau=np.asarray(tau).astype(kind).astype(np.float64))
 
 
-def true_error(scores, *, tau, dtype: str) -> decimal.Decimal:
+def true_error(scores: ArrayLike, *, tau: ArrayLike, dtype: str) -> decimal.Decimal:
     """Return the smoothing error, to fifty digits, of the scores and the tau as the given type holds them.
 
     Parameters
@@ -119,10 +121,10 @@ def true_error(scores, *, tau, dtype: str) -> decimal.Decimal:
     """
     kind = numpy_dtype(dtype)
     held = sorted((decimal.Decimal(float(score)) for score in np.asarray(scores).astype(kind)), reverse=True)
-    tau = decimal.Decimal(float(np.asarray(tau).astype(kind)))
+    held_tau = decimal.Decimal(float(np.asarray(tau).astype(kind)))
     with decimal.localcontext(FIFTY):
-        total = sum(((score - held[0]) * tau).exp() for score in held[1:])
-        return _log1p(decimal.Decimal(total)) / tau
+        total = sum((((score - held[0]) * held_tau).exp() for score in held[1:]), decimal.Decimal())
+        return _log1p(total) / held_tau
 
 
 def right_digits(value: float, truth: decimal.Decimal) -> float:

@@ -204,7 +204,7 @@ class Stage(abc.ABC):
         ----------
         message : mapping
             ``kind`` is "set" (with ``knob`` and ``value``, a text if it was typed), "preset" or "action" (with
-            ``label``), "reset" or "pin".
+            ``label``), "reset", "pin" or "hello", which asks for an answer alone.
 
         Raises
         ------
@@ -219,15 +219,12 @@ class Stage(abc.ABC):
             self.set(**(self._start | self._presets[label]))
         elif kind == "action":
             self.actions()[label][0]()
-        else:
+        elif kind != "hello":
             {"reset": self.reset, "pin": self.pin}[kind]()
 
     def __repr__(self) -> str:
         """Return the settings that have an effect and the reading, in a line."""
-        idle = self.idle(self.settings)
-        effective = {name: value for name, value in self.settings.items() if name not in idle}
-        settings = ", ".join(map("=".join, _written(effective)))
-        return f"{type(self).__name__}({settings}): {self.text(self.reading)}"
+        return f"{self._code()}: {self.text(self.reading)}"
 
     def _repr_mimebundle_(self, **_):
         """Return the widget for a live notebook, the picture for a printed one, the line of text for any other."""
@@ -235,6 +232,12 @@ class Stage(abc.ABC):
         self.snapshot().savefig(png, format="png")
         picture = base64.b64encode(png.getvalue()).decode()
         return self.widget._repr_mimebundle_()[0] | {"text/plain": repr(self), "image/png": picture}
+
+    def _code(self) -> str:
+        """Return the settings that have an effect as a call."""
+        settings, idle = self.settings, self.idle(self.settings)
+        effective = {name: value for name, value in settings.items() if name not in idle}
+        return f"{type(self).__name__}({', '.join(map('='.join, _written(effective)))})"
 
     def _checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         unknown = sorted(set(settings) - set(self._knobs))
@@ -282,7 +285,8 @@ class Stage(abc.ABC):
     def _show(self) -> None:
         reading = self.reading
         idle, options = sorted(self.idle(self._values)), {name: list(each) for name, each in self._options.items()}
-        self.widget.show(self._picture(reading), self.html(reading), self._values, idle=idle, options=options)
+        state = {"idle": idle, "options": options, "pinned": bool(self._pinned), "code": self._code()}
+        self.widget.show(self._picture(reading), self.html(reading), self._values, **state)
 
     def _picture(self, reading: Any) -> list[Panel]:
         """Return the panels of a reading, over what is pinned."""
@@ -294,8 +298,7 @@ class Stage(abc.ABC):
             ("preset", label, ", ".join(map(" = ".join, _written(preset)))) for label, preset in self._presets.items()
         ]
         actions = [("action", label, tip) for label, (_, tip) in self.actions().items()]
-        reset = ("reset", "reset", "where the sliders started")
-        return [*presets, reset, ("pin", "pin", "leave this picture behind, to compare the next with"), *actions]
+        return [*presets, ("reset", "reset", "where the sliders started"), *actions]
 
 
 def _over(panel: Panel, pinned: Panel) -> Panel:

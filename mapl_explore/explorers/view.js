@@ -4,6 +4,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 const PATIENCE = 3000; // ms without an answer from Python, after which the banner says so
 const GLIDE = 300; // ms
+const SILENT = "Python does not answer: it is busy, or not there any more. Run the cell to bring the sliders to life.";
+const SWEEP = 8000; // ms, from one end of a slider to the other
 const POINT = 4 / 3; // pixels in a point
 const NARROW = 640; // pixels of width below which panels stand below each other
 
@@ -48,6 +50,7 @@ class Scale {
   }
 
   pixel(value) {
+    if (!Number.isFinite(value)) return NaN; // a line ends there
     const place = this.start + ((this.straight(value) - this.low) / (this.high - this.low)) * (this.end - this.start);
     // Where a log axis has no place for 0 the line goes far down, and no further than a browser can draw.
     return clamp(place, -1e5, 1e5);
@@ -114,10 +117,11 @@ class Line {
   }
 
   done({ serial, error }) {
+    if (!serial.startsWith(this.id)) return;
+    this.silent(false); // also where an answer comes late
     if (serial !== this.waiting) return;
     clearTimeout(this.timer);
     this.waiting = null;
-    this.silent(false);
     this.refused(error ?? "");
     const next = this.next;
     this.next = null;
@@ -534,6 +538,7 @@ class Control {
     const slider = element("input", { type: "range", min: 0, max: this.range.count, step: 1, "aria-label": name });
     this.inputs = [box, slider];
     box.addEventListener("change", () => this.view.line.say({ kind: "set", knob: this.knob.name, value: box.value }));
+    slider.addEventListener("pointerdown", () => this.view.stop());
     slider.addEventListener("input", () => this.view.set(this.knob.name, this.range.value(Number(slider.value))));
     this.row.append(element("label", {}, element("span", { text: name }), box), slider);
   }
@@ -580,7 +585,41 @@ class Tip {
   }
 }
 
+function button(label, tip, action) {
+  const node = element("button", { type: "button", title: tip, text: label });
+  node.addEventListener("click", action);
+  return node;
+}
+
+// What a file takes along of the page's style.
+const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "font-weight", "text-anchor", "dominant-baseline", "paint-order"];
+
+function copyStyles(from, to) {
+  const style = getComputedStyle(from);
+  for (const name of LOOKS) to.style.setProperty(name, style.getPropertyValue(name));
+  [...from.children].forEach((child, i) => copyStyles(child, to.children[i]));
+}
+
+function saved(file, ending) {
+  const link = element("a", { href: URL.createObjectURL(file), download: `explorer.${ending}` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// Twice as many pixels as on the page: sharp on paper and on dense screens.
+async function raster(file) {
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
+  await image.decode();
+  const canvas = element("canvas", { width: 2 * image.width, height: 2 * image.height });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  URL.revokeObjectURL(image.src);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
+
 // ---------------------------------------------------------------- the whole view
+
+const TRAITS = ["picture", "numbers", "words", "values", "idle", "options", "says", "pinned"];
 
 class View {
   constructor(model, el) {
@@ -605,11 +644,12 @@ class View {
     this.addTools();
     this.addKnobs();
     this.changed = () => this.take();
-    for (const name of ["picture", "numbers", "words", "values", "idle", "options", "says"]) model.on(`change:${name}`, this.changed);
+    for (const name of TRAITS) model.on(`change:${name}`, this.changed);
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(el);
     this.read();
     this.build();
+    this.line.say({ kind: "hello" }); // a stored notebook has nobody who answers, and says so
   }
 
   // Several traits change with one message: they are looked at together, before the next picture is painted.
@@ -631,6 +671,7 @@ class View {
     const bytes = this.model.get("numbers");
     this.numbers = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
     for (const name of ["picture", "words", "values", "idle", "options"]) this[name] = this.model.get(name);
+    this.nodes.pin.setAttribute("aria-pressed", this.model.get("pinned"));
     if (this.said !== this.model.get("says")) {
       this.said = this.model.get("says");
       this.nodes.says.innerHTML = this.said;
@@ -707,20 +748,81 @@ class View {
   }
 
   set(knob, value) {
+    this.glides = false;
     this.values = { ...this.values, [knob]: value };
     this.showKnobs();
     this.line.say({ kind: "set", knob, value });
   }
 
   addTools() {
-    for (const { label, tip, kind } of this.model.get("buttons")) {
-      const button = element("button", { type: "button", title: tip, text: label });
-      button.addEventListener("click", () => {
-        this.glides = kind === "preset";
-        this.line.say({ kind, label });
-      });
-      this.nodes.tools.append(button);
+    const made = this.model.get("buttons").map(({ label, tip, kind }) => button(label, tip, () => this.tell({ kind, label })));
+    this.nodes.pin = button("pin", "leave this picture behind, to compare the next with", () => this.tell({ kind: "pin" }));
+    this.nodes.play = button("play", "sweep the first slider from end to end", () => this.play());
+    this.nodes.tools.append(...made, this.nodes.pin, this.nodes.play, this.menu());
+  }
+
+  menu() {
+    const items = {
+      "copy as Python": () => navigator.clipboard.writeText(this.model.get("code")),
+      "save as SVG": () => saved(this.pictureFile(), "svg"),
+      "save as PNG": () => raster(this.pictureFile()).then((file) => saved(file, "png")),
+      "full screen": () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
+    };
+    const menu = element("details", { class: "mapl-menu" }, element("summary", { text: "more" }));
+    const chosen = (action) => () => {
+      menu.open = false;
+      Promise.resolve(action()).catch((error) => this.refused(String(error)));
+    };
+    menu.append(element("div", {}, ...Object.entries(items).map(([label, action]) => button(label, null, chosen(action)))));
+    menu.addEventListener("focusout", ({ relatedTarget }) => menu.contains(relatedTarget) || (menu.open = false));
+    return menu;
+  }
+
+  tell(message) {
+    this.stop();
+    this.glides = message.kind === "preset" || message.kind === "reset";
+    this.line.say(message);
+  }
+
+  play() {
+    if (this.playing) {
+      this.stop();
+      return;
     }
+    const range = Object.values(this.ranges)[0];
+    const from = range.place(this.values[range.knob.name]) % range.count;
+    const start = performance.now() - (from / range.count) * SWEEP;
+    this.nodes.play.textContent = "stop";
+    const step = (now) => {
+      const part = clamp((now - start) / SWEEP, 0, 1);
+      if (!this.line.waiting) this.set(range.knob.name, range.value(Math.round(part * range.count)));
+      if (part === 1) this.stop();
+      else this.playing = requestAnimationFrame(step);
+    };
+    this.playing = requestAnimationFrame(step);
+  }
+
+  stop() {
+    cancelAnimationFrame(this.playing);
+    this.playing = null;
+    this.nodes.play.textContent = "play";
+  }
+
+  // The picture as a file of its own: the panels next to each other, with the colours that they have here.
+  pictureFile() {
+    const frame = this.nodes.panels.getBoundingClientRect();
+    const file = shape("svg", { xmlns: SVG, width: frame.width, height: frame.height });
+    const style = getComputedStyle(this.root);
+    file.append(shape("rect", { width: "100%", height: "100%", fill: style.backgroundColor }));
+    for (const { svg } of this.panels) {
+      const box = svg.getBoundingClientRect();
+      const copy = svg.cloneNode(true);
+      copyStyles(svg, copy);
+      copy.querySelectorAll(".mapl-handle").forEach((handle) => handle.remove());
+      for (const [name, value] of Object.entries({ x: box.left - frame.left, y: box.top - frame.top })) copy.setAttribute(name, value);
+      file.append(copy);
+    }
+    return new Blob([new XMLSerializer().serializeToString(file)], { type: "image/svg+xml" });
   }
 
   addKnobs() {
@@ -741,7 +843,7 @@ class View {
 
   silent(lost) {
     this.nodes.banner.hidden = !lost;
-    this.nodes.banner.textContent = lost ? "Python does not answer: it is busy, or it was restarted. Run the cell again to bring the sliders to life." : "";
+    this.nodes.banner.textContent = lost ? SILENT : "";
   }
 
   refused(error) {
@@ -765,9 +867,10 @@ class View {
 
   end() {
     this.line.end();
+    this.stop();
     this.observer.disconnect();
     cancelAnimationFrame(this.frame);
-    for (const name of ["picture", "numbers", "words", "values", "idle", "options", "says"]) this.model.off(`change:${name}`, this.changed);
+    for (const name of TRAITS) this.model.off(`change:${name}`, this.changed);
   }
 }
 

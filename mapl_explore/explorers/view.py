@@ -41,6 +41,8 @@ class View(anywidget.AnyWidget):
     options = traitlets.Dict().tag(sync=True)
     idle = traitlets.List().tag(sync=True)
     says = traitlets.Unicode().tag(sync=True)
+    pinned = traitlets.Bool().tag(sync=True)
+    code = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, knobs: Sequence[Knob | Choice], buttons: Sequence[tuple[str, str, str]], do: Callable):
         """Describe the controls; the picture comes with :meth:`show`."""
@@ -151,8 +153,7 @@ def _look(mark: Mark) -> dict:
 
 
 def _described(knob: Knob | Choice) -> dict:
-    names = ("name", "label", "unit", "low", "high", "scale", "help", "options")
-    described = {name: getattr(knob, name) for name in names if hasattr(knob, name)}
+    described = {name: value for name, value in vars(knob).items() if name != "admit"}
     return described | ({"options": list(knob.options)} if isinstance(knob, Choice) else {})
 
 

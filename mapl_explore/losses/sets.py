@@ -47,7 +47,7 @@ class ScoredSets:
     def __post_init__(self):
         """Check the arrays and clear the padding."""
         named = {name: getattr(self, name) for name in SET_FIELDS}
-        door = Door(**named)
+        door = Door(**named, integers=["length", "label"])
         _require_one_shape(door.values)
         label = door.integer("label", -1, 1)
         _require_both_sides(door.xp, label)

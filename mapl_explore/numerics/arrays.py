@@ -4,40 +4,55 @@ A public function opens a :class:`Door` with its arguments, asks it for each of 
 with the standard functions of ``namespace(...)``, and hands the result to :meth:`Door.leave`. The door decides:
 
 * the library: numpy or torch, never both; numbers and lists join the arrays they come with, else numpy;
-* the dtype of the result: that of ``scores`` where they are an array, else the widest among the arrays, else float64;
+* the dtype of the result: that of ``scores`` where they are an array, else the widest among the arrays that are not
+  ``integers``, else float64;
 * the dtype inside: float16 and bfloat16 are computed in float32 and rounded once, on leaving.
 """
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from fractions import Fraction
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import array_api_compat
 import numpy as np
 from array_api_compat import is_numpy_array, is_torch_array
+from numpy.typing import ArrayLike
 
-Array = Any
+if TYPE_CHECKING:
+    import torch
+
+    Array: TypeAlias = np.ndarray | torch.Tensor
+else:
+    Array = Any  # torch need not be installed
+
+Numbers: TypeAlias = ArrayLike | Array  # what a public function takes: a number, (nested) lists of numbers, an array
+DType: TypeAlias = Any  # of numpy or of torch, which share no type
 HALVES = ("float16", "bfloat16")
 FLOATS = (*HALVES, "float32", "float64")
 TYPES = f"{', '.join(FLOATS[:-1])} or {FLOATS[-1]}, in the machine's byte order"
 BLOCK = 16_384  # elements whose temporaries stay in the cache, which numpy leaves at every step of a longer array
-INTEGERS = ("n", "length", "label")  # the arguments that are counts or signs
 
 
 class Door:
     """The arguments of one public call, brought to one library, dtype and device, checked as they are asked for."""
 
-    def __init__(self, **arguments):
-        """Choose the library, the device and the dtypes; see that the shapes fit together."""
-        arrays = {name: value for name, value in arguments.items() if _is_array(value)}
+    def __init__(self, *, integers: Collection[str] = (), **arguments: Numbers) -> None:
+        """Choose the library, the device and the dtypes; see that the shapes fit together.
+
+        ``integers`` names the arguments that are counts or signs: they are integers, and have no say in the dtype.
+        """
+        self.integers = integers
+        arrays: dict[str, Any] = {name: value for name, value in arguments.items() if _is_array(value)}
         # Among arrays a numpy scalar is a number like any other; alone, its dtype decides.
         arrays = arrays or {name: value for name, value in arguments.items() if isinstance(value, np.generic)}
-        plain = {name: _from_plain(name, value) for name, value in arguments.items() if name not in arrays}
+        plain = {name: value for name, value in arguments.items() if name not in arrays}
+        given = arrays | {name: _from_plain(name, value, name in integers) for name, value in plain.items()}
         for name, value in arrays.items():
-            _check_dtype(name, value)
-        self.values = {name: arrays.get(name, plain.get(name)) for name in arguments}
+            _check_dtype(name, value, name in integers)
+        self.values: dict[str, Array] = {name: given[name] for name in arguments}
         self.xp = _one_namespace(arrays)
         self.device = array_api_compat.device(next(iter(arrays.values()))) if arrays else None
         self.dtype = self._result_dtype(arrays)
@@ -95,16 +110,16 @@ class Door:
             result = self.xp.astype(result, self.dtype, copy=False)
         return result[()] if is_numpy_array(result) else result
 
-    def _result_dtype(self, arrays):
+    def _result_dtype(self, arrays: dict[str, Array]) -> DType:
         if "scores" in arrays:
             return arrays["scores"].dtype
-        dtypes = [value.dtype for name, value in arrays.items() if name not in INTEGERS]
+        dtypes = [value.dtype for name, value in arrays.items() if name not in self.integers]
         return self.xp.result_type(*dtypes) if dtypes else self.xp.float64
 
     def _cast(self, name: str) -> Array:
         return self._to_inside(self.values[name])
 
-    def _to_inside(self, value) -> Array:
+    def _to_inside(self, value: Array) -> Array:
         if isinstance(value, np.ndarray | np.generic):
             return self.xp.asarray(value, dtype=self.inside, device=self.device)
         inside = self.xp.astype(value, self.inside, copy=False)
@@ -117,12 +132,12 @@ class Door:
     def _require(self, name: str, value: Array, good: Array, rule: str) -> Array:
         if not bool(self.xp.all(good) if is_torch_array(good) else np.all(good)):
             bad = value[~good].reshape(-1)[0] if value.ndim else value
-            where = "" if name in INTEGERS or self.inside == self.xp.float64 else f" in {_name(self.inside)}"
+            where = "" if name in self.integers or self.inside == self.xp.float64 else f" in {_name(self.inside)}"
             raise ValueError(f"{name} must be {rule}{where}, not {bad.item()!r}")
         return value
 
 
-def namespace(*arrays: Array) -> Any:
+def namespace(*arrays: Array) -> ModuleType:
     """Return the functions of the library of one or several arrays, numpy or torch, by their standard names.
 
     Examples
@@ -208,18 +223,18 @@ def sigmoid(x: Array) -> Array:
     return namespace(x).exp(-softplus(-x))
 
 
-def in_blocks(function: Callable, *arrays: Array) -> Array:
+def in_blocks(function: Callable[..., Array], *arrays: Array) -> Array:
     """Return an elementwise function of arrays that broadcast, computed block by block where numpy gains from it."""
     arrays = namespace(*arrays).broadcast_arrays(*arrays)
     if not is_numpy_array(arrays[0]) or arrays[0].size <= BLOCK:
         return function(*arrays)
     flat = [array.reshape(-1) for array in arrays]
-    starts = range(0, flat[0].size, BLOCK)
+    starts = range(0, len(flat[0]), BLOCK)
     blocks = [function(*(array[start : start + BLOCK] for array in flat)) for start in starts]
     return np.concatenate(blocks).reshape(arrays[0].shape)
 
 
-def autograd(function: Callable, x: Array) -> Array:
+def autograd(function: "Callable[[torch.Tensor], torch.Tensor]", x: "torch.Tensor") -> "torch.Tensor":
     """Return the slopes of the sum of a function of a tensor x, by torch's autograd; without a graph."""
     import torch
 
@@ -231,7 +246,7 @@ def autograd(function: Callable, x: Array) -> Array:
     return torch.autograd.grad(total, leaf, materialize_grads=True)[0]
 
 
-def with_gradient(value: Array, slopes: Array, slopes_of: Callable, x: Array, *constants: Array) -> Array:
+def with_gradient(value: Array, slopes: Array, slopes_of: Callable[..., Array], x: Array, *constants: Array) -> Array:
     """Return a value (...) that was computed without a graph, with the gradient ``slopes`` (..., n) in x (..., n).
 
     ``slopes_of(x, *constants)`` returns the slopes again, with their graph: a second derivative is theirs.
@@ -242,32 +257,35 @@ def with_gradient(value: Array, slopes: Array, slopes_of: Callable, x: Array, *c
 
 
 @functools.cache
-def _closed_form():
+def _closed_form() -> "type[torch.autograd.Function]":
     """Return the function of torch's graph whose gradient is given; made on first use, as it needs torch."""
     import torch
+    from torch import Tensor
 
     class ClosedForm(torch.autograd.Function):
         generate_vmap_rule = True
 
         @staticmethod
-        def forward(value, slopes, slopes_of, x, *constants):
+        def forward(
+            value: Tensor, slopes: Tensor, slopes_of: Callable[..., Tensor], x: Tensor, *constants: Tensor
+        ) -> Tensor:
             return value.clone()
 
         @staticmethod
-        def setup_context(ctx, inputs, output):
+        def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
             _, slopes, ctx.slopes_of, *rest = inputs
             ctx.save_for_backward(slopes, *rest)
             ctx.save_for_forward(slopes, *rest)
 
         @staticmethod
-        def backward(ctx, grad):
+        def backward(ctx: Any, grad: Tensor) -> tuple[Array | None, ...]:
             return None, None, None, column(grad) * _slopes(ctx), *[None] * (len(ctx.saved_tensors) - 2)
 
         @staticmethod
-        def jvp(ctx, value, slopes, slopes_of, x, *constants):
+        def jvp(ctx: Any, value: None, slopes: None, slopes_of: None, x: Tensor, *constants: None) -> Tensor:
             return (_slopes(ctx) * x).sum(dim=-1)
 
-    def _slopes(ctx):
+    def _slopes(ctx: Any) -> Tensor:
         slopes, *rest = ctx.saved_tensors
         # Where the gradient gets a graph of its own, so must the slopes: as constants they are lost to the Hessian.
         return ctx.slopes_of(*rest) if torch.is_grad_enabled() else slopes
@@ -296,11 +314,11 @@ def like(numbers: np.ndarray, array: Array) -> Array:
     return namespace(array).asarray(numbers, dtype=array.dtype, device=array_api_compat.device(array))
 
 
-def _is_array(value) -> bool:
+def _is_array(value: object) -> bool:
     return is_torch_array(value) or (isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray))
 
 
-def _from_plain(name: str, value) -> np.ndarray:
+def _from_plain(name: str, value: Any, integer: bool) -> np.ndarray:
     rule = f"{name} must be numbers, (nested) lists of numbers, a numpy array or a torch tensor"
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if hasattr(value, "to_numpy"):
@@ -315,20 +333,20 @@ def _from_plain(name: str, value) -> np.ndarray:
         raise ValueError(f"{name} must be a number that a float or an int64 can hold, not {_shown(value)}")
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{rule}, not {_shown(value)}")
-    if name in INTEGERS and array.dtype.kind == "f" and array.size:
+    if integer and array.dtype.kind == "f" and array.size:
         raise TypeError(f"{name} must be an integer or integers, not {_shown(value)}")
-    return array if name in INTEGERS and array.size else array.astype(np.float64)
+    return array if integer and array.size else array.astype(np.float64)
 
 
-def _check_dtype(name: str, value) -> None:
+def _check_dtype(name: str, value: Array, integer: bool) -> None:
     kind = _name(value.dtype)
-    if name in INTEGERS and not kind.startswith(("int", "uint")):
+    if integer and not kind.startswith(("int", "uint")):
         raise TypeError(f"{name} must be an integer or integers, not {_shown(value)}")
-    if name not in INTEGERS and kind not in FLOATS:
+    if not integer and kind not in FLOATS:
         raise TypeError(f"{name} must be a floating-point array, not one of {kind}: {TYPES}")
 
 
-def _one_namespace(arrays: dict) -> Any:
+def _one_namespace(arrays: dict[str, Array]) -> ModuleType:
     libraries = {"torch" if is_torch_array(value) else "numpy" for value in arrays.values()}
     if len(libraries) > 1:
         kinds = ", ".join(f"{name} is {'torch' if is_torch_array(v) else 'numpy'}" for name, v in arrays.items())
@@ -336,7 +354,7 @@ def _one_namespace(arrays: dict) -> Any:
     return namespace(*(arrays.values() or [np.zeros(())]))
 
 
-def _check_shapes(values: dict) -> None:
+def _check_shapes(values: dict[str, Array]) -> None:
     shapes = {name: tuple(value.shape) for name, value in values.items()}
     leading = {name: shape[:-1] if name == "scores" else shape for name, shape in shapes.items()}
     try:
@@ -347,10 +365,10 @@ def _check_shapes(values: dict) -> None:
         raise ValueError(f"arguments must broadcast, but {shown}{note}") from None
 
 
-def _name(dtype) -> str:
+def _name(dtype: DType) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _shown(value) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

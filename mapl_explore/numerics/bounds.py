@@ -6,10 +6,10 @@ lower <= smoothing_error <= upper <= min(log(n)/tau, asymptote)
 """
 
 from mapl_explore.numerics import unchecked
-from mapl_explore.numerics.arrays import Array, Door
+from mapl_explore.numerics.arrays import Array, Door, Numbers
 
 
-def error_upper_bound(*, n: Array, gap: Array, tau: Array) -> Array:
+def error_upper_bound(*, n: Numbers, gap: Numbers, tau: Numbers) -> Array:
     r"""Return the largest smoothing error that n scores with this gap can have, in nats.
 
     .. math:: D(\tau; n, \delta) = \frac1\tau \log\bigl(1 + (n-1) e^{-\tau\delta}\bigr)
@@ -40,11 +40,11 @@ def error_upper_bound(*, n: Array, gap: Array, tau: Array) -> Array:
     >>> error_upper_bound(n=4, gap=1.0, tau=2.402).round(4)
     np.float64(0.1)
     """
-    door = Door(n=n, gap=gap, tau=tau)
+    door = Door(n=n, gap=gap, tau=tau, integers=["n"])
     return door.leave(unchecked.upper_bound(door.others(), door.gap(), door.positive("tau")))
 
 
-def error_lower_bound(*, gap: Array, tau: Array) -> Array:
+def error_lower_bound(*, gap: Numbers, tau: Numbers) -> Array:
     r"""Return the smallest smoothing error that scores with this gap can have, in nats.
 
     .. math:: L(\tau; \delta) = \frac1\tau \log\bigl(1 + e^{-\tau\delta}\bigr)
@@ -78,7 +78,7 @@ def error_lower_bound(*, gap: Array, tau: Array) -> Array:
     return door.leave(unchecked.upper_bound(door.xp.ones_like(gap), gap, door.positive("tau")))
 
 
-def error_asymptote(*, n: Array, gap: Array, tau: Array) -> Array:
+def error_asymptote(*, n: Numbers, gap: Numbers, tau: Numbers) -> Array:
     r"""Return the upper bound's asymptote for large tau, in nats: a looser upper bound at every tau.
 
     .. math:: \frac{n-1}{\tau} e^{-\tau\delta} \ge D(\tau; n, \delta)
@@ -111,5 +111,5 @@ def error_asymptote(*, n: Array, gap: Array, tau: Array) -> Array:
     >>> error_asymptote(n=4, gap=0.0, tau=1.0).round(6), error_upper_bound(n=4, gap=0.0, tau=1.0).round(6)
     (np.float64(3.0), np.float64(1.386294))
     """
-    door = Door(n=n, gap=gap, tau=tau)
+    door = Door(n=n, gap=gap, tau=tau, integers=["n"])
     return door.leave(unchecked.asymptote(door.others(), door.gap(), door.positive("tau")))

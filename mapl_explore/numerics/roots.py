@@ -6,13 +6,19 @@ the right it lands on the left after one step.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 
 from mapl_explore.numerics.arrays import Array, column, detach, in_blocks, like, namespace, row_sum, to_numpy
 from mapl_explore.numerics.unchecked import log_sum, split_off_leader, terms_beyond
 
+Parameter: TypeAlias = Array | float
+Parameters: TypeAlias = Sequence[Parameter]
+Residual: TypeAlias = tuple[Array, Array]  # what an equation leaves over at a tau, and the slope of that in log tau
+Equation: TypeAlias = Callable[..., Residual]  # of tau and the parameters
 STEPS = 100  # 4 were the most for 3,000 random bounds, 5 for the exact root of a million ties
 
 
@@ -21,7 +27,7 @@ def tau_upper(epsilon: Array, others: Array, gap: Array, method: str = "newton")
     return in_blocks(partial(_tau_upper_of_block, method), epsilon, others, gap)
 
 
-def _tau_upper_of_block(method, epsilon, others, gap):
+def _tau_upper_of_block(method: str, epsilon: Array, others: Array, gap: Array) -> Array:
     xp, a = namespace(gap), gap / epsilon
     log_n = xp.log1p(others)
     # Two upper brackets: the root at gap 0, and the root once log(expm1(t)) is replaced by its lower bound
@@ -38,7 +44,7 @@ def tau_asymptotic(epsilon: Array, others: Array, gap: Array) -> Array:
     return in_blocks(_tau_asymptotic_of_block, epsilon, others, gap)
 
 
-def _tau_asymptotic_of_block(epsilon, others, gap):
+def _tau_asymptotic_of_block(epsilon: Array, others: Array, gap: Array) -> Array:
     xp, a = namespace(gap), gap / epsilon
     # (n-1) exp(-W) is W/a, and right at a = 0 as well.
     start = others * xp.exp(-_lambert_w(others * a))
@@ -83,20 +89,20 @@ def tau_share_exact(scores: Array, share: Array, method: str = "newton") -> Arra
     return xp.where(tied, math.inf, tau)
 
 
-def _upper_equation(tau, epsilon, gap, log_others):
+def _upper_equation(tau: Array, epsilon: Parameter, gap: Array, log_others: Array) -> Residual:
     """Return log(expm1(tau*epsilon)) + tau*gap - log(n-1), and its slope in log tau."""
     t, xp = tau * epsilon, namespace(tau)
     grown = xp.expm1(t)
     return xp.log(grown) + tau * gap - log_others, t * (1 + 1 / grown) + tau * gap
 
 
-def _asymptotic_equation(tau, epsilon, gap, others):
+def _asymptotic_equation(tau: Array, epsilon: Parameter, gap: Array, others: Array) -> Residual:
     """Return log(tau*epsilon/(n-1)) + tau*gap, and its slope in log tau."""
     # One log of the quotient: at a small gap log(t) - log(n-1) cancels, and was 8 eps off.
     return namespace(tau).log(tau * epsilon / others) + tau * gap, 1 + tau * gap
 
 
-def _exact_equation(tau, epsilon, distance, others):
+def _exact_equation(tau: Array, epsilon: Parameter, distance: Array, others: Array) -> Residual:
     """Return log(expm1(tau*epsilon)) - log(S(tau)), and its slope in log tau."""
     t, xp = tau * epsilon, namespace(tau)
     grown = xp.expm1(t)
@@ -104,25 +110,27 @@ def _exact_equation(tau, epsilon, distance, others):
     return xp.log(grown) - log_sum(distance, others, tau), slope
 
 
-def _share_equation(tau, distance, others, log_odds):
+def _share_equation(tau: Array, distance: Array, others: Array, log_odds: Array) -> Residual:
     """Return -log(S(tau)) - log(share/(1-share)), and its slope in log tau."""
     return -log_sum(distance, others, tau) - log_odds, tau * _mean_distance(distance, others, tau)
 
 
-def _root(equation, parameters, start, bracket, method):
+def _root(
+    equation: Equation, parameters: Parameters, start: Array, bracket: tuple[Array, Array] | None, method: str
+) -> Array:
     """Return the root without a graph, after one step more than it takes to converge."""
     if method not in ("newton", "bracket"):
         raise ValueError(f"method must be 'newton' or 'bracket', not {method!r}")
-    parameters = [detach(parameter) for parameter in parameters]
+    parameters = [one if isinstance(one, float) else detach(one) for one in parameters]
     root = (
-        _newton(equation, parameters, detach(start))
-        if method == "newton"
-        else _bracketed(equation, parameters, *bracket)
+        _bracketed(equation, parameters, *bracket)
+        if bracket and method == "bracket"
+        else _newton(equation, parameters, detach(start))
     )
     return _stepped(equation, parameters, root)
 
 
-def _newton(equation, parameters, root):
+def _newton(equation: Equation, parameters: Parameters, root: Array) -> Array:
     xp = namespace(root)
     # 8 eps: in float32 a step of 2 eps may never come. The last step leaves an error of the order of its square.
     near = 8 * xp.finfo(root.dtype).eps
@@ -135,7 +143,7 @@ def _newton(equation, parameters, root):
     raise RuntimeError(f"no convergence in {STEPS} steps, as where gap/epsilon is beyond the range of {root.dtype}")
 
 
-def _with_gradient(equation, parameters, root):
+def _with_gradient(equation: Equation, parameters: Parameters, root: Array) -> Array:
     """Return a root with the gradients of the parameters of its equation: implicit differentiation."""
     # In tau itself, not in t = tau*epsilon: the slope of gap/epsilon overflows float32 from epsilon = 1e-19 down.
     once = _stepped(equation, parameters, root)
@@ -146,12 +154,12 @@ def _with_gradient(equation, parameters, root):
     return root + (twice - detach(twice))
 
 
-def _stepped(equation, parameters, root):
+def _stepped(equation: Equation, parameters: Parameters, root: Array) -> Array:
     residual, slope = equation(root, *parameters)
     return root * (1 - residual / detach(slope))
 
 
-def _bracketed(equation, parameters, low, high):
+def _bracketed(equation: Equation, parameters: Parameters, low: Array, high: Array) -> Array:
     from scipy.optimize.elementwise import find_root  # 0.5 s, of which nothing else has need
 
     # A proven bracket may miss by an ulp in floats; four ulps of its own dtype put that right.
@@ -160,7 +168,7 @@ def _bracketed(equation, parameters, low, high):
     ends = _flat(low, low) * (1 - margin), _flat(high, low) * (1 + margin)
 
     @np.errstate(over="ignore", divide="ignore", invalid="ignore")  # at an end of the bracket: inf, with the right sign
-    def residual(t, row):
+    def residual(t: np.ndarray, row: np.ndarray) -> Array:
         return equation(t, *(parameter[row] for parameter in flat))[0]
 
     result = find_root(residual, ends, args=(np.arange(ends[0].size),))
@@ -172,34 +180,34 @@ def _bracketed(equation, parameters, low, high):
     return like(result.x.reshape(tuple(low.shape)), low)
 
 
-def _flat(parameter, root):
+def _flat(parameter: Parameter, root: Array) -> np.ndarray:
     """Return a parameter (..., *rest) as (roots, *rest), in float64 numpy."""
     array = np.broadcast_to(parameter, tuple(root.shape)) if isinstance(parameter, float) else to_numpy(parameter)
     return array.reshape((-1, *array.shape[root.ndim :]))
 
 
-def _mean_distance(distance, others, tau):
+def _mean_distance(distance: Array, others: Array, tau: Array) -> Array:
     """Return the mean distance to the leader under the weights of the others: minus the slope of log S in tau."""
     _, nearest, beyond, terms = terms_beyond(distance, others, tau)
     return nearest + row_sum(terms * beyond) / row_sum(terms)
 
 
-def _nearest(distance, others):
+def _nearest(distance: Array, others: Array) -> Array:
     xp = namespace(distance)
     return xp.min(xp.where(others, distance, math.inf), axis=-1)
 
 
-def _count(others, array):
+def _count(others: Array, array: Array) -> Array:
     xp = namespace(array)
     return row_sum(xp.astype(others, array.dtype))
 
 
-def _log_odds(share):
+def _log_odds(share: Array) -> Array:
     # share/(1-share) - 1 = (2*share - 1)/(1 - share), whose numerator is exact: no cancellation near 1/2.
     return namespace(share).log1p((2 * share - 1) / (1 - share))
 
 
-def _lambert_w(x):
+def _lambert_w(x: Array) -> Array:
     """Return W0(x) for x >= 0 to 2 percent, a start value (Iacono and Boyd 2017, doi:10.1007/s10444-017-9530-3)."""
     xp = namespace(x)
     log = xp.log1p(x)

@@ -9,10 +9,10 @@ Each opens a door (checks, dtypes) and computes with the function of the same na
 import math
 
 from mapl_explore.numerics import unchecked
-from mapl_explore.numerics.arrays import Array, Door
+from mapl_explore.numerics.arrays import Array, Door, Numbers
 
 
-def smooth_max(scores: Array, *, tau: Array) -> Array:
+def smooth_max(scores: Numbers, *, tau: Numbers) -> Array:
     r"""Return the smooth maximum (log-sum-exp) of each set of scores, in nats.
 
     .. math:: \frac1\tau \log \sum_i \exp(\tau s_i) = \max_i s_i + \mathrm{smoothing\_error}(s; \tau)
@@ -50,7 +50,7 @@ def smooth_max(scores: Array, *, tau: Array) -> Array:
     return door.leave(unchecked.smooth_max(door.scores(), door.positive("tau")))
 
 
-def smooth_min(scores: Array, *, tau: Array) -> Array:
+def smooth_min(scores: Numbers, *, tau: Numbers) -> Array:
     r"""Return the smooth minimum of each set of scores, in nats.
 
     .. math:: -\frac1\tau \log \sum_i \exp(-\tau s_i)
@@ -85,7 +85,7 @@ def smooth_min(scores: Array, *, tau: Array) -> Array:
     return door.leave(-unchecked.smooth_max(negated, tau))
 
 
-def smooth_max_weights(scores: Array, *, tau: Array) -> Array:
+def smooth_max_weights(scores: Numbers, *, tau: Numbers) -> Array:
     r"""Return the weight of each score in the smooth maximum: its gradient, a softmax.
 
     .. math:: w_i = \exp(\tau s_i) / \sum_j \exp(\tau s_j)
@@ -118,7 +118,7 @@ def smooth_max_weights(scores: Array, *, tau: Array) -> Array:
     return door.leave(unchecked.smooth_max_weights(door.scores(), door.positive("tau")))
 
 
-def smoothing_error(scores: Array, *, tau: Array) -> Array:
+def smoothing_error(scores: Numbers, *, tau: Numbers) -> Array:
     r"""Return by how much the smooth maximum exceeds the maximum, in nats.
 
     .. math:: E(s; \tau) = \frac1\tau \log\Bigl(1 + \sum_{i \neq (1)} e^{-\tau (s_{(1)} - s_i)}\Bigr)
@@ -157,7 +157,7 @@ def smoothing_error(scores: Array, *, tau: Array) -> Array:
     return door.leave(unchecked.smoothing_error(door.scores(), door.positive("tau")))
 
 
-def top_gap(scores: Array) -> Array:
+def top_gap(scores: Numbers) -> Array:
     r"""Return the gap between the largest and the second largest score of each set, in nats.
 
     .. math:: \delta = s_{(1)} - s_{(2)} \ge 0

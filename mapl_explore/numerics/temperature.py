@@ -12,10 +12,10 @@ from types import ModuleType
 import numpy as np
 
 from mapl_explore.numerics import roots, unchecked
-from mapl_explore.numerics.arrays import Array, Door
+from mapl_explore.numerics.arrays import Array, Door, Numbers
 
 
-def solve_tau_upper(*, epsilon: Array, n: Array, gap: Array, method: str = "newton") -> Array:
+def solve_tau_upper(*, epsilon: Numbers, n: Numbers, gap: Numbers, method: str = "newton") -> Array:
     r"""Return the inverse temperature at which the upper bound on the smoothing error is epsilon, in 1/nats.
 
     .. math:: \frac1\tau \log\bigl(1 + (n-1) e^{-\tau\delta}\bigr) = \varepsilon
@@ -52,14 +52,14 @@ def solve_tau_upper(*, epsilon: Array, n: Array, gap: Array, method: str = "newt
     >>> solve_tau_upper(epsilon=0.1, n=4, gap=1.0).round(3)
     np.float64(2.402)
     """
-    door = Door(epsilon=epsilon, n=n, gap=gap)
+    door = Door(epsilon=epsilon, n=n, gap=gap, integers=["n"])
     epsilon, others, gap = door.positive("epsilon"), door.others(), door.gap()
     _require_root(door.xp, (others > 0) & (gap < math.inf))
     _require_ratio(door, gap, epsilon)
     return door.leave(roots.tau_upper(epsilon, others, gap, method))
 
 
-def solve_tau_lower(*, epsilon: Array, gap: Array, method: str = "newton") -> Array:
+def solve_tau_lower(*, epsilon: Numbers, gap: Numbers, method: str = "newton") -> Array:
     r"""Return the inverse temperature at which the lower bound on the smoothing error is epsilon, in 1/nats.
 
     .. math:: \frac1\tau \log\bigl(1 + e^{-\tau\delta}\bigr) = \varepsilon
@@ -97,7 +97,7 @@ def solve_tau_lower(*, epsilon: Array, gap: Array, method: str = "newton") -> Ar
     return door.leave(roots.tau_upper(epsilon, door.xp.ones_like(gap), gap, method))
 
 
-def solve_tau_asymptotic(*, epsilon: Array, n: Array, gap: Array) -> Array:
+def solve_tau_asymptotic(*, epsilon: Numbers, n: Numbers, gap: Numbers) -> Array:
     r"""Return the inverse temperature at which the upper bound's asymptote is epsilon, in 1/nats.
 
     .. math:: \tau_W = W_0\bigl((n-1)\,\delta/\varepsilon\bigr) / \delta, \quad (n-1)/\varepsilon \text{ at } \delta = 0
@@ -133,14 +133,14 @@ def solve_tau_asymptotic(*, epsilon: Array, n: Array, gap: Array) -> Array:
     >>> solve_tau_asymptotic(epsilon=0.1, n=4, gap=1.0).round(3)
     np.float64(2.489)
     """
-    door = Door(epsilon=epsilon, n=n, gap=gap)
+    door = Door(epsilon=epsilon, n=n, gap=gap, integers=["n"])
     epsilon, others, gap = door.positive("epsilon"), door.others(), door.gap()
     _require_root(door.xp, (others > 0) & (gap < math.inf))
     _require_ratio(door, gap, epsilon)
     return door.leave(roots.tau_asymptotic(epsilon, others, gap))
 
 
-def solve_tau_exact(scores: Array, *, epsilon: Array, method: str = "newton") -> Array:
+def solve_tau_exact(scores: Numbers, *, epsilon: Numbers, method: str = "newton") -> Array:
     r"""Return the inverse temperature at which the smoothing error of these scores is epsilon, in 1/nats.
 
     .. math:: \mathrm{smoothing\_error}(s; \tau) = \varepsilon
@@ -179,7 +179,7 @@ def solve_tau_exact(scores: Array, *, epsilon: Array, method: str = "newton") ->
     return door.leave(roots.tau_exact(scores, epsilon, method))
 
 
-def solve_tau_share(*, share: Array, gap: Array) -> Array:
+def solve_tau_share(*, share: Numbers, gap: Numbers) -> Array:
     r"""Return the largest inverse temperature at which a leader share of at most ``share`` is certain, in 1/nats.
 
     .. math:: \tau = \log\frac{\text{share}}{1 - \text{share}} \Big/ \delta
@@ -216,7 +216,7 @@ def solve_tau_share(*, share: Array, gap: Array) -> Array:
     return door.leave(roots.tau_share(share, gap))
 
 
-def solve_tau_share_exact(scores: Array, *, share: Array, method: str = "newton") -> Array:
+def solve_tau_share_exact(scores: Numbers, *, share: Numbers, method: str = "newton") -> Array:
     r"""Return the inverse temperature at which the leader share of these scores is ``share``, in 1/nats.
 
     .. math:: \sum_{i \neq (1)} e^{-\tau (s_{(1)} - s_i)} = \frac{1 - \text{share}}{\text{share}}

@@ -4,6 +4,7 @@ Arrays are of one library and dtype, scores are (..., n) with -inf at padding, p
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def smooth_max_weights(scores: Array, tau: Array) -> Array:
 
 
 @np.errstate(over="ignore")  # of distances: their terms are 0
-def smooth_max_with_weights(scores, tau):
+def smooth_max_with_weights(scores: Array, tau: Array) -> tuple[Array, Array]:
     """Return the smooth maximum (...) and its weights (..., n) from one pass, for use without a graph."""
     xp = namespace(scores)
     place = xp.argmax(scores, axis=-1, keepdims=True)
@@ -55,7 +56,7 @@ def top_gap(scores: Array) -> Array:
     return xp.where(xp.any(others, axis=-1), gap, math.inf)
 
 
-def split_off_leader(scores):
+def split_off_leader(scores: Array) -> tuple[Array, Array, Array]:
     """Return the leader's score (...), the distances to it (..., n), and the mask of the others (..., n)."""
     xp = namespace(scores)
     # One leader, by argmax: torch's amax splits its gradient at ties, which the left-out term does not; (1, 1, 0)
@@ -71,7 +72,7 @@ def split_off_leader(scores):
     return leader[..., 0], distance, others
 
 
-def _error(distance, others, tau):
+def _error(distance: Array, others: Array, tau: Array) -> Array:
     xp = namespace(distance)
     alone = ~xp.any(others, axis=-1)
     z = log_sum(distance, others, tau)
@@ -79,7 +80,7 @@ def _error(distance, others, tau):
 
 
 @np.errstate(over="ignore")  # of tau * distance: the term is 0
-def log_sum(distance, others, tau):
+def log_sum(distance: Array, others: Array, tau: Array) -> Array:
     """Return log of S = the sum over the others of exp(-tau * distance); 0 where there are no others."""
     xp = namespace(distance)
     place, nearest, beyond, terms = terms_beyond(distance, others, tau)
@@ -91,7 +92,7 @@ def log_sum(distance, others, tau):
 
 
 @np.errstate(over="ignore")
-def terms_beyond(distance, others, tau):
+def terms_beyond(distance: Array, others: Array, tau: Array) -> tuple[Array, Array, Array, Array]:
     """Return the nearest other's place and distance, how far all lie beyond it, and exp(-tau * beyond), 0 elsewhere."""
     xp = namespace(distance)
     # With the nearest factored out nothing underflows that matters; the plain sum loses 74,000 eps in float32 on its
@@ -104,7 +105,7 @@ def terms_beyond(distance, others, tau):
     return place, nearest[..., 0], beyond, xp.where(others, xp.exp(-column(tau) * beyond), 0.0)
 
 
-def exp_over(z: Array, tau: Array, *, outer) -> Array:
+def exp_over(z: Array, tau: Array, *, outer: Callable[[Array], Array]) -> Array:
     """Return outer(exp(z)) / tau for an outer with outer(y) = y (1 + O(y)), also where exp(z) underflows first."""
     xp = namespace(z)
     # Below this, outer(y) is y to half an eps, and one exp of everything loses nothing on the way. Above it the
@@ -124,13 +125,13 @@ def asymptote(others: Array, gap: Array, tau: Array) -> Array:
     return _through_exp(others, gap, tau, outer=lambda y: y)
 
 
-def _through_exp(others, gap, tau, *, outer):
+def _through_exp(others: Array, gap: Array, tau: Array, *, outer: Callable[[Array], Array]) -> Array:
     z, paired = _exponent(others, gap, tau)
     return namespace(gap).where(paired, exp_over(z, tau, outer=outer), 0.0)
 
 
 @np.errstate(over="ignore")
-def _exponent(others, gap, tau):
+def _exponent(others: Array, gap: Array, tau: Array) -> tuple[Array, Array]:
     """Return log(others) - tau*gap, made finite where there is no other score, and where there is one."""
     xp = namespace(gap)
     paired = (others > 0) & (gap < math.inf)

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from explorer_controls import EPS, SETS
 
 from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.explorers.knobs import KNOBS
@@ -171,3 +172,30 @@ def test_a_set_of_ones_own_is_shown_best_first_without_its_padding():
 def test_a_wrong_set_is_refused_by_name(scores, settings, message):
     with pytest.raises((TypeError, ValueError), match=message):
         BoundsExplorer(scores=scores, **settings)
+
+
+def test_a_side_of_a_set_is_ranked_hardest_first():
+    explorer = BoundsExplorer(SETS, set=1)
+    np.testing.assert_array_equal(explorer.reading.scores, [-41.0, -42.5])
+    explorer.set(side="positives")
+    np.testing.assert_array_equal(explorer.reading.scores, [300.0, 40.0])
+
+
+def test_the_posts_formula_is_shown_as_it_is_written():
+    explorer = BoundsExplorer(n=2, gap=5.0, tau=1.0, post="show")
+    # log(1 + exp(5)) where the error is log(1 + exp(-5)).
+    assert explorer.reading.errors["post"] == pytest.approx(5.006715348489118, rel=8 * EPS)
+    assert explorer.reading.errors["exact"] == pytest.approx(0.006715348489118, rel=1e-9)
+    explorer.set(post="hide")
+    assert "post" not in explorer.reading.errors
+
+
+def test_against_the_gap_the_leader_moves_and_the_others_stay():
+    explorer = BoundsExplorer(n=4, spread=2.0, tau=1.5, against="gap")
+    reading = explorer.reading
+    for place in (0, 57, 200):
+        gap = reading.places[place]
+        expected = BoundsExplorer(n=4, spread=2.0, tau=1.5, gap=float(gap)).reading.errors
+        for name, error in expected.items():
+            # The scores are the same up to where the zero lies: 8 eps of 12 nats.
+            assert abs(reading.curves[name][place] - error) <= 8 * EPS * 12 * error

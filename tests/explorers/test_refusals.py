@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from explorer_controls import SETS
+from traitlets import TraitError
 
 from mapl_explore.explorers import (
     BoundsExplorer,
@@ -95,3 +97,40 @@ def test_a_line_names_no_number_that_the_loss_does_not_have(loss):
     settings = repr(LossExplorer(loss)).split(", moved=")[0].replace(repr(repr(loss)), "")
     assert ("beta" in settings) == hasattr(loss, "beta")
     assert not any(name in settings for name in ("tau", "epsilon", "share"))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SmoothMaxExplorer([]), "scores must hold at least one score"),
+        (lambda: SmoothMaxExplorer([0.0] * 9), "scores must be 1 to 8 finite numbers"),
+        (lambda: SmoothMaxExplorer([0.0, -float("inf")]), "scores must be 1 to 8 finite numbers"),
+        (lambda: SmoothMaxExplorer(of="mean"), "of must be one of max, min, not 'mean'"),
+        (lambda: TemperatureExplorer(rule=3), "rule must be one of upper, exact, lower, asymptote, share, not 3"),
+        (lambda: LossExplorer("dpo-hrdest"), "Did you mean 'dpo-hardest'"),
+        (
+            lambda: LossExplorer("DPO(pair=Smooth(tau=1e-3))"),
+            "loss: tau must be in .* to be shown, not 0.001",
+        ),
+        (lambda: LossExplorer(over=["dpo"] * 5), "over must hold at most 4 losses, not 5"),
+        (lambda: LossExplorer(sets=[1.0, 2.0]), "sets must be ScoredSets, as score_sets returns them, not list"),
+        (lambda: LossExplorer(sets=SETS, set=4), r"set must be a whole number in \[1, 3\], not 4"),
+    ],
+)
+def test_what_is_no_setting_is_refused_by_name(make, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), None, "x"], ids=repr)
+def test_what_is_no_number_is_refused_on_a_widget_and_nothing_moves(value):
+    explorer = BoundsExplorer()
+    before = repr(explorer)
+    for name, control in explorer._controls.items():
+        for widget in [control.picker] if name in ("against", "post") else [control.slider, control.box]:
+            with pytest.raises(TraitError) as caught:
+                widget.value = value
+            assert "\n" not in str(caught.value)
+        with pytest.raises((TypeError, ValueError), match=rf"^{name} must be .*not"):
+            explorer.set(**{name: value})
+    assert repr(explorer) == before

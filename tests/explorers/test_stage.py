@@ -1,4 +1,4 @@
-"""The stage: sliders, picture and numbers agree, from any thread, whatever the user's matplotlib settings."""
+"""The stage: controls, picture and numbers agree, from any thread, whatever the user's matplotlib settings."""
 
 import base64
 import io
@@ -17,6 +17,7 @@ from mapl_explore.explorers import stage as stages
 from mapl_explore.explorers.knobs import Knob
 from mapl_explore.explorers.readout import digits
 from mapl_explore.explorers.stage import Stage
+from mapl_explore.plots.panels import Axis, Drag, Panel, Points, Style
 
 KNOBS = (
     Knob("size", "size of the dot", "points", 1.0, 100.0, 10.0, "log", "Its diameter."),
@@ -25,32 +26,26 @@ KNOBS = (
 )
 
 
-class DotPanel:
-    def __init__(self, axes):
-        axes.set(xlim=(0, 1), ylim=(0, 6), xlabel="place")
-        self.moving = axes.plot([], [], "o", color="black", clip_on=False)
-
-    def move(self, settings):
-        count = settings["dots"]
-        self.moving[0].set_data(np.full(count, settings["place"]), np.arange(count))
-        self.moving[0].set_markersize(settings["size"])
-
-
 class DotStage(Stage):
     """Dots at a place: the least that uses every kind of slider."""
 
     size = (3.0, 2.0)
-    frames = 0
-
-    def build(self, figure, scene):
-        return [DotPanel(figure.subplots())]
+    pictures = 0
 
     def read(self, settings):
         return settings
 
-    def move(self, panels, reading):
-        self.frames += 1
-        panels[0].move(reading)
+    def panels(self, reading):
+        self.pictures += 1
+        height = np.arange(reading["dots"], dtype=float)
+        dots = Points(
+            name="dots",
+            style=Style(width=reading["size"]),
+            x=np.full(height.size, reading["place"]),
+            y=height,
+            drags=(Drag("place", "x"),) * height.size,
+        )
+        return [Panel("dots", Axis("place", 0, 1), Axis("", 0, 6), [dots])]
 
     def text(self, reading):
         return f"{reading['dots']} dots"
@@ -68,100 +63,123 @@ def stage():
 
 
 def shown(stage):
-    """The picture as the browser gets it, decoded by an independent reader."""
-    return np.array(Image.open(io.BytesIO(stage._image.value)))
+    """What the browser has to draw the picture from."""
+    widget = stage.widget
+    return widget.picture, bytes(widget.numbers), list(widget.words), widget.says, dict(widget.values)
 
 
-def control(stage, name):
-    return stage._controls[name]
-
-
-def button(stage, label):
-    buttons = [child for child in descendants(stage.widget) if getattr(child, "description", None) == label]
-    assert len(buttons) == 1, label
-    return buttons[0]
-
-
-def descendants(widget):
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from descendants(child)
-
-
-def full_drawing(stage):
-    figure = stage.snapshot()
+def pixels(figure):
     figure.canvas.draw()
     return np.array(figure.canvas.buffer_rgba())[..., :3]
 
 
-def test_sliders_start_at_their_knobs_default_or_where_told(stage):
-    assert stage.settings == {"size": 10.0, "place": 0.25, "dots": 3}
+def moved(stage, knob, value):
+    stage.do({"kind": "set", "knob": knob, "value": value})
+
+
+def answers(stage, message):
+    """What the widget sends back to the browser for a message."""
+    sent = []
+    stage.widget.send = sent.append
+    stage.widget._received(stage.widget, {"serial": "a-1"} | message, [])
+    return sent
+
+
+def test_controls_start_at_their_knobs_default_or_where_told(stage):
+    assert stage.settings == stage.widget.values == {"size": 10.0, "place": 0.25, "dots": 3}
 
 
 @pytest.mark.parametrize(("name", "value"), [("size", 31.6), ("place", 0.75), ("dots", 5)])
-def test_the_box_follows_the_slider_and_the_slider_the_box(stage, name, value):
-    control(stage, name).slider.value = value
-    assert (control(stage, name).box.value, stage.settings[name]) == (value, value)
-    control(stage, name).box.value = control(stage, name).knob.low
-    assert (control(stage, name).slider.value, stage.settings[name]) == (control(stage, name).knob.low,) * 2
+def test_what_a_person_moves_is_what_the_settings_and_the_browser_have(stage, name, value):
+    moved(stage, name, value)
+    assert stage.settings[name] == stage.widget.values[name] == value
 
 
-def test_a_slider_sets_three_digits_and_a_box_as_many_as_typed(stage):
-    control(stage, "size").slider.value = 10**0.71
-    assert stage.settings["size"] == control(stage, "size").box.value == 5.13
-    control(stage, "size").box.value = 5.0118723
-    assert stage.settings["size"] == control(stage, "size").slider.value == 5.0118723
+@pytest.mark.parametrize(("text", "value"), [("5.0118723", 5.0118723), (" 2e1 ", 20.0)])
+def test_a_typed_number_keeps_all_its_digits(stage, text, value):
+    moved(stage, "size", text)
+    assert stage.settings["size"] == value
 
 
-def test_a_browser_that_puts_the_knob_on_the_nearest_step_changes_nothing(stage):
-    stage.set(size=5.0, place=0.2549)
-    before = stage.frames
-    control(stage, "size").slider.value = 10**0.7  # 0.70 is the step next to log10(5) = 0.699
-    control(stage, "place").slider.value = 0.25
-    assert stage.frames == before
-    assert (stage.settings["size"], stage.settings["place"]) == (5.0, 0.2549)
-    control(stage, "size").slider.value = 10**0.71
-    assert stage.settings["size"] == 5.13
-
-
-def test_each_change_draws_one_frame(stage):
-    for change in (
-        lambda: setattr(control(stage, "place").slider, "value", 0.5),
-        lambda: setattr(control(stage, "dots").box, "value", 1),
-        lambda: stage.set(size=3.0, place=0.1, dots=2),
-        lambda: button(stage, "small").click(),
-    ):
-        before = stage.frames
-        change()
-        assert stage.frames == before + 1
-
-
-def test_the_picture_is_a_whole_png(stage):
-    png = bytes(stage._image.value)
-    assert png.startswith(b"\x89PNG\r\n\x1a\n")
-    assert png.endswith(b"\0\0\0\0IEND\xaeB`\x82")
-    Image.open(io.BytesIO(png)).verify()
-
-
-def test_the_picture_and_the_readout_follow_the_slider(stage):
+@pytest.mark.parametrize(
+    ("knob", "value", "message"),
+    [
+        ("size", "1000", "size must be a number in [1, 100], not 1000.0"),
+        ("size", "a lot", "size must be a number, not 'a lot'"),
+        ("size", "", "size must be a number, not ''"),
+        ("size", "nan", "size must be a number in [1, 100], not nan"),
+        ("size", "−3", "size must be a number in [1, 100], not -3.0"),
+        ("dots", "2.5", "dots must be a whole number in [1, 5], not 2.5"),
+        ("place", 7, "place must be a number in [0, 1], not 7"),
+    ],
+)
+def test_a_value_that_is_none_of_its_knob_is_said_and_moves_nothing(stage, knob, value, message):
     before = shown(stage)
-    control(stage, "dots").slider.value = 5
-    assert (shown(stage) != before).any()
-    assert "<p>5 dots at 0.25</p>" in stage._readout.value
+    [answer] = answers(stage, {"kind": "set", "knob": knob, "value": value})
+    assert answer == {"kind": "done", "serial": "a-1", "error": message}
+    assert shown(stage) == before
+
+
+def test_every_message_is_answered_once_the_picture_is_sent(stage):
+    order = []
+    stage.widget.observe(lambda _: order.append("picture"), "numbers")
+    stage.widget.send = lambda content: order.append(content["kind"])
+    stage.widget._received(stage.widget, {"serial": "a-1", "kind": "set", "knob": "place", "value": 0.5}, [])
+    stage.widget._received(stage.widget, {"serial": "a-2", "kind": "hello"}, [])
+    assert order == ["picture", "done", "done"]
+
+
+def test_each_change_makes_one_picture(stage):
+    for change in (
+        lambda: moved(stage, "place", 0.5),
+        lambda: stage.set(size=3.0, place=0.1, dots=2),
+        lambda: stage.do({"kind": "preset", "label": "small"}),
+    ):
+        before = stage.pictures
+        change()
+        assert stage.pictures == before + 1
+
+
+def test_while_only_numbers_move_the_description_of_the_picture_is_not_sent_again(stage):
+    changes = []
+    stage.widget.observe(lambda change: changes.append(change["name"]), ["picture", "numbers"])
+    moved(stage, "place", 0.5)
+    assert changes == ["numbers"]
+    moved(stage, "dots", 1)
+    assert changes == ["numbers", "picture", "numbers"]
+
+
+def test_the_picture_and_the_readout_follow_the_knob(stage):
+    moved(stage, "dots", 5)
+    (dots,) = stage.widget.picture["panels"][0]["marks"]
+    start, count = dots["arrays"]["y"]
+    assert np.frombuffer(stage.widget.numbers, "<f4")[start : start + count].tolist() == [0, 1, 2, 3, 4]
+    assert stage.widget.says == "<p>5 dots at 0.25</p>"
 
 
 def test_a_preset_sets_what_it_names_and_puts_the_rest_back(stage):
     stage.set(size=50.0, place=0.9, dots=5)
-    button(stage, "small").click()
+    stage.do({"kind": "preset", "label": "small"})
     assert stage.settings == {"size": 2.0, "place": 0.25, "dots": 3}
 
 
 def test_reset_goes_back_to_the_start(stage):
     start = shown(stage)
     stage.set(size=50.0, place=0.9, dots=5)
-    button(stage, "reset").click()
-    assert stage.settings == {"size": 10.0, "place": 0.25, "dots": 3}
-    np.testing.assert_array_equal(shown(stage), start)
+    stage.do({"kind": "reset"})
+    assert shown(stage) == start
+
+
+def test_a_pin_leaves_the_picture_behind_and_another_takes_it_away(stage):
+    stage.do({"kind": "pin"})
+    moved(stage, "place", 0.75)
+    pinned, dots = stage.widget.picture["panels"][0]["marks"]
+    numbers = np.frombuffer(stage.widget.numbers, "<f4")
+    assert [numbers[mark["arrays"]["x"][0]] for mark in (pinned, dots)] == [0.25, 0.75]
+    assert pinned["opacity"] < dots["opacity"]
+    assert not pinned["drags"]
+    stage.do({"kind": "pin"})
+    assert [mark["name"] for mark in stage.widget.picture["panels"][0]["marks"]] == ["dots"]
 
 
 @pytest.mark.parametrize(
@@ -184,33 +202,21 @@ def test_a_wrong_setting_is_refused_and_moves_no_slider(stage, settings, message
     assert stage.settings == before
 
 
-def test_frame_shows_other_settings_and_leaves_the_sliders(stage):
-    before, picture = stage.settings, shown(stage)
+def test_frame_shows_other_settings_and_leaves_the_controls(stage):
+    before = stage.settings
     other = stage.frame(place=0.9)
     assert stage.settings == before
     stage.set(place=0.9)
-    np.testing.assert_array_equal(shown(stage), other)
-    assert (other != picture).any()
-
-
-def test_a_frame_equals_the_full_drawing_also_where_a_dot_lies_on_a_spine(stage):
-    stage.set(place=0.0, size=40.0)
-    np.testing.assert_array_equal(shown(stage), full_drawing(stage))
-
-
-def test_a_frame_leaves_nothing_behind(stage):
-    first = stage.frame()
-    stage.frame(size=100.0, dots=5, place=1.0)
-    np.testing.assert_array_equal(stage.frame(), first)
+    np.testing.assert_array_equal(pixels(stage.snapshot()), other)
 
 
 def test_the_users_matplotlib_settings_neither_change_the_picture_nor_are_changed(stage):
+    picture = pixels(stage.snapshot())
     with matplotlib.rc_context({"axes.facecolor": "black", "font.size": 30, "text.usetex": True}):
         before = dict(matplotlib.rcParams)
-        other = DotStage(KNOBS, {}, {"place": 0.25})
+        other = pixels(DotStage(KNOBS, {}, {"place": 0.25}).snapshot())
         assert dict(matplotlib.rcParams) == before
-        np.testing.assert_array_equal(shown(other), shown(stage))
-        np.testing.assert_array_equal(full_drawing(other), shown(stage))
+    np.testing.assert_array_equal(other, picture)
 
 
 def test_a_snapshot_is_a_figure_of_its_own(stage):
@@ -227,16 +233,14 @@ def test_a_snapshot_is_a_figure_of_its_own(stage):
 def test_a_cell_shows_the_widget_and_an_export_the_picture_and_the_numbers(stage):
     bundle = stage._repr_mimebundle_()
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == stage.widget.model_id
-    assert base64.b64decode(bundle["image/png"]) == stage._image.value
+    picture = np.array(Image.open(io.BytesIO(base64.b64decode(bundle["image/png"]))))[..., :3]
+    np.testing.assert_array_equal(picture, stage.frame())
     assert bundle["text/plain"] == "DotStage(size=10, place=0.25, dots=3): 3 dots"
 
 
-def test_every_slider_has_a_box_that_carries_its_name_unit_and_help(stage):
-    for knob in KNOBS:
-        box = control(stage, knob.name).box
-        assert box.description.startswith(knob.label)
-        assert knob.unit in box.description
-        assert box.tooltip == knob.help
+def test_the_browser_has_each_knobs_name_unit_range_and_help(stage):
+    for knob, described in zip(KNOBS, stage.widget.knobs, strict=True):
+        assert described == vars(knob)
 
 
 class Watched:
@@ -260,29 +264,29 @@ class ParkedStage(DotStage):
 
     parked = False
 
-    def move(self, panels, reading):
+    def panels(self, reading):
         if self.parked:
             self.parked = False
             self.inside.set()
             assert self.released.wait(HANG)
-        super().move(panels, reading)
+        return super().panels(reading)
 
 
 @pytest.mark.parametrize(
     "act",
     [
-        lambda stage: setattr(control(stage, "place").slider, "value", 0.75),
-        lambda stage: setattr(control(stage, "place").box, "value", 0.75),
+        lambda stage: moved(stage, "place", 0.75),
+        lambda stage: stage.do({"kind": "preset", "label": "small"}),
         lambda stage: stage.set(place=0.75),
-        lambda stage: stage.frame(place=0.75),
+        lambda stage: stage.pin(),
         lambda stage: stage.settings,
     ],
-    ids=["slider", "box", "set", "frame", "settings"],
+    ids=["knob", "preset", "set", "pin", "settings"],
 )
 def test_while_one_thread_is_inside_a_move_another_waits(monkeypatch, act):
     lock = Watched(stages.LOCK)
     monkeypatch.setattr(stages, "LOCK", lock)
-    stage = ParkedStage(KNOBS, {}, {})
+    stage = ParkedStage(KNOBS, {"small": {"size": 2.0}}, {})
     stage.inside, stage.released, stage.parked = threading.Event(), threading.Event(), True
 
     def second():

@@ -1,0 +1,61 @@
+"""Every loss, pair and rule that the tests go through, and sets to try them on."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from mapl_explore.losses import (
+    CPO,
+    DPO,
+    IPO,
+    ORPO,
+    SFT,
+    ExactError,
+    First,
+    Hardest,
+    Hinge,
+    LeaderShare,
+    LowerBound,
+    MaxMin,
+    Mean,
+    Mellow,
+    OneSided,
+    ScoredSets,
+    SimPO,
+    Smooth,
+    UpperBound,
+)
+
+INF = float("inf")
+PAIRS = [First(), Mean(), Hardest(), Smooth(tau=0.3), Smooth(tau=40.0), Mellow(tau=1e-3), Mellow(tau=2.0)]
+OBJECTIVES = [DPO(), DPO(beta=5.0), MaxMin(), OneSided(lam=0.5), CPO(), ORPO(), SimPO(), IPO(), Hinge(), SFT()]
+COMPARING = [loss for loss in OBJECTIVES if not isinstance(loss, OneSided | SFT)]
+EVERY = OBJECTIVES + [replace(loss, pair=pair) for loss in (DPO(), ORPO(), OneSided()) for pair in PAIRS]
+
+
+def make_sets(logp, label, ref=None, library=np.asarray):
+    logp = library(logp)
+    ref = library(np.zeros(logp.shape) if ref is None else ref)
+    label = np.asarray(label)
+    label = label if isinstance(logp, np.ndarray) else torch.as_tensor(label)
+    return ScoredSets(logp=logp, ref_logp=ref, length=abs(label) * 0 + 3, label=label)
+
+
+def batch(library, seed=0, scale=3.0):
+    """Return ragged sets: 3 + 2 responses, 1 + 4, 1 + 1, and one with padding in the middle."""
+    rng = np.random.default_rng(seed)
+    label = [[1, 1, 1, -1, -1], [1, -1, -1, -1, -1], [-1, 1, 0, 0, 0], [1, 0, -1, 1, -1]]
+    return make_sets(-np.abs(rng.normal(size=(4, 5)) * scale), label, -np.abs(rng.normal(size=(4, 5))), library)
+
+
+finite = st.lists(st.floats(-50, 0), min_size=1, max_size=6)
+RULES = [UpperBound(epsilon=0.05), LowerBound(epsilon=0.05), ExactError(epsilon=0.05), LeaderShare(share=0.8)]
+
+
+def replace_logp(sets, logp):
+    return ScoredSets.unchecked(logp, sets.ref_logp, sets.length, sets.label)
+
+
+SMOOTH = [Smooth(tau=2.0), Mellow(tau=1.0), Smooth(tau=LeaderShare(share=0.9))]

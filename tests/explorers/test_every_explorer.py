@@ -1,0 +1,181 @@
+"""Every explorer, wherever its controls are: no exception, the whole picture, any thread."""
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+from explorer_controls import SETS, assert_whole, button, drawn_in_full, move
+from ipywidgets import Widget
+from patience import HANG
+from recorded_runs import recorded
+
+from mapl_explore.explorers import (
+    BoundsExplorer,
+    LossExplorer,
+    PairsExplorer,
+    PrecisionExplorer,
+    SmoothMaxExplorer,
+    TemperatureExplorer,
+    TrainingExplorer,
+)
+from mapl_explore.explorers.knobs import Choice
+from mapl_explore.losses import ScoredSets, parse
+
+LARGE = ScoredSets(-np.geomspace(1, 900, 30), [-9.0] * 30, [12] * 30, [1, -1] * 15)
+MAKERS = {
+    "smooth max": SmoothMaxExplorer,
+    "smooth max of one": lambda: SmoothMaxExplorer([-1.0]),
+    "smooth max of eight ties": lambda: SmoothMaxExplorer([3.0] * 8),
+    "bounds": BoundsExplorer,
+    "bounds of own scores": lambda: BoundsExplorer([-1.0, -float("inf"), -700.0]),
+    "bounds of sets": lambda: BoundsExplorer(SETS),
+    "temperature": TemperatureExplorer,
+    "temperature of one score": lambda: TemperatureExplorer([-1.0]),
+    "temperature of a tie": lambda: TemperatureExplorer([-1.0, -1.0, -2.0]),
+    "temperature of sets": lambda: TemperatureExplorer(SETS),
+    "loss": LossExplorer,
+    "loss over four": lambda: LossExplorer("dpo-share", over=["orpo", "ipo", "simpo", "post-orpo"]),
+    "loss on sets": lambda: LossExplorer("dpo-mellow", sets=SETS),
+    "precision": PrecisionExplorer,
+    "pairs": PairsExplorer,
+    "pairs of one and one": lambda: PairsExplorer(ScoredSets([-1.0, -2.0], [-1.0, -1.0], [3, 3], [1, -1])),
+    "pairs that tie": lambda: PairsExplorer(ScoredSets([-2.0] * 5, [-3.0] * 5, [3] * 5, [1, -1, 1, -1, -1])),
+    "pairs of sets": lambda: PairsExplorer(SETS, loss="cpo"),
+    "pairs of a large set": lambda: PairsExplorer(LARGE, loss="simpo"),
+    "training": lambda: recorded(TrainingExplorer, "DPO(pair=Smooth(tau=LeaderShare(share=0.9)))"),
+    "training that anneals, of twelve responses, one step in three recorded": lambda: recorded(
+        TrainingExplorer, "CPO(pair=Mellow(tau=Anneal(start=0.5, stop=50.0)))", step=range(0, 13, 3), per_side=6
+    ),
+    "training without a pair, one step of one set": lambda: recorded(TrainingExplorer, "SFT()", step=[0], sets=1),
+    "training of one against one": lambda: recorded(TrainingExplorer, "OneSided(pair=Smooth(tau=2.0))", per_side=1),
+}
+
+
+# Those of one explorer in one process: it is made once.
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in MAKERS], scope="module")
+def explorer(request):
+    yield MAKERS[request.param]()
+    Widget.close_all()  # ipywidgets keeps each widget that was ever made, and through it the figures
+
+
+def values_of(control):
+    """The ends, the middle and an odd value of a slider; the options of a choice, of many three."""
+    knob = control.knob
+    if isinstance(knob, Choice):
+        options = control.picker.options
+        return options if len(options) <= 8 else [options[0], options[len(options) // 2], options[-1]]
+    middle = knob.value((knob.position(knob.low) + knob.position(knob.high)) / 2)
+    if knob.scale == "integer":
+        return sorted({knob.low, min(knob.low + 1, knob.high), round(middle), knob.high})
+    return [knob.low, middle, knob.high, min(max(np.pi / 3, knob.low), knob.high)]
+
+
+def test_every_control_goes_to_its_ends_and_its_odd_values_and_everything_stays_whole(explorer):
+    for control in explorer._controls.values():
+        explorer.reset()
+        for value in values_of(control):
+            move(control, value)
+            assert explorer.settings[control.knob.name] == value
+            assert "nan" not in repr(explorer).lower()
+            assert "nan" not in explorer._readout.value.lower()
+        assert_whole(explorer)
+
+
+def test_the_picture_kept_for_a_scene_is_the_one_drawn_anew_wherever_its_controls_are(explorer):
+    explorer.reset()
+    scene = explorer.scene(explorer.reading)
+    for control in explorer._controls.values():
+        before = explorer.settings
+        move(control, values_of(control)[-1])
+        if explorer.scene(explorer.reading) != scene:
+            explorer.set(**before)
+    np.testing.assert_array_equal(explorer.frame(), drawn_in_full(explorer.snapshot())[..., :3])
+
+
+def test_every_corner_of_the_sliders_has_numbers(explorer):
+    explorer.reset()
+    numeric = [control for control in explorer._controls.values() if not isinstance(control.knob, Choice)]
+    for ends in itertools.product(*([control.knob.low, control.knob.high] for control in numeric)):
+        corner = {control.knob.name: end for control, end in zip(numeric, ends, strict=True)}
+        reading = explorer.read(explorer.settings | corner)
+        assert "nan" not in explorer.text(reading).lower()
+        assert "nan" not in explorer.html(reading).lower()
+
+
+def test_every_option_has_numbers_with_all_sliders_at_either_end(explorer):
+    explorer.reset()
+    choices = [control for control in explorer._controls.values() if isinstance(control.knob, Choice)]
+    sliders = [control.knob for control in explorer._controls.values() if not isinstance(control.knob, Choice)]
+    for choice, end in itertools.product(choices, ("low", "high")):
+        corner = {knob.name: getattr(knob, end) for knob in sliders}
+        for option in choice.picker.options:
+            reading = explorer.read(explorer.settings | corner | {choice.knob.name: option})
+            assert "nan" not in explorer.text(reading).lower()
+            assert "nan" not in explorer.html(reading).lower()
+
+
+def test_every_preset_sets_what_its_button_says(explorer):
+    for label, preset in explorer._presets.items():
+        explorer.reset()
+        button(explorer, label).click()
+        assert {name: explorer.settings[name] for name in preset} == preset
+        assert "nan" not in explorer._readout.value.lower()
+
+
+def test_reset_returns_to_the_start(explorer):
+    explorer.reset()
+    start, picture = explorer.settings, bytes(explorer._image.value)
+    for control in explorer._controls.values():
+        move(control, values_of(control)[-1])
+    button(explorer, "reset").click()
+    assert explorer.settings == start
+    assert bytes(explorer._image.value) == picture
+
+
+def test_the_loss_as_set_is_one_that_the_command_line_reads(explorer):
+    explorer.reset()
+    assert parse(repr(explorer.loss)) == explorer.loss
+
+
+def test_every_control_has_a_name_and_a_help(explorer):
+    for control in explorer._controls.values():
+        named = control.picker if isinstance(control.knob, Choice) else control.box
+        assert named.description.startswith(control.knob.label)
+        assert named.tooltip == control.knob.help
+
+
+def test_to_frame_has_numbers(explorer):
+    explorer.reset()
+    frame = explorer.to_frame()
+    assert len(frame) > 0
+    assert next(iter(frame.columns)) in ("response", "tau", "gap", "moved_by", "pair", "step")
+
+
+@pytest.mark.parametrize(
+    "name", ["smooth max", "bounds", "temperature", "loss", "precision", "pairs of sets", "training"]
+)
+def test_two_threads_and_30_changes_leave_the_picture_of_the_last_settings(name):
+    explorer = MAKERS[name]()
+
+    def shake(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(15):
+            control = explorer._controls[rng.choice(list(explorer._controls))]
+            if isinstance(control.knob, Choice):
+                move(control, str(rng.choice(control.picker.options)))
+                continue
+            knob = control.knob
+            value = knob.value(rng.uniform(knob.position(knob.low), knob.position(knob.high)))
+            control.slider.value = round(value) if knob.scale == "integer" else value
+
+    threads = [threading.Thread(target=shake, args=(seed,)) for seed in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=HANG)
+        assert not thread.is_alive()
+    fresh = MAKERS[name]()
+    fresh.set(**explorer.settings)
+    assert explorer._image.value == fresh._image.value
+    assert explorer._readout.value == fresh._readout.value

@@ -1,0 +1,103 @@
+"""LossExplorer: it shows the loss that is set, on the sets that are given, and keeps curves."""
+
+import numpy as np
+from explorer_controls import EPS, SETS, button, move
+
+from mapl_explore.explorers import (
+    LossExplorer,
+)
+from mapl_explore.losses import LOSSES, ScoredSets, parse
+
+
+def test_every_preset_loss_can_be_chosen_and_is_then_the_loss():
+    explorer = LossExplorer()
+    for name, loss in LOSSES.items():
+        move(explorer._controls["loss"], name)
+        assert explorer.loss == loss
+
+
+def test_the_loss_explorer_moves_log_probs_and_asks_the_loss_itself():
+    explorer = LossExplorer("dpo-smooth", over=["cpo"], tau=0.7, beta=0.3, shift=2.5, moved="−2")
+    logp = np.array([-22.0, -24.5, -25.0, -25.0, -25.5, -28.0])
+    moved = logp + np.array([0, 0, 0, 0, 2.5, 0])
+    sets = ScoredSets(moved, np.full(6, -25.0), np.full(6, 10), np.array([1, 1, 1, -1, -1, -1]))
+    loss, reading = parse("DPO(beta=0.3, pair=Smooth(tau=0.7))"), explorer.reading
+    assert explorer.loss == loss
+    assert reading.value == loss(sets)
+    np.testing.assert_array_equal(reading.weights[0], loss.weights(sets))
+    assert reading.slope == loss.weights(sets)[4]
+    # The slope on the curve is the derivative of the curve: central differences of 0.25 nats, to their own error.
+    values, slopes, step = reading.values[0], reading.slopes[0], reading.places[1] - reading.places[0]
+    np.testing.assert_allclose((values[2:] - values[:-2]) / (2 * step), slopes[1:-1], atol=1e-3)
+    assert np.ptp(slopes) > 0.1
+
+
+def test_moving_all_positives_moves_the_margin_one_to_one():
+    explorer = LossExplorer("maxneg-minpos", over=[])
+    for shift in (-20.0, -3.5, 0.0, 8.0):
+        explorer.set(shift=shift)
+        assert explorer.reading.hard_margin == shift
+
+
+def test_a_response_is_moved_until_it_is_certain_and_no_further():
+    sets = ScoredSets([-3.0, -9.0, -4.0], [-5.0] * 3, [4] * 3, [1, 1, -1])
+    explorer = LossExplorer("cpo-smooth", sets=sets, shift=20.0)
+    assert explorer.reading.now == 3.0
+    assert explorer.reading.places[-1] == 3.0
+    assert explorer.reading.sets.logp.max() == 0.0
+    assert "certain" in explorer.html(explorer.reading)
+    explorer.set(shift=2.0)
+    assert "certain" not in explorer.html(explorer.reading)
+
+
+def test_sets_of_ones_own_are_shown_positives_first_without_padding():
+    explorer = LossExplorer("maxneg-minpos", over=[], sets=SETS, set=2)
+    reading = explorer.reading
+    assert reading.names == ["+1", "−1", "−2"]
+    np.testing.assert_array_equal(reading.sets.logp, [-3.0, -9.0, -3.0])
+    assert reading.hard_margin == 0.0
+    explorer.set(set=1)
+    np.testing.assert_array_equal(explorer.reading.sets.logp, [-40.0, -300.0, -42.5, -41.0])
+    assert explorer.reading.hard_margin == -300.0 - -41.0
+    # A response that a set lacks cannot be moved in it: all positives are.
+    explorer.set(set=2, moved="+2")
+    assert explorer.reading.moved == "all positives"
+
+
+def test_kept_curves_stay_while_the_loss_moves_on():
+    explorer = LossExplorer("dpo-smooth", over=[], tau=0.5)
+    before = explorer.reading.values[0]
+    button(explorer, "keep this curve").click()
+    explorer.set(tau=50.0)
+    assert explorer.kept == (parse("DPO(beta=0.1, pair=Smooth(tau=0.5))"),)
+    np.testing.assert_array_equal(explorer.reading.values[1], before)
+    assert (explorer.reading.values[0] != before).any()
+    for _ in range(5):
+        explorer.keep()
+    assert len(explorer.kept) == 4
+    button(explorer, "clear kept").click()
+    assert explorer.kept == ()
+    assert len(explorer.reading.values) == 1
+
+
+def test_a_loss_brings_its_own_numbers_and_greys_out_what_it_lacks():
+    explorer = LossExplorer("dpo-smooth")
+    explorer.set(loss="DPO(beta=0.5, pair=Smooth(tau=LeaderShare(share=0.7)))")
+    assert (explorer.settings["beta"], explorer.settings["share"]) == (0.5, 0.7)
+    assert {name: explorer._controls[name].box.disabled for name in ("beta", "tau", "epsilon", "share")} == {
+        "beta": False,
+        "tau": True,
+        "epsilon": True,
+        "share": False,
+    }
+    explorer.set(share=0.6)
+    assert explorer.loss == parse("DPO(beta=0.5, pair=Smooth(tau=LeaderShare(share=0.6)))")
+
+
+def test_a_kept_curve_leaves_the_axes_to_the_loss_as_set():
+    alone, beside = LossExplorer("dpo-smooth", over=[]), LossExplorer("dpo-smooth", over=["ipo"])
+    assert max(map(np.max, beside.reading.values)) > 50 * max(map(np.max, alone.reading.values))
+    for (low, high), (bottom, top) in zip(alone.reading.reach[:2], beside.reading.reach[:2], strict=True):
+        assert bottom <= low < high <= top
+        assert top - bottom <= 3 * (high - low) * (1 + EPS)
+    assert beside.reading.reach[2] <= 7 * alone.reading.reach[2]

@@ -1,0 +1,139 @@
+"""Records of every format, and the sets that they are."""
+
+import json
+
+from mapl_explore.data import PreferenceSet
+
+SUM = PreferenceSet("2 + 2 =", ["4"], ["5"])
+TALK = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: 2 + 2?\n\nAssistant:"
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def assistant(text):
+    return {"role": "assistant", "content": text}
+
+
+def human(text):
+    return {"from": "human", "value": text}
+
+
+def gpt(text):
+    return {"from": "gpt", "value": text}
+
+
+KIND = "\n\nSystem: Be kind.\n\nHuman: Hi\n\nAssistant:"
+HISTORY = [user("Hi"), assistant("Hello"), user("2 + 2?")]
+RECORDS = {
+    "ours": ({"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"]}, SUM),
+    "trl, plain": ({"prompt": "2 + 2 =", "chosen": "4", "rejected": "5"}, SUM),
+    "trl, conversational": (
+        {"prompt": [user("2 + 2 =")], "chosen": [assistant("4")], "rejected": [assistant("5")]}, SUM,
+    ),
+    "trl, the prompt in both conversations": (
+        {"chosen": [user("2 + 2 ="), assistant("4")], "rejected": [user("2 + 2 ="), assistant("5")]}, SUM,
+    ),
+    "trl, the prompt in words and in both conversations": (
+        {"prompt": "2 + 2 =", "chosen": [user("2 + 2 ="), assistant("4")],
+         "rejected": [user("2 + 2 ="), assistant("5")]}, SUM,
+    ),
+    "trl, the prompt in words next to messages": (
+        {"prompt": "2 + 2 =", "chosen": [assistant("4")], "rejected": [assistant("5")]}, SUM,
+    ),
+    "trl, a longer conversation": (
+        {"prompt": HISTORY, "chosen": [assistant("4")], "rejected": [assistant("5")]},
+        PreferenceSet(TALK, [" 4"], [" 5"]),
+    ),
+    "trl, parts of text": (
+        {"prompt": [user([{"type": "text", "text": "2 + "}, {"type": "text", "text": "2 ="}])],
+         "chosen": [assistant([{"type": "text", "text": "4"}])], "rejected": [assistant(["5"])]}, SUM,
+    ),
+    "trl, a developer": (
+        {"prompt": [{"role": "developer", "content": "Be kind."}, user("Hi")], "chosen": [assistant("a")],
+         "rejected": [assistant("b")]}, PreferenceSet(KIND, [" a"], [" b"]),
+    ),
+    "trl, no calls of tools": (
+        {"prompt": [{**user("2 + 2 ="), "tool_calls": None}], "tools": [], "images": None,
+         "chosen": [{**assistant("4"), "tool_calls": []}], "rejected": [assistant("5")]}, SUM,
+    ),
+    "sharegpt": (
+        {"conversations": [human("2 + 2 =")], "chosen": gpt("4"), "rejected": gpt("5"), "tools": "[]"}, SUM,
+    ),
+    "sharegpt, with a system": (
+        {"conversations": [human("Hi")], "chosen": gpt("a"), "rejected": gpt("b"), "system": "Be kind."},
+        PreferenceSet(KIND, [" a"], [" b"]),
+    ),
+    "sharegpt, a longer conversation": (
+        {"conversations": [human("Hi"), gpt("Hello"), human("2 + 2?")], "chosen": [gpt("4")], "rejected": [gpt("5")]},
+        PreferenceSet(TALK, [" 4"], [" 5"]),
+    ),
+    "trl, what came before and a longer beginning": (
+        {"prompt": [user("Hi")], "chosen": [assistant("Hello"), user("2 + 2?"), assistant("4")],
+         "rejected": [assistant("Hello"), user("2 + 2?"), assistant("5")]}, PreferenceSet(TALK, [" 4"], [" 5"]),
+    ),
+    "sharegpt, the conversation on both sides too": (
+        {"conversations": [human("2 + 2 =")], "chosen": [human("2 + 2 ="), gpt("4")],
+         "rejected": [human("2 + 2 ="), gpt("5")]}, SUM,
+    ),
+    "further fields that look like records": (
+        {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "from": [{"chosen": "a"}]}, SUM,
+    ),
+    "alpaca": ({"instruction": "2 + 2 =", "input": "", "chosen": "4", "rejected": "5"}, SUM),
+    "alpaca, with an input": (
+        {"instruction": "Add.", "input": "2, 2", "chosen": "4", "rejected": "5"},
+        PreferenceSet("Add.\n2, 2", ["4"], ["5"]),
+    ),
+    "openai": (
+        {"input": {"messages": [user("2 + 2 =")], "tools": []}, "preferred_output": [assistant("4")],
+         "non_preferred_output": [assistant("5")]}, SUM,
+    ),
+    "hh-rlhf": ({"chosen": TALK + " 4", "rejected": TALK + " 5"}, PreferenceSet(TALK, [" 4"], [" 5"])),
+    "hh-rlhf, answers that begin alike": (
+        {"chosen": TALK + " It is 4", "rejected": TALK + " It is 5"},
+        PreferenceSet(TALK, [" It is 4"], [" It is 5"]),
+    ),
+    "ultrafeedback": (
+        {"instruction": "2 + 2 =", "completions": [
+            {"response": "4", "overall_score": 9.0}, {"response": "four?", "overall_score": 5.0},
+            {"response": "5", "overall_score": 1.0}]}, SUM,
+    ),
+    "ultrafeedback, with all its fields": (
+        {"source": "flan", "instruction": "2 + 2 =", "models": ["a", "b"], "completions": [
+            {"response": "4", "overall_score": 9.0, "fine-grained_score": 4.0, "annotations": {"a": 1}, "model": "a"},
+            {"response": "5", "overall_score": 1.0, "fine-grained_score": 2.0, "annotations": {"a": 1}, "model": "b"}],
+         "correct_answers": ["four"], "incorrect_answers": ["five"]}, SUM,
+    ),
+    "ultrafeedback, binarized": (
+        {"prompt": "2 + 2 =", "prompt_id": "a1", "chosen": [user("2 + 2 ="), assistant("4")],
+         "rejected": [user("2 + 2 ="), assistant("5")], "messages": [user("2 + 2 ="), assistant("4")],
+         "score_chosen": 9.0, "score_rejected": 1.0}, SUM,
+    ),
+    "a prompt within another, and what it was made of": (
+        {"prompt": "Q: 2 +  2 =\n", "instruction": "2 + 2 =", "chosen": "4", "rejected": "5", "messages": "none"},
+        PreferenceSet("Q: 2 +  2 =\n", ["4"], ["5"]),
+    ),
+    "a column of another format that is null": (
+        {"prompt": "2 + 2 =", "positives": None, "negatives": None, "chosen": "4", "rejected": "5"}, SUM,
+    ),
+    "two formats that say the same": (
+        {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "completions": ["5", "4"], "scores": [0, 1]}, SUM,
+    ),
+    "a set with a field of pairs": (
+        {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "rejected": False}, SUM,
+    ),
+    "completions next to scores": ({"prompt": "2 + 2 =", "completions": ["5", "4"], "scores": [0, 1]}, SUM),
+}  # fmt: skip
+
+
+def written(path, *records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+def pair(prompt, chosen, rejected):
+    return PreferenceSet(prompt, [chosen], [rejected])
+
+
+PAIR = {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5"}

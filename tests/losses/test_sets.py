@@ -1,0 +1,62 @@
+"""ScoredSets: checked where they are made, indexed like arrays."""
+
+import numpy as np
+import pytest
+import torch
+from every_loss import INF
+
+from mapl_explore.losses import (
+    ScoredSets,
+)
+
+GOOD = {"logp": [[-1.0, -2.0]], "ref_logp": [[-1.0, -2.0]], "length": [[3, 4]], "label": [[1, -1]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"logp": [[-1.0, float("nan")]]}, ValueError, "logp must be finite, not nan"),
+        ({"ref_logp": [[-INF, -1.0]]}, ValueError, "ref_logp must be finite, not -inf"),
+        ({"logp": np.array([[-1, -2]])}, TypeError, "logp must be a floating-point array.*int64"),
+        ({"logp": [[-1.0, -2.0, -3.0]]}, ValueError, r"logp has shape \(1, 3\), ref_logp has shape \(1, 2\)"),
+        ({"logp": [[-1.0]], "label": [[1, -1]]}, ValueError, r"one shape \(..., n\), but logp has \(1, 1\)"),
+        ({"length": [[3, 0]]}, ValueError, "length must be an integer >= 1, not 0"),
+        ({"length": [[3.0, 4.5]]}, TypeError, "length must be an integer"),
+        ({"label": [[1, 2]]}, ValueError, "label must be an integer from -1 to 1, not 2"),
+        ({"label": [[1, 1]]}, ValueError, r"at least one negative \(-1\) in every set"),
+        ({"label": [[-1, 0]]}, ValueError, r"at least one positive \(\+1\) in every set"),
+        ({"logp": torch.tensor([[-1.0, -2.0]]), "label": np.array([[1, -1]])}, TypeError, "one array library"),
+        ({"logp": "text"}, TypeError, "logp must be numbers.*'text'"),
+    ],
+)
+def test_bad_sets_are_refused_by_name(change, kind, message):
+    with pytest.raises(kind, match=message):
+        ScoredSets(**{**GOOD, **change})
+
+
+@pytest.mark.parametrize("library", [np.asarray, torch.as_tensor])
+def test_an_index_picks_the_same_sets_and_responses_of_every_array(library):
+    label = np.array([[1, -1, 1], [-1, 1, -1]])
+    arrays = [library(one) for one in (np.arange(6.0).reshape(2, 3), -np.arange(6.0).reshape(2, 3), 7 + label, label)]
+    sets = ScoredSets(*arrays)
+    assert len(sets) == 2
+    for index in (0, slice(1, 2), (1, [2, 0]), (..., [0, 1])):
+        some = sets[index]
+        for one, array in zip((some.logp, some.ref_logp, some.length, some.label), arrays, strict=True):
+            assert one.tolist() == array[index].tolist()
+    assert [one.logp.tolist() for one in sets] == arrays[0].tolist()
+    with pytest.raises(IndexError):
+        sets[2]
+
+
+def test_one_set_has_no_length_and_a_response_is_no_set():
+    one = ScoredSets([-1.0, -3.0], [-2.0, -2.0], [4, 5], [1, -1])
+    with pytest.raises(TypeError, match="no list of sets"):
+        len(one)
+    with pytest.raises(IndexError, match="the index 0 picks one response"):
+        one[0]
+
+
+def test_sets_without_an_axis_for_responses_are_refused():
+    with pytest.raises(ValueError, match=r"one shape \(..., n\)"):
+        ScoredSets(logp=-1.0, ref_logp=-1.0, length=1, label=1)
