@@ -5,6 +5,8 @@ Every name is loaded on first use, so that ``import mapl_explore`` is quick and 
 
 import importlib
 import importlib.util
+from types import ModuleType
+from typing import Any
 
 from mapl_explore.moved import keep_old_paths
 from mapl_explore.version import VERSION
@@ -79,7 +81,7 @@ __version__ = VERSION
 __all__ = sorted(HOMES)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     """Load a public name, or a module of the package, on first use."""
     if name in HOMES:
         found = globals()[name] = getattr(_loaded(HOMES[name], name), name)
@@ -89,11 +91,11 @@ def __getattr__(name: str):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__
 
 
-def _loaded(module: str, name: str):
+def _loaded(module: str, name: str) -> ModuleType:
     try:
         return importlib.import_module(f"{__name__}.{module}")
     except ModuleNotFoundError as error:

@@ -6,9 +6,11 @@ A module that is now several has the names of all of them.
 import importlib
 import sys
 import warnings
+from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 PACKAGE = "mapl_explore"
 MOVED = {
@@ -51,7 +53,9 @@ MOVED = {
 class OldPaths(MetaPathFinder, Loader):
     """Finds the modules of this package under the names that they had before they moved."""
 
-    def find_spec(self, fullname: str, path=None, target=None) -> ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         package, _, name = fullname.rpartition(".")
         return ModuleSpec(fullname, self) if package == PACKAGE and name in MOVED else None
 
@@ -60,13 +64,13 @@ class OldPaths(MetaPathFinder, Loader):
         homes = [f"{PACKAGE}.{home}" for home in MOVED[module.__name__.rpartition(".")[2]]]
         warnings.warn(f"{module.__name__} has moved to {', '.join(homes)}", FutureWarning, stacklevel=2)
 
-        def __getattr__(name: str):
+        def __getattr__(name: str) -> Any:
             for home in map(importlib.import_module, homes):
                 if hasattr(home, name):
                     return getattr(home, name)
             raise AttributeError(f"module {module.__name__!r}, now {', '.join(homes)}, has no attribute {name!r}")
 
-        module.__getattr__ = __getattr__
+        vars(module)["__getattr__"] = __getattr__
 
 
 def keep_old_paths() -> None:

@@ -1,9 +1,15 @@
 """The commands that make preference data: ``data check``, ``data convert``, ``data world`` and ``sample``."""
 
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # each command loads what it needs, and no other
+    from mapl_explore.data import PreferenceSet
+
 WRITTEN = "the file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says; an existing one is replaced"
 
 
-def add_data(commands) -> None:
+def add_data(commands: argparse._SubParsersAction) -> None:
     """Add ``data`` with its own commands to those of the command line."""
     text = "Describe, convert and make preference data."
     parser = commands.add_parser("data", help=text, description=text, example="mapl-explore data check sets.jsonl")
@@ -12,7 +18,7 @@ def add_data(commands) -> None:
         add(commands)
 
 
-def _add_check(commands) -> None:
+def _add_check(commands: argparse._SubParsersAction) -> None:
     text = "Describe preference data: counts, sizes, lengths, duplicates, contradictions; exit code 1 on faults."
     example = "mapl-explore data check pairs.parquet"
     parser = commands.add_parser("check", help=text, description=text, example=example)
@@ -20,7 +26,7 @@ def _add_check(commands) -> None:
     parser.set_defaults(run=_check)
 
 
-def _add_convert(commands) -> None:
+def _add_convert(commands: argparse._SubParsersAction) -> None:
     text = "Write preference data as sets of ours; nothing is written where a record is malformed."
     example = "mapl-explore data convert pairs.parquet sets.jsonl"
     parser = commands.add_parser("convert", help=text, description=text, example=example)
@@ -29,7 +35,7 @@ def _add_convert(commands) -> None:
     parser.set_defaults(run=_convert)
 
 
-def _add_source(parser, name: str) -> None:
+def _add_source(parser: argparse.ArgumentParser, name: str) -> None:
     add = parser.add_argument
     add("source", metavar=name, help="a file of JSON or parquet, or owner/name[:split] on the Hugging Face hub")
     add("--format", metavar="NAME", help="sets, trl, openai, hh-rlhf or scored; told by the fields if not given")
@@ -37,7 +43,7 @@ def _add_source(parser, name: str) -> None:
     add("--threshold", type=float, metavar="SCORE", help=text)
 
 
-def _add_world(commands) -> None:
+def _add_world(commands: argparse._SubParsersAction) -> None:
     text = "Make preference sets of the small world, the same ones for the same arguments."
     example = "mapl-explore data world sets.jsonl --n 100 --seed 1"
     parser = commands.add_parser("world", help=text, description=text, example=example)
@@ -53,7 +59,7 @@ def _add_world(commands) -> None:
     parser.set_defaults(run=_world)
 
 
-def add_sample(commands) -> None:
+def add_sample(commands: argparse._SubParsersAction) -> None:
     """Add ``sample`` to the commands of the command line."""
     text = "Sample answers from a model, verify them, and write the sets that have right and wrong ones."
     example = "mapl-explore sample data/world/test.jsonl sampled.jsonl --verifier world"
@@ -78,7 +84,7 @@ def add_sample(commands) -> None:
     parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
 
 
-def _check(arguments) -> None:
+def _check(arguments: argparse.Namespace) -> None:
     from mapl_explore.data import description, fault_lines, read_all
     from mapl_explore.files import counted
 
@@ -95,7 +101,7 @@ def _check(arguments) -> None:
         raise RuntimeError(f"{arguments.source}: there is no preference set in it")
 
 
-def _convert(arguments) -> None:
+def _convert(arguments: argparse.Namespace) -> None:
     from mapl_explore.data import read_all, require_output, require_sets, write_sets
     from mapl_explore.files import require_other
 
@@ -107,7 +113,7 @@ def _convert(arguments) -> None:
     print(f"{reading}, written to {arguments.output}")
 
 
-def _world(arguments) -> None:
+def _world(arguments: argparse.Namespace) -> None:
     from mapl_explore.data import require_output, write_sets
     from mapl_explore.data.world import world_sets
     from mapl_explore.files import counted
@@ -118,7 +124,7 @@ def _world(arguments) -> None:
     print(f"{counted(arguments.n, 'set')} written to {arguments.output}")
 
 
-def _sample(arguments) -> None:
+def _sample(arguments: argparse.Namespace) -> None:
     from mapl_explore.files import counted
     from mapl_explore.models.processes import launched
     from mapl_explore.sampling.answers import sample_sets
@@ -132,7 +138,7 @@ def _sample(arguments) -> None:
             print("prompts are written as they were: score, select, tau and finetune need --chat with these sets too")
 
 
-def _shown(one) -> str:
+def _shown(one: "PreferenceSet") -> str:
     """Return a preference set as a person reads it."""
     lines = [*(f"  | {line}" for line in one.prompt.split("\n"))]
     lines += [f"  {mark} {text!r}" for mark, texts in (("+", one.positives), ("-", one.negatives)) for text in texts]

@@ -6,19 +6,25 @@ runs, so that ``--help`` does not wait for torch.
 
 import argparse
 import contextlib
+import io
 import os
 import platform
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from mapl_explore.cli.data import add_data, add_sample
 from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
 from mapl_explore.notes import Note
 from mapl_explore.version import VERSION
 
+if TYPE_CHECKING:  # each command loads what it needs, and no other
+    from mapl_explore.losses import Loss
+
+ActionT = TypeVar("ActionT", bound=argparse.Action)
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
 PACKAGES = ("numpy", "scipy", "torch", "transformers")  # whose versions --version tells
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which of how many processes this is
@@ -72,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _settle_surroundings() -> None:
     """Make what the terminal and the launcher left unsaid harmless."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # none, or one that a test or a notebook put there
+        if isinstance(stream, io.TextIOWrapper):  # and not none, or one that a test or a notebook put there
             stream.reconfigure(errors="backslashreplace")  # in ASCII, tau would end the program
     for name in LAUNCHER:
         value = os.environ.get(name, "0")
@@ -87,8 +93,8 @@ def _notes_as_lines() -> Iterator[None]:
     """Print each note as a line of its own; other warnings come as they are."""
     show = warnings.showwarning
 
-    def shown(text, kind, *place):
-        print(f"note: {text}") if kind is Note else show(text, kind, *place)
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        print(f"note: {message}") if category is Note else show(message, category, *place, **more)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", Note)
@@ -104,27 +110,27 @@ def _write_out() -> None:
     except OSError as error:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OSError(error.errno, os.strerror(error.errno), "the standard output") from None
+        raise OSError(error.errno, error.strerror, "the standard output") from None
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, and whose help keeps the lines of its example."""
 
-    def __init__(self, *args, example: str, **kwargs):
-        super().__init__(*args, formatter_class=_Help, epilog=f"example:\n  {example}", **kwargs)
+    def __init__(self, *, example: str, **kwargs: Any) -> None:
+        super().__init__(formatter_class=_Help, epilog=f"example:\n  {example}", **kwargs)
 
-    def _add_action(self, action):
+    def _add_action(self, action: ActionT) -> ActionT:
         # The words after a command are for the parser of that command to judge.
         if action.type is None and not isinstance(action, argparse._SubParsersAction):
             action.type = _not_empty
         return super()._add_action(action)
 
-    def _print_message(self, message, file=None):
+    def _print_message(self, message: str | None, file: Any = None) -> None:
         # argparse's own drops the error of an output that takes no more: help to a full disk would end with 0.
         with contextlib.suppress(AttributeError):  # there is no such stream
             (file or sys.stderr).write(message or "")
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         self.exit(2, f"mapl-explore: error: {message} ('{self.prog} --help' explains)\n")
 
 
@@ -137,10 +143,10 @@ def _not_empty(text: str) -> str:
 class _Version(argparse.Action):
     """Tell the versions, and load nothing of what they are the versions of."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, nargs=0, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(nargs=0, **kwargs)
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         print(f"mapl-explore {VERSION} (python {platform.python_version()}{''.join(map(_version, PACKAGES))})")
         parser.exit()
 
@@ -155,7 +161,7 @@ def _version(package: str) -> str:
 class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Show defaults where there are any, and the example as it is typed."""
 
-    def _get_help_string(self, action):
+    def _get_help_string(self, action: argparse.Action) -> str | None:
         return super()._get_help_string(action) if action.default not in (None, False) else action.help
 
 
@@ -174,21 +180,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_lab(commands) -> None:
+def _add_lab(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "lab", _lab, "Open the notebooks in JupyterLab, on this machine alone.", "--no-browser")
     parser.add_argument("--student", action="store_true", help="copies without the solutions")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     parser.set_defaults(extra="lab")
 
 
-def _add_app(commands) -> None:
+def _add_app(commands: argparse._SubParsersAction) -> None:
     text = "Show the explorers on one page for a projector, without code, on this machine alone."
     parser = _command(commands, "app", _app, text, "--no-browser")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     parser.set_defaults(extra="lab")
 
 
-def _add_finetune(commands) -> None:
+def _add_finetune(commands: argparse._SubParsersAction) -> None:
     text = "Fine-tune a causal language model with a loss on preference sets; print held-out means before and after."
     example = '--loss "DPO(beta=0.1, pair=Smooth(tau=5.0))" --data sets.jsonl --output runs/first'
     parser = _command(commands, "finetune", _finetune, text, example)
@@ -219,7 +225,7 @@ def _add_finetune(commands) -> None:
     parser.set_defaults(after_interrupt=_after_finetune)
 
 
-def _add_show(commands) -> None:
+def _add_show(commands: argparse._SubParsersAction) -> None:
     text = "Show what one or several runs came to, as a table, and with --out how they went, as curves."
     parser = _command(commands, "show", _show, text, "runs/dpo runs/cpo --out curves.png")
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, as finetune writes it")
@@ -227,7 +233,7 @@ def _add_show(commands) -> None:
     parser.set_defaults(extra="lab")
 
 
-def _add_pretrain(commands) -> None:
+def _add_pretrain(commands: argparse._SubParsersAction) -> None:
     text = "Make the tiny GPT-2 that comes with this package again."
     parser = _command(commands, "pretrain", _pretrain, text, "--output data/tiny-gpt2")
     parser.add_argument("--output", required=True, metavar="DIR", help="where the model is written, new or interrupted")
@@ -236,25 +242,27 @@ def _add_pretrain(commands) -> None:
     parser.set_defaults(after_interrupt=lambda _: "; the same command goes on from the last checkpoint")
 
 
-def _command(commands, name: str, run, text: str, example: str) -> argparse.ArgumentParser:
+def _command(
+    commands: argparse._SubParsersAction, name: str, run: Callable[[argparse.Namespace], None], text: str, example: str
+) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text, example=f"mapl-explore {name} {example}")
     parser.set_defaults(run=run)
     return parser
 
 
-def _lab(arguments) -> None:
+def _lab(arguments: argparse.Namespace) -> None:
     from mapl_explore.serving.lab import open_lab
 
     open_lab(student=arguments.student, browser=not arguments.no_browser)
 
 
-def _app(arguments) -> None:
+def _app(arguments: argparse.Namespace) -> None:
     from mapl_explore.serving.app import open_app
 
     open_app(browser=not arguments.no_browser)
 
 
-def _finetune(arguments) -> None:
+def _finetune(arguments: argparse.Namespace) -> None:
     loss = _loss(arguments.loss, arguments.pair, arguments.tau)
     for path in filter(None, (arguments.data, arguments.eval)):
         _check_there(path)  # now, not after the seconds that torch takes to load
@@ -269,7 +277,7 @@ def _finetune(arguments) -> None:
     say(f"written to {done.folder}")
 
 
-def _show(arguments) -> None:
+def _show(arguments: argparse.Namespace) -> None:
     from mapl_explore.files import require_folder
     from mapl_explore.runs.comparing import read_runs, runs_table, save_curves
 
@@ -293,29 +301,30 @@ def _check_there(path: str) -> None:
         os.stat(path)
 
 
-def _after_finetune(arguments) -> str:
+def _after_finetune(arguments: argparse.Namespace) -> str:
     from mapl_explore.runs.record import way_on
 
     way = way_on(arguments.output)
     return way and f"; {way}"
 
 
-def _loss(text: str, pair: str | None, tau: float | None):
+def _loss(text: str, pair: str | None, tau: float | None) -> "Loss":
     """Return the loss that the three arguments name together."""
     from mapl_explore.losses import parse
 
-    loss = parse(text)
+    loss: Any = parse(text)  # some have a pair
     if pair is None and tau is not None:
         raise ValueError("--tau belongs to --pair smooth or --pair mellow")
     if pair is None:
         return loss
     if not hasattr(loss, "pair"):
         raise ValueError(f"--pair {pair}: {loss!r} compares nothing, it has no pair")
-    tau = "" if tau is None else f"tau={tau!r}"
-    return replace(loss, pair=parse(f"DPO(pair={pair.capitalize()}({tau}))").pair)
+    sharpness = "" if tau is None else f"tau={tau!r}"
+    paired: Any = parse(f"DPO(pair={pair.capitalize()}({sharpness}))")
+    return replace(loss, pair=paired.pair)
 
 
-def _pretrain(arguments) -> None:
+def _pretrain(arguments: argparse.Namespace) -> None:
     from mapl_explore.models.pretrain import pretrain
 
     pretrain(output=arguments.output, steps=arguments.steps, seed=arguments.seed)

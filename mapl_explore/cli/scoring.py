@@ -1,8 +1,15 @@
 """The commands that ask what a model makes of preference sets: ``tau``, ``select`` and ``score``."""
 
 import argparse
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mapl_explore.own_code import imported
+
+if TYPE_CHECKING:  # each command loads what it needs, and no other
+    from mapl_explore.data import PreferenceSet
+    from mapl_explore.losses import Loss, ScoredSets
+    from mapl_explore.sampling.pairs import Pairs
 
 REFERENCE = "the model that log-ratios are taken to, for losses that compare them: tiny, a folder, or a name on the hub"
 SETS = "preference sets, in any format that 'data check' reads"
@@ -21,18 +28,20 @@ OF_DATA = {
 class _Import(argparse.Action):
     """Import a module at once: its losses then have names."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self, parser: object, namespace: argparse.Namespace, values: Any, option_string: object = None
+    ) -> None:
         imported(values)
         setattr(namespace, self.dest, values)
 
 
-def add_import(parser) -> None:
+def add_import(parser: argparse.ArgumentParser) -> None:
     """Add ``--import`` to a command that takes a loss."""
     text = "a Python module or file of yours, found from this folder, that defines losses of your own for --loss"
     parser.add_argument("--import", metavar="MODULE", action=_Import, help=text)
 
 
-def add_tau(commands) -> None:
+def add_tau(commands: argparse._SubParsersAction) -> None:
     """Add ``tau`` to the commands of the command line."""
     text = (
         "Print the inverse temperatures that meet a target: for one set by its size and gap, or for all sets of a file."
@@ -53,7 +62,7 @@ def add_tau(commands) -> None:
     parser.set_defaults(run=_tau, model=None, chat=None)
 
 
-def add_select(commands) -> None:
+def add_select(commands: argparse._SubParsersAction) -> None:
     """Add ``select`` to the commands of the command line."""
     text = (
         "Draw pairs from preference sets by their margin under a model: rejection sampling. Writes data for finetune."
@@ -73,7 +82,7 @@ def add_select(commands) -> None:
     parser.set_defaults(run=_select)
 
 
-def add_score(commands) -> None:
+def add_score(commands: argparse._SubParsersAction) -> None:
     """Add ``score`` to the commands of the command line."""
     text = "Write the log-probability of every response of preference sets under a model, as a table."
     example = "mapl-explore score data/world/test.jsonl scores.jsonl --model runs/dpo --reference tiny"
@@ -87,33 +96,32 @@ def add_score(commands) -> None:
     parser.set_defaults(run=_score)
 
 
-def _add_models(parser, when: str = "") -> None:
+def _add_models(parser: argparse.ArgumentParser, when: str = "") -> None:
     add = parser.add_argument
     add("--model", default="tiny", help=f"{when}tiny, a folder, or a name on the Hugging Face hub")
     add("--reference", metavar="MODEL", help=when + REFERENCE)
     add("--chat", action="store_true", help=f"{when}show prompts as the tokenizer's chat template writes them")
 
 
-def _tau(arguments) -> None:
+def _tau(arguments: argparse.Namespace) -> None:
     if arguments.data is not None:
         _refuse(arguments, OF_NUMBERS, "with")
         _tau_of_data(_filled(arguments, OF_DATA))
         return
     _refuse(arguments, OF_DATA, "without")
-    numbers = [arguments.n, arguments.gap, arguments.epsilon]
-    if None in numbers:
+    if None in (arguments.n, arguments.gap, arguments.epsilon):
         raise ValueError("tau needs --n, --gap and --epsilon, or --data")
-    _tau_of_one(*numbers, _filled(arguments, OF_NUMBERS).method)
+    _tau_of_one(arguments.n, arguments.gap, arguments.epsilon, _filled(arguments, OF_NUMBERS).method)
 
 
-def _refuse(arguments, names, when: str) -> None:
+def _refuse(arguments: argparse.Namespace, names: Iterable[str], when: str) -> None:
     """Refuse options that would change nothing."""
     given = [f"--{name}" for name in names if getattr(arguments, name) is not None]
     if given:
         raise ValueError(f"{when} --data, tau does not read {', '.join(given)}: leave out what it does not read")
 
 
-def _filled(arguments, defaults: dict) -> argparse.Namespace:
+def _filled(arguments: argparse.Namespace, defaults: dict) -> argparse.Namespace:
     """Return the arguments with what is taken for those that are not given."""
     missing = {name: default for name, default in defaults.items() if getattr(arguments, name) is None}
     return argparse.Namespace(**vars(arguments) | missing)
@@ -139,7 +147,7 @@ def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
         print("Between lower and upper, the error depends on the other scores.")
 
 
-def _tau_of_data(arguments) -> None:
+def _tau_of_data(arguments: argparse.Namespace) -> None:
     from mapl_explore.data import read_sets
     from mapl_explore.files import counted
     from mapl_explore.losses import reads_reference
@@ -154,7 +162,7 @@ def _tau_of_data(arguments) -> None:
     print(advise(scored, loss, **aims))
 
 
-def _select(arguments) -> None:
+def _select(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from mapl_explore.data import read_sets, require_output, write_sets
@@ -183,7 +191,7 @@ def _seed(seed: int) -> int:
     return seed
 
 
-def _as_sets(pairs, sets) -> list:
+def _as_sets(pairs: "Pairs", sets: "Sequence[PreferenceSet]") -> "list[PreferenceSet]":
     """Return each pair as a preference set of its own."""
     from mapl_explore.data import PreferenceSet
 
@@ -192,7 +200,7 @@ def _as_sets(pairs, sets) -> list:
     return [PreferenceSet(sets[i].prompt, [texts[i][plus]], [texts[i][minus]]) for i, plus, minus in places]
 
 
-def _score(arguments) -> None:
+def _score(arguments: argparse.Namespace) -> None:
     from mapl_explore.data import read_sets
     from mapl_explore.files import counted, require_other, sole_writer
     from mapl_explore.models.score_table import require_table, score_rows, write_table
@@ -206,7 +214,7 @@ def _score(arguments) -> None:
     print(f"{counted(len(rows), 'response')} of {counted(len(sets), 'set')}, written to {arguments.output}")
 
 
-def _comparable(arguments):
+def _comparable(arguments: argparse.Namespace) -> "Loss":
     """Return the loss, refused before any model is loaded where there is no other model that it compares with."""
     from mapl_explore.losses import parse, reads_reference
 
@@ -219,7 +227,7 @@ def _comparable(arguments):
     return loss
 
 
-def _scored(sets, arguments):
+def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "ScoredSets":
     """Return the log-probs of sets under the model and under the reference, one of them in memory at a time."""
     from mapl_explore.losses import ScoredSets
 
@@ -227,7 +235,7 @@ def _scored(sets, arguments):
     if arguments.reference is None:
         return own
     other = _scored_by(arguments.reference, sets, arguments.chat)
-    if own.length.shape != other.length.shape or (own.length != other.length).any():
+    if own.length.tolist() != other.length.tolist():
         raise ValueError(
             f"--reference {arguments.reference} reads the responses as other tokens than --model {arguments.model}:"
             " log-ratios need two models with one tokenizer and room for the same texts"
@@ -235,7 +243,7 @@ def _scored(sets, arguments):
     return ScoredSets(own.logp, other.logp, own.length, own.label)
 
 
-def _scored_by(model: str, sets, chat: bool):
+def _scored_by(model: str, sets: "Sequence[PreferenceSet]", chat: bool) -> "ScoredSets":
     from mapl_explore.models.loading import load_model
     from mapl_explore.models.scoring import score_sets
 

@@ -102,7 +102,7 @@ def _duplicates(sets: Sequence[PreferenceSet]) -> str:
 
 
 def _contradictions(sets: Sequence[PreferenceSet]) -> str:
-    sides = defaultdict(lambda: (set(), set()))
+    sides: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for one in sets:
         for texts, found in zip((one.positives, one.negatives), sides[one.prompt], strict=True):
             found.update(texts)

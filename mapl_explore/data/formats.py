@@ -24,6 +24,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mapl_explore.data.messages import TURN, alike, content, conversation, messages_of, response, transcript
 from mapl_explore.data.sets import PreferenceSet
@@ -95,16 +96,16 @@ def format_of(record: dict) -> str:
     if _is_table(record) or _is_columns(record):
         raise ValueError(WHOLE_TABLE)
     given = {name: value for name, value in record.items() if value is not None}  # of a table, null may stand for none
-    for fields in (given, record):
+    for named in (given, record):
         for name, form in FORMATS.items():
-            if form.fits(fields):
+            if form.fits(named):
                 return name
     _refuse_lists(record)
     for name, fields in ONE_SIDED.items():
         if given.keys() >= {*fields}:
             raise ValueError(f"these are {name}, without a rejected response; what is read: {PAIRS}")
-    fields = ", ".join(map(shortened, record)) or "none"
-    raise ValueError(f"no format that is read ({PAIRS}) has these fields: {fields}")
+    listed = ", ".join(map(shortened, record)) or "none"
+    raise ValueError(f"no format that is read ({PAIRS}) has these fields: {listed}")
 
 
 def told_set(record: dict, name: str, threshold: float | None) -> PreferenceSet | None:
@@ -149,7 +150,7 @@ def _require_one_prompt(record: dict, read: str) -> None:
             raise ValueError(f"{whose}'s field {name!r} is another prompt than the one read ({both}): remove one")
 
 
-def _asked(name: str, value) -> list[str]:
+def _asked(name: str, value: object) -> list[str]:
     """Return what a prompt asks: a text, or what the user says in messages; nothing if it is neither."""
     if isinstance(value, str):
         return [value] if name in PROMPTS else []
@@ -314,13 +315,13 @@ def _scored(record: dict) -> tuple[list, list[float]]:
     return texts, [_number(f"{place}score", score) for place, score in zip(places, scores, strict=True)]
 
 
-def _number(name: str, score) -> float:
+def _number(name: str, score: object) -> float:
     if not isinstance(score, bool) and isinstance(score, int | float) and abs(score) <= sys.float_info.max:
         return float(score)
     raise ValueError(f"{name} must be a finite number, not {shortened(score)}")
 
 
-def _field(record: dict, *names: str, place: str = ""):
+def _field(record: dict, *names: str, place: str = "") -> Any:
     """Return the first of these fields that the record has."""
     for name in names:
         if record.get(name) is not None:
@@ -330,7 +331,7 @@ def _field(record: dict, *names: str, place: str = ""):
     raise ValueError(f"the field {named} is {'null' if null else 'missing'}")
 
 
-def _pair(prompt: str, chosen, rejected) -> PreferenceSet:
+def _pair(prompt: str, chosen: Any, rejected: Any) -> PreferenceSet:
     check_text("chosen", chosen)
     check_text("rejected", rejected)
     if chosen == rejected:

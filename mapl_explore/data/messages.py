@@ -1,6 +1,7 @@
 """Messages and transcripts: who says what in a conversation, and the text that becomes of it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mapl_explore.files import check_text, shortened
 
@@ -17,7 +18,7 @@ TOOLS = ("tool", "function", "function_call", "observation")  # roles; the last 
 PARTS = ("text", "input_text", "output_text")  # types of a part of a content that are text
 
 
-def messages_of(name: str, messages) -> list[tuple[str, str]]:
+def messages_of(name: str, messages: object) -> list[tuple[str, str]]:
     """Return the speaker and the text of each message; ShareGPT's sides are one message and no list."""
     messages = [messages] if isinstance(messages, dict) else messages
     if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
@@ -25,7 +26,7 @@ def messages_of(name: str, messages) -> list[tuple[str, str]]:
     return [_message(f"{name}[{i}]", one) for i, one in enumerate(messages)]
 
 
-def conversation(name: str, side) -> list[tuple[str, str]]:
+def conversation(name: str, side: Any) -> list[tuple[str, str]]:
     """Return who says what in a conversation that ends with a response."""
     messages = messages_of(name, side)
     if messages[-1][0] != "Assistant":
@@ -36,7 +37,7 @@ def conversation(name: str, side) -> list[tuple[str, str]]:
     return messages
 
 
-def _message(place: str, message) -> tuple[str, str]:
+def _message(place: str, message: object) -> tuple[str, str]:
     if not isinstance(message, dict):
         raise ValueError(f"{place} must be a message with role and content, not {shortened(message)}")
     role, content = ("from", "value") if message.get("role") is None and "from" in message else ("role", "content")
@@ -47,7 +48,7 @@ def _message(place: str, message) -> tuple[str, str]:
     return SPEAKERS[message[role]], _text(f"{place}.{content}", message.get(content))
 
 
-def _text(place: str, content) -> str:
+def _text(place: str, content: Any) -> str:
     """Return a content that is text, or the texts of its parts put together."""
     if isinstance(content, list) and content:
         return "".join(_part(f"{place}[{i}]", part) for i, part in enumerate(content))
@@ -55,7 +56,7 @@ def _text(place: str, content) -> str:
     return content
 
 
-def _part(place: str, part) -> str:
+def _part(place: str, part: Any) -> str:
     if isinstance(part, dict):
         if part.get("type", "text") not in PARTS:
             raise ValueError(f"parts of a content that are not text are not supported ({place}: {part['type']!r})")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mapl_explore.data.formats import FORMATS, format_of, told_set
-from mapl_explore.data.records import json_record, records
+from mapl_explore.data.records import Source, json_record, records
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import counted, shortened
 
@@ -62,9 +62,7 @@ class Reading:
         return text
 
 
-def read_sets(
-    source: str | os.PathLike, *, format: str | None = None, threshold: float | None = None
-) -> list[PreferenceSet]:
+def read_sets(source: Source, *, format: str | None = None, threshold: float | None = None) -> list[PreferenceSet]:
     """Return the preference sets of a file, a table or a hub data set, all of it checked first.
 
     A record of our own format is ``{"prompt": str, "positives": [str, ...], "negatives": [str, ...]}``; the others are
@@ -115,7 +113,7 @@ def read_sets(
     return reading.sets
 
 
-def require_sets(source, reading: Reading) -> None:
+def require_sets(source: Source, reading: Reading) -> None:
     """Raise unless every record of a source could be read, and they make at least one set."""
     if reading.faults:
         raise ValueError(str(reading.faults[0]))
@@ -123,7 +121,7 @@ def require_sets(source, reading: Reading) -> None:
         raise ValueError(f"{_named(source)}: the file holds no preference set: {reading}")
 
 
-def read_all(source, *, format: str | None = None, threshold: float | None = None) -> Reading:
+def read_all(source: Source, *, format: str | None = None, threshold: float | None = None) -> Reading:
     """Return all that was found in a source, faults too; the arguments are those of :func:`read_sets`."""
     if format not in (None, *FORMATS):
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {shortened(format)}")
@@ -185,5 +183,5 @@ def _union(pairs: list[PreferenceSet]) -> PreferenceSet:
     return PreferenceSet(pairs[0].prompt, [*dict.fromkeys(positives)], [*dict.fromkeys(negatives)])
 
 
-def _named(source) -> str:
+def _named(source: Source) -> str:
     return os.fspath(source) if isinstance(source, str | os.PathLike) else "the table"

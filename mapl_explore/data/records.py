@@ -7,7 +7,8 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
 from mapl_explore.data.file_kinds import TABLES, refuse_other
 from mapl_explore.files import shortened
@@ -19,7 +20,20 @@ RECORDS = re.compile(rb"\s*\[\s*(?:[{\]]|\Z)")  # how a list begins that may hol
 SPACE = re.compile(r"[ \t\n\r]*")  # what JSON allows between values
 
 
-def records(source) -> Iterator[tuple[str, bytes | dict]]:
+class Table(Protocol):
+    """Rows of a table as ``datasets.Dataset`` has them."""
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the fields."""
+
+    def __iter__(self) -> Iterator[dict]: ...
+
+
+Source: TypeAlias = str | os.PathLike[str] | Sequence[dict] | Table  # a file, a name on the hub, records or a table
+
+
+def records(source: Source) -> Iterator[tuple[str, bytes | dict]]:
     """Yield the place and the content of each record: a line of JSON as bytes, or what was read already.
 
     The content of a file tells what it is: lines of JSON, a JSON array, objects over several lines, any of these
@@ -50,7 +64,7 @@ def records(source) -> Iterator[tuple[str, bytes | dict]]:
     return _from_file(path)
 
 
-def json_record(content) -> dict:
+def json_record(content: object) -> dict:
     """Return the object that a line of JSON holds; what is not bytes was read already.
 
     Raises
@@ -120,7 +134,7 @@ def _from_file(path: str) -> Iterator[tuple[str, bytes | dict]]:
             yield from _from_text(path, file)
 
 
-def _from_text(path: str, file) -> Iterator[tuple[str, bytes | dict]]:
+def _from_text(path: str, file: BinaryIO | gzip.GzipFile) -> Iterator[tuple[str, bytes | dict]]:
     lines = _lines(file)
     first = next(lines, None)
     if first is None:
@@ -133,7 +147,7 @@ def _from_text(path: str, file) -> Iterator[tuple[str, bytes | dict]]:
         yield from ((f"{path}:{number}", line) for number, line in itertools.chain([first], lines))
 
 
-def _lines(file) -> Iterator[tuple[int, bytes]]:
+def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the bytes of each line that is not blank, without a byte order mark."""
     # Read as bytes and split at \n alone: str.splitlines would cut a record at the U+2028 of real texts.
     for number, line in enumerate(file, start=1):
@@ -156,7 +170,7 @@ def _goes_on(first: bytes) -> bool:
     return False
 
 
-def _values(path: str, content: bytes) -> Iterator[tuple[str, object]]:
+def _values(path: str, content: bytes) -> Iterator[tuple[str, Any]]:
     """Yield the place and the value of each item of a JSON array, or of each of several objects, over any lines."""
     text = _decoded(path, content)
     array = text.lstrip().startswith("[")
@@ -183,7 +197,8 @@ def _decoded(path: str, content: bytes) -> str:
 
 
 def _after_space(text: str, at: int) -> int:
-    return SPACE.match(text, at).end()
+    space = SPACE.match(text, at)
+    return space.end() if space else at
 
 
 def _after_comma(place: str, text: str, at: int) -> int:
@@ -194,7 +209,7 @@ def _after_comma(place: str, text: str, at: int) -> int:
     return _after_space(text, at + 1) if text[at : at + 1] == "," else at
 
 
-def _table(source):
+def _table(source: Any) -> Iterable[dict]:
     """Return a source that is no path and no name, if it has rows."""
     table = hasattr(source, "column_names") and hasattr(source, "__iter__") and not isinstance(source, type)
     if table and isinstance(source, Mapping):
@@ -207,11 +222,11 @@ def _table(source):
     raise TypeError(f"source must be {kinds}{way}, not {shortened(source)}")
 
 
-def _rows(table, place: str) -> Iterator[tuple[str, dict]]:
+def _rows(table: Iterable[dict], place: str) -> Iterator[tuple[str, dict]]:
     return ((f"{place}{number}", row) for number, row in enumerate(table, start=1))
 
 
-def _from_parquet(path: str, file):
+def _from_parquet(path: str, file: BinaryIO) -> Iterable[dict]:
     import datasets
     import pyarrow.parquet
 
@@ -227,7 +242,7 @@ def _may_be_on_hub(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not known
 
 
-def _from_hub(name: str):
+def _from_hub(name: str) -> Iterable[dict]:
     """Return one split of a data set on the hub; code that comes with a data set is never run."""
     import datasets
     import huggingface_hub

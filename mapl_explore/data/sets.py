@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mapl_explore.files import check_text, shortened
 
@@ -37,7 +38,11 @@ class PreferenceSet:
     positives: tuple[str, ...]
     negatives: tuple[str, ...]
 
-    def __post_init__(self):
+    if TYPE_CHECKING:  # as it is called: any lists of texts, which become tuples
+
+        def __init__(self, prompt: str, positives: Iterable[str], negatives: Iterable[str]) -> None: ...
+
+    def __post_init__(self) -> None:
         """Check the texts and freeze the lists."""
         check_text("prompt", self.prompt)
         for side in ("positives", "negatives"):
@@ -47,7 +52,7 @@ class PreferenceSet:
             raise ValueError(f"a response must not stand on both sides; {shortened(min(both))} does")
 
 
-def _checked_texts(name: str, texts) -> tuple[str, ...]:
+def _checked_texts(name: str, texts: object) -> tuple[str, ...]:
     if isinstance(texts, str | set | frozenset | Mapping) or not isinstance(texts, Iterable):
         raise TypeError(f"{name} must be a list of texts, not {shortened(texts)}")
     texts = tuple(texts)

@@ -17,7 +17,7 @@ import math
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from numbers import Integral, Real
@@ -133,7 +133,9 @@ class Case:
         """Return the fact as a sentence without its full stop."""
         return f"{self.person} {self.topic.verb} {value}"
 
-    def answers(self, number: int, *, cite: int | None = None, forms=PLAIN_ANSWERS + CITED_ANSWERS) -> list[str]:
+    def answers(
+        self, number: int, *, cite: int | None = None, forms: Sequence[str] = PLAIN_ANSWERS + CITED_ANSWERS
+    ) -> list[str]:
         """Return the ways to give what passage ``number`` says, citing it, or passage ``cite`` instead."""
         value = self.passages[number - 1].value
         return [f.format(value=value, statement=self.statement(value), number=cite or number) for f in forms]
@@ -260,8 +262,8 @@ def case_of(prompt: str) -> Case:
     for topic in TOPICS:
         asked = re.fullmatch(re.escape(topic.question).replace(r"\{\}", r"(\w+ \w+)"), question)
         passage = rf"\[\d\] (\w+): \w+ \w+ {topic.verb} ({'|'.join(topic.values)})\."
-        stated = [re.fullmatch(passage, line) for line in lines]
-        if asked and all(stated):
+        stated = [match for match in (re.fullmatch(passage, line) for line in lines) if match]
+        if asked and len(stated) == len(lines):
             case = Case(asked[1], topic, tuple(Passage(*match.groups()) for match in stated))
             if case.prompt == prompt and [passage.source for passage in case.passages].count(OFFICIAL) == 1:
                 return case
@@ -279,7 +281,7 @@ def wrong_answers(case: Case, count: int, rng: random.Random) -> list[str]:
 def _wrong_by_grade(case: Case, rng: random.Random) -> list[list[str]]:
     forum = [number for number, passage in enumerate(case.passages, start=1) if passage.source == FORUM]
     counts = Counter(case.passages[number - 1].value for number in forum)
-    rumour = max(counts, key=counts.get, default=None)
+    rumour = max(counts, key=lambda value: counts[value], default=None)
     believed = [number for number in forum if case.passages[number - 1].value == rumour]
     others = [number for number in forum if number not in believed]
     elsewhere = [number for number in range(1, max(2, len(case.passages)) + 1) if number != case.right]
@@ -314,7 +316,7 @@ def _person(rng: random.Random, split: str) -> str:
     return f"{OPENINGS[first]}{ENDINGS[second]} {OPENINGS[third]}{ENDINGS[last]}"
 
 
-def _check(name: str, value, low, high, kind: type = Integral) -> None:
+def _check(name: str, value: float, low: float, high: float | None, kind: type = Integral) -> None:
     if not isinstance(value, kind):
         raise TypeError(f"{name} must be {'a whole' if kind is Integral else 'a real'} number, not {value!r}")
     if not (low <= value and (high is None or value <= high)):

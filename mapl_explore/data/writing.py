@@ -5,11 +5,14 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO, TypeAlias
 
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import atomic_writer, require_folder, shortened
 
 FIELDS = ("prompt", "positives", "negatives")
+Texts: TypeAlias = Callable[[Sequence[PreferenceSet]], Iterable[str]]
+Writer: TypeAlias = Callable[[BinaryIO | gzip.GzipFile, Sequence[PreferenceSet]], None]
 
 
 def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
@@ -83,7 +86,7 @@ def require_output(path: str | os.PathLike) -> None:
         import pyarrow.parquet  # noqa: F401  (the work is not begun where it is missing)
 
 
-def _writer(path: str | os.PathLike) -> Callable:
+def _writer(path: str | os.PathLike) -> Writer:
     """Return the function of an open file and sets that writes what the name says."""
     name = os.fspath(path).lower()
     packed = name.endswith(".gz")
@@ -125,15 +128,15 @@ def _json(one: PreferenceSet) -> str:
 TEXTS = {"": _as_lines, ".jsonl": _as_lines, ".ndjson": _as_lines, ".json": _as_array}
 
 
-def _plain(texts: Callable) -> Callable:
-    def write(file, sets):
+def _plain(texts: Texts) -> Writer:
+    def write(file: BinaryIO | gzip.GzipFile, sets: Sequence[PreferenceSet]) -> None:
         file.writelines(text.encode() for text in texts(sets))
 
     return write
 
 
-def _packed(texts: Callable) -> Callable:
-    def write(file, sets):
+def _packed(texts: Texts) -> Writer:
+    def write(file: BinaryIO | gzip.GzipFile, sets: Sequence[PreferenceSet]) -> None:
         # No name and no time in the header: the same sets make the same bytes.
         with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
             _plain(texts)(packed, sets)
@@ -141,7 +144,7 @@ def _packed(texts: Callable) -> Callable:
     return write
 
 
-def _as_table(file, sets: Sequence[PreferenceSet]) -> None:
+def _as_table(file: BinaryIO | gzip.GzipFile, sets: Sequence[PreferenceSet]) -> None:
     import pyarrow
     import pyarrow.parquet
 

@@ -647,6 +647,8 @@ class View {
     for (const name of TRAITS) model.on(`change:${name}`, this.changed);
     this.observer = new ResizeObserver(() => this.resize());
     this.observer.observe(el);
+    this.resized = () => this.resize();
+    window.addEventListener("resize", this.resized);
     this.read();
     this.build();
     this.line.say({ kind: "hello" }); // a stored notebook has nobody who answers, and says so
@@ -706,12 +708,20 @@ class View {
     if (!width || !this.panels.length) return;
     const narrow = width < NARROW;
     const type = clamp(width / 68, 13, 24);
-    const height = narrow ? clamp(width * 0.7, 200, 320) : clamp(Math.min(width * 0.34, window.innerHeight * 0.46), 200, 900);
     this.root.style.setProperty("--mapl-type", `${type}px`);
     this.root.classList.toggle("mapl-narrow", narrow);
+    const height = narrow ? clamp(width * 0.7, 200, 320) : clamp(this.room(), 180, width * 0.34);
     const whole = this.panels.reduce((sum, { spec }) => sum + spec.share, 0);
     for (const panel of this.panels) panel.resize(narrow ? width : Math.floor((width * panel.spec.share) / whole), height, type);
     this.draw();
+  }
+
+  // How high the picture can be: on a page of its own all else fits below it, in a notebook the controls begin below.
+  room() {
+    const page = this.el.closest(".mapl-gallery");
+    if (!page) return window.innerHeight * 0.46;
+    const others = this.root.offsetHeight - this.nodes.panels.offsetHeight;
+    return window.innerHeight - this.root.getBoundingClientRect().top - window.scrollY - others - 12;
   }
 
   wide(text, type) {
@@ -869,6 +879,7 @@ class View {
     this.line.end();
     this.stop();
     this.observer.disconnect();
+    window.removeEventListener("resize", this.resized);
     cancelAnimationFrame(this.frame);
     for (const name of TRAITS) this.model.off(`change:${name}`, this.changed);
   }

@@ -17,7 +17,9 @@ from mapl_explore.models.model_folder import readable, require_all_weights, requ
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
 
 
-def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device = "cpu") -> tuple:
+def load_model(
+    name: str | os.PathLike = "tiny", *, device: str | torch.device = "cpu"
+) -> "tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]":
     """Return a causal language model in float32 and evaluation mode (no dropout), and its tokenizer.
 
     Weights are read from safetensors only, and code that comes with a model is never run. A hub model that was fetched

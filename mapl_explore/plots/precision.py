@@ -3,9 +3,9 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from mapl_explore.plots.style import BLUE, DASH_DOT, DASHED, DOTTED, GREEN, GREY, ORANGE, PURPLE, SKY, ring
+from mapl_explore.plots.style import BLUE, DASH_DOT, DASHED, DOTTED, GREEN, GREY, ORANGE, PURPLE, SKY, Look, ring
 
-DTYPES = {
+DTYPES: dict[str, Look] = {
     "bfloat16": {"color": SKY, "linestyle": DOTTED, "linewidth": 3.5},
     "float16": {"color": ORANGE, "linestyle": DASHED},
     "float32": {"color": BLUE, "linestyle": DASH_DOT},

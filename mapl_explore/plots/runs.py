@@ -78,10 +78,8 @@ def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str], log: Sequen
     across = 2 if len(labels) in (2, 4) else 3
     rows = math.ceil(len(labels) / across)
     with drawing_style():
-        figure = styled_figure(
-            16.0, 1.2 + 4.0 * rows + 0.25 * math.ceil(len(runs) / _columns([run.name for run in runs]))
-        )
-        figure.get_layout_engine().set(h_pad=0.12, w_pad=0.12)  # inches
+        height = 1.2 + 4.0 * rows + 0.25 * math.ceil(len(runs) / _columns([run.name for run in runs]))
+        figure = styled_figure(16.0, height, pad=0.12)
         panels = figure.subplots(rows, across, squeeze=False).ravel()
         for axes, (name, label) in zip(panels, labels.items(), strict=False):
             axes.set_yscale("log" if name in log else "linear")

@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREEN, GREY, ORANGE, ring
+from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREEN, GREY, ORANGE, Look, ring
 
-HARD = {"color": BLACK, "linestyle": "-", "linewidth": 2.5}
-SOFT = {"color": BLUE, "linestyle": DASHED, "linewidth": 3.5}
+HARD: Look = {"color": BLACK, "linestyle": "-", "linewidth": 2.5}
+SOFT: Look = {"color": BLUE, "linestyle": DASHED, "linewidth": 3.5}
 
 
 class ScoresPanel:
@@ -34,10 +34,10 @@ class ScoresPanel:
         self.places, self.span, self.side = np.arange(1, n + 1), span, side
         self.error = axes.axhspan(0, 1, color=GREY, alpha=0.8, linewidth=0)
         self.hard, self.soft = axes.axhline(0, **HARD), axes.axhline(0, **SOFT)
-        look = {"linestyle": "none", "markersize": 13, "markeredgecolor": "white"}
+        look: Look = {"linestyle": "none", "markersize": 13, "markeredgecolor": "white"}
         (self.scores,) = axes.plot([], [], "D", color=ORANGE, **look)
         (self.leader,) = axes.plot([], [], "o", color=BLACK, **look | {"markersize": 15})
-        words = {"ha": "right", "fontweight": "bold", "x": n + self.ROOM - 0.05}
+        words: Look = {"ha": "right", "fontweight": "bold", "x": n + self.ROOM - 0.05}
         self.names = [axes.text(y=0, s="", color=BLACK, **words), axes.text(y=0, s="", color=BLUE, **words)]
         self.moving = [self.error, self.hard, self.soft, self.scores, self.leader, *self.names]
 
@@ -76,7 +76,7 @@ class ApproachPanel:
         axes.set(xscale="log", xlim=(taus[0], taus[-1]), xlabel="inverse temperature τ (1/nats)")
         axes.set_title("shaded: the smoothing error", fontsize=16)
         axes.tick_params(labelleft=False)
-        self.taus = taus
+        self.axes, self.taus = axes, taus
         (self.band,) = axes.fill([], [], color=GREY, alpha=0.8, linewidth=0)
         self.hard = axes.axhline(0, **HARD)
         (self.soft,) = axes.plot([], [], **SOFT)
@@ -91,4 +91,4 @@ class ApproachPanel:
         there = np.concatenate([self.taus, self.taus[::-1]])
         self.band.set_xy(np.column_stack([there, np.concatenate([curve, np.full(curve.size, hard)])]))
         self.now.set_xdata([tau, tau])
-        self.here.set_data([tau], [np.clip(soft, *self.here.axes.get_ylim())])
+        self.here.set_data([tau], [np.clip(soft, *self.axes.get_ylim())])

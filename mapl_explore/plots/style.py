@@ -4,11 +4,18 @@ The colours are Okabe and Ito's, which stay apart for every kind of colour visio
 style of its own, and each bar a hatch.
 """
 
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.markers import CARETLEFTBASE, CARETRIGHTBASE, CARETUP
 
+Look: TypeAlias = dict[str, Any]  # keywords of matplotlib's artists
 STYLE = {
     "font.size": 16,
     "axes.labelsize": 17,
@@ -27,7 +34,7 @@ DARK_ORANGE = "#a34700"  # for words, which need more contrast than lines
 DASHED, DASH_DOT, DOTTED, LONG = (0, (5, 2)), (0, (6, 2, 1.5, 2)), (0, (1, 1.5)), (0, (9, 3))
 
 # The look of each idea, in the picture and in the table next to it.
-LINES = {
+LINES: dict[str, Look] = {
     "upper": {"color": ORANGE, "linestyle": DASHED, "label": "upper bound"},
     "exact": {"color": BLACK, "linestyle": "-", "label": "these scores"},
     "lower": {"color": BLUE, "linestyle": DASH_DOT, "label": "lower bound"},
@@ -44,23 +51,25 @@ MARKS = {
 }
 # The same lines drawn in text.
 STROKES = {"upper": "╌╌", "exact": "━━", "lower": "─·", "asymptote": "····", "share": "— —"}
-HERE = {"color": "white", "markersize": 11, "markeredgecolor": GREEN, "markeredgewidth": 3}  # the ring: you are here
+# The ring: you are here.
+HERE: Look = {"color": "white", "markersize": 11, "markeredgecolor": GREEN, "markeredgewidth": 3}
 
 
-def styled_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of this size in inches, on an Agg canvas of its own."""
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-    figure.get_layout_engine().set(wspace=0.05)  # a ring at the edge of a panel stays off its neighbour's label
+def styled_figure(width: float, height: float, *, pad: float | None = None) -> Figure:
+    """Return an empty figure of this size, with this pad around each panel, in inches, on an Agg canvas of its own."""
+    # With this wspace, a ring at the edge of a panel stays off its neighbour's label.
+    layout = ConstrainedLayoutEngine(h_pad=pad, w_pad=pad, wspace=0.05)
+    figure = Figure(figsize=(width, height), dpi=100, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
-def drawing_style():
+def drawing_style() -> AbstractContextManager[None]:
     """Return the context in which scenery is made: ours, whatever the user has set in ``rcParams``."""
     return matplotlib.style.context(["default", STYLE])
 
 
-def ring(axes):
+def ring(axes: Axes) -> Line2D:
     """Return the ring that shows where the settings are, drawn whole at the edge of the picture too."""
     (here,) = axes.plot([], [], "o", clip_on=False, **HERE)
     here.set_in_layout(False)

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from mapl_explore.plots.style import BLUE, DARK_ORANGE, GREEN, GREY, LINES, ORANGE, ring
+from mapl_explore.plots.style import BLUE, DARK_ORANGE, GREEN, GREY, LINES, ORANGE, Look, ring
 
 RULES = ("upper", "exact", "lower", "asymptote", "share")
 
@@ -34,7 +34,7 @@ class RootsPanel:
         self.curves["exact"].set(linewidth=5, zorder=1.9)
         self.now = axes.axvline(gaps[-1], color=GREEN, linewidth=1.5)
         self.here = ring(axes)
-        words = {"transform": axes.transAxes, "fontweight": "bold"}
+        words: Look = {"transform": axes.transAxes, "fontweight": "bold"}
         # They do not move, but lie above what does.
         self.words = [
             axes.text(0.98, 0.97, "E surely ≤ ε", color=DARK_ORANGE, ha="right", va="top", **words),

@@ -14,8 +14,10 @@ import numpy as np
 STATE = "trainer_state.json"  # transformers writes it last, and not atomically
 NEEDED = (STATE, "config.json", "optimizer.pt", "scheduler.pt")
 # What the readers of json, safetensors headers and zip archives raise at damaged files.
-UNREADABLE = (OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, RuntimeError)
-UNREADABLE += (zipfile.BadZipFile, zlib.error)
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def last_checkpoint(folder: str | os.PathLike) -> Path | None:

@@ -40,7 +40,7 @@ FORMATS = ("png", "pdf", "svg")
 DPI = 100
 
 
-def read_runs(names: Sequence[str | os.PathLike]) -> tuple[list[tuple[str, Run]], list[str]]:
+def read_runs(names: Sequence[str | os.PathLike[str]]) -> tuple[list[tuple[str, Run]], list[str]]:
     """Return the name and record of each run, and a line on each name that is not a run.
 
     Parameters
@@ -60,7 +60,7 @@ def read_runs(names: Sequence[str | os.PathLike]) -> tuple[list[tuple[str, Run]]
     FileNotFoundError: 'no/run' is no run: there is no run.json in it
     """
     found, faults = [], []
-    for name in map(os.fspath, names):
+    for name in [os.fspath(one) for one in names]:
         try:
             found.append((name.rstrip("/") or name, read_run(name)))
         except (OSError, ValueError) as error:
@@ -163,7 +163,7 @@ def _held_out(run: Run) -> dict[str, tuple[float, float]]:
     return {name: (_as_number(before.get(name)), _as_number(after.get(name))) for name in {*before, *after}}
 
 
-def _as_number(value) -> float:
+def _as_number(value: object) -> float:
     return float(value) if isinstance(value, int | float) else np.nan
 
 

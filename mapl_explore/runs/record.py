@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import atomic_writer, counted, shortened
@@ -200,11 +201,13 @@ def read_run(folder: str | os.PathLike) -> Run:
         raise ValueError(f"{path}: not the record of a run ({words})") from None
 
 
-KINDS = {"loss": str, "arguments": dict, "data": dict, "versions": dict, "before": dict | None, "after": dict | None}
-KINDS |= {"intervals": dict, "log": list, "weights_checksum": str | None}
+KINDS: dict[str, Any] = {
+    **{"loss": str, "weights_checksum": str | None, "log": list, "before": dict | None, "after": dict | None},
+    **dict.fromkeys(("arguments", "data", "versions", "intervals"), dict),
+}
 
 
-def _check_kinds(record) -> None:
+def _check_kinds(record: Any) -> None:
     """Raise unless the fields of a record are of the kinds that its readers count on."""
     if not isinstance(record, dict):
         raise TypeError(f"not an object but {shortened(record)}")
@@ -283,7 +286,7 @@ def require_same_weights(folder: str | os.PathLike, before: Run, run: Run) -> No
         raise ValueError(
             f"the run in {str(folder)!r} was started with other weights: those of {before.arguments.get('model')!r} had"
             f" sha256 {before.weights_checksum[:12]}..., those of {run.arguments.get('model')!r} have"
-            f" {run.weights_checksum[:12]}..."
+            f" {str(run.weights_checksum)[:12]}..."
         )
 
 
