@@ -296,10 +296,14 @@ class Panel {
     if (!mark.hatch) return [];
     const turn = mark.hatch === "/" ? 45 : -45;
     const [size, base] = [8, { width: 8, height: 8 }];
-    const pattern = { id: `${this.id}-${mark.name}`, ...base, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
+    const pattern = { id: this.hatchId(mark), ...base, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
     const fill = shape("rect", { ...base, style: `fill: ${paint(mark.color)}` });
     const stroke = shape("rect", { width: size, height: 2, style: "fill: var(--mapl-page)" });
     return [shape("pattern", pattern, fill, stroke)];
+  }
+
+  hatchId(mark) {
+    return `${this.id}-${mark.name.replaceAll(" ", "-")}`;
   }
 
   made(mark, before) {
@@ -321,7 +325,7 @@ class Panel {
 
   style(mark, { filled }) {
     const opacity = `opacity: ${mark.opacity}`;
-    if (filled) return `fill: ${mark.hatch ? `url(#${this.id}-${mark.name})` : paint(mark.color)}; ${opacity}`;
+    if (filled) return `fill: ${mark.hatch ? `url(#${this.hatchId(mark)})` : paint(mark.color)}; ${opacity}`;
     if (mark.kind === "points") return `--color: ${paint(mark.color)}; ${opacity}`;
     if (mark.kind === "words") {
       const anchor = { left: "start", middle: "middle", right: "end" }[mark.across];
@@ -334,15 +338,15 @@ class Panel {
 
   resize(width, height, type) {
     const { x, y, title } = this.spec;
+    for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) this.svg.setAttribute(name, value);
     const widest = Math.max(...y.ticks.map(([, text]) => this.view.wide(text, type)), 0);
     const area = {
       left: widest + type * (y.label ? 1.9 : 0.6),
       right: width - type * 0.9,
-      top: type * (title ? 1.9 : 0.7),
+      top: Math.max(type * (title ? 1.9 : 0.7), this.own.offsetHeight + type * 0.3),
       bottom: height - type * (x.label ? 2.6 : 1.4),
     };
     Object.assign(this, { area, type, x: new Scale(x, area.left, area.right), y: new Scale(y, area.bottom, area.top) });
-    for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) this.svg.setAttribute(name, value);
     const rect = { x: area.left, y: area.top, width: area.right - area.left, height: area.bottom - area.top };
     for (const [name, value] of Object.entries(rect)) this.clip.setAttribute(name, value);
     this.paintScenery(width, height);

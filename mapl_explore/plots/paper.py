@@ -81,7 +81,16 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     own = own_key_of(panel)
     if own:
         handles, labels = [_sample(axes, mark) for mark in own], [mark.label for mark in own]
-        axes.legend(handles, labels, loc="best", fontsize=13, frameon=True, framealpha=0.8, edgecolor="none")
+        axes.legend(
+            handles,
+            labels,
+            loc="best",
+            ncols=1 + len(own) // 4,
+            fontsize=13,
+            frameon=True,
+            framealpha=0.8,
+            edgecolor="none",
+        )
 
 
 def _draw_key(figure: Figure, panels: Sequence[Panel]) -> None:
