@@ -1,5 +1,6 @@
 """Pictures to move by slider: each shows what the library computes and hands out the loss as set."""
 
 from mapl_explore.explorers.bounds import BoundsExplorer
+from mapl_explore.explorers.losses import LossExplorer
 
-__all__ = ["BoundsExplorer"]
+__all__ = ["BoundsExplorer", "LossExplorer"]

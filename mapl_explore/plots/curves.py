@@ -1,6 +1,6 @@
 """Curves over an axis along which one goes: losses over a shift, responses over the steps of a training."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -9,12 +9,16 @@ from mapl_explore.plots.panels import Axis, Band, Curve, Drag, Panel, Points, Ru
 
 
 def curves_of(
-    places: np.ndarray, values: Mapping[str, np.ndarray], styles: Iterable[Style], named: bool = True
+    places: np.ndarray,
+    names: Sequence[str],
+    values: Iterable[np.ndarray],
+    styles: Sequence[Style],
+    named: bool = True,
 ) -> list[Curve]:
     """Return a curve for each name over the same places (k,); they stand in the key if they are ``named`` there."""
     return [
         Curve(name=name, label=name if named else "", style=style, x=places, y=value)
-        for (name, value), style in zip(values.items(), styles, strict=False)
+        for name, value, style in zip(names, values, styles, strict=False)
     ]
 
 
@@ -53,8 +57,9 @@ def curves_panel(
 
     Examples
     --------
-    >>> curves = curves_of(np.array([0.0, 1.0]), {"loss": np.array([0.7, 0.3])}, [Style()])
-    >>> panel = curves_panel("a loss", Axis("shift", 0, 1), Axis("loss", 0, 1), curves, knob="shift", now=1, rings=[0.3])
+    >>> curves = curves_of(np.array([0.0, 1.0]), ["loss"], [np.array([0.7, 0.3])], [Style()])
+    >>> x, y = Axis("shift", 0, 1), Axis("loss", 0, 1)
+    >>> panel = curves_panel("a loss", x, y, curves, knob="shift", now=1.0, rings=[0.3])
     >>> panel["rings"].y
     array([0.3])
     """

@@ -7,7 +7,7 @@ import numpy as np
 
 from mapl_explore.plots.axis_limits import round_up
 from mapl_explore.plots.looks import DASHED, NOW, UP
-from mapl_explore.plots.panels import Axis, Boxes, Curve, Drag, Panel, Rule, Segments, Style, Words, named_ticks
+from mapl_explore.plots.panels import Axis, Boxes, Curve, Drag, Mark, Panel, Rule, Segments, Style, Words, named_ticks
 
 LARGEST = 12  # responses on a side whose margins are written out
 BINS = 60
@@ -16,7 +16,7 @@ BINS = 60
 def grid_panel(
     margins: np.ndarray, taken: np.ndarray, positives: Sequence[str], negatives: Sequence[str], reach: float
 ) -> Panel:
-    """Return the margin of each positive against each negative, the hardest pair at the top left; a bar where one is taken.
+    """Return the margin of each pair, the hardest at the top left, with a bar where one is taken.
 
     Parameters
     ----------
@@ -108,23 +108,24 @@ def margins_panel(
         marks=[
             Boxes(name="pairs", label="pairs", style=Style("grey"), top=counts / counts.max(), **bins),
             Boxes(name="taken", label="taken", style=UP, top=kept / counts.max(), **bins),
-            *([] if kernel is None else [Curve(name="chance", label="chance", style=Style(width=3), x=places, y=kernel)]),
             Curve(name="slope", label="slope", style=Style("orange", DASHED), x=places, y=slope),
-            *([] if kernel is None else _edge_rules(x, center, width)),
+            *([] if kernel is None else _kernel(x, places, kernel, center, width)),
         ],
     )
 
 
-def _edge_rules(x: Axis, center: float, width: float) -> list[Rule]:
-    """Return the lines by which a kernel is dragged; what lies beyond the axis is taken hold of at its end."""
+def _kernel(x: Axis, places: np.ndarray, kernel: np.ndarray, center: float, width: float) -> list[Mark]:
+    """Return its curve and the lines by which it is dragged; one beyond the axis is taken hold of at its end."""
     drags = {
         "middle": (center, Drag("center", "x")),
         "left edge": (center - width, Drag("width", "x", -1.0, center)),
         "right edge": (center + width, Drag("width", "x", 1.0, -center)),
     }
-    return [
-        Rule(name=name, style=NOW, at=x.inside(place), along="x", drags=(drag,)) for name, (place, drag) in drags.items()
+    rules = [
+        Rule(name=name, style=NOW, at=x.inside(place), along="x", drags=(drag,))
+        for name, (place, drag) in drags.items()
     ]
+    return [Curve(name="chance", label="chance", style=Style(width=3), x=places, y=kernel), *rules]
 
 
 def _edges(span: tuple[float, float], most: int) -> np.ndarray:

@@ -1,12 +1,14 @@
 """Who gets the gradient: one bar for each response."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from mapl_explore.plots.looks import DOWN, UP, ZERO
 from mapl_explore.plots.panels import Axis, Mark, Panel, Rule, Segments, Style, Words, bars, named_ticks
 
+WEIGHT = "weight ∂loss/∂log π"
 LEADER, OTHERS = Style("ink"), Style("orange", hatch="/")
 
 
@@ -48,7 +50,7 @@ def push_panel(
     names: Sequence[str],
     most: float,
     others: Sequence[Mark] = (),
-    label: str = "weight ∂loss/∂log π",
+    label: str = WEIGHT,
 ) -> Panel:
     """Return the weight of each response in a loss, d loss / d logp: positives are pushed up, negatives down.
 
@@ -82,7 +84,13 @@ def push_panel(
             bars(np.maximum(weights, 0.0), name="pushed down", style=DOWN),
             Rule(name="zero", style=ZERO, at=0.0, along="y"),
             *others,
-            Words(name="down", style=Style("dark-orange", width=15), y=np.array([0.92 * end]), texts=["pushed down"], **words),
+            Words(
+                name="down",
+                style=Style("dark-orange", width=15),
+                y=np.array([0.92 * end]),
+                texts=["pushed down"],
+                **words,
+            ),
             Words(name="up", style=Style("blue", width=15), y=np.array([-0.92 * end]), texts=["pushed up"], **words),
         ],
     )
@@ -90,6 +98,7 @@ def push_panel(
 
 def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Segments:
     """Return a short stroke at each weight (n,), over the bars that it is compared with."""
+    style = replace(style, dash=(), width=3.5)  # too short for a dash
     left, right = ((np.arange(weights.size) + end) / weights.size for end in (0.2, 0.8))
     return Segments(name=name, style=style, label=label, x=left, to_x=right, y=weights, to_y=weights)
 
