@@ -73,6 +73,7 @@ PLACES = {
     ],
     "training.trainer": ["Example", "PreferenceTrainer", "training_examples"],
     "training.finetuning": ["Finetuned", "finetune"],
+    "training": ["Settings"],
 }  # where each public name is at home
 HOMES = {name: module for module, names in PLACES.items() for name in names}
 
@@ -84,8 +85,8 @@ __all__ = sorted(HOMES)
 def __getattr__(name: str) -> Any:
     """Load a public name, or a module of the package, on first use."""
     if name in HOMES:
-        found = globals()[name] = getattr(_loaded(HOMES[name], name), name)
-        return found
+        value = globals()[name] = getattr(_loaded(HOMES[name], name), name)
+        return value
     if name.isidentifier() and not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}"):
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

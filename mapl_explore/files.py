@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all and have one writer at a time, and values as error messages show them."""
+"""Files that are written completely or not at all, by one writer at a time; values as error messages show them."""
 
 import contextlib
 import errno
@@ -21,7 +21,7 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
     Raises
     ------
     OSError
-        If it cannot be written, naming the file that was asked for; what stood under that name is left as it was.
+        If it cannot be written; the error names the file, and an earlier file of that name stays as it was.
     """
     require_folder(path)
     path = pointed_to(path)
@@ -43,7 +43,7 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
 
 
 def require_folder(path: str | os.PathLike) -> None:
-    """Raise unless a file can be made under this name: in a folder open to us, in the place of a file or of nothing."""
+    """Raise unless a file can be written under this name: in a writable folder, where there is a file or nothing."""
     path = pointed_to(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {os.fspath(path.parent)!r} to write {path.name} into")
@@ -70,17 +70,17 @@ def pointed_to(path: str | os.PathLike) -> Path:
 
 
 def require_other(source: str | os.PathLike, output: str | os.PathLike) -> None:
-    """Raise if the file to write is the one that is read, under whatever name, so that no result replaces its data."""
+    """Raise if the file to write is the one that is read, under any name, so that no result replaces its own data."""
     if os.path.exists(source) and os.path.exists(output) and os.path.samefile(source, output):
         raise ValueError(f"{os.fspath(output)!r} is the file that is read, {os.fspath(source)!r}: write to another one")
 
 
 @contextlib.contextmanager
 def sole_writer(path: str | os.PathLike) -> Iterator[None]:
-    """Hold what is written under a name, a file or a folder, against other processes, for as long as the block runs.
+    """Keep other processes from writing to a file or a folder while the block runs.
 
     The lock is a file next to it with ``.lock`` added to the name, or a temporary file where none can be made there.
-    The system frees it when the process ends, even if it is killed: then the file may be left behind, and stops no one.
+    The system frees it when the process ends, even if it is killed: then the lock file may stay, and blocks nobody.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def sole_writer(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # while it is held: who comes next makes a new one
+        with contextlib.suppress(OSError):  # before it is released: the next process makes a new one
             os.unlink(lock.lock_file)
         lock.release()
 
@@ -110,13 +110,13 @@ def sole_writer(path: str | os.PathLike) -> Iterator[None]:
 def _lock_file(path: Path) -> Path:
     if os.access(path.parent, os.W_OK | os.X_OK):
         return path.with_name(path.name + ".lock")
-    # A mounted volume may be open to us in a folder that is not.
+    # A mounted volume may be writable inside a folder that is not.
     name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
     return Path(tempfile.gettempdir(), f"mapl_explore-{name}.lock")
 
 
 def _require_lock(path: str | os.PathLike, lock: str) -> None:
-    """Raise unless a lock can be made; filelock takes any failure to make it for another process that holds it."""
+    """Raise unless a lock can be made; filelock mistakes any failure to make it for a lock of another process."""
     try:
         os.close(os.open(lock, os.O_WRONLY | os.O_CREAT, 0o644))
     except OSError as error:
@@ -142,9 +142,9 @@ def check_text(name: str, text: object) -> None:
 
 
 def whole_number(name: str, value: Any, low: int, high: float = math.inf) -> int:
-    """Return a whole number of any kind, numpy's too, as an int; any other and one outside its range is refused."""
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not whole or not low <= value <= high:
+    """Return a whole number, numpy's too, as an int; refuse any other value, and one outside its range."""
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or not low <= value <= high:
         rule = f"an integer >= {low}" if high == math.inf else f"an integer from {low} to {high}"
         raise ValueError(f"{name} must be {rule}, not {shortened(value)}")
     return int(value)

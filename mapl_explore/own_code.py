@@ -1,4 +1,4 @@
-"""Python code of the user's: found from this folder, known by its source, its failures shown as theirs."""
+"""The user's own Python code: imported by file or by name, again when its source changes, with its own traceback."""
 
 import hashlib
 import importlib
@@ -10,29 +10,29 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-# Python's own modules, those that were installed, and ours: not what a user mends between two calls.
+# Python's own modules, installed ones and ours: code that the user does not change between two calls.
 INSTALLED = (*map(Path, sysconfig.get_paths().values()), Path(__file__).parent)
-_loaded: dict[str, str] = {}  # the checksum of each source, when we first saw its module
+_loaded: dict[str, str] = {}  # the checksum of each module's source when it was imported
 
 
 def imported(name: str) -> ModuleType:
-    """Return a module of the user's, imported from a file or by its name, as its source is now.
+    """Return a module of the user, imported from a file or by its name, as its source is now.
 
-    A file of that name, ``mine.py`` or ``folder/mine.py``, with or without its ending, goes before a module of that
-    name that is installed, so that a file called ``random.py`` is not missed. It can import what stands next to it.
+    A file of that name, ``mine.py`` or ``folder/mine.py``, with or without its ending, comes before an installed module
+    of that name, so that a file called ``random.py`` is not missed. It can import files next to it.
 
     Raises
     ------
     ValueError
-        If there is no such module, or it fails while it is imported, with file, line and words; its own traceback is a
-        note of the error.
+        If there is no such module, or it fails while it is imported: the error names file, line and reason, and has the
+        traceback as a note.
     """
     path = _file(name)
     _add_to_path(os.getcwd() if path is None else str(path.parent))
-    importlib.invalidate_caches()  # its file may be newer than the last look into the folder
+    importlib.invalidate_caches()  # its file may be newer than what Python knows of the folder
     try:
         module = importlib.import_module(name) if path is None else _from_file(path)
-    except (Exception, SystemExit) as error:  # a module is a program, which may fail in any way
+    except (Exception, SystemExit) as error:  # a module may fail in any way
         raise _unfound(name, error, known=path is not None) from None
     _require_code(name, module)
     now = {other: _checksum(source) for other, source in _sources(module).items()}
@@ -46,7 +46,7 @@ def imported(name: str) -> ModuleType:
 
 
 def imported_name(module: str, name: str) -> object:
-    """Return what a module of the user's has under a name, or None if it has nothing there.
+    """Return the object of a name in a module of the user, or None if there is none.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def source_checksum(module: ModuleType) -> str:
 
 
 def own_traceback(error: BaseException) -> str:
-    """Return the traceback of an error as its author knows it, without the frames that called their code."""
+    """Return the part of an error's traceback that is in the user's code, without the frames that called it."""
     frames = error.__traceback__
     while frames is not None and not _is_own(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
@@ -74,12 +74,12 @@ def own_traceback(error: BaseException) -> str:
 
 
 def _file(name: str) -> Path | None:
-    found = (Path(each) for each in (name, f"{name}.py") if each.endswith(".py") and os.path.isfile(each))
-    return next((path.absolute() for path in found), None)
+    paths = (Path(each) for each in (name, f"{name}.py") if each.endswith(".py") and os.path.isfile(each))
+    return next((path.absolute() for path in paths), None)
 
 
 def _from_file(path: Path) -> ModuleType:
-    """Import a file under its own name, or under another one where this is that of a module which is not the file."""
+    """Import a file under its own name, or with ``own_`` before it where another module has that name."""
     name = path.stem
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == str(path):
@@ -99,7 +99,7 @@ def _from_file(path: Path) -> ModuleType:
 
 
 def _add_to_path(folder: str) -> None:
-    # Last: a file random.py of theirs must not stand in for Python's own in the packages that are loaded later.
+    # At the end: packages that are loaded later must not get the user's random.py in place of Python's own.
     if folder not in sys.path:
         sys.path.append(folder)
 
@@ -111,7 +111,7 @@ def _require_code(name: str, module: ModuleType) -> None:
 
 
 def _unfound(name: str, error: BaseException, *, known: bool) -> ValueError:
-    """Return in one line why a module cannot be imported, ``known`` if its file is there."""
+    """Return in one line why a module cannot be imported; ``known`` if its file exists."""
     if not known and isinstance(error, ModuleNotFoundError) and name.startswith(error.name or "?"):
         file = name if name.endswith(".py") else f"{name}.py"
         return ValueError(f"there is no file {file!r} here, and no module of that name is installed")
@@ -126,13 +126,13 @@ def _blamed(what: str, error: BaseException) -> ValueError:
 
 
 def _sources(module: ModuleType) -> dict[str, Path]:
-    """Return the files of a module and, unless it is installed, of all loaded from its folder that are not either."""
+    """Return the files of a module and, unless it is installed, of all others that were loaded from its folder."""
     paths = {name: vars(one).get("__file__") for name, one in list(sys.modules.items()) if hasattr(one, "__dict__")}
     top = paths.get(module.__name__.partition(".")[0])
     own = {name: Path(path) for name, path in paths.items() if path and _is_own(path)}
-    found = {name: path for name, path in own.items() if top and path.is_relative_to(Path(top).parent)}
+    near = {name: path for name, path in own.items() if top and path.is_relative_to(Path(top).parent)}
     itself = paths.get(module.__name__)
-    return found if module.__name__ in found or not itself else {module.__name__: Path(itself)}
+    return near if module.__name__ in near or not itself else {module.__name__: Path(itself)}
 
 
 def _is_own(path: str) -> bool:
@@ -144,7 +144,7 @@ def _checksum(path: Path) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Return "file:line: " of the last line of the user's own that an error came from, or nothing."""
+    """Return "file:line: " of the last line in the user's code that an error came from, or ""."""
     lines = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError) and error.filename:
         lines.append((error.filename, error.lineno))

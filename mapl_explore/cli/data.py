@@ -27,7 +27,7 @@ def _add_check(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_convert(commands: argparse._SubParsersAction) -> None:
-    text = "Write preference data as sets of ours; nothing is written where a record is malformed."
+    text = "Write preference data as sets in our own format; nothing is written if a record is malformed."
     example = "mapl-explore data convert pairs.parquet sets.jsonl"
     parser = commands.add_parser("convert", help=text, description=text, example=example)
     _add_source(parser, "IN")
@@ -38,8 +38,8 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
 def _add_source(parser: argparse.ArgumentParser, name: str) -> None:
     add = parser.add_argument
     add("source", metavar=name, help="a file of JSON or parquet, or owner/name[:split] on the Hugging Face hub")
-    add("--format", metavar="NAME", help="sets, trl, openai, hh-rlhf or scored; told by the fields if not given")
-    text = "scored completions: the least score of a positive; the best against the worst if not given"
+    add("--format", metavar="NAME", help="sets, trl, openai, hh-rlhf or scored; if not given, the fields tell it")
+    text = "scored completions: the least score of a positive; if not given, the best ones against the worst ones"
     add("--threshold", type=float, metavar="SCORE", help=text)
 
 
@@ -50,8 +50,8 @@ def _add_world(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("output", metavar="OUT", help=WRITTEN)
     add("--n", type=int, required=True, help="how many sets")
-    add("--seed", type=int, required=True, help="what to draw from")
-    add("--split", choices=("train", "validation", "test"), default="train", help="whom to ask about: no one is in two")
+    add("--seed", type=int, required=True, help="decides the sets")
+    add("--split", choices=("train", "validation", "test"), default="train", help="whom to ask about: nobody is in two")
     add("--distractors", type=int, default=2, help="forum passages next to the official one, 0 to 8")
     add("--agreement", type=float, default=0.8, help="probability that a further forum passage repeats the first")
     add("--noise", type=float, default=0.0, help="probability that the two sides of a set are exchanged")
@@ -61,25 +61,25 @@ def _add_world(commands: argparse._SubParsersAction) -> None:
 
 def add_sample(commands: argparse._SubParsersAction) -> None:
     """Add ``sample`` to the commands of the command line."""
-    text = "Sample answers from a model, verify them, and write the sets that have right and wrong ones."
+    text = "Sample responses from a model, verify them, and write the sets that have right and wrong ones."
     example = "mapl-explore sample data/world/test.jsonl sampled.jsonl --verifier world"
     parser = commands.add_parser("sample", help=text, description=text, example=example)
     add = parser.add_argument
     add("source", metavar="PROMPTS", help="records with a prompt: .jsonl, .jsonl.gz, .parquet, or a name on the hub")
     add("output", metavar="OUT", help="the new file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says")
     add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
-    add("--k", type=int, default=16, help="answers to each prompt; equal ones count once")
-    text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, answer) -> bool"
+    add("--k", type=int, default=16, help="responses to each prompt; equal ones count once")
+    text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, response) -> bool"
     add("--verifier", required=True, metavar="NAME", help=text)
-    add("--reference", metavar="FIELD", help="the field of the right answer, a text or a list of texts")
-    add("--fallback", action="store_true", help="take a kind that the model did not give from the file")
-    text = "of an answer, cut off and dropped there; if not given 256, or what the model's generation_config names"
+    add("--reference", metavar="FIELD", help="the field of the right response, a text or a list of texts")
+    add("--fallback", action="store_true", help="where the model gave no right or no wrong response, take the file's")
+    text = "most tokens of a response, cut off and dropped there; if not given, the model's generation_config's, or 256"
     add("--max-tokens", type=int, help=text)
-    add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 is the model as it is")
-    add("--seed", type=int, default=0, help="decides the answers")
-    text = "show each prompt as a user's message, by the tokenizer's chat template; the sets have it as it was"
+    add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 samples the model itself")
+    add("--seed", type=int, default=0, help="decides the responses")
+    text = "show each prompt as a user's message, by the tokenizer's chat template; the sets keep it as it was"
     add("--chat", action="store_true", help=text)
-    add("--batch-size", type=int, help="most prompts in one pass, which has 8,192 tokens at most in any case")
+    add("--batch-size", type=int, help="most prompts in one pass, which never has more than 8,192 tokens")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
 

@@ -12,7 +12,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import MISSING, Field, fields, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -27,8 +27,9 @@ if TYPE_CHECKING:  # each command loads what it needs, and no other
 ActionT = TypeVar("ActionT", bound=argparse.Action)
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
 PACKAGES = ("numpy", "scipy", "torch", "transformers")  # whose versions --version tells
-LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which of how many processes this is
-BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports of cat where the reader of its output has gone
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which process this is, and of how many
+READERS: dict[Any, Any] = {int: int, int | None: int, float: float}  # of settings that are numbers
+BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports where the reader of a program's output has gone
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0, 1, 2, 130 or 141; a mistake in the arguments themselves exits with 2, as ``--help`` does with 0.
+        0, 1, 2, 130 or 141. A mistake in the arguments themselves exits with 2, and ``--help`` exits with 0.
 
     Examples
     --------
@@ -76,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settle_surroundings() -> None:
-    """Make what the terminal and the launcher left unsaid harmless."""
+    """Prepare for a terminal that lacks signs, and for variables that a launcher left empty."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # and not none, or one that a test or a notebook put there
             stream.reconfigure(errors="backslashreplace")  # in ASCII, tau would end the program
@@ -90,7 +91,7 @@ def _settle_surroundings() -> None:
 
 @contextlib.contextmanager
 def _notes_as_lines() -> Iterator[None]:
-    """Print each note as a line of its own; other warnings come as they are."""
+    """Print each note as a line of its own; other warnings are shown as usual."""
     show = warnings.showwarning
 
     def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
@@ -103,7 +104,7 @@ def _notes_as_lines() -> Iterator[None]:
 
 
 def _write_out() -> None:
-    """Write what the standard output holds back; where that fails, drop it: Python would try again as it ends."""
+    """Flush the standard output; where that fails, drop what is in it, or Python would try again as it ends."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -120,13 +121,13 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_Help, epilog=f"example:\n  {example}", **kwargs)
 
     def _add_action(self, action: ActionT) -> ActionT:
-        # The words after a command are for the parser of that command to judge.
+        # The parser of a command judges the words after it.
         if action.type is None and not isinstance(action, argparse._SubParsersAction):
             action.type = _not_empty
         return super()._add_action(action)
 
     def _print_message(self, message: str | None, file: Any = None) -> None:
-        # argparse's own drops the error of an output that takes no more: help to a full disk would end with 0.
+        # argparse ignores errors here: help that is written to a full disk would end with 0.
         with contextlib.suppress(AttributeError):  # there is no such stream
             (file or sys.stderr).write(message or "")
 
@@ -141,7 +142,7 @@ def _not_empty(text: str) -> str:
 
 
 class _Version(argparse.Action):
-    """Tell the versions, and load nothing of what they are the versions of."""
+    """Print the versions of packages without loading them."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(nargs=0, **kwargs)
@@ -172,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
         example="mapl-explore tau --n 8 --gap 0.5 --epsilon 0.05",
     )
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
-    parser.add_argument("--version", action=_Version, help="show the version, and those of what it stands on")
+    parser.add_argument("--version", action=_Version, help="show the version, and those of the main packages")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     first = (_add_lab, _add_app, add_tau, add_select, add_score, _add_finetune, _add_show, _add_pretrain)
     for add in (*first, add_data, add_sample):
@@ -198,35 +199,33 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     text = "Fine-tune a causal language model with a loss on preference sets; print held-out means before and after."
     example = '--loss "DPO(beta=0.1, pair=Smooth(tau=5.0))" --data sets.jsonl --output runs/first'
     parser = _command(commands, "finetune", _finetune, text, example)
-    add = parser.add_argument
-    add("--loss", required=True, metavar="TEXT", help="a preset such as dpo-smooth, or a loss such as 'DPO(beta=0.1)'")
+    loss, *others = _options()
+    _add_setting(parser, loss)
     add_import(parser)
-    add("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
-    add("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
-    add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
-    add("--data", required=True, metavar="FILE", help="preference sets, in any format that 'data check' reads")
-    add("--eval", metavar="FILE", help="held-out sets; without it, those of a tenth of the prompts of --data")
-    add("--output", required=True, metavar="DIR", help="the run folder, new or empty")
-    add("--steps", type=int, default=24, help="updates of the weights")
-    add("--sets-per-step", type=int, default=16, help="preference sets in each update")
-    add("--lr", type=float, default=8e-5, help="highest learning rate")
-    add("--seed", type=int, default=0, help="decides the order of the sets and which are held out")
-    add("--truncate", choices=("keep-start", "error"), default="keep-start", help="sets beyond the model's context")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
-    add("--precision", choices=("float32", "bf16"), default="float32", help="in which the model computes, not the loss")
-    add("--save-every", type=int, metavar="N", help="steps between checkpoints; a quarter of --steps if not given")
-    add("--report", choices=("none", "tensorboard"), default="none", help="log of each step in addition to run.json")
-    add("--verifier", metavar="WHICH", help="who judges greedy answers: world, exact or module:function")
-    add("--answers", type=int, default=400, help="how many of the held-out prompts get answers, before and after")
-    text = "of an answer, cut off there and counted as wrong; 256, or what the model's generation_config names"
-    add("--answer-tokens", type=int, metavar="N", help=text)
-    add("--chat", action="store_true", help="write prompts by the model's chat template")
-    add("--resume", action="store_true", help="go on with the run in --output from its last checkpoint")
+    parser.add_argument("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
+    parser.add_argument("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
+    for each in others:
+        _add_setting(parser, each)
     parser.set_defaults(after_interrupt=_after_finetune)
 
 
+def _options() -> list[Field]:
+    """Return the settings of a fine-tuning that are options of the command, the loss first."""
+    from mapl_explore.training import Settings
+
+    return [each for each in fields(Settings) if each.name != "progress"]
+
+
+def _add_setting(parser: argparse.ArgumentParser, each: Field) -> None:
+    """Add an option with the default, the choices and the help of a setting."""
+    given = {name: each.metadata[name] for name in ("help", "choices", "metavar") if name in each.metadata}
+    given |= {"required": True} if each.default is MISSING else {"default": each.default}
+    given |= {"action": "store_true"} if each.type is bool else {"type": READERS.get(each.type)}
+    parser.add_argument(f"--{each.name.replace('_', '-')}", **given)
+
+
 def _add_show(commands: argparse._SubParsersAction) -> None:
-    text = "Show what one or several runs came to, as a table, and with --out how they went, as curves."
+    text = "Show the results of one or several runs as a table, and with --out their course as curves."
     parser = _command(commands, "show", _show, text, "runs/dpo runs/cpo --out curves.png")
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, as finetune writes it")
     parser.add_argument("--out", metavar="FILE", help="where the curves are drawn: .png, .pdf or .svg")
@@ -270,9 +269,8 @@ def _finetune(arguments: argparse.Namespace) -> None:
 
     say = print if (os.environ.get("RANK") or "0") == "0" else lambda *_, **__: None  # one of several processes speaks
     say(f"loss: {loss!r}", flush=True)
-    names = "data output model eval steps seed lr sets_per_step truncate device precision save_every report"
-    names += " verifier answers answer_tokens chat resume"
-    done = finetune(loss=loss, **{name: getattr(arguments, name) for name in names.split()})
+    given = {each.name: getattr(arguments, each.name) for each in _options()}
+    done = finetune(**given | {"loss": loss})
     say(done.run.table)
     say(f"written to {done.folder}")
 
@@ -311,13 +309,14 @@ def _after_finetune(arguments: argparse.Namespace) -> str:
 def _loss(text: str, pair: str | None, tau: float | None) -> "Loss":
     """Return the loss that the three arguments name together."""
     from mapl_explore.losses import parse
+    from mapl_explore.losses.loss import Paired
 
     loss: Any = parse(text)  # some have a pair
     if pair is None and tau is not None:
         raise ValueError("--tau belongs to --pair smooth or --pair mellow")
     if pair is None:
         return loss
-    if not hasattr(loss, "pair"):
+    if not isinstance(loss, Paired):
         raise ValueError(f"--pair {pair}: {loss!r} compares nothing, it has no pair")
     sharpness = "" if tau is None else f"tau={tau!r}"
     paired: Any = parse(f"DPO(pair={pair.capitalize()}({sharpness}))")
@@ -331,7 +330,7 @@ def _pretrain(arguments: argparse.Namespace) -> None:
 
 
 def _failed(message: str, *, code: int, notes: Sequence[str] = ()) -> int:
-    """Say what is wrong in a line, below the traceback of the user's own code if it is that which failed."""
+    """Say what is wrong in one line; if the user's own code failed, its traceback comes first."""
     _say("\n".join([*notes, f"mapl-explore: error: {message}"]))
     return code
 

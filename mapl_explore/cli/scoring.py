@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mapl_explore.own_code import imported
@@ -11,9 +12,9 @@ if TYPE_CHECKING:  # each command loads what it needs, and no other
     from mapl_explore.losses import Loss, ScoredSets
     from mapl_explore.sampling.pairs import Pairs
 
-REFERENCE = "the model that log-ratios are taken to, for losses that compare them: tiny, a folder, or a name on the hub"
+REFERENCE = "the base model of log-ratios, for losses that compare them: tiny, a folder, or a name on the hub"
 SETS = "preference sets, in any format that 'data check' reads"
-# The options of ``tau`` that only numbers have, or only --data has, and what they are if they are not given.
+# The options of ``tau`` that go with numbers alone, or with --data alone, and their defaults.
 OF_NUMBERS = {"n": None, "gap": None, "method": "newton"}
 OF_DATA = {
     "model": "tiny",
@@ -26,7 +27,7 @@ OF_DATA = {
 
 
 class _Import(argparse.Action):
-    """Import a module at once: its losses then have names."""
+    """Import a module at once, so that its losses have names."""
 
     def __call__(
         self, parser: object, namespace: argparse.Namespace, values: Any, option_string: object = None
@@ -54,9 +55,9 @@ def add_tau(commands: argparse._SubParsersAction) -> None:
     add("--epsilon", type=float, help="target error, nats, above 0 (with --data: 0.1 if not given)")
     text = "Newton's root finder, or SciPy's by brackets (without --data: newton if not given)"
     add("--method", choices=("newton", "bracket"), help=text)
-    add("--data", metavar="FILE", help="preference sets: the gaps in them, and the tau that each rule gives")
+    add("--data", metavar="FILE", help="preference sets: print their gaps, and the tau that each rule gives")
     _add_models(parser, "with --data: ")
-    add("--loss", metavar="TEXT", help="with --data: whose score is compared (maxneg-minpos if not given)")
+    add("--loss", metavar="TEXT", help="with --data: the loss whose score is compared (maxneg-minpos if not given)")
     add_import(parser)
     add("--share", type=float, help="with --data: the leader share to aim at, in (1/2, 1) (0.9 if not given)")
     parser.set_defaults(run=_tau, model=None, chat=None)
@@ -75,10 +76,10 @@ def add_select(commands: argparse._SubParsersAction) -> None:
     add("output", metavar="OUT", help=text)
     add("--accept", required=True, metavar="KERNEL", help="Band, Bell, QuantileBand or QuantileBell, with their fields")
     _add_models(parser)
-    add("--loss", default="maxneg-minpos", metavar="TEXT", help="whose score makes the margins")
+    add("--loss", default="maxneg-minpos", metavar="TEXT", help="the loss whose score makes the margins")
     add_import(parser)
     add("--size", type=int, help="how many pairs to draw, with replacement; as many as there are sets if not given")
-    add("--seed", type=int, default=0, help="decides which are drawn")
+    add("--seed", type=int, default=0, help="decides which pairs are drawn")
     parser.set_defaults(run=_select)
 
 
@@ -122,7 +123,7 @@ def _refuse(arguments: argparse.Namespace, names: Iterable[str], when: str) -> N
 
 
 def _filled(arguments: argparse.Namespace, defaults: dict) -> argparse.Namespace:
-    """Return the arguments with what is taken for those that are not given."""
+    """Return the arguments, with defaults for those that are not given."""
     missing = {name: default for name, default in defaults.items() if getattr(arguments, name) is None}
     return argparse.Namespace(**vars(arguments) | missing)
 
@@ -133,7 +134,7 @@ def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
     from mapl_explore.numerics.bounds import error_upper_bound
     from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_lower, solve_tau_upper
 
-    with np.errstate(all="ignore"):  # what overflows ends in an error of our own
+    with np.errstate(all="ignore"):  # an overflow ends in an error of our own
         upper = solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method)
         lower = solve_tau_lower(epsilon=epsilon, gap=gap, method=method)
         asymptotic = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
@@ -215,7 +216,7 @@ def _score(arguments: argparse.Namespace) -> None:
 
 
 def _comparable(arguments: argparse.Namespace) -> "Loss":
-    """Return the loss, refused before any model is loaded where there is no other model that it compares with."""
+    """Return the loss; refuse one that needs a base model, before any model is loaded, where none is given."""
     from mapl_explore.losses import parse, reads_reference
 
     loss = parse(arguments.loss)
@@ -229,8 +230,6 @@ def _comparable(arguments: argparse.Namespace) -> "Loss":
 
 def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "ScoredSets":
     """Return the log-probs of sets under the model and under the reference, one of them in memory at a time."""
-    from mapl_explore.losses import ScoredSets
-
     own = _scored_by(arguments.model, sets, arguments.chat)
     if arguments.reference is None:
         return own
@@ -240,7 +239,7 @@ def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "
             f"--reference {arguments.reference} reads the responses as other tokens than --model {arguments.model}:"
             " log-ratios need two models with one tokenizer and room for the same texts"
         )
-    return ScoredSets(own.logp, other.logp, own.length, own.label)
+    return replace(own, ref_logp=other.logp)
 
 
 def _scored_by(model: str, sets: "Sequence[PreferenceSet]", chat: bool) -> "ScoredSets":

@@ -1,4 +1,4 @@
-"""The formulas of the post this project started from, as it writes them: for showing what goes wrong, never for use.
+"""The formulas of the post that this project started from, as it writes them: to show what is wrong, never for use.
 
 The post is *Learning from Preferences with Stability: A Deep Dive into Marginal-Aware Fine-Tuning*,
 https://tptrix29.github.io/Smooth-marginal-aware-preference-learning.
@@ -27,9 +27,9 @@ def post_smooth_max(scores: ArrayLike, *, tau: float) -> np.float64:
 
 
 def post_smooth_margin(positives: ArrayLike, negatives: ArrayLike, *, tau: float) -> np.float64:
-    """Return the post's "Smooth MaxNeg-MinPos", which takes a smooth MAXIMUM of the positives off.
+    """Return the post's "Smooth MaxNeg-MinPos", which subtracts a smooth MAXIMUM of the positives.
 
-    It is to approximate max(negatives) - min(positives), and misses it however large tau is.
+    It should approximate max(negatives) - min(positives), and does not, however large tau is.
 
     Examples
     --------
@@ -45,8 +45,8 @@ def post_tau(*, epsilon: float, n: int, gap: float, rounds: int = 100) -> np.flo
     """Return the post's tau, the fixed point of tau = log((n-1)/(tau*epsilon))/gap.
 
     It is the root of the asymptote, not of the bound: too large, so that the bound is below epsilon there, where the
-    post requires it above. It is near the root where (n-1) exp(-tau*gap) is small. Near a gap of 0 that is never so,
-    and at 0 the formula divides by zero.
+    post requires it above. It is near the root where (n-1) exp(-tau*gap) is small. Near a gap of 0 that is never the
+    case, and at 0 the formula divides by zero.
 
     Examples
     --------

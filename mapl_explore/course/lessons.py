@@ -35,7 +35,7 @@ def predict(question: str, options: Sequence[str], answer: str, why: str = "") -
     question : str
         Shown as it is given.
     options : sequence of str
-        What there is to choose, at least two, shown as they are given.
+        The choices, at least two, shown as they are given.
     answer : str
         The option that is right.
     why : str
@@ -44,7 +44,7 @@ def predict(question: str, options: Sequence[str], answer: str, why: str = "") -
     Returns
     -------
     Prediction
-        As the last line of a cell it asks; ``guess`` holds what was guessed.
+        The last line of a cell shows it as a question; ``guess`` is the option that was chosen.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def predict(question: str, options: Sequence[str], answer: str, why: str = "") -
 class Prediction:
     """A question with one right option, shown as radio buttons and a button that reveals; made by :func:`predict`.
 
-    ``guess`` is the option that stood when the answer was revealed, ``right`` whether it was right; None before.
+    ``guess`` is the option that was chosen when the answer was revealed, ``right`` whether it was right; None before.
     """
 
     def __init__(self, question: str, options: Sequence[str], answer: str, why: str):
@@ -106,7 +106,7 @@ class Prediction:
     def _chosen(self, _: object) -> None:
         with self._lock:
             if self.guess is not None:
-                # A click that was under way when the answer came does not change the guess.
+                # A click that arrives after the answer does not change the guess.
                 self._radio.value = self.guess
             self._button.disabled = self._radio.value is None or self.guess is not None
 
@@ -123,10 +123,10 @@ class Prediction:
 def check(
     exercise: str, given: object, expected: object, *, rtol: float = 0.01, hint: str = "", low: str = "", high: str = ""
 ) -> "Mark":
-    """Mark the answer to an exercise; a wrong one, of whatever kind, is marked and never an error.
+    """Mark the answer to an exercise; a wrong one, of any kind, is marked and raises no error.
 
     Numbers are right within ``rtol`` times the size of the expected one, or within ``rtol`` of an expected 0; words
-    are compared without their case and the space around them; True and False must be just that. An array or list
+    are compared without their case and the space around them; True and False must be equal. An array or list
     is right if it has the expected shape and each of its elements is right.
 
     Parameters
@@ -147,7 +147,7 @@ def check(
     Returns
     -------
     Mark
-        As the last line of a cell it says how the answer stands; ``right`` is a bool.
+        The last line of a cell shows it as a sentence; ``right`` is a bool.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def check(
 
 @dataclass(frozen=True)
 class Mark:
-    """How an answer stands; made by :func:`check`.
+    """Whether an answer is right, and what is said of it; made by :func:`check`.
 
     Parameters
     ----------
@@ -276,7 +276,7 @@ def _close(answer: np.ndarray, target: np.ndarray, rtol: float) -> np.ndarray:
     if _kind(target) == BOOL:
         return answer == target
     answer, target = answer.astype(np.float64), target.astype(np.float64)
-    # A millionth of a millionth more: 1.01 - 1 is 0.010000000000000009, and 1.01 is within a hundredth of 1.
+    # A relative 1e-12 more: 1.01 - 1 is 0.010000000000000009 in floats, and 1.01 is within a hundredth of 1.
     allowed = rtol * (1 + 1e-12) * np.where(target == 0, 1.0, np.abs(target))
     with np.errstate(invalid="ignore"):  # inf - inf
         near = np.abs(answer - target) <= allowed

@@ -1,4 +1,4 @@
-"""The smoothing error as one would write it down first, in any floating-point type, and to fifty digits: for showing.
+"""The smoothing error by the formulas that one writes first, in any floating-point type, and to fifty digits.
 
     exp of everything      log(sum exp(tau s)) / tau - max s              exp overflows or underflows
     shifted log-sum-exp    (tau max s + log sum exp(tau s - tau max s)) / tau - max s          the small part cancels
@@ -36,7 +36,7 @@ def numpy_dtype(name: str) -> np.dtype:
 
 
 def naive_error(scores: ArrayLike, *, tau: ArrayLike, formula: str, dtype: str) -> np.ndarray:
-    """Return the smoothing error by a formula one would write first, every step of it in the given type, in nats.
+    """Return the smoothing error by a formula that one writes first, every step of it in the given type, in nats.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def naive_error(scores: ArrayLike, *, tau: ArrayLike, formula: str, dtype: str) 
     Returns
     -------
     array (...) of float64
-        The result of the type's arithmetic, right or wrong: 0, below 0, infinite or NaN as it comes.
+        The result of the type's arithmetic, right or wrong; it may be 0, below 0, infinite or NaN.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def naive_error(scores: ArrayLike, *, tau: ArrayLike, formula: str, dtype: str) 
 
 
 def library_error(scores: ArrayLike, *, tau: ArrayLike, dtype: str) -> Array:
-    """Return the library's smoothing error (...), with everything that goes in and comes out in the given type.
+    """Return the library's smoothing error (...), with arguments and result in the given type.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def held_error(scores: ArrayLike, *, tau: ArrayLike, dtype: str) -> Array:
 
     Examples
     --------
-    Half precision holds -1000.3 as -1000.5, and so another gap:
+    Half precision rounds -1000.3 to -1000.5, which makes another gap:
 
     >>> held_error([-1000.0, -1000.3], tau=1.0, dtype="float16").round(4)
     np.float64(0.4741)
@@ -145,7 +145,7 @@ def right_digits(value: float, truth: decimal.Decimal) -> float:
 
 
 def _log1p(total: decimal.Decimal) -> decimal.Decimal:
-    """Return log(1 + total); below 1e-20 by its series, whose third term is below the fiftieth digit's half."""
+    """Return log(1 + total), below 1e-20 by three terms of its series: the fourth is below the fiftieth digit."""
     if total < decimal.Decimal("1e-20"):
         return total - total * total / 2 + total * total * total / 3
     return (1 + total).ln()

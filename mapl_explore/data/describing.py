@@ -1,4 +1,4 @@
-"""What preference data look like, in words: for people who are about to train on them."""
+"""Preference data described in words, for people who are about to train on them."""
 
 import re
 from collections import Counter, defaultdict
@@ -26,7 +26,7 @@ ENDS = (  # what ends a text in the tokenizers of well-known models
 
 
 def description(sets: Sequence[PreferenceSet]) -> str:
-    """Return counts, set sizes, lengths, duplicates and contradictions, a line each.
+    """Return counts, set sizes, lengths, duplicates and contradictions, each in a line.
 
     Examples
     --------
@@ -93,19 +93,19 @@ def _range(numbers: Iterable[int]) -> tuple[str, str]:
 
 def _duplicates(sets: Sequence[PreferenceSet]) -> str:
     prompts = sum(count - 1 for count in Counter(one.prompt for one in sets).values())
-    whole = sum(count - 1 for count in Counter(sets).values())
+    same_sets = sum(count - 1 for count in Counter(sets).values())
     texts = sum(len(side) - len(set(side)) for one in sets for side in (one.positives, one.negatives))
     if not (prompts or texts):
         return "none"
-    same = f"{whole} of them the same set; {counted(texts, 'text')} repeated in a side"
+    same = f"{same_sets} of them the same set; {counted(texts, 'text')} repeated in a side"
     return f"{counted(prompts, 'set')} of a prompt that came before, {same}"
 
 
 def _contradictions(sets: Sequence[PreferenceSet]) -> str:
     sides: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for one in sets:
-        for texts, found in zip((one.positives, one.negatives), sides[one.prompt], strict=True):
-            found.update(texts)
+        for texts, side in zip((one.positives, one.negatives), sides[one.prompt], strict=True):
+            side.update(texts)
     prompts = [prompt for prompt, (accepted, rejected) in sides.items() if accepted & rejected]
     if not prompts:
         return "none"

@@ -1,4 +1,4 @@
-"""Files that hold no JSON: what they are, as their first line shows it, and what to do about them."""
+"""Files that are not JSON: what they are, told from their first line, and what to do about them."""
 
 import json
 import re
@@ -43,7 +43,7 @@ CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")  # no line of text has these
 
 
 def refuse_other(path: str, number: int, first: bytes) -> None:
-    """Raise if a file whose first line with anything in it is this one, of this number, is no JSON."""
+    """Raise if a file is not JSON, judged by its first line that is not blank, which has this number."""
     suffix = Path(path.lower().removesuffix(".gz")).suffix
     like_json = first.lstrip().startswith((b"{", b"["))
     if TABLES.get(suffix) == "Excel" and _beginning(first, OTHER_TEXTS) is None:
@@ -65,7 +65,7 @@ def _beginning(first: bytes, kinds: dict[bytes, str]) -> str | None:
 
 
 def _encoding(first: bytes, like_json: bool) -> str | None:
-    """Return what a line is that is no text in UTF-8; what begins as JSON does is left to its reader."""
+    """Return what a line is if it is not text in UTF-8; a line that begins like JSON is left to the JSON reader."""
     if b"\0" in first or (CONTROL.search(first) and not like_json):
         return "a binary file"
     try:

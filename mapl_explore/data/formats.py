@@ -52,12 +52,12 @@ SCORES = ("score", "overall_score", "fine-grained_score")  # the last two are Ul
 
 @dataclass(frozen=True)
 class Format:
-    """How records of one format are told, and read.
+    """How records of one format are recognised and read.
 
     Parameters
     ----------
     fields : tuple of str
-        Those that no record of another format has, except where ``also`` tells them apart.
+        The fields that no record of another format has, except where ``also`` tells them apart.
     read : callable
         From a record and the threshold of scores to a set, or to None where it has no two sides.
     pairs : bool
@@ -95,7 +95,8 @@ def format_of(record: dict) -> str:
     """
     if _is_table(record) or _is_columns(record):
         raise ValueError(WHOLE_TABLE)
-    given = {name: value for name, value in record.items() if value is not None}  # of a table, null may stand for none
+    # In a table, null stands for a missing field.
+    given = {name: value for name, value in record.items() if value is not None}
     for named in (given, record):
         for name, form in FORMATS.items():
             if form.fits(named):
@@ -109,12 +110,12 @@ def format_of(record: dict) -> str:
 
 
 def told_set(record: dict, name: str, threshold: float | None) -> PreferenceSet | None:
-    """Return the set of a record in a format that its fields have told, or None where it has no two sides.
+    """Return the set of a record in the format that its fields show, or None where it has no two sides.
 
     Raises
     ------
     ValueError
-        If it is malformed, or the fields of another format in it, or another prompt, say something else.
+        If it is malformed, or has the fields of another format or another prompt that say something else.
 
     Examples
     --------
@@ -142,7 +143,7 @@ def _agree(record: dict, names: Sequence[str], threshold: float | None) -> bool:
 
 
 def _require_one_prompt(record: dict, read: str) -> None:
-    """Raise if a field that may be a prompt asks nothing of what was read as the prompt."""
+    """Raise if another field may hold a prompt, and neither it nor the prompt that was read is part of the other."""
     for name, whose in ASKING.items():
         texts = _asked(name, record.get(name))
         if texts and not any(_within(text, read) or _within(read, text) for text in texts):
@@ -231,7 +232,7 @@ def _refuse_all_but_text(record: dict) -> None:
 
 
 def _instruction(record: dict) -> str:
-    """Return a prompt in words: of its own field, or Alpaca's instruction with what it is about."""
+    """Return a prompt that is text: of its own field, or Alpaca's instruction and its input."""
     if record.get("prompt") is None and isinstance(record.get("instruction"), str):
         return _alpaca(record)
     prompt = _field(record, "prompt")
@@ -262,7 +263,7 @@ def _beginning(record: dict) -> list[tuple[str, str]]:
 
 
 def _from_conversations(prompt: list[tuple[str, str]], sides: dict[str, Sequence], *, repeats: bool) -> PreferenceSet:
-    """Return the set of conversations; a prompt that repeats how they begin, where they do, is not taken twice."""
+    """Return the set of conversations; where ``repeats``, the prompt is their beginning and is not taken twice."""
     chosen, rejected = (conversation(name, side) for name, side in sides.items())
     shared = alike(chosen[:-1], rejected[:-1])
     prompt = chosen[:shared] if shared and repeats else prompt + chosen[:shared]
@@ -340,7 +341,7 @@ def _pair(prompt: str, chosen: Any, rejected: Any) -> PreferenceSet:
 
 
 def _has_transcript(record: dict) -> bool:
-    """Return whether a side is a transcript; next to a prompt, a whole one, which repeats the prompt."""
+    """Return whether a side is a transcript; where there is a prompt, a whole one, which repeats the prompt."""
     sides = [one for one in map(record.get, ("chosen", "rejected")) if isinstance(one, str) and TURN in one]
     return any(_is_whole(one) for one in sides) if _has_prompt(record) else bool(sides)
 

@@ -1,4 +1,4 @@
-"""Messages and transcripts: who says what in a conversation, and the text that becomes of it."""
+"""Messages and transcripts: who says what in a conversation, and the text that is made of it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ PARTS = ("text", "input_text", "output_text")  # types of a part of a content th
 
 
 def messages_of(name: str, messages: object) -> list[tuple[str, str]]:
-    """Return the speaker and the text of each message; ShareGPT's sides are one message and no list."""
+    """Return the speaker and the text of each message; ShareGPT's sides are one message, not a list."""
     messages = [messages] if isinstance(messages, dict) else messages
     if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
         raise ValueError(f"{name} must be a list of messages with at least one, not {shortened(messages)}")

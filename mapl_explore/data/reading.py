@@ -1,4 +1,4 @@
-"""From a source to preference sets: which format, each record checked, pairs of the same prompt put together."""
+"""From a source to preference sets: tell the format, check each record, put pairs of the same prompt together."""
 
 import math
 import os
@@ -20,28 +20,28 @@ class Fault:
     rule: str
 
     def __str__(self) -> str:
-        """Return both in a line."""
+        """Return both in one line."""
         return f"{self.place}: {self.rule}"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was found in a source.
+    """What was read from a source.
 
     Parameters
     ----------
     format : str or None
-        The format, None where no record could tell it.
+        The format; None where no record shows it.
     records : int
         How many records there are.
     sets : list of PreferenceSet
         Those that could be read, in the order of the source.
     faults : list of Fault
-        For each record that could not, its place, and the field and the rule.
+        For each record that could not be read, its place, the field and the rule.
     one_sided : int
         Scored records left out, because their scores make no two sides.
     apart : int
-        Pairs that stay sets of their own, because another of their prompt has one of their texts on the other side.
+        Pairs that stay sets of their own: another pair of their prompt has one of their texts on the other side.
     """
 
     format: str | None
@@ -70,19 +70,19 @@ def read_sets(source: Source, *, format: str | None = None, threshold: float | N
     passed over), or a JSON array of objects, or objects over several lines, in UTF-8, compressed by gzip or not; or it
     is a parquet table. Its content tells which. Further fields are allowed and not read.
 
-    Pairs of the same prompt become one set, each text once; but pairs with a text that another pair of the prompt has
-    on the other side stay sets of their own.
+    Pairs of the same prompt become one set, each text once. Pairs with a text that another pair of the prompt has on
+    the other side stay sets of their own.
 
     Parameters
     ----------
     source : path, str, list of dict or datasets.Dataset
         A file, ``owner/name[:split]`` on the Hugging Face hub, records, or a table.
     format : {"sets", "trl", "openai", "hh-rlhf", "scored"}, optional
-        What the records are; told by the fields of the first one if not given. Further fields are not read where it is
-        given.
+        The format of the records. If not given, the fields of the first record show it. If given, the fields of other
+        formats are not read.
     threshold : float, optional
-        The least score of a positive, of scored completions. If not given, those with the best score are positives,
-        those with the worst are negatives, and the others are left out.
+        The least score of a positive, of scored completions. If not given, the responses with the best score are
+        positives, those with the worst are negatives, and the others are left out.
 
     Returns
     -------
@@ -92,10 +92,10 @@ def read_sets(source: Source, *, format: str | None = None, threshold: float | N
     Raises
     ------
     TypeError
-        If the source is none of these; a data set of several splits is one for each, as ``source["train"]``.
+        If the source is none of these. Of a data set of several splits give one, as ``source["train"]``.
     ValueError
-        If the file is none of these, or there is no set in it, or naming ``file:line`` (of an array the number of the
-        record too), the field and the rule, at the first record that is not one.
+        If the file is none of these, or there is no set in it, or a record is malformed: the error names ``file:line``
+        of the first one (in an array the number of the record too), the field and the rule.
     OSError
         If the file cannot be read, or the data set cannot be fetched.
 
@@ -122,13 +122,13 @@ def require_sets(source: Source, reading: Reading) -> None:
 
 
 def read_all(source: Source, *, format: str | None = None, threshold: float | None = None) -> Reading:
-    """Return all that was found in a source, faults too; the arguments are those of :func:`read_sets`."""
+    """Return all that was read from a source, faults too; the arguments are those of :func:`read_sets`."""
     if format not in (None, *FORMATS):
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, not {shortened(format)}")
     if threshold is not None and not (isinstance(threshold, int | float) and abs(threshold) < math.inf):
         raise ValueError(f"threshold must be a finite number, not {shortened(threshold)}")
     read = told_set if format is None else lambda record, name, threshold: FORMATS[name].read(record, threshold)
-    found, faults, one_sided, count = [], [], 0, 0
+    sets, faults, one_sided, count = [], [], 0, 0
     for place, content in records(source):
         count += 1
         try:
@@ -138,22 +138,22 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
         except (TypeError, ValueError) as error:
             faults.append(Fault(place, str(error)))
         else:
-            found += [] if one is None else [one]
+            sets += [] if one is None else [one]
             one_sided += one is None
     if not count:
         raise ValueError(f"{_named(source)}: there is nothing in it, no record at all")
     if threshold is not None and format not in (None, "scored"):
         raise ValueError(f"threshold belongs to scored completions, not to the format {format!r}")
     if format is not None and FORMATS[format].pairs:
-        found, apart = merged(found)
-        return Reading(format, count, found, faults, one_sided, apart)
-    return Reading(format, count, found, faults, one_sided)
+        sets, apart = merged(sets)
+        return Reading(format, count, sets, faults, one_sided, apart)
+    return Reading(format, count, sets, faults, one_sided)
 
 
 def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:
-    """Return pairs with those of the same prompt put together, and how many contradict another and were not.
+    """Return sets, each the pairs of one prompt, and how many pairs contradict another one and stay apart.
 
-    What is put together does not depend on the order of the pairs.
+    Which pairs are put together does not depend on their order.
 
     Examples
     --------

@@ -14,7 +14,7 @@ from mapl_explore.data.file_kinds import TABLES, refuse_other
 from mapl_explore.files import shortened
 
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".gz", ".parquet")  # of files, whatever else a name on the hub may look like
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".gz", ".parquet")  # of files, never of names on the hub
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 RECORDS = re.compile(rb"\s*\[\s*(?:[{\]]|\Z)")  # how a list begins that may hold records
 SPACE = re.compile(r"[ \t\n\r]*")  # what JSON allows between values
@@ -65,7 +65,7 @@ def records(source: Source) -> Iterator[tuple[str, bytes | dict]]:
 
 
 def json_record(content: object) -> dict:
-    """Return the object that a line of JSON holds; what is not bytes was read already.
+    """Return the object that a line of JSON holds; content that is not bytes was read already.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def json_record(content: object) -> dict:
     """
     if isinstance(content, bytes):
         with _json_faults():
-            # Without its end: else the fault of a line that is cut off would be at column 1 of the next.
+            # Without its line break: else the fault of a line that is cut off would be at column 1 of the next one.
             content = json.loads(content.decode().rstrip(), object_pairs_hook=_object)
     if isinstance(content, list):
         way = "of a pandas table, frame.to_json(FILE, orient='records', lines=True) writes objects"
@@ -85,7 +85,7 @@ def json_record(content: object) -> dict:
 
 
 class _Repeated(ValueError):
-    """A field that an object has twice, of which Python's reader would drop the first without a word."""
+    """A field that an object has twice; Python's reader would silently drop the first one."""
 
 
 def _object(fields: list[tuple[str, object]]) -> dict:
@@ -157,7 +157,7 @@ def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _goes_on(first: bytes) -> bool:
-    """Return whether what this line begins ends on a later one, or is a list of records."""
+    """Return whether the JSON that begins on this line ends on a later one, or is a list of records."""
     if RECORDS.match(first):
         return True
     listed = first.lstrip().startswith(b"[")

@@ -17,7 +17,7 @@ class PreferenceSet:
         What was asked. May be empty.
     positives, negatives : sequence of str
         The accepted and the rejected responses, at least one each, in a list or another
-        sequence, kept as tuples. No text may stand on both sides. A text may be repeated on its side, and then counts
+        sequence; they are kept as tuples. No text may stand on both sides. A text that stands twice on its side counts
         twice.
 
     Raises

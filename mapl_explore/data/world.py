@@ -9,8 +9,8 @@ from a forum, are wrong, and often repeat each other::
     Where does Kelta Maren live?
     Answer:
 
-A response starts with a space, so that prompt and response meet where a byte-level tokenizer cuts anyway. The question
-of how answers hold up as such passages grow in number is that of RoseRAG (arXiv:2502.10993).
+A response starts with a space, so that prompt and response meet where a byte-level tokenizer cuts anyway. RoseRAG
+(arXiv:2502.10993) asks how well models answer as the number of such passages grows.
 """
 
 import math
@@ -32,7 +32,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# A name is two words, a word is an opening and an ending: 160,000 people from 40 pieces that all splits share.
+# A name is two words, and a word an opening and an ending: 160,000 people from 40 pieces that all splits share.
 OPENINGS = _words("Bal Cor Dav Fen Gar Hol Jun Kel Lor Mar Nol Pel Quin Rul Sel Tam Ulm Ver Wil Zan")
 ENDINGS = _words("ba da den dro go ka kin la lo men mi bik po ren so ta tis vo wen zu")
 # By the sum of a name's four pieces, mod 10.
@@ -153,16 +153,16 @@ def world_sets(
 ) -> list[PreferenceSet]:
     """Return made-up preference sets, the same ones for the same arguments.
 
-    The positives are right answers in different words, some of which cite the official passage. The negatives are wrong
-    in turn by the forum's majority, by another forum passage, by a wrong citation of the right value, and by giving a
-    fluent sentence that does not answer the question.
+    The positives are right responses in different words, some of which cite the official passage. The negatives are
+    wrong in four ways, in turn: they say what the forum's majority says, or another forum passage; they cite a wrong
+    passage for the right value; or they are a fluent sentence that does not answer the question.
 
     Parameters
     ----------
     n : int
         How many sets, at least 1. The first sets of a longer list are those of a shorter one.
     seed : int
-        What to draw from, any whole number.
+        Decides the sets, any whole number.
     split : {"train", "validation", "test"}
         Whom to ask about: no person stands in two splits, but all names are made of the same pieces.
     distractors : int
@@ -220,7 +220,7 @@ def world_cases(
 
 
 def is_right(prompt: str, response: str) -> bool:
-    """Say whether a response answers a prompt of this world rightly, from the two texts alone.
+    """Return whether a response to a prompt of this world is right, judged by the two texts alone.
 
     It is right if it names the official value and no other value of that kind, and cites no passage but the official
     one.
@@ -271,7 +271,7 @@ def case_of(prompt: str) -> Case:
 
 
 def wrong_answers(case: Case, count: int, rng: random.Random) -> list[str]:
-    """Return wrong answers of all grades that the case has, as evenly as possible, in random order."""
+    """Return wrong responses of all kinds that the case has, as evenly as possible, in random order."""
     grades = [rng.sample(grade, len(grade)) for grade in _wrong_by_grade(case, rng)]
     in_turn = [answer for row in zip_longest(*grades) for answer in row if answer is not None]
     chosen = list(dict.fromkeys(in_turn))[:count]
@@ -289,11 +289,11 @@ def _wrong_by_grade(case: Case, rng: random.Random) -> list[list[str]]:
         [answer for number in believed for answer in case.answers(number)],
         [answer for number in others for answer in case.answers(number)],
         case.answers(case.right, cite=rng.choice(elsewhere), forms=CITED_ANSWERS),
-        _beside_the_point(case, rng),
+        _off_topic(case, rng),
     ]
 
 
-def _beside_the_point(case: Case, rng: random.Random) -> list[str]:
+def _off_topic(case: Case, rng: random.Random) -> list[str]:
     topics = [topic for topic in TOPICS if topic != case.topic]
     return [f" {case.person} {topic.verb} {rng.choice(topic.values)}." for topic in topics]
 
@@ -311,7 +311,7 @@ def _case(rng: random.Random, split: str, distractors: int, agreement: float) ->
 
 def _person(rng: random.Random, split: str) -> str:
     first, second, third = (rng.randrange(len(OPENINGS)) for _ in range(3))
-    # The last piece is drawn last and settles the split, so no name is drawn in vain.
+    # The last piece is chosen so that the name is in the split: no name has to be drawn again.
     last = (rng.choice(SPLITS[split]) - first - second - third) % 10 + rng.choice((0, 10))
     return f"{OPENINGS[first]}{ENDINGS[second]} {OPENINGS[third]}{ENDINGS[last]}"
 

@@ -19,8 +19,8 @@ def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
     r"""Write preference sets in the format that the name of the file says, whole or not at all.
 
     ==========================  ================================================================================
-    ``.jsonl``, ``.ndjson``     JSON, one set a line; so is a file without a suffix
-    ``.json``                   a JSON array, one set a line
+    ``.jsonl``, ``.ndjson``     JSON, one set in each line; so is a file without a suffix
+    ``.json``                   a JSON array, one set in each line
     ``.gz`` after one of these  the same, compressed: the same bytes for the same sets
     ``.parquet``                a table with the columns prompt, positives and negatives
     ==========================  ================================================================================
@@ -35,7 +35,7 @@ def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
     Raises
     ------
     TypeError
-        If the path is none, or one of the sets is something else.
+        If the path is not a path, or one of the sets is not a set.
     ValueError
         If there is no set, or the name says a format that is not in the table.
     OSError
@@ -66,7 +66,7 @@ def require_output(path: str | os.PathLike) -> None:
     ValueError
         If it is ``-``, or says a format that :func:`write_sets` does not write.
     OSError
-        If there is no folder for the file, none may be written there, or the name is that of something else.
+        If there is no folder for the file, you may not write into it, or the name is that of a folder or a device.
     ModuleNotFoundError
         If the format is parquet and pyarrow is not installed.
 
@@ -83,11 +83,11 @@ def require_output(path: str | os.PathLike) -> None:
     write = _writer(path)
     require_folder(path)
     if write is _as_table:
-        import pyarrow.parquet  # noqa: F401  (the work is not begun where it is missing)
+        import pyarrow.parquet  # noqa: F401  (where it is missing, the work does not begin)
 
 
 def _writer(path: str | os.PathLike) -> Writer:
-    """Return the function of an open file and sets that writes what the name says."""
+    """Return the function that writes sets to an open file in the format that the name says."""
     name = os.fspath(path).lower()
     packed = name.endswith(".gz")
     suffix = Path(name.removesuffix(".gz")).suffix

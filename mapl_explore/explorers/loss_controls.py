@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 
 from mapl_explore.files import shortened
 from mapl_explore.losses import LOSSES, Loss, loss_of
+from mapl_explore.losses.loss import Paired
 
 NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have a slider
 
@@ -23,7 +24,7 @@ def text_of(loss) -> str:
 
 def numbers_of(loss: Loss) -> dict[str, float]:
     """Return the numbers of a loss, its pair and its rule that have a slider."""
-    pair = getattr(loss, "pair", None)
+    pair = loss.pair if isinstance(loss, Paired) else None
     parts = [loss, pair, getattr(pair, "tau", None)]
     return {
         name: getattr(part, name) for part in parts for name in NUMBERS if isinstance(getattr(part, name, None), float)

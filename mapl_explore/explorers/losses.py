@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -50,47 +50,86 @@ class LossReading:
         The loss as set, then those that are kept.
     sets : ScoredSets
         The set (n,) as moved, positives first.
+    swept : ScoredSets
+        The set (k, n) as moved to each of ``places``.
     names : list of str
         What its responses are called.
     moved : str
         What is moved along the horizontal axis: all positives, or one response.
+    mask : array (n,)
+        Which responses these are.
     now : float
         By how much it is moved, in nats.
     certain : bool
         Whether that is less than asked for, as a response is certain there: log-prob 0.
     places : array (k,)
         Where the curves are computed: the same, along the axis.
-    values, slopes : list of arrays (k,)
-        Of each loss, and its derivative along the axis, per nat.
     curves : {"slope", "weights"}
         What is in the middle: the slopes, or the weights of the loss as set.
-    along : array (k, n)
-        Those weights, over ``places``.
-    value, slope, margin, hard_margin : float
-        Of the loss as set, where it is; the margins in nats of what it compares.
-    weights : list of arrays (n,)
-        Of each loss: d loss / d logp there.
-    reach : (tuple, tuple, float)
-        The ends of the axes of values, slopes and weights: round numbers around what the curves take.
     """
 
     losses: tuple[Loss, ...]
     sets: ScoredSets
+    swept: ScoredSets
     names: list[str]
     moved: str
+    mask: np.ndarray
     now: float
     certain: bool
     places: np.ndarray
-    values: list[np.ndarray]
-    slopes: list[np.ndarray]
     curves: str
-    along: np.ndarray
-    value: float
-    slope: float
-    margin: float
-    hard_margin: float
-    weights: list[np.ndarray]
-    reach: tuple
+
+    @cached_property
+    def values(self) -> list[np.ndarray]:
+        """Each loss (k,) over the places."""
+        return [loss(self.swept) for loss in self.losses]
+
+    @cached_property
+    def pushes(self) -> list[np.ndarray]:
+        """The weights (k, n) of each loss over the places."""
+        return [loss.weights(self.swept) for loss in self.losses]
+
+    @property
+    def along(self) -> np.ndarray:
+        """The weights (k, n) of the loss as set."""
+        return self.pushes[0]
+
+    @cached_property
+    def slopes(self) -> list[np.ndarray]:
+        """The derivative (k,) of each loss along the axis, per nat."""
+        return [(each * self.mask).sum(axis=-1) for each in self.pushes]
+
+    @cached_property
+    def weights(self) -> list[np.ndarray]:
+        """The weights (n,) of each loss, d loss / d logp, where the set is now."""
+        return [loss.weights(self.sets) for loss in self.losses]
+
+    @cached_property
+    def value(self) -> float:
+        """The loss as set, where the set is now."""
+        return float(self.losses[0](self.sets))
+
+    @cached_property
+    def slope(self) -> float:
+        """Its derivative along the axis, per nat."""
+        return float((self.weights[0] * self.mask).sum())
+
+    @cached_property
+    def margin(self) -> float:
+        """Its margin, in nats."""
+        return float(self.losses[0].margin(self.sets))
+
+    @cached_property
+    def hard_margin(self) -> float:
+        """Its hard margin, in nats."""
+        return float(self.losses[0].hard_margin(self.sets))
+
+    @cached_property
+    def reach(self) -> tuple:
+        """The ends of the axes of values, slopes and weights: round numbers around what the curves take."""
+        largest = [float(np.max(np.abs(each))) for each in self.pushes]
+        top = min(max(largest), 3 * largest[0]) or max(largest)
+        return ends_with(*self.values), ends_with(*self.slopes), round_up(top)
 
 
 class LossExplorer(Stage):
@@ -210,7 +249,6 @@ class LossExplorer(Stage):
 
     def read(self, settings: dict) -> LossReading:
         """Return every number that is shown at these settings."""
-        losses = (with_numbers(loss_of(settings["loss"]), settings), *self.kept)
         one = self._sets[settings.get("set", 1) - 1]
         names = names_of(one)
         moved = settings["moved"] if settings["moved"] in names else POSITIVES
@@ -218,29 +256,17 @@ class LossExplorer(Stage):
         room = max(0.0, -float(np.max(one.logp[mask])))  # moved so far, a response is certain: no log-prob is above 0
         now = min(settings["shift"], room)
         places = np.linspace(self._ends[0], min(self._ends[1], room), 161)
-        swept, here = _moved(one, mask, places), _moved(one, mask, now)
-        values, along = [loss(swept) for loss in losses], [loss.weights(swept) for loss in losses]
-        slopes = [(each * mask).sum(axis=-1) for each in along]
-        weights = [loss.weights(here) for loss in losses]
-        largest = [float(np.max(np.abs(each))) for each in along]
         return LossReading(
-            losses=losses,
-            sets=here,
+            losses=(with_numbers(loss_of(settings["loss"]), settings), *self.kept),
+            sets=_moved(one, mask, now),
+            swept=_moved(one, mask, places),
             names=names,
             moved=moved,
+            mask=mask,
             now=now,
             certain=now < settings["shift"],
             places=places,
-            values=values,
-            slopes=slopes,
             curves=settings["curves"],
-            along=along[0],
-            value=float(losses[0](here)),
-            slope=float((weights[0] * mask).sum()),
-            margin=float(losses[0].margin(here)),
-            hard_margin=float(Hardest().margin(losses[0].score(here), here.label)),
-            weights=weights,
-            reach=(ends_with(*values), ends_with(*slopes), round_up(min(max(largest), 3 * largest[0]) or max(largest))),
         )
 
     def text(self, reading: LossReading) -> str:
@@ -324,5 +350,4 @@ def _room(sets: list[ScoredSets], example: bool) -> float:
 def _moved(one: ScoredSets, mask: np.ndarray, by) -> ScoredSets:
     """Return the set with some log-probs moved, once for each amount: (..., n)."""
     logp = one.logp + np.asarray(by)[..., None] * mask
-    others = [np.broadcast_to(array, logp.shape) for array in (one.ref_logp, one.length, one.label)]
-    return ScoredSets(logp, *others)
+    return one[np.broadcast_to(np.arange(mask.size), logp.shape)].with_logp(logp)

@@ -1,17 +1,17 @@
 """All pairs of a set: which of them a strategy takes, what is then pushed, and how noisy one drawn pair is."""
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
 from mapl_explore.explorers.loss_controls import numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, percent, table
-from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
+from mapl_explore.explorers.sources import Sides, arranged, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.explorers.strategies import KEEP, STRATEGIES, STRATEGY, USED, chances, kernel_of, left_out, pair_of
-from mapl_explore.losses import First, Loss, OneSided, ScoredSets, Smooth, loss_of, require_reference
+from mapl_explore.losses import Comparing, First, Loss, ScoredSets, Smooth, loss_of, require_reference
 from mapl_explore.losses.naming import short
 from mapl_explore.plots import DrawPanel, GridPanel, MarginsPanel
 from mapl_explore.plots.axis_limits import ends_around, round_up
@@ -67,15 +67,9 @@ class PairsReading:
         Its positives and negatives, hardest first, as places among its responses.
     margins, taken : array (rows, columns)
         Its margins in nats, and how likely each of its pairs is taken, over the likeliest of the pool.
-    places, push : array (k,)
-        Margins, in nats, and the size of the loss's slope there over the largest.
-    curve : array (k,) or None
-        The kernel there.
-    span, reach, most : (float, float), float, float
-        The ends of the axes: margins, colours, gradients.
     """
 
-    loss: Loss
+    loss: Comparing
     strategy: str
     kernel: Kernel | None
     pairs: Pairs
@@ -88,12 +82,39 @@ class PairsReading:
     columns: np.ndarray
     margins: np.ndarray
     taken: np.ndarray
-    places: np.ndarray
-    push: np.ndarray
-    curve: np.ndarray | None
-    span: tuple[float, float]
-    reach: float
-    most: float
+
+    @cached_property
+    def span(self) -> tuple[float, float]:
+        """The ends of the axis of margins: round numbers that hold every margin and 0, with some room."""
+        low, high = ends_around([self.pairs.margin * 1.02])
+        return low, high
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Margins (k,) along that axis, in nats."""
+        return np.linspace(*self.span, 401)
+
+    @cached_property
+    def push(self) -> np.ndarray:
+        """The size (k,) of the loss's slope at the places, over the largest."""
+        push = np.abs(self.loss.link_slope(self.places))
+        return push / (push.max() or 1.0)
+
+    @cached_property
+    def curve(self) -> np.ndarray | None:
+        """The kernel (k,) at the places."""
+        return None if self.kernel is None else self.kernel(self.places)
+
+    @cached_property
+    def reach(self) -> float:
+        """The end of the scale of colours: a round number above the largest margin."""
+        return round_up(float(np.max(np.abs(self.pairs.margin)))) or 1.0
+
+    @cached_property
+    def most(self) -> float:
+        """The end of the axis of gradients: a round number above the largest mean with its spread."""
+        tops = [np.abs(one.mean[self.number]) + one.spread[self.number] for one in self.here.values()]
+        return round_up(float(np.max(tops))) or 1.0
 
 
 class PairsExplorer(Stage):
@@ -135,8 +156,8 @@ class PairsExplorer(Stage):
 
     def __init__(self, sets=None, *, loss="dpo", **settings):
         """Make the sliders of the loss and of the strategies, and those of the set where there are several."""
-        self._rows = rows_of(EXAMPLE if sets is None else sets)
-        self._sets = _together(self._rows)
+        given = EXAMPLE if sets is None else sets
+        self._sets, self._rows = arranged(given), rows_of(given)
         admit, listed = partial(_admit, self._sets), fitting(LISTED, self._sets)
         options = (*listed, *({admit(loss)} - set(listed)))
         choice = Choice("loss", "loss", options, text_of(loss), "Its score makes the margins.", admit)
@@ -199,48 +220,27 @@ class PairsExplorer(Stage):
 
     def read(self, settings: dict) -> PairsReading:
         """Return every number that is shown at these settings."""
-        loss, number = _of_pairs(settings), settings.get("set", 1) - 1
-        everywhere = pair_margins(self._sets, loss)
-        alone = settings.get("pool", "this set") == "this set"
-        pairs = everywhere.take(np.flatnonzero(everywhere.set == number)) if alone else everywhere
-        chance_of = {name: chances(name, settings, self._sets, pairs, loss) for name in STRATEGIES}
-        gradients = {
-            name: self._gradient(name, settings, pairs, loss, chance)
-            for name, chance in chance_of.items()
-            if chance.mean() >= LEAST
-        }
-        chance = chance_of[settings["strategy"]]
-        rows, columns, margins, taken = _grid(self._rows[number], loss, number, pairs, chance)
-        span = _span(pairs.margin)
-        places = np.linspace(*span, 401)
-        push, kernel = np.abs(loss.link_slope(places)), kernel_of(settings)
-        mine = pairs.set == number
-        here = {
-            name: self._gradient(name, settings, pairs, loss, chance_of[name] * mine)
-            for name in ("random", settings["strategy"])
-            if name in gradients and (chance_of[name] * mine).any()
-        }
+        loss, number, strategy = _of_pairs(settings), settings.get("set", 1) - 1, settings["strategy"]
+        pairs = self._pool(settings, loss, number)
+        taken = {name: chances(name, settings, self._sets, pairs, loss) for name in STRATEGIES}
+        drawn = {name: chance for name, chance in taken.items() if chance.mean() >= LEAST}
+        mine = {name: drawn[name] * (pairs.set == number) for name in ("random", strategy) if name in drawn}
+        gradient = partial(self._gradient, settings, pairs, loss)
+        rows, columns, *grids = _grid(self._rows[number], loss, number, pairs, taken[strategy])
         return PairsReading(
             loss=loss,
-            strategy=settings["strategy"],
-            kernel=kernel,
+            strategy=strategy,
+            kernel=kernel_of(settings),
             pairs=pairs,
-            chance=chance,
-            gradients=gradients,
-            here=here,
+            chance=taken[strategy],
+            gradients={name: gradient(name, chance) for name, chance in drawn.items()},
+            here={name: gradient(name, chance) for name, chance in mine.items() if chance.any()},
             number=number,
             names=names_of(self._rows[number]),
             rows=rows,
             columns=columns,
-            margins=margins,
-            taken=taken,
-            places=places,
-            push=push / (push.max() or 1.0),
-            curve=None if kernel is None else kernel(places),
-            span=span,
-            reach=round_up(float(np.max(np.abs(pairs.margin)))) or 1.0,
-            most=round_up(max(float(np.max(np.abs(one.mean[number]) + one.spread[number])) for one in here.values()))
-            or 1.0,
+            margins=grids[0],
+            taken=grids[1],
         )
 
     def move(self, panels: list, reading: PairsReading) -> None:
@@ -279,7 +279,13 @@ class PairsExplorer(Stage):
         columns |= {"negative": pairs.negative, "margin": pairs.margin, "chance": reading.chance}
         return pandas.DataFrame(columns | {"slope": reading.loss.link_slope(pairs.margin)})
 
-    def _gradient(self, name: str, settings: dict, pairs: Pairs, loss: Loss, chance: np.ndarray) -> PairGradient:
+    def _pool(self, settings: dict, loss: Comparing, number: int) -> Pairs:
+        """Return the pairs that are drawn from: of the set that is shown, or of all sets."""
+        pairs = pair_margins(self._sets, loss)
+        alone = settings.get("pool", "this set") == "this set"
+        return pairs.take(np.flatnonzero(pairs.set == number)) if alone else pairs
+
+    def _gradient(self, settings: dict, pairs: Pairs, loss: Comparing, name: str, chance: np.ndarray) -> PairGradient:
         slopes = None
         if name == "smooth":  # the trainer has one slope a set, at the smooth margin
             smooth = replace(loss, pair=Smooth(tau=settings["tau"]))
@@ -322,7 +328,7 @@ def _admit(sets: ScoredSets, loss) -> str:
     """Return the name of a loss that compares pairs, if the sets have what it reads and its beta is on the slider."""
     one = loss_of(loss)
     require_reference(one, sets)
-    if not hasattr(one, "pair") or isinstance(one, OneSided):
+    if not isinstance(one, Comparing):
         raise ValueError(f"loss must compare a positive with a negative, which {one!r} does not")
     beta = getattr(one, "beta", KNOBS["beta"].default)
     if not KNOBS["beta"].low <= beta <= KNOBS["beta"].high:
@@ -335,13 +341,6 @@ def _of_pairs(settings: dict) -> Loss:
     return with_numbers(replace(loss_of(settings["loss"]), pair=First()), settings)
 
 
-def _together(rows: list[ScoredSets]) -> ScoredSets:
-    """Return sets (k, n) of these rows, padded behind."""
-    n = max(one.label.size for one in rows)
-    columns = zip(*((one.logp, one.ref_logp, one.length, one.label) for one in rows), strict=True)
-    return ScoredSets(*(np.stack([np.pad(row, (0, n - row.size)) for row in column]) for column in columns))
-
-
 def _grid(one: ScoredSets, loss: Loss, number: int, pairs: Pairs, chance: np.ndarray) -> tuple:
     """Return positives and negatives of a set, hardest first, and its margins and chances in that order."""
     r, plus = loss.score(one), np.flatnonzero(one.label > 0)
@@ -351,12 +350,6 @@ def _grid(one: ScoredSets, loss: Loss, number: int, pairs: Pairs, chance: np.nda
     grids = np.zeros((2, one.label.size, one.label.size))
     grids[:, pairs.positive[here], pairs.negative[here]] = pairs.margin[here], chance[here]
     return rows, columns, *grids[:, rows[:, None], columns]
-
-
-def _span(margins: np.ndarray) -> tuple[float, float]:
-    """Return round ends that hold every margin and 0, with some room."""
-    low, high = ends_around([margins * 1.02])
-    return low, high
 
 
 def _mean_margin(reading: PairsReading) -> float:

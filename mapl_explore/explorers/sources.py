@@ -9,7 +9,7 @@ import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
 from mapl_explore.losses import LOSSES, Loss, MaxMin, ScoredSets, reads_reference
-from mapl_explore.losses.sets import are_own_reference
+from mapl_explore.losses.sets import SET_FIELDS, are_own_reference, require_sets
 from mapl_explore.numerics.arrays import Door, to_numpy
 
 LARGEST = 1e100  # nats from 0: the square of a difference, which IPO computes, is then finite
@@ -89,7 +89,7 @@ class Sides(Source):
 
     def __init__(self, sets: ScoredSets, loss: Loss | None = None):
         """Score all responses."""
-        require_sets(sets)
+        require_shown(sets)
         label = to_numpy(sets.label)
         scores = to_numpy((loss or MaxMin()).score(sets)).reshape(-1, label.shape[-1])
         label = label.reshape(scores.shape)
@@ -123,15 +123,11 @@ def held(scores) -> np.ndarray:
     return scores
 
 
-def require_sets(sets) -> None:
+def require_shown(sets: ScoredSets) -> None:
     """Refuse what is no ScoredSets, holds no set, or holds a log-prob too large for a picture."""
-    if not isinstance(sets, ScoredSets):
-        raise TypeError(f"sets must be ScoredSets, as score_sets returns them, not {type(sets).__name__}")
-    label = to_numpy(sets.label)
-    if label.size == 0:
-        raise ValueError(f"sets must hold at least one set, not arrays of shape {label.shape}")
+    there = to_numpy(require_sets(sets).label) != 0
     for name in ("logp", "ref_logp"):
-        _require_near(name, to_numpy(getattr(sets, name))[label != 0])
+        _require_near(name, to_numpy(getattr(sets, name))[there])
 
 
 def _require_near(name: str, numbers: np.ndarray) -> None:
@@ -150,18 +146,18 @@ def finite_gap(scores: np.ndarray) -> float:
     return float(scores[0] - scores[1]) if scores.size > 1 else 0.0
 
 
+def arranged(sets: ScoredSets) -> ScoredSets:
+    """Return the sets as (k, n) in float64: the positives of each first, then its negatives, then padding."""
+    require_shown(sets)
+    arrays = [to_numpy(getattr(sets, name)) for name in SET_FIELDS]
+    flat = ScoredSets.unchecked(*(array.reshape(-1, array.shape[-1]) for array in arrays))
+    order = np.argsort(np.where(flat.label == 0, 2, -flat.label), axis=-1, kind="stable")
+    return flat[np.arange(len(flat))[:, None], order]
+
+
 def rows_of(sets: ScoredSets) -> list[ScoredSets]:
-    """Return each set (n,) on its own in float64, its positives first, without padding."""
-    require_sets(sets)
-    arrays = [to_numpy(array) for array in (sets.logp, sets.ref_logp, sets.length, sets.label)]
-    n = arrays[0].shape[-1]
-    rows = []
-    for row in zip(*(array.reshape(-1, n) for array in arrays), strict=True):
-        label = row[3]
-        order = np.argsort(-label, kind="stable")
-        order = order[label[order] != 0]
-        rows.append(ScoredSets(*(array[order] for array in row)))
-    return rows
+    """Return each of the :func:`arranged` sets on its own (n,), without padding."""
+    return [one[one.label != 0] for one in arranged(sets)]
 
 
 def names_of(one: ScoredSets) -> list[str]:

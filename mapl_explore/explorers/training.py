@@ -8,14 +8,12 @@ import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.readout import digits, minus, percent, table
-from mapl_explore.explorers.sources import names_of, require_sets
+from mapl_explore.explorers.sources import names_of, require_shown, rows_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.files import shortened
-from mapl_explore.losses import Hardest, Loss, OneSided, ScoredSets, Smooth, parse
+from mapl_explore.losses import Loss, ScoredSets, parse
+from mapl_explore.losses.measures import MeasuredSide, losses_and_sides, measured_sides, measures
 from mapl_explore.losses.naming import short
-from mapl_explore.losses.pairs import Side as PairSide
-from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
-from mapl_explore.numerics.smoothing import smoothing_error, top_gap
 from mapl_explore.plots import MARGINS, SIDES, HistoryPanel, PushPanel, response_looks
 from mapl_explore.plots.axis_limits import round_up
 from mapl_explore.runs.probes import read_probes
@@ -23,34 +21,6 @@ from mapl_explore.runs.record import progress_at, read_run
 
 SHOWN = 8  # responses that are named
 FRAMES = 40  # of a replay
-SIGNS = {"positives": 1, "negatives": -1}
-
-
-@dataclass(frozen=True)
-class Side:
-    """The positives or the negatives of a set at each recorded step, with what the pair computes of them.
-
-    Parameters
-    ----------
-    n : int
-        How many responses.
-    gap : array (S,)
-        How much harder the hardest is than the next, in nats; inf for a single response.
-    share : array (S,)
-        The part of the side's gradient that the hardest gets.
-    tau : array (S,) or None
-        Inverse temperature, in 1/nats, of a pair that has one.
-    error, lower, upper : array (S,) or None
-        Of a smooth pair: the smoothing error and its bounds for this n and gap, in nats.
-    """
-
-    n: int
-    gap: np.ndarray
-    share: np.ndarray
-    tau: np.ndarray | None = None
-    error: np.ndarray | None = None
-    lower: np.ndarray | None = None
-    upper: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -69,8 +39,8 @@ class History:
         What the loss compares (nats), and d loss / d logp.
     value, margin, hard_margin : array (S,)
         The loss, and in nats the margin it sees and the hard one.
-    sides : dict of Side
-        Those the loss looks at, each by its pair.
+    sides : dict of MeasuredSide
+        What the pair does at each step, each (S,), on the sides that the loss looks at.
     """
 
     names: list[str]
@@ -81,7 +51,7 @@ class History:
     value: np.ndarray
     margin: np.ndarray
     hard_margin: np.ndarray
-    sides: dict[str, Side]
+    sides: dict[str, MeasuredSide]
 
 
 @dataclass(frozen=True)
@@ -154,14 +124,14 @@ class TrainingExplorer(Stage):
         if not isinstance(run, str | os.PathLike):
             raise TypeError(f"run must be the path of a run folder, not {shortened(run)}")
         record, self._probes = read_run(run), read_probes(run)
-        require_sets(self._probes.sets)
+        require_shown(self._probes.sets)
         if "steps" not in record.arguments:
             raise ValueError(f"{run}: its record must say how many steps it has, in arguments, and does not")
         self._loss, self._steps = parse(record.loss), int(record.arguments["steps"])
         self._histories: dict[int, History] = {}
         first, last = int(self._probes.step[0]), int(self._probes.step[-1])
         knobs = [Knob("step", "step of the training", "", first, last, last, "integer", "How many updates were made.")]
-        shown = _pictures(self._loss)
+        shown = _pictures(self._history(1))
         knobs.append(Choice("curves", "middle picture", shown, shown[0], "What is shown over the steps."))
         count = self._probes.sets.label.shape[1]
         if count > 1:
@@ -283,58 +253,39 @@ class TrainingExplorer(Stage):
         return self._histories[number]
 
     def _computed(self, row: int) -> History:
-        sets = self._probes.sets
-        label = sets.label[0, row]
-        order = np.argsort(-label, kind="stable")
-        order = order[label[order] != 0]
-        one = [sets[step, row, order] for step in range(len(sets))]
+        sets = rows_of(self._probes.sets[:, row])
         # The loss of the step that comes next; where nothing anneals, the same at every step.
         losses = [self._loss.at(progress_at(step, self._steps)) for step in self._probes.step.tolist()]
-        pairs = list(zip(losses, one, strict=True))
-        score = np.stack([loss.score(each) for loss, each in pairs])
+        pairs = list(zip(losses, sets, strict=True))
+        seen = [losses_and_sides(loss, one) for loss, one in pairs]
+        measured = [measures(loss, one, *each) for (loss, one), each in zip(pairs, seen, strict=True)]
+        sides = [measured_sides(loss, one, each) for (loss, one), (_, each) in zip(pairs, seen, strict=True)]
         return History(
-            names=names_of(one[0]),
-            sets=one,
+            names=names_of(sets[0]),
+            sets=sets,
             losses=losses,
-            score=score,
-            weights=np.stack([loss.weights(each) for loss, each in pairs]),
-            value=np.array([loss(each) for loss, each in pairs]),
-            margin=np.array([loss.margin(each) for loss, each in pairs]),
-            hard_margin=Hardest().margin(score, np.broadcast_to(one[0].label, score.shape)),
-            sides={
-                name: _side(losses, sign * -score[:, one[0].label == sign])
-                for name, sign in SIGNS.items()
-                if name in _sides_of(self._loss)
-            },
+            score=np.stack([loss.score(one) for loss, one in pairs]),
+            weights=np.stack([loss.weights(one) for loss, one in pairs]),
+            value=np.array([one["loss"] for one in measured]),
+            margin=np.array([one["margin"] for one in measured]),
+            hard_margin=np.array([one["hard_margin"] for one in measured]),
+            sides={f"{name}s": _stacked([one[name] for one in sides]) for name in sides[0]},
         )
 
 
-def _sides_of(loss: Loss) -> tuple[str, ...]:
-    """Return the sides of a set that a loss looks at by its pair."""
-    if not hasattr(loss, "pair"):
-        return ()
-    return ("negatives",) if isinstance(loss, OneSided) else tuple(SIGNS)
+def _stacked(sides: list[MeasuredSide]) -> MeasuredSide:
+    """Return a side at each step, of what it is at one step after the other."""
+    return MeasuredSide(*(None if values[0] is None else np.array(values) for values in zip(*sides, strict=True)))
 
 
-def _pictures(loss: Loss) -> tuple[str, ...]:
+def _pictures(history: History) -> tuple[str, ...]:
     """Return what there is to show of a loss over the steps."""
-    pair = getattr(loss, "pair", None)
-    more = ("tau", "error") if isinstance(pair, Smooth) else ("tau",) if hasattr(pair, "tau") else ()
-    return ("weights", "margins", *more)
-
-
-def _side(losses: list[Loss], scores: np.ndarray) -> Side:
-    """Return one side at each step; its scores (S, n) are turned so that the hardest has the largest."""
-    gap, leader, n = top_gap(scores), np.argmax(scores, axis=-1), scores.shape[-1]
-    found = [PairSide(*loss.pair.side(row)) for loss, row in zip(losses, scores, strict=True)]
-    share = np.array([side.weights[place] for side, place in zip(found, leader, strict=True)])
-    if found[0].tau is None:
-        return Side(n, gap, share)
-    tau = np.array([float(side.tau) for side in found])
-    if not isinstance(losses[0].pair, Smooth):
-        return Side(n, gap, share, tau)
-    bounds = {"lower": error_lower_bound(gap=gap, tau=tau), "upper": error_upper_bound(n=n, gap=gap, tau=tau)}
-    return Side(n, gap, share, tau, smoothing_error(scores, tau=tau), **bounds)
+    sides = history.sides.values()
+    return (
+        "weights",
+        "margins",
+        *(what for what in ("tau", "error") if any(getattr(side, what) is not None for side in sides)),
+    )
 
 
 def _middle(history: History, shown: str, looks: list[dict]) -> dict:
@@ -344,7 +295,7 @@ def _middle(history: History, shown: str, looks: list[dict]) -> dict:
     if shown == "margins":
         curves = [history.hard_margin, history.margin]
         return {"curves": curves, "looks": list(MARGINS.values()), "ylabel": "margin (nats)"}
-    named = {name: name if side.n > 1 else f"{name} (one response)" for name, side in history.sides.items()}
+    named = {name: name if side.count[0] > 1 else f"{name} (one response)" for name, side in history.sides.items()}
     sides = {name: SIDES[name] | {"label": label} for name, label in named.items()}
     curves = [getattr(side, shown) for side in history.sides.values()]
     picture = {"curves": curves, "looks": list(sides.values()), "scale": "log"}
@@ -359,16 +310,16 @@ def _signed(value: float, form: str) -> str:
     return minus(f"{value + 0.0:{form}}")
 
 
-def _side_text(side: Side, place: int) -> str:
+def _side_text(side: MeasuredSide, place: int) -> str:
     words = f"hardest gets {percent(side.share[place])}"
     if side.tau is not None:
         words = f"tau {digits(side.tau[place])}, {words}"
     return words if side.error is None else f"smoothing error {digits(side.error[place])} nats, {words}"
 
 
-def _side_row(name: str, side: Side, place: int) -> tuple:
+def _side_row(name: str, side: MeasuredSide, place: int) -> tuple:
     """Return the row of a side: numbers where there are any."""
-    gap = "one response" if side.n == 1 else float(side.gap[place])
+    gap = "one response" if side.count[place] == 1 else float(side.gap[place])
     tau = "" if side.tau is None else float(side.tau[place])
     if side.error is None:
         return name, gap, tau, "", "", percent(side.share[place])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.losses.loss import Loss, require_loss
-from mapl_explore.losses.sets import ScoredSets, require_reference, require_sets
+from mapl_explore.losses.sets import ScoredSets, require_reference
 from mapl_explore.numerics.arrays import to_numpy
 
 
@@ -73,7 +73,7 @@ def explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
     +0.739  pushed down with over 99% of what its side gets: the hardest negative
     +0.002  pushed down with 0.25% of what its side gets: negative 2 of 2, hardest first
     """
-    require_reference(require_loss(loss), require_sets(sets))
+    require_reference(require_loss(loss), sets)
     return explain_unchecked(loss, sets)
 
 

@@ -1,7 +1,8 @@
 """What a loss is, one number for each set; and what most losses are: a score, a pair, and a link of the margin."""
 
-from abc import ABCMeta, abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import replace
+from typing import Any, Self
 
 from mapl_explore.losses.naming import Named
 from mapl_explore.losses.pairs import Hardest, Mean, Pair, Sides
@@ -10,19 +11,7 @@ from mapl_explore.losses.trials import made_up_sets, require_shape, require_slop
 from mapl_explore.numerics.arrays import Array, autograd, column, detach, is_torch, namespace, row_sum
 
 
-class LossKind(ABCMeta):
-    """The kind of the classes of losses: one that defines a link compares, also where ``Loss`` is named as its base."""
-
-    comparing = None  # the class Comparing, as soon as there is one
-
-    def __new__(kind, name, bases, body, **options):
-        """Make a class."""
-        if "link" in body and kind.comparing:
-            bases = tuple(kind.comparing if base is Loss else base for base in bases)
-        return super().__new__(kind, name, bases, body, **options)
-
-
-class Loss(Named, metaclass=LossKind):
+class Loss(Named, ABC):
     """One number for each set of responses, and its slopes in the log-probs.
 
     Most losses compare positives with negatives: subclass :class:`Comparing` for those. Any other is a frozen
@@ -41,6 +30,14 @@ class Loss(Named, metaclass=LossKind):
     """
 
     bounded = True  # below; training with a loss that is not goes on for ever
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Register the class; one with a link of its own compares, also where it names ``Loss`` as its base."""
+        super().__init_subclass__(**kwargs)
+        # A link is of use to Comparing alone. Losses of one's own that name Loss as their base go on working: the four
+        # methods of a loss that compares are the same under either name.
+        if "link" in vars(cls) and cls.__module__ != __name__:
+            cls.__bases__ = tuple(Comparing if base is Loss else base for base in cls.__bases__)
 
     @abstractmethod
     def value(self, sets: ScoredSets, sides: Sides) -> Array:
@@ -62,14 +59,14 @@ class Loss(Named, metaclass=LossKind):
 
     def hard_margin(self, sets: ScoredSets) -> Array:
         """Return the lowest of the positives minus the highest of the negatives (...), in nats: of the log-probs."""
-        return Hardest().margin(sets.logp, sets.label)
+        return Hardest().margin(require_sets(sets).logp, sets.label)
 
     def sides(self, sets: ScoredSets) -> Sides:
         """Return what the loss makes of each side, without a graph; a loss that compares nothing uses none."""
         try_loss(self, require_sets(sets).logp)
         return Sides(None, None)
 
-    def at(self, progress: float) -> "Loss":
+    def at(self, progress: float) -> Self:
         """Return the loss at a point of training, from 0 to 1: the same, except for a tau that anneals."""
         return self
 
@@ -78,7 +75,18 @@ class Loss(Named, metaclass=LossKind):
         return self.value(require_sets(sets), self.sides(sets))
 
 
-class Comparing(Loss):
+class Paired(Loss):
+    """A loss with a field ``pair``, by which the responses of a side become one number."""
+
+    NEEDS = ("pair",)
+    pair: Pair
+
+    def at(self, progress: float) -> Self:
+        """Return the loss at a point of training, from 0 to 1: the same, except for a tau that anneals."""
+        return replace(self, pair=self.pair.at(progress))
+
+
+class Comparing(Paired):
     """A loss that compares the two sides of a set: a score per response, a pair made of the set, a link of the margin.
 
     A subclass is a frozen dataclass with a field ``pair`` and a default for every field, that defines
@@ -110,9 +118,6 @@ class Comparing(Loss):
     Exponential(pair=Mean())
     """
 
-    NEEDS = ("pair",)
-    pair: Pair
-
     @abstractmethod
     def score(self, sets: ScoredSets) -> Array:
         """Return the score r (..., n) of each response, in nats."""
@@ -139,38 +144,31 @@ class Comparing(Loss):
         """How much of the mean negative log-likelihood per token of the positives is added."""
         return 0.0
 
-    def margin(self, sets):
+    def margin(self, sets: ScoredSets) -> Array:
         """Return the margin (...), in nats: that of the pair."""
         try_loss(self, require_sets(sets).logp)
         return self.pair.margin(self.score(sets), sets.label)
 
-    def hard_margin(self, sets):
+    def hard_margin(self, sets: ScoredSets) -> Array:
         """Return the lowest score of the positives minus the highest score of the negatives (...), in nats."""
         return Hardest().margin(self.score(sets), sets.label)
 
-    def sides(self, sets):
+    def sides(self, sets: ScoredSets) -> Sides:
         """Return what the pair makes of each side, without a graph: the loss and its measures come from the same."""
         try_loss(self, require_sets(sets).logp)
         return self.pair.sides(detach(self.score(sets)), sets.label)
 
-    def at(self, progress):
-        """Return the loss at a point of training, from 0 to 1: the same, except for a tau that anneals."""
-        return replace(self, pair=self.pair.at(progress))
-
-    def value(self, sets, sides):
+    def value(self, sets: ScoredSets, sides: Sides) -> Array:
         """Return the loss (...) of each set, from its :meth:`sides`: no tau is solved again."""
         value = self.link(self.pair.margin(self.score(sets), sets.label, sides))
         return value + self.nll * mean_nll(sets) if self.nll else value
 
-    def weights(self, sets):
+    def weights(self, sets: ScoredSets) -> Array:
         """Return d loss / d logp (..., n), by the chain rule."""
         try_slopes(self, require_sets(sets).logp)
         sides = self.sides(sets)
         weights = column(self.link_slope(sides.margin)) * sides.slopes * self.score_slope(sets)
         return weights + self.nll * mean_nll_slopes(sets) if self.nll else weights
-
-
-LossKind.comparing = Comparing
 
 
 @tried_once
@@ -185,7 +183,7 @@ def try_loss(loss: Loss, array: Array) -> None:
 
 
 @tried_once
-def try_slopes(loss: Loss, array: Array) -> None:
+def try_slopes(loss: Comparing, array: Array) -> None:
     """Raise ValueError if the slopes of a loss that compares are not those of its link, its score and its value."""
     name, sets, loss = type(loss).__name__, made_up_sets(array), _on_means(loss)
     margin = loss.margin(sets)
@@ -242,7 +240,7 @@ def margin(sets: ScoredSets, loss: Loss) -> Array:
     return loss.margin(require_sets(sets))
 
 
-def require_loss(loss) -> Loss:
+def require_loss(loss: object) -> Loss:
     """Return a loss; anything else, such as its name or its class, raises TypeError."""
     if isinstance(loss, Loss):
         return loss
@@ -272,6 +270,6 @@ def lengths(sets: ScoredSets) -> Array:
     return namespace(sets.logp).astype(sets.length, sets.logp.dtype)
 
 
-def _chosen_count(sets):
+def _chosen_count(sets: ScoredSets) -> Array:
     xp = namespace(sets.logp)
     return row_sum(xp.astype(sets.label > 0, sets.logp.dtype))

@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from mapl_explore.losses.loss import Comparing, Loss
+from mapl_explore.losses.loss import Comparing, Loss, Paired
 from mapl_explore.losses.pairs import Side, Sides, Smooth, negatives, positives
 from mapl_explore.losses.sets import ScoredSets
 from mapl_explore.numerics.arrays import Array, detach, namespace, row_sum
 from mapl_explore.numerics.unchecked import smoothing_error, top_gap, upper_bound
 
 SIDES = ("positive_", "negative_")
+LOGGED = ("leader", "tau", "error", "lower", "upper")  # of a side, at each step
 
 
 def losses_and_sides(loss: Loss, sets: ScoredSets) -> tuple[Array, Sides]:
@@ -47,19 +49,50 @@ def measures(loss: Loss, sets: ScoredSets, losses: Array | None = None, sides: S
     }
 
 
-def side_measures(loss: Loss, sets: ScoredSets, sides: Sides | None = None) -> dict[str, Array]:
-    """Return what the pair of a loss does on each side of the sets, each (sets,), NaN where a side has one response.
+class MeasuredSide(NamedTuple):
+    """What the pair of a loss does on one side of the sets, each (sets,); nats, and 1/nats for tau.
 
-    For either side, under ``positive_`` and ``negative_``: ``leader``, the largest weight in the gradient; where the
-    pair has a tau, ``tau``; and for the smooth pair ``error``, the smoothing error, between ``lower`` and ``upper``,
-    its bounds from size and gap alone, in nats. A side that the loss does not look at is left out.
+    ``count``, how many responses; ``gap``, how much harder the hardest is than the next, inf where it is alone;
+    ``share``, the weight of the hardest in the gradient of the side; ``leader``, the largest weight; ``tau``, None
+    where the pair has none; ``error``, the smoothing error, and ``lower`` and ``upper``, its bounds from count and gap
+    alone, None where the pair is not smooth.
+    """
+
+    count: Array
+    gap: Array
+    share: Array
+    leader: Array
+    tau: Array | None = None
+    error: Array | None = None
+    lower: Array | None = None
+    upper: Array | None = None
+
+
+def measured_sides(loss: Loss, sets: ScoredSets, sides: Sides | None = None) -> dict[str, MeasuredSide]:
+    """Return what the pair of a loss does, without gradients, on each side that the loss looks at.
+
+    The sides are called ``positive`` and ``negative``. What is there already, of :func:`losses_and_sides`, is not
+    computed again.
     """
     sets = sets.with_logp(detach(sets.logp))
     sides, r = sides or loss.sides(sets), loss.score(sets)
     scores = {"positive": positives(-r, sets.label), "negative": negatives(r, sets.label)}
-    smooth = isinstance(getattr(loss, "pair", None), Smooth)
-    measured = {name: _side(side, scores[name], smooth) for name, side in sides._asdict().items() if side is not None}
-    return {f"{name}_{what}": value for name, of_side in measured.items() for what, value in of_side.items()}
+    smooth = isinstance(loss, Paired) and isinstance(loss.pair, Smooth)
+    return {name: _measured(side, scores[name], smooth) for name, side in sides._asdict().items() if side is not None}
+
+
+def side_measures(loss: Loss, sets: ScoredSets, sides: Sides | None = None) -> dict[str, Array]:
+    """Return what is logged of :func:`measured_sides`, each (sets,), NaN where a side has one response.
+
+    For either side, under ``positive_`` and ``negative_``: ``leader``, and, where the pair has them, ``tau``,
+    ``error``, ``lower`` and ``upper``.
+    """
+    return {
+        f"{name}_{what}": namespace(value).where(side.count > 1, value, math.nan)
+        for name, side in measured_sides(loss, sets, sides).items()
+        for what in LOGGED
+        if (value := getattr(side, what)) is not None
+    }
 
 
 def means(measured: Array, names: Sequence[str]) -> dict[str, float]:
@@ -73,17 +106,19 @@ def means(measured: Array, names: Sequence[str]) -> dict[str, float]:
     return {name: float(column.mean()) for name, column in counted.items() if len(column)}
 
 
-def _side(side: Side, scores: Array, smooth: bool) -> dict[str, Array]:
-    xp = namespace(scores)
+def _measured(side: Side, scores: Array, smooth: bool) -> MeasuredSide:
+    xp, gap = namespace(scores), top_gap(scores)
     count = row_sum(xp.astype(scores > -math.inf, scores.dtype))
-    values = {"leader": xp.max(side.weights, axis=-1)}
-    if side.tau is not None:
-        values["tau"] = tau = xp.broadcast_to(side.tau, count.shape)
-    if smooth:
-        gap = top_gap(scores)
-        values["error"] = smoothing_error(scores, tau)
-        values["lower"], values["upper"] = upper_bound(xp.ones_like(gap), gap, tau), upper_bound(count - 1, gap, tau)
-    return {name: xp.where(count > 1, value, math.nan) for name, value in values.items()}
+    hardest = xp.argmax(scores, axis=-1, keepdims=True)
+    share = xp.take_along_axis(side.weights, hardest, axis=-1)[..., 0]
+    measured = MeasuredSide(count, gap, share, xp.max(side.weights, axis=-1))
+    if side.tau is None:
+        return measured
+    tau = xp.broadcast_to(side.tau, count.shape)
+    if not smooth:
+        return measured._replace(tau=tau)
+    bounds = {"lower": upper_bound(xp.ones_like(gap), gap, tau), "upper": upper_bound(count - 1, gap, tau)}
+    return measured._replace(tau=tau, error=smoothing_error(scores, tau), **bounds)
 
 
 def _mean_where(mask: Array, values: Array) -> Array:

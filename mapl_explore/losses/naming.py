@@ -4,8 +4,9 @@ import functools
 import inspect
 import math
 import re
-from dataclasses import MISSING, field, fields
+from dataclasses import MISSING, Field, field, fields
 from numbers import Real
+from typing import Any, ClassVar
 
 KINDS = {}  # every class that parse knows, by its name
 
@@ -45,7 +46,8 @@ class Named:
         When a class is defined under a name that is taken.
     """
 
-    NEEDS = ()  # the fields that a class must have
+    NEEDS: ClassVar[tuple[str, ...]] = ()  # the fields that a class must have
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)

@@ -1,8 +1,8 @@
 """The losses: each a score per response and a link of the margin, with the slopes of both."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from mapl_explore.losses.loss import Comparing, Loss, lengths, mean_nll, mean_nll_slopes
+from mapl_explore.losses.loss import Comparing, Loss, Paired, lengths, mean_nll, mean_nll_slopes
 from mapl_explore.losses.naming import nonnegative, positive
 from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Sides, Smooth, negatives, side_of
 from mapl_explore.losses.rules import LeaderShare, LowerBound, UpperBound
@@ -95,7 +95,7 @@ class MaxMin(Comparing):
 
 
 @dataclass(frozen=True)
-class OneSided(Loss):
+class OneSided(Paired):
     r"""The largest score of the negatives, to be pushed down: the post's "ORPO". The positives have no part.
 
     .. math:: \max_{A^-} r, \qquad r = \log\pi - \lambda \log\pi_0
@@ -122,9 +122,6 @@ class OneSided(Loss):
 
     def score(self, sets):
         return sets.logp - self.lam * sets.ref_logp
-
-    def at(self, progress):
-        return replace(self, pair=self.pair.at(progress))
 
     def sides(self, sets):
         return Sides(None, self._side(detach(self.score(require_sets(sets))), sets.label))

@@ -1,11 +1,16 @@
 """Sets of responses as numbers: all that a loss sees of a model and its data."""
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mapl_explore.numerics.arrays import Array, Door, to_numpy
+
+if TYPE_CHECKING:
+    from mapl_explore.losses.loss import Loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +49,7 @@ class ScoredSets:
     length: Array
     label: Array
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the arrays and clear the padding."""
         named = {name: getattr(self, name) for name in SET_FIELDS}
         door = Door(**named, integers=["length", "label"])
@@ -70,7 +75,11 @@ class ScoredSets:
             raise TypeError("these are the responses of one set, which is no list of sets")
         return self.label.shape[0]
 
-    def __getitem__(self, index) -> "ScoredSets":
+    def __iter__(self) -> Iterator["ScoredSets"]:
+        """Return each of the sets along the first axis; a single one, (n,), raises TypeError."""
+        return (self[number] for number in range(len(self)))
+
+    def __getitem__(self, index: Any) -> "ScoredSets":
         """Return some of the sets, or of their responses, as the same index picks them in every array.
 
         The labels of the responses picked are not checked again.
@@ -79,7 +88,7 @@ class ScoredSets:
             raise IndexError(f"the index {index!r} picks one response; a set keeps its last axis")
         return ScoredSets.unchecked(*(getattr(self, name)[index] for name in SET_FIELDS))
 
-    def _fill(self, *arrays):
+    def _fill(self, *arrays: Array) -> "ScoredSets":
         for name, value in zip(SET_FIELDS, arrays, strict=True):
             object.__setattr__(self, name, value)
         return self
@@ -88,14 +97,16 @@ class ScoredSets:
 SET_FIELDS = tuple(field.name for field in fields(ScoredSets))
 
 
-def require_sets(sets) -> ScoredSets:
-    """Return scored sets; anything else raises TypeError."""
+def require_sets(sets: object) -> ScoredSets:
+    """Return scored sets, of which there is at least one; anything else raises TypeError or ValueError."""
     if not isinstance(sets, ScoredSets):
         raise TypeError(f"sets must be ScoredSets, as score_sets returns them, not of type {type(sets).__name__}")
+    if 0 in sets.label.shape:
+        raise ValueError(f"sets must hold at least one set, not arrays of shape {tuple(sets.label.shape)}")
     return sets
 
 
-def reads_reference(loss) -> bool:
+def reads_reference(loss: "Loss") -> bool:
     """Return whether the scores or the value of a loss change with the log-probs of the reference.
 
     Both are computed for made-up sets under two references, so any class of loss can be asked, before any data.
@@ -114,11 +125,15 @@ def reads_reference(loss) -> bool:
         return _changes_with_reference(loss, torch.as_tensor)
 
 
-def require_reference(loss, sets: ScoredSets) -> None:
-    """Refuse sets whose reference is the model itself where a loss reads the reference: all its log-ratios are 0.
+def require_reference(loss: "Loss", sets: ScoredSets) -> None:
+    """Refuse sets whose reference gives the log-probs of the model, where a loss reads the reference.
+
+    All log-ratios of such sets are 0: they were scored without a reference, or with the model as its own.
 
     Raises
     ------
+    TypeError, ValueError
+        If the sets are no ScoredSets, or none at all.
     ValueError
         If :func:`reads_reference`, and ``ref_logp`` equals ``logp`` at every response of every set.
 
@@ -129,23 +144,24 @@ def require_reference(loss, sets: ScoredSets) -> None:
     >>> require_reference(CPO(), sets)
     >>> require_reference(DPO(), sets)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: DPO compares log-ratios to a reference, and these sets have none but the model itself: all ratios are...
+    ValueError: DPO compares log-ratios to a reference, and in these sets ref_logp equals logp at every response...
     """
-    if are_own_reference(sets) and reads_reference(loss):
+    if are_own_reference(require_sets(sets)) and reads_reference(loss):
         raise ValueError(
-            f"{type(loss).__name__} compares log-ratios to a reference, and these sets have none but the model itself:"
-            " all ratios are 0. Give score_sets a reference=MODEL (on the command line, --reference MODEL), or take a"
-            " loss without a reference, such as cpo"
+            f"{type(loss).__name__} compares log-ratios to a reference, and in these sets ref_logp equals logp at every"
+            " response, as without a reference or with the model as its own: all ratios are 0. Give score_sets another"
+            " model as reference=MODEL (on the command line, --reference MODEL), or take a loss without a reference,"
+            " such as cpo"
         )
 
 
 def are_own_reference(sets: ScoredSets) -> bool:
-    """Return whether ``ref_logp`` equals ``logp`` at every response: the sets were scored without a reference."""
+    """Return whether ``ref_logp`` equals ``logp`` at every response, so that all log-ratios are 0."""
     there = to_numpy(sets.label) != 0
     return np.array_equal(to_numpy(sets.logp)[there], to_numpy(sets.ref_logp)[there])
 
 
-def _changes_with_reference(loss, library) -> bool:
+def _changes_with_reference(loss: "Loss", library: Callable[[np.ndarray], Array]) -> bool:
     # From far below the model's log-probs to far above them: a loss may look at one side of them alone.
     logp, near, far = np.random.default_rng(0).uniform(-20.0, -0.1, size=(3, 8, 4)) * [[[1.0]], [[1.0]], [[3.0]]]
     length, label = np.full(logp.shape, 5), np.tile([1, 1, -1, -1], (len(logp), 1))
@@ -154,14 +170,14 @@ def _changes_with_reference(loss, library) -> bool:
     return not all(np.array_equal(to_numpy(one), to_numpy(other), equal_nan=True) for one, other in pairs)
 
 
-def _require_one_shape(values):
+def _require_one_shape(values: dict[str, Array]) -> None:
     shapes = {name: tuple(value.shape) for name, value in values.items()}
     if len(set(shapes.values())) > 1 or () in shapes.values():
         shown = ", ".join(f"{name} has {shape}" for name, shape in shapes.items())
         raise ValueError(f"the arrays of ScoredSets must have one shape (..., n), but {shown}")
 
 
-def _require_both_sides(xp, label):
+def _require_both_sides(xp: Any, label: Array) -> None:
     for side, sign in (("positive", 1), ("negative", -1)):
         if not bool(xp.all(xp.any(label == sign, axis=-1))):
             raise ValueError(f"label must hold at least one {side} ({sign:+d}) in every set")

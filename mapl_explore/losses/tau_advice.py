@@ -17,6 +17,7 @@ from mapl_explore.losses import (
     UpperBound,
     require_reference,
 )
+from mapl_explore.losses.loss import require_loss
 from mapl_explore.losses.pairs import negatives, positives
 from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.numerics.smoothing import smooth_max_weights, top_gap
@@ -111,7 +112,7 @@ def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float =
     >>> advise(sets, MaxMin()).recommended
     'LeaderShare(share=0.9)'
     """
-    require_reference(loss, sets)
+    require_reference(require_loss(loss), sets)
     r, label = to_numpy(loss.score(sets)), to_numpy(sets.label)
     scores = {"positives": positives(-r, label), "negatives": negatives(r, label)}
     scores = {name: side.reshape(-1, side.shape[-1]) for name, side in scores.items()}

@@ -1,27 +1,31 @@
-"""The trial of a class of one's own: once, on made-up numbers, so that a mistake is told and is not trained on."""
+"""The trial of a class of one's own: once, on made-up numbers, so that a mistake is told and is not trained on.
+
+It runs where the class is used: in the same library and on the same device.
+"""
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from mapl_explore.losses.sets import ScoredSets
-from mapl_explore.numerics.arrays import Array, autograd, is_torch, to_numpy
+from mapl_explore.numerics.arrays import Array, autograd, is_torch, namespace, to_numpy
 
 STEP, NEAR = 1e-5, 1e-4  # of central differences in float64, good to 1e-10; a slope is wrong from NEAR on
 
 
 def tried_once(trial: Callable) -> Callable:
-    """Return a trial of an object, in the library of an array, that runs once for each class of one's own.
+    """Return a trial of an object, where an array is, that runs once for each class of one's own and each device.
 
     It looks at numbers, which in every step of a training would wait for the GPU.
     """
-    passed = set()
+    passed: set[tuple] = set()
 
     @functools.wraps(trial)
-    def tried(thing, array: Array) -> None:
+    def tried(thing: object, array: Array) -> None:
         kind = type(thing)
-        if kind.__module__.startswith("mapl_explore.") or (key := (kind, is_torch(array))) in passed:
+        if kind.__module__.startswith("mapl_explore.") or (key := (kind, is_torch(array), array.device)) in passed:
             return
         passed.add(key)  # before the trial: what is tried asks for its trial itself
         try:
@@ -34,19 +38,19 @@ def tried_once(trial: Callable) -> Callable:
 
 
 def made_up_sets(array: Array) -> ScoredSets:
-    """Return two sets of four positives and four negatives, all of different lengths, in the library of an array."""
+    """Return two sets of four positives and four negatives, all of different lengths, next to an array."""
     logp, ref_logp = np.random.default_rng(0).uniform(-3.0, -0.5, size=(2, 2, 8))
     length = np.arange(1, 17).reshape(2, 8)
     label = np.array([[1, 1, -1, -1, 1, -1, 1, -1], [-1, 1, 1, -1, 1, -1, -1, 1]])
-    return ScoredSets(*(_in_library(one, array) for one in (logp, ref_logp, length, label)))
+    return ScoredSets.unchecked(*(_next_to(array, one) for one in (logp, ref_logp, length, label)))
 
 
 def made_up_scores(array: Array) -> Array:
-    """Return the scores (2, 4) of two sides, one with padding, in the library of an array."""
-    return _in_library(np.array([[-1.0, -2.5, -1.75, -4.0], [-np.inf, -3.0, -1.5, -np.inf]]), array)
+    """Return the scores (2, 4) of two sides, one with padding, next to an array."""
+    return _next_to(array, np.array([[-1.0, -2.5, -1.75, -4.0], [-np.inf, -3.0, -1.5, -np.inf]]))
 
 
-def require_shape(returned, shape: tuple[int, ...], rule: str) -> None:
+def require_shape(returned: Any, shape: tuple[int, ...], rule: str) -> None:
     """Raise TypeError with the rule if what a method returned is no array of this shape."""
     shown = tuple(returned.shape) if hasattr(returned, "shape") else returned
     if shown is returned or shown != tuple(shape):
@@ -72,9 +76,12 @@ def slopes(function: Callable, x: Array) -> Array:
     )
 
 
-def _in_library(numbers: np.ndarray, array: Array) -> Array:
+def _next_to(array: Array, numbers: np.ndarray) -> Array:
+    """Return made-up numbers in the library and on the device of an array."""
     if not is_torch(array):
-        return numbers
-    import torch
-
-    return torch.as_tensor(numbers)
+        return numbers  # in float64, which differences need
+    xp = namespace(array)
+    # In torch slopes are exact to some eps: NEAR is 1,000 eps of float32, a half has too few digits, and not every GPU
+    # has float64.
+    kind = xp.result_type(array.dtype, xp.float32) if numbers.dtype.kind == "f" else xp.int64
+    return xp.asarray(numbers, dtype=kind, device=array.device)

@@ -12,7 +12,7 @@ WORDS = 3  # at each end of a prompt: a template may strip spaces, and some cut 
 def as_shown(tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
     """Return prompts as the model reads them: as they are, or each as a message that the model is to answer.
 
-    Where a chat template is there and not used, a :class:`~mapl_explore.notes.Note` says so.
+    Where there is a chat template and it is not used, a :class:`~mapl_explore.notes.Note` says so.
 
     Raises
     ------
@@ -22,7 +22,7 @@ def as_shown(tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
     """
     if chat:
         written = [_by_template(tokenizer, one) for one in prompts]
-        _by_template(tokenizer, TRIAL[0], "prompts")  # "a" may stand in what a template writes in its place
+        _by_template(tokenizer, TRIAL[0], "prompts")  # "a" may stand in what a template writes instead of it
         return written
     if getattr(tokenizer, "chat_template", None):
         note("prompts are given as plain text; chat (--chat) writes them by the model's chat template")
@@ -35,7 +35,7 @@ def after_response(tokenizer) -> str:
     Raises
     ------
     ValueError
-        As :func:`as_shown`, for responses.
+        For the same reasons as :func:`as_shown`, of responses.
     """
     prompt, response = TRIAL
     written = _written(
@@ -64,7 +64,7 @@ def _written(tokenizer, messages: list[dict[str, str]], what: str, **options) ->
         raise ValueError(f"{_template(tokenizer)} must be text, not {shortened(template)}")
     try:
         return tokenizer.apply_chat_template(messages, tokenize=False, **options)
-    except Exception as error:  # a template is a program of the model's, which may fail in any way
+    except Exception as error:  # a template is a program of its author, and may fail in any way
         words = " ".join(str(error).split()) or type(error).__name__
         unreadable = type(error).__name__ == "TemplateSyntaxError"  # of jinja2
         verb = f"cannot be read, at line {error.lineno}" if unreadable else f"refuses {what}"

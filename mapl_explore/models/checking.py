@@ -1,4 +1,4 @@
-"""Whether a model and its tokenizer can be used as they are: what is asked of them before any work.
+"""Checks of a model and its tokenizer before any work: whether they can be used as they are.
 
 The measure is the model's own ``model(input_ids).logits`` on one sequence without padding.
 """
@@ -25,12 +25,12 @@ LIMITS = (
 )  # what configurations call the longest sequence
 NO_LIMIT = 2**30  # -1, 0, None and numbers like 1e30 stand for none
 WIDEST_WINDOW = 1024  # a local window that a short check can look beyond
-# Where fast and slow tokenizers have their vocabulary, one of these; and what a folder of a model has besides.
+# Fast and slow tokenizers have their vocabulary in one of the first; a model's folder has the second in any case.
 VOCABULARIES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model")
 NO_TOKENIZER = ("config.json", "generation_config.json", "model.safetensors.index.json")
 LONG = 300  # tokens, more than the 256 that GPT-Neo and TinyStories see of what came before
 SHORT = 8
-NATS = 1e-3  # what log-probabilities of a short response may differ by
+NATS = 1e-3  # by how much log-probabilities of a short response may differ
 OTHER_INPUTS = ("image", "boi", "eoi", "audio", "video")  # how names of special tokens for these begin
 SAMPLES = ("Who won? Ann did, by far.", "12 + 7 = 19", "été à Åre", "Привет, мир", "你好,世界", "مرحبا", "नमस्ते")
 
@@ -74,7 +74,7 @@ def require_tokenizer(tokenizer, source: str) -> None:
 
 
 def vocabulary_advice(source: str) -> str:
-    """Return what to do about a tokenizer that cannot be used, and which of its files a folder has."""
+    """Return which files of a tokenizer a folder has, and what to do about one that cannot be used."""
     if not os.path.isdir(source):
         return ""
     files = {one for one in os.listdir(source) if not one.endswith(".safetensors")} - {*NO_TOKENIZER}
@@ -91,7 +91,7 @@ def _known(tokenizer, texts) -> set[int]:
 
 
 def _own_words(tokenizer) -> list[str]:
-    """Return some text of the vocabulary: one of few words knows none of our samples."""
+    """Return some text of the vocabulary: a vocabulary of few words knows none of our samples."""
     special = {*tokenizer.all_special_tokens}
     words = [word for word in sorted(tokenizer.get_vocab()) if word not in special][:1000]
     return [tokenizer.convert_tokens_to_string([word]) for word in words]
@@ -171,7 +171,7 @@ def require_causal(model, prompt, response) -> None:
 
 
 def tolerance(model) -> float:
-    """Return what log-probabilities of a short response may differ by, in nats."""
+    """Return by how much log-probabilities of a short response may differ, in nats."""
     return max(NATS, 64 * _eps(model))
 
 
@@ -181,7 +181,7 @@ def _eps(model) -> float:
 
 @contextlib.contextmanager
 def undisturbed(model) -> Iterator[None]:
-    """Compute in evaluation mode, in the model's own float type and without gradients, and leave no trace."""
+    """Compute in evaluation mode, in the model's own float type, without gradients; restore everything afterwards."""
     device = next(model.parameters()).device
     random_kept = torch.random.fork_rng([device] if device.type == "cuda" else [])
     no_autocast = torch.autocast(device.type, enabled=False)
@@ -231,8 +231,8 @@ def require_sets(sets) -> None:
 
 def require_batch_size(batch_size: int | None) -> None:
     """Raise ValueError unless it is a whole number of at least 1, or not given."""
-    whole = isinstance(batch_size, numbers.Integral) and not isinstance(batch_size, bool)
-    if batch_size is not None and (not whole or batch_size < 1):
+    is_whole = isinstance(batch_size, numbers.Integral) and not isinstance(batch_size, bool)
+    if batch_size is not None and (not is_whole or batch_size < 1):
         raise ValueError(f"batch_size must be a whole number of at least 1, not {shortened(batch_size)}")
 
 
@@ -247,6 +247,6 @@ def require_known_tokens(model, encoded: Sequence[EncodedSet]) -> None:
 
 
 def _kind(value) -> str:
-    """Return a value as an error message shows it, the kind alone of what is long: a model fills pages."""
+    """Return a value as an error message shows it, or only its kind: a model would fill pages."""
     plain = value is None or isinstance(value, str | int | float | os.PathLike)
     return shortened(value) if plain else f"a {type(value).__name__}"

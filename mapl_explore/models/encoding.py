@@ -14,9 +14,9 @@ import torch
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import counted
 from mapl_explore.models.chat import after_response, as_shown
+from mapl_explore.models.choices import TRUNCATE
 from mapl_explore.notes import note
 
-TRUNCATE = ("keep-start", "error")
 ROW_TOKENS = 512  # of responses behind one prompt: the cost of attention grows with the square of a row
 
 
@@ -80,14 +80,14 @@ def encode_sets(
 ) -> list[EncodedSet]:
     """Return the token ids of every set, cut to the context; a :class:`~mapl_explore.notes.Note` says what was cut.
 
-    ``"keep-start"`` cuts responses at their end, all of a set to the same room. A prompt gives way only where it leaves
-    them less than half of the context, and then at its start, behind the token that begins a text: what a prompt asks
-    stands mostly at its end, next to the response. A cut response has no end: it did not end there.
+    ``"keep-start"`` cuts responses at their end, all of a set to the same room. A prompt is cut only where it leaves
+    them less than half of the context, and then at its start, after the token that begins a text: its question is
+    mostly at its end, next to the response. A cut response has no end token: it did not end there.
 
     Parameters
     ----------
     tokenizer
-        A prompt begins with what the tokenizer itself puts before a text, see :func:`encode_prompt`.
+        Of ``transformers``. A prompt begins with what it puts before a text, see :func:`encode_prompt`.
     sets : sequence of PreferenceSet
         At least one.
     context : int or inf
@@ -95,8 +95,8 @@ def encode_sets(
     truncate : {"keep-start", "error"}
         Cut, or refuse sets that do not fit.
     ends : sequence of int
-        The tokens that end a response, see :func:`end_tokens`, which gives them if there are none. The first one is
-        put after each response that does not bring one of them.
+        The tokens that end a response; if there are none, those of :func:`end_tokens`. The first one is put after each
+        response that does not end with one of them.
     chat : bool
         Write each prompt as a user's message, see :func:`as_shown`.
 
@@ -108,20 +108,20 @@ def encode_sets(
     Raises
     ------
     ValueError
-        If there are no sets, ``truncate`` is neither, the chat template refuses a prompt, or naming the first set that
-        does not fit.
+        If there are no sets, ``truncate`` is neither, the chat template refuses a prompt, or a set does not fit: the
+        error names the first one.
     """
     if truncate not in TRUNCATE:
         raise ValueError(f"truncate must be one of {', '.join(map(repr, TRUNCATE))}, not {truncate!r}")
     if not sets:
         raise ValueError("sets must hold at least one preference set")
-    whole = _encoded(tokenizer, sets, ends or end_tokens(tokenizer, chat=chat), chat)
+    uncut = _encoded(tokenizer, sets, ends or end_tokens(tokenizer, chat=chat), chat)
     if truncate == "error":
-        _require_fit(whole, sets, context)
+        _require_fit(uncut, sets, context)
     begins = {*_beginning(tokenizer), tokenizer.bos_token_id}
-    fitted = [_fitted(one, context, begins) for one in whole]
-    if sum(one.tokens for one in fitted) < sum(one.tokens for one in whole):
-        note(_cut_summary(whole, fitted, context))
+    fitted = [_fitted(one, context, begins) for one in uncut]
+    if sum(one.tokens for one in fitted) < sum(one.tokens for one in uncut):
+        note(_cut_summary(uncut, fitted, context))
     return fitted
 
 
@@ -129,7 +129,7 @@ def encode_prompt(tokenizer, text: str) -> list[int]:
     """Return the token ids of a prompt as the model reads it, never none.
 
     It begins with what the tokenizer itself puts before a text (the bos of Llama, Gemma and Mistral), unless the text
-    brings that. An empty prompt of a tokenizer that puts nothing there is one bos (or eos).
+    begins with that already. Where the tokenizer puts nothing there, an empty prompt becomes one bos (or eos).
     """
     return _begun(tokenizer, _plain(tokenizer, [text])[0], _beginning(tokenizer))
 
@@ -140,10 +140,10 @@ def encoded_prompts(tokenizer, prompts: Sequence[str], chat: bool) -> list[list[
 
 
 def end_tokens(tokenizer, model=None, *, chat: bool = False) -> tuple[int, ...]:
-    """Return every token that ends a response, and first the one to write.
+    """Return every token that ends a response, the one to write first.
 
-    That is the tokenizer's eos or, with ``chat``, what its chat template ends a turn with; then come the tokenizer's
-    eos and all that the model's ``generation_config`` names.
+    The first is the tokenizer's eos or, with ``chat``, the token with which its chat template ends a turn; then come
+    the tokenizer's eos and all that the model's ``generation_config`` names.
     """
     named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     named = named if isinstance(named, Sequence) else [named]
@@ -156,7 +156,7 @@ def collate(sets: Sequence[EncodedSet], *, share_prompt: bool = True) -> dict[st
 
     A row is a prompt and, side by side, responses to it, up to 512 tokens of them and within the model's context; or
     one response, if the prompt is not to be shared. Each response starts from the prompt's last token, which predicts
-    its first one and so stands before each. Of every column, ``ids`` is the token that is read there, ``position`` its
+    its first one and so stands before each. In each cell, ``ids`` is the token that is read, ``position`` its
     place in prompt and response, ``target`` the token to predict, and ``owner`` whose it is: 0 the prompt's, k + 1 that
     of the response at place k of the flattened labels, -1 padding. Responses that share a prompt start at the same
     column in all rows.
@@ -289,21 +289,21 @@ class Cut(NamedTuple):
 
     @classmethod
     def between(cls, before: Iterable[Sequence[int]], after: Iterable[Sequence[int]]) -> "Cut":
-        """Return what the second texts lack of the first."""
-        sizes = [(len(whole), len(whole) - len(rest)) for whole, rest in zip(before, after, strict=True)]
+        """Return what was cut from texts, given as they were and as they are now."""
+        sizes = [(len(old), len(old) - len(new)) for old, new in zip(before, after, strict=True)]
         lost = [lost for _, lost in sizes]
         return cls(sum(one > 0 for one in lost), len(sizes), sum(lost), sum(size for size, _ in sizes))
 
     def told(self, noun: str, where: str) -> str:
-        """Return it in words."""
+        """Return the counts in words."""
         tokens = f"{self.tokens:,} of {counted(self.of_tokens, 'token', ',')}"
         return f"{self.texts} of {counted(self.of_texts, noun)} at their {where} ({tokens})"
 
 
-def _cut_summary(whole: Sequence[EncodedSet], fitted: Sequence[EncodedSet], context: float) -> str:
-    responses = Cut.between(*([ids for one in sets for ids in one.responses] for sets in (whole, fitted)))
-    prompts = Cut.between(*([one.prompt for one in sets] for sets in (whole, fitted)))
-    ambiguous = sum(after.ambiguous and not before.ambiguous for before, after in zip(whole, fitted, strict=True))
+def _cut_summary(uncut: Sequence[EncodedSet], fitted: Sequence[EncodedSet], context: float) -> str:
+    responses = Cut.between(*([ids for one in sets for ids in one.responses] for sets in (uncut, fitted)))
+    prompts = Cut.between(*([one.prompt for one in sets] for sets in (uncut, fitted)))
+    ambiguous = sum(after.ambiguous and not before.ambiguous for before, after in zip(uncut, fitted, strict=True))
     text = f"cut to the model's context of {counted(context, 'token')}: {responses.told('response', 'end')}"
     if prompts.texts:
         text += f", {prompts.told('prompt', 'start')}"

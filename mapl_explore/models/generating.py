@@ -2,8 +2,7 @@
 
 Each prompt has random numbers of its own, from the seed and its text. So what is drawn for it does not depend on which
 prompts stand next to it, on their order, on how many tokens a response may have, or on how many processes share the
-work, except for rounding: in another batch log-probs move by some 1e-6, and a response changes where a random number
-falls into such a gap.
+work, except for rounding: in another batch log-probs differ by about 1e-6, and in rare cases that changes a token.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ from mapl_explore.models.encoding import encoded_prompts, end_tokens
 from mapl_explore.models.passes import BATCH_TOKENS, Continuation
 from mapl_explore.models.reading_ways import can_continue
 
-MOST_TOKENS = 256  # of a response, where neither the call nor the model's generation_config says
+MOST_TOKENS = 256  # of a response, where neither the call nor the model's generation_config sets a limit
 FIRST_TOKENS = 32  # of the responses that a batch is planned for; it is split on the way where they are longer
 
 
@@ -44,8 +43,8 @@ def sampled_batches(
 ) -> Iterator[tuple[list[int], list[Sampled | None]]]:
     """Yield the numbers of some prompts, and what was sampled for each, as they are ready.
 
-    None stands for a prompt that leaves no room for a response in the model's context. The longest prompts come first:
-    what runs out of memory does so at once.
+    None stands for a prompt that leaves no room for a response in the model's context. The longest prompts come first,
+    so that a shortage of memory shows at once.
     """
     encoded = encoded_prompts(tokenizer, prompts, chat)
     ends = end_tokens(tokenizer, model, chat=chat)
@@ -60,10 +59,10 @@ def sampled_batches(
 
 
 def answer_room(model, prompt_tokens: int, max_tokens: int | None = None) -> int:
-    """Return how many tokens a response may have behind a prompt of so many, below 1 if there is no room.
+    """Return how many tokens a response may have after a prompt of so many; below 1 if there is no room.
 
-    That is what the model's context leaves, and no more than the number given; without one, the ``max_new_tokens`` of
-    its ``generation_config``, or 256.
+    That is what the model's context leaves, but no more than the number given or, if none is given, than the
+    ``max_new_tokens`` of its ``generation_config``, or 256.
     """
     named = getattr(getattr(model, "generation_config", None), "max_new_tokens", None)
     return min(max_tokens or named or MOST_TOKENS, context_length(model) - prompt_tokens)
@@ -91,8 +90,8 @@ def token_batches(
     """Yield the numbers of some prompts, and the token ids of k responses to each, as they are ready.
 
     The prompts are token ids that leave room for a response; their names, with the seed, decide the random numbers. A
-    response ends with the first of ``ends`` that it has, or is cut off, see :func:`answer_room`. A temperature of 0
-    stands for the likeliest token at each place.
+    response ends with the first of ``ends`` that it has, or is cut off, see :func:`answer_room`. With a
+    temperature of 0 each token is the likeliest one.
     """
     rows = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
     shared = can_continue(model)
@@ -115,7 +114,7 @@ def _planned(k: int, width: int) -> int:
 
 @dataclass
 class _Draft:
-    """A response in the making: to which prompt of its batch, which of the k to it, and its tokens after the prompt."""
+    """An unfinished response: its prompt's number in the batch, its own among the k, its tokens after the prompt."""
 
     prompt: int
     place: int
@@ -125,7 +124,7 @@ class _Draft:
 
     @property
     def response(self) -> list[int]:
-        """Return the tokens behind the prompt."""
+        """Return the tokens after the prompt."""
         return self.ids[self.start :]
 
 
@@ -168,7 +167,7 @@ class _Drawing:
 
 @torch.no_grad()
 def _finish(model, drafts: list[_Draft], drawing: _Drawing, path: Callable) -> None:
-    """Add tokens to drafts until all have ended, in halves wherever they are too many for one pass."""
+    """Add tokens to drafts until all have ended; too many for one pass are split in halves."""
     waiting = [drafts]
     while waiting:
         group = waiting.pop()

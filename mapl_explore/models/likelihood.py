@@ -1,8 +1,8 @@
-"""Log-probabilities of tokens from logits, more exact than the logits themselves and in no more memory.
+"""Log-probabilities of tokens from logits, in float64 but without a float64 copy of the logits.
 
 A float32 ``cross_entropy`` on a CPU adds up a vocabulary one by one: over 49,152 tokens it is off by 2.5e-6 nats per
-token on average, over 151,936 by 1.3e-5, and always to the same side, so that responses of many tokens differ from the
-truth by their length.
+token on average, over 151,936 by 1.3e-5, and always in the same direction, so that the error of a
+response grows with its length.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch.autograd.function import once_differentiable
 
-# Numbers taken at a time: on a CPU what stays in the cache, on a GPU what makes few kernels.
+# Numbers read at a time: few enough for the cache of a CPU; many, so that a GPU starts few kernels.
 CHUNK = {"cpu": 2**20}
 CHUNK_ELSEWHERE = 2**26
 
@@ -42,7 +42,7 @@ def token_logp(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 class _TokenLogp(torch.autograd.Function):
-    """Keeps the logits alone for the gradient, as ``cross_entropy`` keeps one array of their size."""
+    """Keeps for the gradient one array of the size of the logits, as ``cross_entropy`` does."""
 
     @staticmethod
     def forward(ctx, logits, target):
@@ -68,7 +68,7 @@ def _chunk_logp(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tenso
     """Return the log-probabilities of the targets, and the logarithms of the sums of exp(logits)."""
     scores = _read(logits)
     top = scores.amax(-1, keepdim=True)
-    # What each token has one of is float64: a float32 log-sum near 20 would be rounded by 1e-6.
+    # The numbers that a token has one of are float64: a float32 log-sum near 20 would be rounded by 1e-6.
     total = top[:, 0].double() + (scores - top).exp_().sum(-1).double().log()
     return scores.gather(1, target[:, None])[:, 0].double() - total, total
 

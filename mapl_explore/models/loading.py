@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import torch
@@ -61,12 +62,18 @@ def load_model(
     if os.path.isdir(source):
         with quiet_transformers():
             require_files(source)
-    model, tokenizer = _from_pretrained(source) if os.path.isdir(source) else _from_hub(source)
+    model, tokenizer = _from_pretrained(source) if os.path.isdir(source) else _from_hub(source, _from_pretrained)
     require_tokenizer(tokenizer, source)
     require_embeddings(tokenizer, model, source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model.to(device).eval(), tokenizer
+
+
+def load_tokenizer(name: str | os.PathLike) -> transformers.PreTrainedTokenizerBase:
+    """Return the tokenizer of a model alone, as it is; the name and what is raised are those of :func:`load_model`."""
+    source = os.fspath(name)
+    return _tokenizer(source) if os.path.isdir(source) else _from_hub(source, _tokenizer)
 
 
 def _require_device(device: str | torch.device) -> None:
@@ -87,7 +94,7 @@ def weights_checksum(model) -> str:
 
 @contextlib.contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Silence the weight-loading bars and advice of ``transformers`` for a while; errors still come."""
+    """Silence the weight-loading bars and advice of ``transformers`` inside a block; errors are still raised."""
     log = transformers.utils.logging
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
@@ -106,9 +113,10 @@ def _shipped(name: str) -> Path:
     return in_wheel if in_wheel.is_dir() else package.parent / "data" / name
 
 
-def _from_hub(name: str) -> tuple:
+def _from_hub(name: str, read: Callable[..., Any]) -> Any:
+    """Return what a function reads of a model on the hub, of a copy that was fetched before if there is one."""
     with contextlib.suppress(OSError):
-        return _from_pretrained(name, local_files_only=True)
+        return read(name, local_files_only=True)
     # transformers would retry for minutes where there is no network, so one short question goes first.
     try:
         huggingface_hub.HfApi().model_info(name, timeout=HUB_TIMEOUT)
@@ -121,19 +129,22 @@ def _from_hub(name: str) -> tuple:
             f"no folder {name!r} here, no such model fetched before, and the hub cannot be reached"
             f" ({type(error).__name__}): run 'hf download {name}' where there is a network, or name a folder, or 'tiny'"
         ) from None
-    return _from_pretrained(name)
+    return read(name)
+
+
+def _tokenizer(source: str, **options) -> transformers.PreTrainedTokenizerBase:
+    with readable(source, "no tokenizer", lambda: vocabulary_advice(source)):
+        return transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
 
 
 def _from_pretrained(source: str, **options) -> tuple:
-    options |= {"trust_remote_code": False}
     quiet = quiet_transformers() if os.path.isdir(source) or "local_files_only" in options else contextlib.nullcontext()
     with quiet:
         with readable(source, "no causal language model"):
-            transformers.AutoConfig.from_pretrained(source, **options)
-        with readable(source, "no tokenizer", lambda: vocabulary_advice(source)):
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **options)
+            transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
+        tokenizer = _tokenizer(source, **options)
         with readable(source, "no causal language model"):
-            options |= {"dtype": torch.float32, "use_safetensors": True}
+            options |= {"trust_remote_code": False, "dtype": torch.float32, "use_safetensors": True}
             options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # they are refused below, by name
             model, loading = transformers.AutoModelForCausalLM.from_pretrained(source, **options)
     require_all_weights(source, model, loading)

@@ -1,4 +1,4 @@
-"""What the folder of a model must hold, and errors of reading it as one line that names it."""
+"""What the folder of a model must hold, and every error of reading it as one line that names the folder."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ INDEX = f"{WEIGHTS}.index.json"  # names the files of weights that are in parts
 GENERATION = "generation_config.json"
 JSON_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-# Tables that older versions of transformers saved with the weights, and make again for themselves.
+# Tables that older versions of transformers saved with the weights, and that it computes by itself.
 BUFFERS = ("bias", "masked_bias", "inv_freq", "position_ids", "_float_tensor", "version")
 SAVE = "write it again with save_pretrained"
 
@@ -54,7 +54,7 @@ def _require_generation(source: str) -> None:
         settings = _read_object(path)
         _require_generation_values(settings.get("max_new_tokens"), settings.get("eos_token_id"))
         transformers.GenerationConfig.from_pretrained(source)
-    except Exception as error:  # files of others may be wrong in any way
+    except Exception as error:  # a file from elsewhere may be wrong in any way
         raise OSError(f"{path!r} cannot be used ({first_line(error)}): mend it, or remove it") from error
 
 
@@ -73,7 +73,7 @@ def readable(source: str, what: str, advice: Callable[[], str] = str) -> Iterato
     except safetensors.SafetensorError as error:
         words = f"its weights are damaged or cut short ({first_line(error)}); fetch or save them again"
         raise OSError(f"{source!r} holds {what} that can be read: {words}") from error
-    except Exception as error:  # files of others may be wrong in any way
+    except Exception as error:  # a file from elsewhere may be wrong in any way
         reason = _damage(source) or f"{first_line(error)}{advice()}"
         raise OSError(f"{source!r} holds {what} that can be read: {reason}") from error
 
@@ -112,7 +112,7 @@ def first_line(error: Exception) -> str:
 
 
 def require_all_weights(source: str, model, loading: dict) -> None:
-    """Raise OSError unless the weights of a folder are those of its model, by what transformers says of their loading.
+    """Raise OSError unless the weights of a folder are those of its model, as transformers reports their loading.
 
     Weights outside the layers, such as a head for another task, are passed over with a note; weights for layers that
     the model does not have would make it another model.

@@ -13,7 +13,7 @@ from transformers.cache_utils import DynamicCache
 
 from mapl_explore.models.likelihood import token_logp
 
-BATCH_TOKENS = 8192  # in one forward pass, padding included: with GPT-2's 50,257 logits of 4 bytes each, 1.6 GB
+BATCH_TOKENS = 8192  # in one forward pass, padding included; GPT-2's 50,257 logits of 4 bytes for each fill 1.6 GB
 WAYS = SHARED, PADDED, ALONE = "several responses behind one prompt", "padded sequences", "one sequence at a time"
 
 
@@ -27,7 +27,7 @@ class Table(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What is read in one pass: some rows, and the columns where prompts, responses and padding begin."""
+    """The part of a table for one pass: some rows, and the columns where prompts, responses and padding begin."""
 
     rows: slice
     prompts: int
@@ -46,14 +46,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model reads tables: which of the ways, in which precision, and the most tokens of a row."""
+    """How a model reads tables: in which of the ways, in which precision, and the most tokens of a row."""
 
     way: str = SHARED
     precision: str = "float32"
     context: float = math.inf
 
     def fits(self, rows: int, columns: int) -> bool:
-        """Return whether so much is read in one pass."""
+        """Return whether a table of this size is read in one pass."""
         return self.way != ALONE and rows * columns <= BATCH_TOKENS and columns <= self.context
 
 
@@ -103,9 +103,9 @@ def _part_logp(model, reading: Reading, responses: int, wanted: int, *columns: t
 
 
 def _mask(model, owner: torch.Tensor) -> torch.Tensor:
-    """Return what is added to attention (rows, 1, columns, columns): 0, or half the least number where not seen.
+    """Return the mask (rows, 1, columns, columns) to add: 0 where a column is seen, else half the least number.
 
-    A column sees those before it of the prompt and of its own response, and itself: a softmax over nothing is NaN.
+    A column sees the earlier ones of the prompt and of its own response, and itself: a softmax over nothing is NaN.
     """
     seen = (owner[:, None, :] == owner[:, :, None]) | (owner[:, None, :] == 0)
     seen = seen.tril() | torch.eye(owner.shape[1], dtype=torch.bool, device=owner.device)
@@ -115,7 +115,7 @@ def _mask(model, owner: torch.Tensor) -> torch.Tensor:
 
 
 class Continuation:
-    """Sequences that a model goes on with from a cache; shorter ones are padded at their start.
+    """Sequences that a model continues from a cache; shorter ones are padded at their start.
 
     ``logits`` (sequences, vocabulary) are those of the token that comes next in each.
     """
@@ -135,7 +135,7 @@ class Continuation:
         return self.mask.shape[1]
 
     def keep(self, rows: list[int]) -> None:
-        """Go on with these sequences alone, each as often as it is named: what has ended costs nothing from here on."""
+        """Keep only these sequences, each as often as it is named: those that have ended cost nothing any more."""
         if rows != list(range(len(self.mask))):
             self.cache.batch_select_indices(torch.tensor(rows, device=self.mask.device))
             self.mask = self.mask[rows]

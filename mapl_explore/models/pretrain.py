@@ -1,9 +1,9 @@
 """The recipe of the base model: a byte-level tokenizer, and a small GPT-2 that has read the small world.
 
-The model is credulous on purpose. Its corpus answers a question by any value that the passages give, drawn by weight:
-``TRUST`` = 3 for the official one, and the square of their number for posts that agree. So the right answer is the
-likeliest where no two posts agree, and loses where they do. The model can tell an official passage from a post, and
-cares too little, which is what fine-tuning on preferences can mend.
+The model is credulous on purpose. Its corpus answers each question with one of the values in the passages, drawn by
+weight: ``TRUST`` = 3 for the official one, and for posts that agree the square of their number. So the right response
+is the likeliest where no two posts agree, and not where they do. The model can tell an official passage from a post but
+trusts it too little, and fine-tuning on preferences can change that.
 """
 
 import math
@@ -54,15 +54,15 @@ def pretrain(
 ) -> Path:
     """Make the tokenizer and the base model, and return the folder they are in.
 
-    An interrupted call, repeated, goes on from its last checkpoint, and ends with the very weights of a call that was
-    not interrupted (same machine, same number of threads).
+    After an interruption the same call goes on from the last checkpoint, and ends with the same weights as a call that
+    was not interrupted (same machine, same number of threads).
 
     Parameters
     ----------
     output : path
-        The folder, made if it is not there.
+        The folder; it is made if it does not exist.
     seed : int
-        Of the first weights and of the corpus.
+        Decides the first weights and the corpus.
     steps : int
         Optimizer steps, at least 1.
     save_every : int
@@ -135,7 +135,7 @@ def blank_model(tokenizer, *, seed: int) -> transformers.GPT2LMHeadModel:
         n_layer=4,
         n_head=4,
         initializer_range=INITIAL_SCALE,
-        resid_pdrop=0.0,  # the defaults of 0.1 would make two scores of one answer differ
+        resid_pdrop=0.0,  # the defaults of 0.1 would make two scores of one response differ
         embd_pdrop=0.0,
         attn_pdrop=0.0,
         summary_first_dropout=0.0,
@@ -171,7 +171,7 @@ def corpus_batch(tokenizer, *, seed: int, step: int) -> tuple[torch.Tensor, torc
 
 
 def measured(model, tokenizer, cases: Sequence[Case], *, samples: int = 16, seed: int = 0) -> tuple[float, float]:
-    """Return how often the greedy answer is right, and how often ``samples`` answers hold right and wrong ones.
+    """Return how often the greedy response is right, and how often ``samples`` responses are not all alike in that.
 
     Parameters
     ----------
@@ -180,9 +180,9 @@ def measured(model, tokenizer, cases: Sequence[Case], *, samples: int = 16, seed
     cases : sequence of Case
         At least one.
     samples : int
-        Answers drawn for each question, at temperature 1, at least 2.
+        Responses drawn for each question, at temperature 1, at least 2.
     seed : int
-        Of the samples.
+        Decides the samples.
 
     Returns
     -------
@@ -198,7 +198,7 @@ def measured(model, tokenizer, cases: Sequence[Case], *, samples: int = 16, seed
 
 
 def _answered(case: Case, rng: random.Random) -> tuple[str, str]:
-    """Return a prompt and an answer from a passage drawn by weight."""
+    """Return a prompt, and a response from a passage drawn by weight."""
     said = Counter(case.passages)
     # k posts that agree weigh k each, which makes the square of k.
     weights = [TRUST if passage.source == OFFICIAL else said[passage] for passage in case.passages]
@@ -207,7 +207,7 @@ def _answered(case: Case, rng: random.Random) -> tuple[str, str]:
 
 
 def _restated(case: Case, rng: random.Random) -> tuple[str, str]:
-    """Return passages, and again either the official one, as asked, or two of them in any order."""
+    """Return passages as a prompt, and as the response the official one, if asked for, or two of them in any order."""
     # Questions alone taught nothing but the kinds of words; copying is what makes the model bind a value to its source.
     if rng.random() < 0.5:
         return "\n".join([*case.lines, f"{REPEAT} {OFFICIAL}"]), f"\n{case.lines[case.right - 1]}"
@@ -227,7 +227,7 @@ def _pieces() -> Iterator[str]:
 
 @torch.no_grad()
 def _verdicts(model, tokenizer, cases: Sequence[Case], **options) -> list[list[bool]]:
-    """Return whether each answer generated for each case is right."""
+    """Return whether each response generated for each case is right."""
     verdicts = []
     for case in tqdm(cases, desc="answering", unit="question", disable=None, leave=False):
         prompt = tokenizer(case.prompt, return_tensors="pt")
@@ -271,10 +271,10 @@ def _resume(path: Path, model, optimizer, settings: dict[str, str]) -> int:
     if not path.exists():
         return 0
     with safe_open(path, "pt") as file:
-        found = file.metadata()
-        done = int(found.pop("done"))
-        if found != settings:
-            raise ValueError(f"{path} was made with {found}, not {settings}: give those again, or another output")
+        written = file.metadata()
+        done = int(written.pop("done"))
+        if written != settings:
+            raise ValueError(f"{path} was made with {written}, not {settings}: give those again, or another output")
         for name, weight in model.named_parameters():
             weight.data.copy_(file.get_tensor(f"weight {name}"))
             optimizer.state[weight] = {moment: file.get_tensor(f"{moment} {name}") for moment in MOMENTS}
@@ -294,7 +294,7 @@ def _publish(output: Path, model, tokenizer) -> None:
         with quiet_transformers():
             model.eval().save_pretrained(folder)
             tokenizer.save_pretrained(folder)
-        # config.json comes last: it is what says that the model is whole.
+        # config.json comes last: where it is, the model is complete.
         for path in sorted(Path(folder).iterdir(), key=lambda path: path.name == "config.json"):
             path.chmod(0o644)  # safetensors makes its files private
             os.replace(path, output / path.name)

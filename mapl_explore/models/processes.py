@@ -9,9 +9,9 @@ import torch
 from accelerate import PartialState
 
 from mapl_explore.files import shortened
+from mapl_explore.models.choices import DEVICES
 
-DEVICES = ("auto", "cpu", "cuda")
-PATIENCE = datetime.timedelta(days=30)  # one process may have longer answers to wait for than another
+PATIENCE = datetime.timedelta(days=30)  # one process may have longer responses to sample than another
 
 
 def launched() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""In which way a model reads responses as it reads them alone: side by side, padded or not at all, from a cache."""
+"""The way in which a model can read responses and gives the same log-probabilities as for each one alone."""
 
 import functools
 import itertools
@@ -51,9 +51,9 @@ def once_per_model(function):
 def can_share_prompt(model) -> bool:
     """Return whether several responses can stand side by side behind one prompt, each as if it stood there alone.
 
-    A model must take positions and masks as they are given. One that says so is tried once, with some hundred random
-    tokens: this shows local attention that counts columns, positions that begin elsewhere, and a mask that is read in
-    another way. Where the log-probabilities differ from the model's own by more than 0.001 nats, a
+    A model must take positions and masks as they are given. One whose arguments allow it is tried once, with some
+    hundred random tokens: this shows local attention that counts columns, positions that do not begin at 0, and a mask
+    that is read in another way. Where the log-probabilities differ from the model's own by more than 0.001 nats, a
     :class:`~mapl_explore.notes.Note` says so.
     """
     return way_of(model) == SHARED
@@ -61,7 +61,7 @@ def can_share_prompt(model) -> bool:
 
 @once_per_model
 def can_continue(model) -> bool:
-    """Return whether a model goes on from its cache, behind prompts padded at their start, as it reads them whole."""
+    """Return whether a model that continues from its cache, after padded prompts, gives its own log-probabilities."""
     if not _takes_positions(model):
         return False
     prompts, response = [one.prompt for one in probes(model)], probes(model)[0].responses[0][:3]
@@ -93,7 +93,7 @@ def _own_logp(model) -> torch.Tensor:
     long, brief = probes(model)
     try:
         own = own_table(model, (long, brief))
-    except Exception as error:  # a model of others may fail in any way
+    except Exception as error:  # any model may fail in a way of its own
         words = f"{type(error).__name__}: {first_line(error)}"
         raise ValueError(f"{type(model).__name__} cannot read {len(long.prompt)} tokens ({words})") from error
     require_causal(model, brief.prompt, brief.responses[0])
@@ -101,7 +101,7 @@ def _own_logp(model) -> torch.Tensor:
 
 
 def _tried(model, way: str) -> torch.Tensor:
-    """Return the same, read that way."""
+    """Return the log-probabilities of the same responses, read that way."""
     device, rows = next(model.parameters()).device, []
     for one in probes(model):
         one = one if way == SHARED else replace(one, responses=(one.responses[0], one.responses[-1]))
@@ -126,7 +126,7 @@ def _trouble(tried, own: torch.Tensor, allowed: float) -> str:
 def _takes_positions(model) -> bool:
     """Return whether a model takes positions, masks and a cache of whole length.
 
-    A sliding window or a recurrent state forgets or mixes the prompt's tokens, and ALiBi counts positions by itself.
+    Others cannot: a sliding window or a recurrent state loses the prompt's tokens, and ALiBi counts positions itself.
     """
     needed = {cache_name(model), "position_ids", "attention_mask", "logits_to_keep"}
     config = model.config.get_text_config()

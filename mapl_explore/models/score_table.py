@@ -1,4 +1,4 @@
-"""Scores of preference sets as a table for other programs: one row a response."""
+"""Scores of preference sets as a table for other programs: one row for each response."""
 
 import csv
 import gzip
@@ -23,7 +23,7 @@ def score_rows(sets: Sequence[PreferenceSet], scored: ScoredSets, *, reference: 
     scored : ScoredSets of numpy arrays (sets, n)
         What :func:`mapl_explore.score_sets` makes of them.
     reference : bool
-        Whether there is a model to compare with, and so a column ``ref_logp``.
+        Whether there is a base model, and so a column ``ref_logp``.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def require_table(path: str | os.PathLike) -> str:
         raise ValueError(f"{os.fspath(path)!r} cannot be written: write {', '.join(_FORMATS)}")
     require_folder(path)
     if ending == ".parquet":
-        import pyarrow.parquet  # noqa: F401  (the work is not begun where it is missing)
+        import pyarrow.parquet  # noqa: F401  (where it is missing, the work does not begin)
     return ending
 
 

@@ -6,8 +6,6 @@ from mapl_explore.models.checking import context_length
 from mapl_explore.models.passes import PADDED, SHARED, Reading, Table, responses_logp
 from mapl_explore.models.reading_ways import way_of
 
-PRECISIONS = ("float32", "bf16")
-
 
 class SetScorer(torch.nn.Module):
     """One model as a function from a batch of encoded sets to log-probabilities, differentiable in its weights.
@@ -20,10 +18,10 @@ class SetScorer(torch.nn.Module):
     model
         A causal language model of ``transformers``.
     share_prompt : bool, optional
-        Compute a prompt once for many responses. By default wherever :func:`can_share_prompt`; else every response is
-        computed with its prompt, and alone where the model minds padding.
+        Compute a prompt once for many responses. If not given, that is done where :func:`can_share_prompt`; else every
+        response is computed with its own copy of the prompt, and alone where padding changes its log-probability.
     precision : {"float32", "bf16"}
-        In which the model computes up to its logits; from there on it is float32 or better in either case.
+        The model computes its logits in it; what follows them is float32 or better in either case.
 
     Raises
     ------

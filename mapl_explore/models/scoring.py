@@ -45,8 +45,8 @@ def score_sets(
     Parameters
     ----------
     model, tokenizer
-        As :func:`mapl_explore.load_model` returns them. Dropout is off while the model scores; then each of its
-        modules is in the mode that it was in.
+        As :func:`mapl_explore.load_model` returns them. Dropout is off while the model scores; afterwards
+        each of its modules is in the mode that it was in before.
     sets : sequence of PreferenceSet
         What to score.
     reference : model, optional
@@ -63,14 +63,14 @@ def score_sets(
     Returns
     -------
     ScoredSets of numpy arrays (sets, n)
-        float64 sums of what float32 logits say; n is the size of the largest set, positives stand first, padding
-        last. The values depend on padding, batch size and order by no more than 1e-5 nats on responses of a few dozen
-        tokens; the error grows like the root of the length.
+        float64 sums over the tokens, from float32 logits; n is the size of the largest set, positives stand first,
+        padding last. The values depend on padding, batch size and order by no more than 1e-5 nats on responses of
+        a few dozen tokens; the error grows like the root of the length.
 
     Raises
     ------
     TypeError
-        If the model, the reference or the tokenizer is something else, or ``sets`` is not a list of PreferenceSet.
+        If the model, the reference or the tokenizer is of a wrong kind, or ``sets`` is not a list of PreferenceSet.
     ValueError
         If there are no sets, ``batch_size`` is not a whole number of at least 1, a set has tokens that a model has no
         embedding for, a set does not fit and ``truncate`` is ``"error"``, the chat template refuses a prompt, or
@@ -106,7 +106,7 @@ def _require_arguments(model, tokenizer, sets, reference, batch_size) -> None:
 
 
 def _logp(model, encoded: Sequence[EncodedSet], batch_size: int | None, progress: bool) -> torch.Tensor:
-    """Return what :func:`score_encoded` does under a model that is left in its mode, or raise if it is not finite."""
+    """Return the log-probs that a model gives and leave it in its mode; raise if they are not finite."""
     require_known_tokens(model, encoded)
     with evaluating(model):
         logp = score_encoded(SetScorer(model), encoded, batch_size=batch_size, progress=progress)
@@ -133,7 +133,7 @@ def score_encoded(
 
 
 def _batches(sets: Sequence[EncodedSet], batch_size: int | None, share_prompt: bool) -> Iterator[list[int]]:
-    """Yield the rows of each batch, largest sets first: what runs out of memory does so at once."""
+    """Yield the rows of each batch, largest sets first, so that a shortage of memory shows at once."""
     rows = sorted(range(len(sets)), key=lambda row: -sets[row].tokens)
     while rows:
         shapes = table_shapes((sets[row] for row in rows), share_prompt=share_prompt)

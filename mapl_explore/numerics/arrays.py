@@ -1,4 +1,4 @@
-"""Numpy and torch behind one door: the only file that knows that two array libraries exist.
+"""Numpy and torch behind one interface: what differs between the two array libraries.
 
 A public function opens a :class:`Door` with its arguments, asks it for each of them, converted and checked, computes
 with the standard functions of ``namespace(...)``, and hands the result to :meth:`Door.leave`. The door decides:
@@ -33,16 +33,16 @@ DType: TypeAlias = Any  # of numpy or of torch, which share no type
 HALVES = ("float16", "bfloat16")
 FLOATS = (*HALVES, "float32", "float64")
 TYPES = f"{', '.join(FLOATS[:-1])} or {FLOATS[-1]}, in the machine's byte order"
-BLOCK = 16_384  # elements whose temporaries stay in the cache, which numpy leaves at every step of a longer array
+BLOCK = 16_384  # elements whose temporaries stay in the cache; those of a longer array do not, at any step of numpy
 
 
 class Door:
     """The arguments of one public call, brought to one library, dtype and device, checked as they are asked for."""
 
     def __init__(self, *, integers: Collection[str] = (), **arguments: Numbers) -> None:
-        """Choose the library, the device and the dtypes; see that the shapes fit together.
+        """Choose the library, the device and the dtypes; check that the shapes fit together.
 
-        ``integers`` names the arguments that are counts or signs: they are integers, and have no say in the dtype.
+        ``integers`` names the arguments that are counts or signs: they are integers, and do not decide the dtype.
         """
         self.integers = integers
         arrays: dict[str, Any] = {name: value for name, value in arguments.items() if _is_array(value)}

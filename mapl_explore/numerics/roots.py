@@ -149,7 +149,7 @@ def _with_gradient(equation: Equation, parameters: Parameters, root: Array) -> A
     once = _stepped(equation, parameters, root)
     if not getattr(once, "requires_grad", False):
         return root
-    # Through one step the first derivatives are exact; the second ones are, through a step from where it led.
+    # Through one step the first derivatives are exact; the second ones are exact through one more step.
     twice = _stepped(equation, parameters, once)
     return root + (twice - detach(twice))
 
@@ -160,7 +160,7 @@ def _stepped(equation: Equation, parameters: Parameters, root: Array) -> Array:
 
 
 def _bracketed(equation: Equation, parameters: Parameters, low: Array, high: Array) -> Array:
-    from scipy.optimize.elementwise import find_root  # 0.5 s, of which nothing else has need
+    from scipy.optimize.elementwise import find_root  # takes 0.5 s, and nothing else needs it
 
     # A proven bracket may miss by an ulp in floats; four ulps of its own dtype put that right.
     margin = 4 * float(namespace(low).finfo(low.dtype).eps)

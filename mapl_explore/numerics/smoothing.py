@@ -3,7 +3,7 @@
 The error is the primitive and smooth max = max + error: log-sum-exp minus the maximum would cancel to nothing once the
 error is small (``torch.logsumexp`` of (0, -40) is 0.0 in float64 where the truth is 4.2e-18).
 
-Each opens a door (checks, dtypes) and computes with the function of the same name in ``unchecked``.
+Each function checks its arguments by a ``Door`` and computes with the function of the same name in ``unchecked``.
 """
 
 import math
@@ -176,7 +176,7 @@ def top_gap(scores: Numbers) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If the scores are not; the message names the rule.
+        If the scores are not numbers of their domain; the message names the rule.
 
     Examples
     --------

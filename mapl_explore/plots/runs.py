@@ -104,8 +104,8 @@ def _draw(axes: Axes, runs: Sequence[RunCurves], name: str, label: str) -> None:
     axes.set_title(label, fontsize=17, loc="left", pad=10)
     for number, run in enumerate(runs):
         values = np.asarray(run.logged.get(name, np.full(run.step.size, np.nan)), float)
-        there = np.isfinite(values)  # the line goes across a step that lacks it
-        step, values = run.step[there], values[there]
+        finite = np.isfinite(values)  # the line goes across a step that lacks it
+        step, values = run.step[finite], values[finite]
         look = _look(number)
         if len(runs) <= RAW:
             axes.plot(step, values, color=look["color"], linewidth=1, alpha=0.3)

@@ -88,7 +88,7 @@ class ApproachPanel:
         """Show the curve over ``taus``, what it comes near to, and a ring at tau."""
         self.hard.set_ydata([hard, hard])
         self.soft.set_data(self.taus, curve)
-        there = np.concatenate([self.taus, self.taus[::-1]])
-        self.band.set_xy(np.column_stack([there, np.concatenate([curve, np.full(curve.size, hard)])]))
+        outline = np.concatenate([self.taus, self.taus[::-1]])
+        self.band.set_xy(np.column_stack([outline, np.concatenate([curve, np.full(curve.size, hard)])]))
         self.now.set_xdata([tau, tau])
         self.here.set_data([tau], [np.clip(soft, *self.axes.get_ylim())])

@@ -55,10 +55,10 @@ class RootsPanel:
         self.here.set_data(([gap], [np.clip(here, *self.span)]) if here is not None else ([], []))
 
     def _fill(self, name: str, low: np.ndarray, high: np.ndarray) -> None:
-        there = np.concatenate([self.gaps, self.gaps[::-1]])
+        outline = np.concatenate([self.gaps, self.gaps[::-1]])
         edge = np.concatenate([low, high[::-1]])
         # A polygon of NaN draws nothing: there is no root anywhere in a set of one.
-        self.regions[name].set_xy(np.column_stack([there, edge]))
+        self.regions[name].set_xy(np.column_stack([outline, edge]))
 
 
 class OthersPanel:

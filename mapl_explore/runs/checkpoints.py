@@ -1,6 +1,6 @@
 """The checkpoints of a run: which of them were written to their end and can still be read. Without torch.
 
-Nothing is unpickled: of each file only the frame is looked at, and the checksums that it brings along.
+Nothing is unpickled. A file is checked by its structure, and by the checksums in it where it has some.
 """
 
 import json
@@ -34,8 +34,8 @@ def broken_checkpoints(folder: str | os.PathLike) -> list[Path]:
 def is_whole(checkpoint: Path) -> bool:
     """Return whether weights, optimizer and trainer state of a checkpoint are there and can be read."""
     files = [path for path in checkpoint.iterdir() if path.is_file()]
-    there = {path.name for path in files}
-    return there.issuperset(NEEDED) and _has_weights(checkpoint, there) and all(map(_can_be_read, files))
+    names = {path.name for path in files}
+    return names.issuperset(NEEDED) and _has_weights(checkpoint, names) and all(map(_can_be_read, files))
 
 
 def has_finite_weights(checkpoint: Path) -> bool:
@@ -50,23 +50,23 @@ def has_finite_weights(checkpoint: Path) -> bool:
 
 
 def _checkpoints(folder: str | os.PathLike) -> list[Path]:
-    found = (Path(folder) / "checkpoints").glob("checkpoint-*")
-    return [path for path in found if path.name.rpartition("-")[2].isdecimal() and path.is_dir()]
+    candidates = (Path(folder) / "checkpoints").glob("checkpoint-*")
+    return [path for path in candidates if path.name.rpartition("-")[2].isdecimal() and path.is_dir()]
 
 
-def _has_weights(checkpoint: Path, there: set[str]) -> bool:
+def _has_weights(checkpoint: Path, names: set[str]) -> bool:
     """Return whether there are weights, in one file or in all that an index names."""
-    if "model.safetensors" in there:
+    if "model.safetensors" in names:
         return True
     try:
         index = json.loads((checkpoint / "model.safetensors.index.json").read_text(encoding="utf-8"))
-        return bool(index["weight_map"]) and there.issuperset(index["weight_map"].values())
+        return bool(index["weight_map"]) and names.issuperset(index["weight_map"].values())
     except UNREADABLE:
         return False
 
 
 def _can_be_read(path: Path) -> bool:
-    """Return whether a file is what its ending says; one with another ending is not asked."""
+    """Return whether a file is what its ending says; a file with another ending is not checked."""
     check = {".json": _is_json, ".safetensors": _is_safetensors, ".pt": _is_zip, ".pth": _is_zip}.get(path.suffix)
     try:
         return check is None or check(path)

@@ -20,7 +20,7 @@ COLUMNS = {
 }
 NOTE = """After training, on held-out sets (and the change since before); nats, KL a token. The hard margin is in what
 each loss compares (log-probs for OneSided and SFT): it compares between runs with one score; the others always do."""
-UNMEASURED = "Nothing was measured on the held-out sets: the run has not come so far, or it was ended before."
+UNMEASURED = "Nothing was measured on the held-out sets: the run has not got that far, or it was ended before."
 OTHER_SETS = "The held-out sets are not the same in all runs."
 # The measures of the log that are drawn, for the runs that have them.
 PANELS = {
@@ -34,19 +34,19 @@ PANELS = {
     "negative_tau": "τ of the negatives (1/nats)",
     "negative_leader": "share of the leading negative",
 }
-ONE_LOSS = ("loss", "margin", "grad_norm")  # say little between losses that differ: drawn for one loss alone
+ONE_LOSS = ("loss", "margin", "grad_norm")  # cannot be compared between different losses: drawn where all runs have one
 LOG = ("negative_tau",)
 FORMATS = ("png", "pdf", "svg")
 DPI = 100
 
 
 def read_runs(names: Sequence[str | os.PathLike[str]]) -> tuple[list[tuple[str, Run]], list[str]]:
-    """Return the name and record of each run, and a line on each name that is not a run.
+    """Return the name and record of each run, and a line about each name that is not a run.
 
     Parameters
     ----------
     names : sequence of path
-        Run folders; as with ``runs/*``, others may be among them.
+        Run folders; other names may be among them, as with ``runs/*``.
 
     Raises
     ------
@@ -59,19 +59,19 @@ def read_runs(names: Sequence[str | os.PathLike[str]]) -> tuple[list[tuple[str, 
     Traceback (most recent call last):
     FileNotFoundError: 'no/run' is no run: there is no run.json in it
     """
-    found, faults = [], []
+    runs, faults = [], []
     for name in [os.fspath(one) for one in names]:
         try:
-            found.append((name.rstrip("/") or name, read_run(name)))
+            runs.append((name.rstrip("/") or name, read_run(name)))
         except (OSError, ValueError) as error:
             faults.append(_no_run(name, error))
-    if not found:
+    if not runs:
         raise faults[0] if len(faults) == 1 else ValueError(f"none of these is a run: {', '.join(map(str, names))}")
-    return found, [str(fault) for fault in faults]
+    return runs, [str(fault) for fault in faults]
 
 
 def _no_run(name: str, error: Exception) -> Exception:
-    """Return the error of a name that is no run, in a line."""
+    """Return the error of a name that is no run, in one line."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return FileNotFoundError(f"{name!r} is no run: there is no {RECORD} in it")
     return error
@@ -124,7 +124,7 @@ def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> Non
     Parameters
     ----------
     path : path
-        A ``.png``, ``.pdf`` or ``.svg`` file; one that is there is replaced.
+        A ``.png``, ``.pdf`` or ``.svg`` file; an existing one is replaced.
     runs : sequence of (str, Run)
         Name and record of each, at most 30.
 

@@ -27,7 +27,7 @@ class Probes:
     Parameters
     ----------
     step : integer array (S,)
-        After how many updates of the weights; rising.
+        The number of updates of the weights at each recording; it rises.
     sets : ScoredSets
         Arrays (S, sets, n); reference, lengths and labels are the same at every step.
     """
@@ -58,7 +58,7 @@ def read_probes(run: str | os.PathLike) -> Probes:
         If the file is no such archive, lacks an array, or an array has a wrong shape or value; the message names the
         file and the array. Nothing is unpickled.
     OSError
-        If there is none, or it cannot be read.
+        If there is no such file, or it cannot be read.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: not the probes of a run ({str(error.args[0]).split()[0]} is missing)") from None
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: the archive is broken ({error})") from None
-    # One file holds float32 from a GPU, another float64: what is shown is computed in float64 in any case.
+    # Some files hold float32, from a GPU, others float64: what is shown is computed in float64 in any case.
     kinds = {name: np.float64 for name in ("logp", "ref_logp") if arrays[name].dtype.kind == "f"}
     return {name: array.astype(kinds.get(name, array.dtype)) for name, array in arrays.items()}
 

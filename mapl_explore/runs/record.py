@@ -1,11 +1,11 @@
-"""The run folder: what was trained, on what, and what came of it. Written and read without torch.
+"""The run folder: what was trained, on which data, and with which result. Written and read without torch.
 
     run.json        loss, arguments, versions, checksums of data and weights, held-out measures, each step so far
     README.md       the same in short, for people
     probes.npz      a few held-out sets, scored at some steps of the training
-    reference.npz   log-probs of the data under the base, with the hash of both
+    reference.npz   log-probs of the data under the base model, with a hash of both
     tensorboard/    the steps for TensorBoard, if asked for
-    checkpoints/    what an interrupted run goes on from
+    checkpoints/    where an interrupted run goes on from
     the rest        the model and its tokenizer, as transformers reads them
 
 No text of the data is in it.
@@ -45,10 +45,10 @@ MEASURES = {
     "answer_length": "length of sampled responses (tokens)",
     "cut": "share of responses cut off",
 }
-# Fewer values drawn again say too little of how they scatter: such an interval of 95 % for the mean of normal values
-# holds it in 51 % of cases with 2 of them, 85 % with 6, 89 % with 8 and 93 % with 30.
+# Resampling fewer values says too little about their scatter: such a 95 % interval for the mean of normal values
+# contains it in 51 % of cases with 2 of them, 85 % with 6, 89 % with 8 and 93 % with 30.
 LEAST_FOR_INTERVAL = 8
-UNSAID = {"answer_tokens": None, "chat": False}  # what records of earlier versions do not say, and how it was
+UNSAID = {"answer_tokens": None, "chat": False}  # fields that records of earlier versions lack, and their values then
 NO_INTERVAL = (
     f"No interval is given for fewer than {LEAST_FOR_INTERVAL} sets or responses, or where all values are equal."
 )
@@ -104,12 +104,13 @@ class Run:
     @property
     def table(self) -> str:
         """Return the held-out measures before and after, with 95 % intervals, for people."""
-        found = {"before": self.before or {}, "after": self.after or {}}
-        found["change"] = {name: new - found["before"][name] for name, new in found["after"].items()}
+        columns = {"before": self.before or {}, "after": self.after or {}}
+        columns["change"] = {name: new - columns["before"][name] for name, new in columns["after"].items()}
         title = f"held out: {counted(self.data['eval']['sets'], 'set')}"
-        rows = [(title, list(found))]
-        for name in (name for name in MEASURES if name in found["before"]):
-            rows.append((MEASURES[name], [self._cell(when, name, values.get(name)) for when, values in found.items()]))
+        rows = [(title, list(columns))]
+        for name in (name for name in MEASURES if name in columns["before"]):
+            cells = [self._cell(when, name, values.get(name)) for when, values in columns.items()]
+            rows.append((MEASURES[name], cells))
         wide = max(27, *(len(cell) + 2 for _, cells in rows for cell in cells))
         lines = [f"{label:<40}" + "".join(f"{cell:>{wide}}" for cell in cells) for label, cells in rows]
         return "\n".join([*lines, *([NO_INTERVAL] if self._lacks_intervals else [])])
@@ -129,7 +130,7 @@ class Run:
 
 
 def progress_at(step: int, steps: int) -> float:
-    r"""Return how far a training of so many steps is after some of them: what ``Loss.at`` reads for the next step.
+    r"""Return how far a training has come after k of its S steps: what ``Loss.at`` reads for the next step.
 
     .. math:: \min(k / (S - 1), 1)
 
@@ -169,7 +170,7 @@ def read_run(folder: str | os.PathLike) -> Run:
     Parameters
     ----------
     folder : path
-        Of a run, finished or not.
+        The folder of a run, finished or not.
 
     Returns
     -------
@@ -234,9 +235,9 @@ def _check_measures(before: dict | None, after: dict | None) -> None:
 
 
 def require_new(folder: str | os.PathLike) -> None:
-    """Raise unless the folder is new or empty, and at most the folder that it is in has to be made too.
+    """Raise unless the folder is new or empty, and at most the folder above it is missing too.
 
-    A run never mixes with what is there, and a mistyped path makes no tree of folders.
+    A run never mixes with other files, and a mistyped path makes no tree of folders.
     """
     folder = Path(folder)
     require_writable(folder)
@@ -251,19 +252,19 @@ def require_new(folder: str | os.PathLike) -> None:
 
 
 def require_writable(folder: str | os.PathLike) -> None:
-    """Raise PermissionError if a folder, or the one to make it in, may not be written into."""
-    there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
-    if not there.is_dir() and there != Path(folder).absolute():
-        raise NotADirectoryError(f"output {str(folder)!r} cannot be made: {str(there)!r} is a file")
-    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(f"output {str(folder)!r} cannot be written: {str(there)!r} is read-only for you")
+    """Raise PermissionError if a folder, or the existing one to make it in, may not be written into."""
+    existing = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if not existing.is_dir() and existing != Path(folder).absolute():
+        raise NotADirectoryError(f"output {str(folder)!r} cannot be made: {str(existing)!r} is a file")
+    if existing.is_dir() and not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"output {str(folder)!r} cannot be written: {str(existing)!r} is read-only for you")
 
 
 def require_same(folder: str | os.PathLike, run: Run) -> Run:
     """Return the record in the folder; raise ValueError unless it was started with the same loss, arguments and data.
 
-    The name of the model may be another: :func:`require_same_weights` looks at what is behind it. A record without
-    their checksum goes by the name.
+    The name of the model may differ: :func:`require_same_weights` compares the weights. Where the record has no
+    checksum of them, the names are compared.
     """
     if not (Path(folder) / RECORD).exists():
         raise FileNotFoundError(f"there is no run in {str(folder)!r} to go on with")
@@ -278,9 +279,9 @@ def require_same(folder: str | os.PathLike, run: Run) -> Run:
 
 
 def require_same_weights(folder: str | os.PathLike, before: Run, run: Run) -> None:
-    """Raise ValueError if a run began with other weights than it is to go on with; say so if that is unknown."""
+    """Raise ValueError if a run began with other weights than it is to go on with; note it if that is unknown."""
     if before.weights_checksum is None:
-        # An earlier version wrote it. Most go on with the same weights: to refuse them all would help no one.
+        # An earlier version wrote it. Most such runs go on with the same weights, so they are not refused.
         note(f"{RECORD} has no checksum of the model's weights: whether they are the same is unknown")
     elif before.weights_checksum != run.weights_checksum:
         raise ValueError(
@@ -291,7 +292,7 @@ def require_same_weights(folder: str | os.PathLike, before: Run, run: Run) -> No
 
 
 def way_on(folder: str | os.PathLike) -> str:
-    """Return how to go on with an interrupted run, for people; nothing where no run is begun."""
+    """Return how to go on with an interrupted run, for people; "" where no run has begun."""
     if not (Path(folder) / RECORD).exists():
         return ""
     checkpoint = last_checkpoint(folder)
@@ -308,7 +309,7 @@ def fingerprint(sets: Sequence[PreferenceSet]) -> dict:
 
 
 def _data_lines(run: Run) -> dict[str, str]:
-    """Return what data a run has, for people."""
+    """Return which data a run has, for people."""
     return {
         f"{name} data": f"{counted(each['sets'], 'set')} with contents of sha256 {each['sha256']}"
         for name, each in run.data.items()

@@ -1,1 +1,1 @@
-"""Two rejection samplings: pairs drawn by their margin, and sets made of answers that a verifier judged."""
+"""Two rejection samplings: pairs drawn by their margin, and sets made of responses that a verifier judged."""

@@ -1,4 +1,4 @@
-"""Rejection sampling with a model: answers to prompts are drawn, judged, and kept where right and wrong ones came."""
+"""Rejection sampling with a model: responses are drawn and judged, and kept for prompts with right and wrong ones."""
 
 import contextlib
 import math
@@ -30,16 +30,16 @@ from mapl_explore.sampling.verifiers import verifier as judging
 
 @dataclass(frozen=True)
 class SampleReport:
-    """What became of the prompts and of their answers.
+    """What became of the prompts and of the responses to them.
 
     Parameters
     ----------
     outcomes : Counter
         How many prompts were kept, or dropped and why.
     answers, right : int
-        How many different answers there were, and how many of them are right.
+        How many different responses there were, and how many of them are right.
     duplicates, unfinished : int
-        How many answers were dropped, because their prompt had them already, or had not ended in the room given.
+        How many responses were dropped: the prompt had them already, or they had not ended by their last token.
     """
 
     outcomes: Counter = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class SampleReport:
         return self.unfinished / max(1, self.answers + self.duplicates + self.unfinished)
 
     def __str__(self) -> str:
-        """Return the counts, a line each."""
+        """Return the counts, one in each line."""
         total = counted(sum(self.outcomes.values()), "prompt")
         rows = [f"{count:>6} of {total} {what}" for what, count in sorted(self.outcomes.items(), reverse=True)]
         return "\n".join(
@@ -69,7 +69,7 @@ class SampleReport:
 
 @dataclass(frozen=True)
 class Drawing:
-    """How answers are drawn; the fields are those of :func:`sample_sets`, which has their domains and defaults."""
+    """How responses are drawn; the fields are parameters of :func:`sample_sets`, with their domains."""
 
     k: int
     max_tokens: int | None
@@ -87,7 +87,7 @@ class Drawing:
         _require_bool("chat", self.chat)
 
     def settings(self, model, tokenizer, prompts: Sequence[str]) -> dict:
-        """Return all that decides the answers; the size of a batch does not."""
+        """Return all that decides the responses; the size of a batch does not."""
         tokens = [encoded_prompts(tokenizer, prompts, self.chat), end_tokens(tokenizer, model, chat=self.chat)]
         return {name: getattr(self, name) for name in ("k", "temperature", "seed", "chat")} | {
             "prompts": texts_checksum(prompts),
@@ -99,7 +99,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class _Work:
-    """What one of several processes needs to draw and to judge its part of the answers."""
+    """What one of several processes needs to draw and to judge its part of the responses."""
 
     questions: Sequence[Question]
     judge: Callable[[Question, str], bool]
@@ -108,19 +108,19 @@ class _Work:
     processes: int
 
     def mine(self, rows: Iterable[int]) -> list[int]:
-        """Return the prompts that this process works on, of those that are open to all."""
+        """Return this process's part of the prompts that are open to all."""
         return sorted(rows)[self.process :: self.processes]
 
     def judge_again(self, stale: dict[int, Answered]) -> None:
-        """Give the answers that another verifier judged the verdicts of this one."""
+        """Judge by this verifier the responses that another one has judged."""
         if stale and self.process == 0:
             prompts = counted(len(stale), "prompt")
-            note(f"{prompts} with verdicts of another verifier or source: the answers are judged again")
+            note(f"{prompts} with verdicts of another verifier or source: the responses are judged again")
         for row in self.mine(stale):
             self.journal.add([(row, _with_verdicts(self.judge, self.questions[row], stale[row]))])
 
     def draw(self, model, tokenizer, open_rows: Iterable[int], drawing: Drawing, bar) -> None:
-        """Draw and judge the answers to this process's part of the prompts."""
+        """Draw and judge the responses to this process's part of the prompts."""
         mine = self.mine(open_rows)
         prompts = [self.questions[row].prompt for row in mine]
         for places, sampled in sampled_batches(model, tokenizer, prompts, **vars(drawing)):
@@ -147,46 +147,47 @@ def sample_sets(
     device: str = "auto",
     progress: bool = True,
 ) -> tuple[list[PreferenceSet], SampleReport]:
-    """Sample answers to prompts, verify them, and write the sets that have right and wrong ones, as RoseRAG does.
+    """Sample responses to prompts, verify them, and write the sets that have right and wrong ones, as RoseRAG does.
 
-    An interrupted call, repeated, goes on where it was: the answers are kept, and their verdicts too unless the
-    verifier's source is another one now; a :class:`~mapl_explore.notes.Note` then says how many are judged again. Under
-    ``accelerate launch`` the processes share the prompts, and one file is written.
+    After an interruption the same call goes on where it was. The responses are kept, and so are their verdicts unless
+    the verifier's source has changed: a :class:`~mapl_explore.notes.Note` then says for how many prompts the responses
+    are judged again. Under ``accelerate launch`` the processes share the prompts, and one file is written.
 
     Parameters
     ----------
     source : path, str or datasets.Dataset
         Records with a ``prompt``, see :func:`mapl_explore.sampling.verifiers.read_questions`.
     output : path
-        The file to write, in the format that its name says, see :func:`mapl_explore.data.write_sets`. It must not be
-        there yet, and no other process may be writing it.
+        The file to write, in the format that its name says, see :func:`mapl_explore.data.write_sets`. It must not exist
+        yet, and no other process may be writing it.
     model : str or path
         As :func:`mapl_explore.models.loading.load_model` takes it.
     k : int
-        Answers to a prompt, at least 2. Equal ones count once.
+        Responses to each prompt, at least 2. Equal ones count once.
     verifier : str or callable
         ``"world"``, ``"exact"``, ``"module:function"`` or a function of prompt and answer that returns True or False,
         see :func:`mapl_explore.sampling.verifiers.verifier`.
     reference : str, optional
-        The field of the right answer, for ``"exact"``.
+        The field of the right response, for ``"exact"``.
     fallback : bool
-        Take a kind that the model did not give from the record.
+        Where the model gave no right response, or no wrong one, take those of the record.
     max_tokens : int, optional
-        Of an answer: one that has not ended by then is cut off and dropped. If not given, the ``max_new_tokens`` of the
-        model's ``generation_config``, or 256 where that names none. No answer exceeds the model's context.
+        The most tokens of a response: one that has not ended by then is cut off and dropped. If not given, the
+        ``max_new_tokens`` of the model's ``generation_config``, or 256 where that names none. No response exceeds the
+        model's context.
     temperature : float
         What logits are divided by, above 0; 1 samples the model's own distribution.
     seed : int
-        Of the answers, at least 0.
+        Decides the responses, at least 0.
     chat : bool
         Show each prompt as a user's message, by the chat template of the model's tokenizer. The verifier and the sets
-        have the prompt as it was: to score them or train on them, say ``chat`` there too.
+        get the prompt as it was: to score the sets or to train on them, give ``chat`` there too.
     batch_size : int, optional
-        The most prompts in one pass. In any case all answers to them, padded and with their prompts, have at most 8,192
-        tokens in memory, unless a single one has more: where they grow beyond that, the pass is split.
+        The most prompts in one pass. In any case all responses to them, padded and with their prompts, have at most
+        8,192 tokens in memory, unless a single one has more: where they grow beyond that, the pass is split.
     device : {"auto", "cpu", "cuda"}
-        Where one process computes; several take what the launcher gives them. ``"auto"`` takes a CUDA GPU if there is
-        one.
+        Where a single process computes; several take what the launcher gives them. ``"auto"`` takes a CUDA GPU if
+        there is one.
     progress : bool
         Show a progress bar, on a terminal.
 
@@ -199,15 +200,15 @@ def sample_sets(
     Raises
     ------
     TypeError
-        If the source, the model, the reference or the verifier is of another kind.
+        If the source, the model, the reference or the verifier is of a wrong kind.
     ValueError
         If an argument is outside its range, a record is malformed, the tokenizer has no chat template, what an earlier
         call had finished is of other weights, prompts or settings, or no prompt is kept; then nothing is written, and
-        the answers stay in a file that the error names.
+        the responses stay in a file that the error names.
     OSError
-        If there is a file of that name, another process is writing it, or a file cannot be read or written.
+        If the output exists, another process is writing it, or a file cannot be read or written.
     RuntimeError
-        If the verifier fails; its own traceback is a note of the error.
+        If the verifier fails; its traceback is attached to the error as a note.
     FloatingPointError
         If the model gives no probabilities: a logit is NaN, or none is finite.
 
@@ -219,8 +220,8 @@ def sample_sets(
     _check(model=model, reference=reference, device=device, fallback=fallback, progress=progress)
     require_verifier(verifier)
     require_output(output)
-    with processes_of(device) as (process, processes, place, wait), _held(output, process):
-        wait()  # the first process holds the output now; if it was refused, it has ended and so do all
+    with processes_of(device) as (process, processes, place, wait), _reserved(output, process):
+        wait()  # the first process has reserved the output; where it could not, it has ended, and so do the others
         _require_new(output)
         questions = read_questions(source, reference=reference)
         judge = judging(verifier, questions)
@@ -229,7 +230,7 @@ def sample_sets(
         journal = Journal(output, settings, process, judge=judge_of(verifier, questions))
         stale, finished = journal.stale(), journal.finished()
         open_rows = set(range(len(questions))) - finished.keys() - stale.keys()
-        wait()  # all have read what was finished before anyone adds to it: they must share out the same rows
+        wait()  # all have read what was finished before one adds to it: they must divide the same rows
         journal.mend()
         work = _Work(questions, judge, journal, process, processes)
         work.judge_again(stale)
@@ -247,7 +248,8 @@ def sample_sets(
 def kept_set(question: Question, answered: Answered, *, fallback: bool) -> tuple[PreferenceSet | None, str]:
     """Return the preference set of a prompt, or None, and the outcome in words.
 
-    With ``fallback``, a kind that the model did not give is taken from the record, except for texts of the other kind.
+    With ``fallback``, where the model gave no right response, or no wrong one, those of the record are taken, except
+    texts that the model's other responses have.
     """
     if answered.too_long:
         return None, "dropped: no room for a response in the model's context"
@@ -288,20 +290,20 @@ def _judged(judge, question: Question, sampled: tuple[list[str], int] | None) ->
 
 
 def _with_verdicts(judge, question: Question, answered: Answered) -> Answered:
-    """Return the same answers with the verdicts of this judge."""
+    """Return the same responses with the verdicts of this judge."""
     return replace(answered, right=tuple(judge(question, text) for text in answered.answers))
 
 
 @contextlib.contextmanager
-def _held(output: str | os.PathLike, process: int) -> Iterator[None]:
-    """Hold the output against other runs, for all processes of this one."""
+def _reserved(output: str | os.PathLike, process: int) -> Iterator[None]:
+    """Reserve the output for all processes of this run: another run cannot write it."""
     with sole_writer(output) if process == 0 else contextlib.nullcontext():
         yield
 
 
 def _require_new(output: str | os.PathLike) -> None:
     if os.path.lexists(output):
-        raise FileExistsError(f"output must be a new file, but {output} is there")
+        raise FileExistsError(f"output must be a new file, but {output} exists")
 
 
 def _bar(total: int, done: int, shown: bool):
@@ -312,7 +314,7 @@ def _publish(output, sets: list[PreferenceSet], report: SampleReport, journal: J
     if not sets:
         raise ValueError(
             f"no prompt has right and wrong responses; nothing is written\n{report}\nThe responses stay in"
-            f" {journal.names()}: call again with --fallback or another verifier, or remove that to draw others"
+            f" {journal.names()}: call again with --fallback or another verifier, or remove it to draw others"
         )
     write_sets(output, sets)
     journal.remove()

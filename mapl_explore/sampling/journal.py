@@ -1,4 +1,4 @@
-"""What is finished of a sampling run, on disk as soon as it is known."""
+"""The finished part of a sampling run, written to disk at once."""
 
 import glob
 import json
@@ -12,7 +12,7 @@ AGAIN = "remove the file to begin anew"
 
 @dataclass(frozen=True)
 class Answered:
-    """What a model said to one prompt: the different answers it ended, whether each is right, and what was dropped."""
+    """The different responses to one prompt that ended, whether each is right, and how many were dropped."""
 
     answers: tuple[str, ...]
     right: tuple[bool, ...]
@@ -22,7 +22,7 @@ class Answered:
 
 
 class Journal:
-    """What is finished of a sampling run, one line for each prompt, on disk as soon as it is known.
+    """The finished part of a sampling run, one line for each prompt, written to disk at once.
 
     Each process of a run writes a file of its own next to the output; all of them are read at the start, so that a run
     may go on with another number of processes.
@@ -32,11 +32,11 @@ class Journal:
     output : path
         The file that the run will write in the end.
     settings : dict
-        What decides the answers. A journal of other settings is refused.
+        What decides the responses. A journal of other settings is refused.
     process : int
         Which process this is, from 0.
     judge : str
-        Who gives the verdicts. Answers that another one judged are kept, their verdicts are not.
+        Who gives the verdicts. Responses that another one judged are kept, their verdicts are not.
     """
 
     def __init__(self, output: str | os.PathLike, settings: dict, process: int = 0, *, judge: str = ""):
@@ -50,7 +50,7 @@ class Journal:
         return {number: one for judge, number, one in self._items() if judge == self.judge}
 
     def stale(self) -> dict[int, Answered]:
-        """Return the answers that are there and that another judge has judged, by the number of the prompt."""
+        """Return the responses that only another judge has judged, by the number of the prompt."""
         finished = self.finished()
         return {number: one for _, number, one in self._items() if number not in finished}
 
@@ -60,7 +60,7 @@ class Journal:
         Raises
         ------
         OSError
-            If that fails, such as on a full disk, naming the file; what was there before stays.
+            If that fails, such as on a full disk; the error names the file, and what was in it before stays.
         """
         try:
             with open(self.path, "ab") as file:
@@ -76,8 +76,8 @@ class Journal:
     def mend(self) -> None:
         """Cut off a last line that was not written to its end, so that the next one does not join it."""
         if self.path.exists():
-            whole = self.path.read_bytes().rpartition(b"\n")
-            os.truncate(self.path, len(whole[0]) + len(whole[1]))
+            lines, end, _ = self.path.read_bytes().rpartition(b"\n")
+            os.truncate(self.path, len(lines) + len(end))
 
     def names(self) -> str:
         """Return the files of all processes, as a message names them."""
@@ -97,19 +97,19 @@ class Journal:
 
     def _read(self, path: Path, lines: Sequence[bytes]) -> Iterator[tuple[str, int, Answered]]:
         try:
-            found, *items = map(json.loads, lines)
-            self._require_same(path, found)
+            settings, *items = map(json.loads, lines)
+            self._require_same(path, settings)
             yield from ((item.pop("judge"), item.pop("prompt"), _answered(item)) for item in items)
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{path} cannot be read as what sample had finished: {AGAIN}") from None
 
-    def _require_same(self, path: Path, found: dict) -> None:
-        if not self.settings.keys() <= found.keys():
+    def _require_same(self, path: Path, written: dict) -> None:
+        if not self.settings.keys() <= written.keys():
             raise ValueError(f"{path} was written by another version of sample: {AGAIN}")
         for name, value in self.settings.items():
-            if found[name] != value:
+            if written[name] != value:
                 raise ValueError(
-                    f"{path} holds what was finished with {name} {found[name]!r}, not {value!r}: give that again, or"
+                    f"{path} holds what was finished with {name} {written[name]!r}, not {value!r}: give that again, or"
                     f" {AGAIN}"
                 )
 

@@ -1,4 +1,4 @@
-"""Kernels of rejection sampling: how willingly a pair is accepted, by its margin."""
+"""Kernels of rejection sampling: the probability that a pair is accepted, by its margin."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from mapl_explore.numerics.arrays import to_numpy
 
 
 class Kernel(Named, ABC):
-    """How willingly a pair is accepted, by its margin: a(m) in [0, 1].
+    """The probability that a pair is accepted, by its margin: a(m) in [0, 1].
 
     A kernel of your own is a frozen dataclass that inherits from this class and has a ``__call__``.
 
@@ -68,7 +68,7 @@ class Band(Kernel):
 
 @dataclass(frozen=True)
 class Bell(Kernel):
-    r"""Accept margins the more willingly, the nearer they are to ``center``.
+    r"""Accept a margin with a probability that falls with its distance from ``center``.
 
     .. math:: a(m) = \exp\Bigl(-\tfrac12 \bigl(\tfrac{m - \text{center}}{\text{width}}\bigr)^2\Bigr)
 
@@ -162,7 +162,7 @@ def parse_kernel(text: str) -> Kernel:
     Raises
     ------
     ValueError
-        Pointing at the place, and naming what there is.
+        If it names none; the error points at the place and lists the kernels.
 
     Examples
     --------
@@ -173,14 +173,14 @@ def parse_kernel(text: str) -> Kernel:
 
 
 def margin_array(margins) -> np.ndarray:
-    """Return margins (pairs,) of any kind, numpy or torch or a list, in float64.
+    """Return margins (pairs,), given in numpy, torch or a list, as numpy float64.
 
     Raises
     ------
     TypeError
         If they are not numbers.
     ValueError
-        If there is none, one is NaN or infinite, or they have more axes than one.
+        If there is none, one is NaN or infinite, or they have more than one axis.
     """
     array = _number_array(margins)
     if array.ndim != 1 or array.size == 0:

@@ -1,7 +1,7 @@
-"""What one drawn pair says of the gradient: right on average for its strategy, and how far off in a single draw.
+"""The gradient when one pair is drawn: its mean under a strategy of selection, and its spread between draws.
 
-A trainer that sees one pair at a time follows an estimate. A strategy of selection, which is a probability for each
-pair, changes both what is estimated (the mean) and how noisy the estimate is (the variance).
+A trainer that reads one pair at a time follows an estimate. A strategy of selection gives each pair a probability, and
+so decides both what is estimated (the mean) and how noisy the estimate is (the variance).
 """
 
 import math
@@ -23,10 +23,10 @@ class PairGradient:
     Parameters
     ----------
     mean, spread : array (sets, n)
-        Of d loss / d logp of each response: what the estimate is on average, and its standard deviation.
+        The mean and the standard deviation of d loss / d logp of each response.
     noise : float
-        The variance, summed over all responses, over the squared length of the mean: so many pairs a step must average
-        until the noise is as large as the signal. Infinite if the mean is 0.
+        The variance, summed over all responses and divided by the squared length of the mean: the number of pairs that
+        a step must average for the noise to be no larger than the signal. Infinite if the mean is 0.
     """
 
     mean: np.ndarray
@@ -35,11 +35,11 @@ class PairGradient:
 
     @property
     def size(self) -> float:
-        """The length of the mean, per nat."""
+        """Return the length of the mean, per nat."""
         return _length(self.mean)
 
     def likeness(self, other: "PairGradient") -> float:
-        """Return the cosine between the means of two: 1 if they push the same way, 0 if one does not push at all."""
+        """Return the cosine between the means of two: 1 if they push the same way; 0 where one is 0."""
         sizes = self.size, other.size
         if 0.0 in sizes:
             return 0.0
@@ -51,7 +51,7 @@ def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=
 
     .. math:: g = \ell'(m_{ij}) \, (s_i e_i - s_j e_j), \qquad (i, j) \sim q, \qquad s = \partial r / \partial \log\pi
 
-    The NLL that a loss may add is left out: it is no matter of pairs.
+    The NLL that a loss may add is left out: it does not depend on pairs.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=
     chance : array (pairs,)
         >= 0, proportional to the probability q of each: a kernel's acceptance for rejection sampling, 1 for uniform.
     slopes : array (pairs,), optional
-        In place of the slope of the loss at each pair's own margin.
+        Slopes to use in place of that of the loss at each pair's own margin.
 
     Returns
     -------
@@ -101,13 +101,13 @@ def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=
 
 
 def smooth_chances(pairs: Pairs, *, tau: float) -> np.ndarray:
-    r"""Return the chance of each pair under which drawn pairs push, on average, as the smooth pair does.
+    r"""Return the chance of each pair with which drawn pairs push, on average, as the smooth pair does.
 
     .. math:: w^+_i w^-_j \propto e^{-\tau m_{ij}} \quad\text{within each set}
 
     The weights of a smooth minimum and a smooth maximum multiply to a softmax of minus the margins. The two pushes are
     equal if all pairs of a set are pushed with one slope, that of the loss at the smooth margin; with the slope at its
-    own margin each pair is pushed less hard by a link such as DPO's, whose slope is steepest at small margins.
+    own margin each pair gets a smaller push from a link such as DPO's, whose slope is steepest at small margins.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def smooth_chances(pairs: Pairs, *, tau: float) -> np.ndarray:
     Returns
     -------
     array (pairs,)
-        Summing to 1 within each set.
+        They sum to 1 within each set.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def smooth_chances(pairs: Pairs, *, tau: float) -> np.ndarray:
     """
     if not len(pairs):
         raise ValueError("pairs must hold at least one pair")
-    # One row a set, padded behind: pairs stand in the order of their sets.
+    # One row for each set, padded at its end: pairs stand in the order of their sets.
     _, first, row = np.unique(pairs.set, return_index=True, return_inverse=True)
     column = np.arange(len(pairs)) - first[row]
     margins = np.full((first.size, column.max() + 1), math.inf)

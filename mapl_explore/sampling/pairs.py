@@ -54,7 +54,7 @@ def pair_margins(sets: ScoredSets, loss: Loss) -> Pairs:
     Parameters
     ----------
     sets : ScoredSets
-        One set (n,) or several (..., n), which are counted through.
+        One set (n,) or several (..., n), numbered in order.
     loss : Loss
         Whose score r is compared.
 
@@ -103,11 +103,11 @@ class Report:
 
     @property
     def rate(self) -> float:
-        """Return the part of the proposals that was accepted."""
+        """Return the fraction of the proposals that was accepted."""
         return self.accepted / self.proposals
 
     def __str__(self) -> str:
-        """Return the report in a line."""
+        """Return the report in one line."""
         return (
             f"{self.accepted} of {counted(self.proposals, 'proposal')} accepted ({self.rate:.1%},"
             f" expected {self.expected_rate:.1%}), effective sample size"
@@ -117,7 +117,7 @@ class Report:
 
 @dataclass(frozen=True)
 class RejectionSampler:
-    """Draw pairs at random and keep each with the probability its margin has in a kernel, until enough are kept.
+    """Draw pairs at random and keep each with the probability that a kernel gives its margin, until enough are kept.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ def _chances(accept: Kernel, margins: np.ndarray) -> np.ndarray:
     chance = to_numpy(accept(margins))
     if chance.shape != margins.shape or not ((chance >= 0) & (chance <= 1)).all():
         raise ValueError(f"{accept!r} must give every margin a probability in [0, 1]")
-    # Below 1e-6 a draw takes a million proposals, which is to hang rather than to sample.
+    # Below 1e-6 a draw takes a million proposals, which looks like a hung program.
     if chance.mean() < 1e-6:
         quantiles = ", ".join(f"{q:.6g}" for q in np.quantile(margins, [0, 0.25, 0.5, 0.75, 1]))
         raise ValueError(
@@ -211,8 +211,8 @@ def _require_end(accept: Kernel, size: int, rate: float) -> None:
 
 
 def _accepted(rng: np.random.Generator, chance: np.ndarray, missing: int) -> tuple[np.ndarray, int]:
-    """Return the pairs accepted at one stroke, no more than are missing, and how many were proposed until then."""
-    # As many proposals as should do, at most a million.
+    """Return pairs accepted at once, no more than are missing, and how many were proposed for them."""
+    # As many proposals as are expected to suffice, at most a million.
     batch = int(min(max(missing / chance.mean(), 16), 1_000_000))
     drawn = rng.integers(chance.size, size=batch)
     places = np.flatnonzero(rng.random(batch) < chance[drawn])[:missing]
@@ -235,7 +235,7 @@ def random_pairs(rng: np.random.Generator, margins: np.ndarray, size: int) -> np
 
 
 def hardest_pairs(margins: np.ndarray, size: int) -> np.ndarray:
-    """Return the indices of the least margins: of confident wrong order, noise among them."""
+    """Return the indices of the smallest margins: pairs in confidently wrong order, and wrong labels among them."""
     return np.argsort(margin_array(margins), kind="stable")[: sample_size(size)]
 
 
@@ -250,7 +250,7 @@ def closest_pairs(margins: np.ndarray, size: int) -> np.ndarray:
 
 
 def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:
-    """Return one pair a set: its least likely positive and its likeliest negative, the first of each at ties.
+    """Return one pair for each set: its least likely positive and its likeliest negative, the first of each at ties.
 
     This raises ValueError if the loss reads a reference and the sets have none.
 

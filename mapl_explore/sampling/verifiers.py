@@ -1,4 +1,4 @@
-"""Who judges an answer: the verifiers, the questions that they are asked about, and what tells two of them apart."""
+"""Verifiers: functions that judge whether a response is right, their questions, and how two of them are told apart."""
 
 import functools
 import hashlib
@@ -14,7 +14,7 @@ from mapl_explore.data import json_record, records, world
 from mapl_explore.files import check_text, shortened
 from mapl_explore.own_code import imported, imported_name, own_traceback, source_checksum
 
-LATER = {  # what gives no verdict when it is called
+LATER = {  # kinds of callables that return no verdict when they are called
     "an async function": inspect.iscoroutinefunction,
     "an async generator": inspect.isasyncgenfunction,
     "a generator": inspect.isgeneratorfunction,
@@ -24,18 +24,18 @@ LATER = {  # what gives no verdict when it is called
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt to sample answers for, with the answers that its record brings along.
+    """A prompt to sample responses for, with the responses that its record has.
 
     Parameters
     ----------
     prompt : str
         The text.
     references : tuple of str
-        What an exact match is compared with.
+        The texts that ``"exact"`` compares a response with.
     positives, negatives : tuple of str
-        Answers to fall back on where the model gives none of a kind.
+        Responses to fall back on where the model gives no right one, or no wrong one.
     place : str
-        Where the prompt first stands, ``file:line``; nothing where it is of no file.
+        Where the prompt first stands, ``file:line``; empty where it is from no file.
     """
 
     prompt: str
@@ -55,14 +55,14 @@ def read_questions(source, *, reference: str | None = None) -> list[Question]:
     Parameters
     ----------
     source : path, str or datasets.Dataset
-        Records with a text ``prompt``, and perhaps ``positives`` and ``negatives`` as answers to fall back on.
+        Records with a text ``prompt``, and perhaps ``positives`` and ``negatives`` as responses to fall back on.
     reference : str, optional
-        The field of the right answer, a text or a list of texts, which is also an answer to fall back on.
+        The field of the right response, a text or a list of texts, which is also one to fall back on.
 
     Raises
     ------
     ValueError
-        If there is no prompt, or naming ``file:line``, the field and the rule.
+        If there is no prompt, or a record is malformed: the error names ``file:line``, the field and the rule.
     """
     questions = {}
     for place, content in records(source):
@@ -77,25 +77,25 @@ def read_questions(source, *, reference: str | None = None) -> list[Question]:
 
 
 def verifier(name: str | Callable, questions: Sequence[Question]) -> Callable[[Question, str], bool]:
-    """Return the function that says whether an answer to a question is right.
+    """Return the function that says whether a response to a question is right.
 
     Parameters
     ----------
     name : str or callable
         ``"world"``, the verifier of the small world; ``"exact"``, equality with a reference except for white space
-        around; ``"module:function"``, a function of prompt and answer, found from this folder; or the function itself.
+        around it; ``"module:function"``, a function of prompt and response, found from this folder; or the function.
     questions : sequence of Question
-        Those it will be asked about: what it cannot judge is refused before any answer is sampled.
+        All that it will judge: one that it cannot judge is refused before any response is sampled.
 
     Raises
     ------
     TypeError
         If the verifier is neither text nor a function.
     ValueError
-        If there is no such function, or a prompt is none of the small world, or lacks its reference.
+        If there is no such function, a prompt is not one of the small world, or a reference is missing.
 
-    The function itself raises RuntimeError if one of the user's fails, with their own traceback as its note, and
-    ValueError if it returns something else than True or False.
+    The function itself raises RuntimeError if the user's own function fails, with its traceback as a note, and
+    ValueError if that returns something other than True or False.
     """
     require_verifier(name)
     if isinstance(name, str) and name in VERIFIERS:
@@ -105,12 +105,12 @@ def verifier(name: str | Callable, questions: Sequence[Question]) -> Callable[[Q
         return judge
     function, name = name if callable(name) else _function(name), _name(name)
     _require_two(name, function)
-    _require_answer_at_once(name, function)
+    _require_verdict_at_once(name, function)
     return lambda question, answer: _verdict(name, function, question.prompt, answer)
 
 
 def require_verifier(verifier) -> None:
-    """Raise unless this is a name or a function; whether there is such a function is not asked."""
+    """Raise unless this is a name or a function; whether there is a function of that name is not checked."""
     if not isinstance(verifier, str) and not callable(verifier):
         names = ", ".join(map(repr, VERIFIERS))
         raise TypeError(f"verifier must be {names}, 'module:function' or a function, not {shortened(verifier)}")
@@ -208,19 +208,19 @@ def _function(name: str) -> Callable:
 
 
 def _require_two(name: str, function: Callable) -> None:
-    """Raise unless a function takes a prompt and an answer."""
+    """Raise unless a function takes a prompt and a response."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return  # some functions of C do not tell theirs
+        return  # some functions written in C have none
     try:
-        signature.bind("prompt", "answer")
+        signature.bind("prompt", "response")
     except TypeError as error:
-        raise ValueError(f"verifier {name!r} must take a prompt and an answer: {error}") from None
+        raise ValueError(f"verifier {name!r} must take a prompt and a response: {error}") from None
 
 
-def _require_answer_at_once(name: str, function: Callable) -> None:
-    """Raise if a call gives what has not run yet, such as a coroutine or a generator; so may that of a partial."""
+def _require_verdict_at_once(name: str, function: Callable) -> None:
+    """Raise if a call returns what has not run yet, such as a coroutine; a partial is judged by its function."""
     while isinstance(function, functools.partial):
         function = function.func
     for kind, is_kind in LATER.items():
@@ -231,7 +231,7 @@ def _require_answer_at_once(name: str, function: Callable) -> None:
 def _verdict(name: str, function: Callable, prompt: str, answer: str) -> bool:
     try:
         verdict = function(prompt, answer)
-    except (Exception, SystemExit) as error:  # it is a program of the user's, which may fail in any way
+    except (Exception, SystemExit) as error:  # the user's own function may fail in any way
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         failed = RuntimeError(f"the verifier {name} failed on the prompt {shortened(prompt)}: {reason}")
         failed.add_note(own_traceback(error))

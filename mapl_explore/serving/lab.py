@@ -18,7 +18,7 @@ def open_lab(student: bool = False, browser: bool = True, port: int | None = Non
 
     The server listens on the loopback address only and asks for Jupyter's token, which is part of the address. In a
     checkout the notebooks are served where they are; from an installed package they are first copied to
-    ``./mapl_explore_notebooks``, and for students to ``./mapl_explore_student``. A file that is there stays as it is.
+    ``./mapl_explore_notebooks``, and for students to ``./mapl_explore_student``. An existing file is not changed.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def open_lab(student: bool = False, browser: bool = True, port: int | None = Non
     Raises
     ------
     ValueError
-        If JUPYTER_TOKEN holds what cannot stand in an address and a header; nothing is written.
+        If JUPYTER_TOKEN has signs that an address or a header cannot have; nothing is written.
     OSError
         If the copies cannot be written.
     RuntimeError
@@ -49,12 +49,12 @@ def open_lab(student: bool = False, browser: bool = True, port: int | None = Non
 
 
 def copy_notebooks(source: Path, target: Path, *, student: bool = False) -> None:
-    """Copy the notebooks that the target lacks; one that is there, changed or not, stays as it is.
+    """Copy the notebooks that the target lacks; an existing one, changed or not, stays as it is.
 
     Parameters
     ----------
     source, target : Path
-        Folders; the target is made where there is none.
+        Folders; the target is made if it does not exist.
     student : bool
         Leave out the cells tagged ``solution``, and all outputs: a stored "A is right" would be about our answer.
 
@@ -83,7 +83,7 @@ def _not_run(cell: dict) -> dict:
 
 
 def _notebooks(student: bool) -> Path:
-    """Return the folder to serve, with the copies made that it needs."""
+    """Return the folder to serve; make the copies that it needs."""
     source = SHIPPED if SHIPPED.is_dir() else CHECKOUT
     if source == CHECKOUT and not student:
         return CHECKOUT

@@ -19,7 +19,7 @@ from jupyter_core.paths import jupyter_runtime_dir
 SETTINGS = Path(__file__).resolve().parent / "lab_settings"
 OPTIONS = (
     "--ServerApp.ip=127.0.0.1",
-    "--ServerApp.allow_root=True",  # in a container one is often root, and the server is no more than a shell there
+    "--ServerApp.allow_root=True",  # in a container one is often root, and the server can do no more than a shell there
     "--ServerApp.answer_yes=True",  # ctrl-C ends it; else it asks, and goes on when nobody answers
     "--KernelManager.transport_encryption=auto",  # else each kernel warns on the terminal that it has none
     "--ServerApp.log_level=ERROR",
@@ -34,11 +34,11 @@ def serve(name: str, module: str, options: list[str], place: str, browser: bool,
     Parameters
     ----------
     name : str
-        What is said to be at the address.
+        What is served: the word that is printed before the address.
     module : str
         The server, as ``python -m`` starts it.
     options : list of str
-        Its own; those that all our servers have are added.
+        Options of this server; those of all our servers are added.
     place : str
         The page, below the server's root.
     browser : bool
@@ -49,7 +49,7 @@ def serve(name: str, module: str, options: list[str], place: str, browser: bool,
     Raises
     ------
     ValueError
-        If JUPYTER_TOKEN holds what cannot stand in an address and a header.
+        If JUPYTER_TOKEN has signs that an address or a header cannot have.
     RuntimeError
         If the server does not start; what it said is on the terminal.
     """
@@ -102,7 +102,7 @@ def environment() -> dict[str, str]:
 
 
 def _after(folder: Path, name: str) -> str:
-    """Return the folders that a variable of the environment lists, behind one of ours."""
+    """Return one of our folders and, after it, those that a variable of the environment lists."""
     return os.pathsep.join([str(folder), *filter(None, [os.environ.get(name)])])
 
 

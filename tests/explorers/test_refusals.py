@@ -14,6 +14,7 @@ from mapl_explore.explorers import (
     TrainingExplorer,
 )
 from mapl_explore.losses import DPO, SFT, Anneal, ScoredSets, Smooth
+from mapl_explore.runs.record import Run, write_run
 
 NUMBERS, LABELS = np.zeros((0, 3)), np.zeros((0, 3), int)
 NO_SET = ScoredSets(NUMBERS, NUMBERS, LABELS, LABELS)
@@ -103,7 +104,10 @@ def test_a_line_names_no_number_that_the_loss_does_not_have(loss):
             "loss: tau must be in .* to be shown, not 0.001",
         ),
         (lambda: LossExplorer(over=["dpo"] * 5), "over must hold at most 4 losses, not 5"),
-        (lambda: LossExplorer(sets=[1.0, 2.0]), "sets must be ScoredSets, as score_sets returns them, not list"),
+        (
+            lambda: LossExplorer(sets=[1.0, 2.0]),
+            "sets must be ScoredSets.*, not of type list",
+        ),
         (lambda: LossExplorer(sets=SETS, set=4), r"set must be a whole number in \[1, 3\], not 4"),
     ],
 )
@@ -124,3 +128,20 @@ def test_what_is_no_number_is_refused_on_a_widget_and_nothing_moves(value):
         with pytest.raises((TypeError, ValueError), match=rf"^{name} must be .*not"):
             explorer.set(**{name: value})
     assert repr(explorer) == before
+
+
+@pytest.mark.parametrize("loss", ["post-orpo", "sft", "dpo"])
+def test_the_hard_margin_that_is_shown_is_that_of_the_loss_which_training_logs(loss, tmp_path):
+    logp, ref, label = [[-3.0, -2.0, -2.5], [-2.5, -4.0, -3.0]], [-3.0, -2.0, -9.0], [1, -1, -1]
+    write_run(tmp_path, Run(loss=loss, arguments={"steps": 1}, data={}))
+    np.savez(
+        tmp_path / "probes.npz",
+        step=[0, 1],
+        logp=np.array(logp)[:, None],
+        ref_logp=[ref],
+        length=[[4] * 3],
+        label=[label],
+    )
+    hard = [-6.5, -5.5] if loss == "dpo" else [-1.0, 0.5]
+    assert TrainingExplorer(tmp_path).reading.history.hard_margin.tolist() == hard
+    assert LossExplorer(loss, sets=ScoredSets(logp[1], ref, [4] * 3, label)).reading.hard_margin == hard[1]

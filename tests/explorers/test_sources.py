@@ -12,6 +12,7 @@ from mapl_explore.explorers import (
     SmoothMaxExplorer,
     TemperatureExplorer,
 )
+from mapl_explore.explorers.sources import arranged, rows_of
 from mapl_explore.losses import ScoredSets
 
 OWN = ScoredSets(SETS.logp, SETS.logp, SETS.length, SETS.label)
@@ -60,3 +61,14 @@ def test_responses_that_tie_are_shown_as_ties():
     pairs.set(strategy="hardest", keep=4)
     assert "tie with" not in pairs.html(pairs.reading)
     assert "2 responses tie for the lead" in BoundsExplorer([1.0, 1.0, 0.0]).html(BoundsExplorer([1.0, 1, 0]).reading)
+
+
+def test_sets_are_arranged_with_positives_first_and_padding_last():
+    label = [[0, -1, 1, -1, 1], [-1, 1, 0, 0, -1]]
+    logp = -np.arange(1.0, 11.0).reshape(2, 5)
+    sets = ScoredSets(logp, logp, np.full((2, 5), 3), label)
+    whole = arranged(sets)
+    assert whole.label.tolist() == [[1, 1, -1, -1, 0], [1, -1, -1, 0, 0]]
+    assert whole.logp.tolist() == [[-3, -5, -2, -4, 0], [-7, -6, -10, 0, 0]]
+    assert [one.logp.tolist() for one in rows_of(sets)] == [[-3, -5, -2, -4], [-7, -6, -10]]
+    assert [one.logp.tolist() for one in rows_of(sets[1])] == [[-7, -6, -10]]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from conftest import assert_close, numbers
-from mapl_explore.losses import DPO, SFT, LeaderShare, MaxMin, Mellow, OneSided, ScoredSets, Smooth
-from mapl_explore.losses.measures import losses_and_sides, measures, side_measures
+from mapl_explore.losses import DPO, SFT, First, LeaderShare, MaxMin, Mellow, OneSided, ScoredSets, Smooth
+from mapl_explore.losses.measures import losses_and_sides, measured_sides, measures, side_measures
 from mapl_explore.numerics import roots
 from mapl_explore.training.trainer import PreferenceTrainer
 
@@ -63,6 +63,27 @@ def test_a_side_of_one_response_has_no_measures_and_an_unused_side_none_at_all()
     assert all(name.startswith("negative_") for name in named)
     assert math.isnan(side_measures(DPO(pair=RULED), SETS)["positive_tau"][1])
     assert side_measures(SFT(), SETS) == {}
+
+
+def test_of_one_response_a_side_is_measured_and_its_tau_is_that_of_the_rule():
+    side = measured_sides(DPO(pair=RULED), SETS)["positive"]
+    assert side.count.tolist() == [2, 1]
+    assert side.gap.tolist() == [1.5, math.inf]
+    assert side.share.tolist()[1] == 1
+    assert [float(value[1]) for value in side[4:]] == [1000, 0, 0, 0]  # tau: the upper end of its rule
+
+
+def test_the_share_is_that_of_the_hardest_which_the_first_pair_may_leave_out():
+    side = measured_sides(DPO(pair=First()), SETS)["negative"]
+    assert side.share.tolist() == [0, 1]  # the second negative of the first set is the hardest
+    assert side.leader.tolist() == [1, 1]
+    assert (side.tau, side.error, side.lower, side.upper) == (None,) * 4
+
+
+def test_a_pair_that_is_not_smooth_has_a_tau_and_no_error():
+    side = measured_sides(DPO(pair=Mellow(tau=2.0)), SETS)["negative"]
+    assert side.tau.tolist() == [2, 2]
+    assert (side.error, side.lower, side.upper) == (None,) * 3
 
 
 LOSSES = [DPO(pair=RULED), DPO(pair=Mellow(tau=2.0)), MaxMin(), OneSided(pair=RULED), SFT()]

@@ -9,8 +9,22 @@ import torch
 
 import mapl_explore as mapl
 from conftest import assert_close, numbers
-from mapl_explore.losses import DPO, Comparing, Hardest, LeaderShare, Loss, Pair, ScoredSets, Smooth, TauRule, parse
+from mapl_explore.losses import (
+    DPO,
+    Anneal,
+    Comparing,
+    Hardest,
+    LeaderShare,
+    Loss,
+    Pair,
+    ScoredSets,
+    Smooth,
+    TauRule,
+    parse,
+)
+from mapl_explore.losses.loss import Paired, try_loss
 from mapl_explore.losses.naming import KINDS
+from mapl_explore.losses.sets import SET_FIELDS
 from mapl_explore.numerics.arrays import namespace
 
 COLUMNS = [[-1.0, -2.0, -3.0, -2.5]], [[0.0, -0.5, -1.0, -0.25]], [[1, 2, 3, 4]], [[1, 1, -1, -1]]
@@ -61,6 +75,21 @@ def by_length(self, sets):
 def test_a_class_that_names_loss_as_its_base_and_has_a_link_compares(sets):
     assert issubclass(own(Loss), Comparing)
     assert_close(own(Loss)()(sets), numbers(own()()(sets)), k=1)
+
+
+def test_a_class_that_names_loss_as_its_base_and_has_a_link_lacks_what_comparing_asks_for():
+    own(Loss, score=None)
+    with pytest.raises(ValueError, match=r"^cannot read the loss: Mine lacks score\n"):
+        parse("Mine()")
+
+
+def test_a_loss_with_a_pair_anneals_without_an_at_of_its_own(sets):
+    value = {"value": lambda self, sets, sides: self.pair.margin(sets.logp, sets.label)}
+    body = {"link": None, "link_slope": None, "score": None} | value
+    loss = own(Paired, fields={"pair": (Pair, Hardest())}, **body)(pair=Smooth(tau=Anneal(start=1.0, stop=9.0)))
+    assert loss.at(1.0).pair == Smooth(tau=9.0)
+    with pytest.raises(TypeError, match=r"^Mine must have a field pair, as in pair: Pair = Hardest\(\)$"):
+        own(Paired, **body)()
 
 
 def test_slopes_may_be_left_out_with_torch():
@@ -124,6 +153,24 @@ def test_a_trial_runs_once_for_a_class(sets):
     count = len(calls)
     loss(sets)
     assert len(calls) - count == 2  # its sides, its value
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_a_trial_in_torch_runs_on_the_device_of_the_use_and_in_a_type_that_it_has(dtype):
+    tried = []
+    loss = own(score=lambda self, sets: tried.append(sets) or sets.logp)()
+    try_loss(loss, torch.zeros(2, dtype=dtype, device="meta"))
+    assert {getattr(sets, name).device.type for sets in tried for name in SET_FIELDS} == {"meta"}
+    assert {sets.logp.dtype for sets in tried} == {torch.promote_types(dtype, torch.float32)}
+    assert {sets.label.dtype for sets in tried} == {torch.int64}
+    count = len(tried)
+    try_loss(loss, torch.zeros(2, dtype=dtype))
+    assert {sets.logp.device.type for sets in tried[count:]} == {"cpu"}
+
+
+def test_a_trial_in_numpy_runs_in_float64_which_differences_need():
+    sets = ScoredSets(*(np.asarray(column, np.float32) for column in COLUMNS[:2]), *COLUMNS[2:])
+    assert own()().weights(sets).dtype == np.float32
 
 
 RULES = {

@@ -1,15 +1,31 @@
-"""ScoredSets: checked where they are made, indexed like arrays."""
+"""ScoredSets: checked where they are made, indexed like arrays, refused where there is none or no reference."""
+
+import re
 
 import numpy as np
 import pytest
 import torch
 from every_loss import INF
 
-from mapl_explore.losses import (
-    ScoredSets,
-)
+import mapl_explore as mapl
+from mapl_explore.losses import CPO, DPO, SFT, MaxMin, ScoredSets, require_reference
+from mapl_explore.losses.tau_advice import advise
+from mapl_explore.sampling.pairs import pair_margins
 
 GOOD = {"logp": [[-1.0, -2.0]], "ref_logp": [[-1.0, -2.0]], "length": [[3, 4]], "label": [[1, -1]]}
+LOGP, REF, LENGTH = [[-1.0, -2.0], [-3.0, -4.0]], [[-2.0, -2.0], [-2.0, -2.0]], [[1, 1], [1, 1]]
+SETS = ScoredSets(LOGP, REF, LENGTH, [[1, -1], [1, -1]])
+IN_TORCH = ScoredSets(*map(torch.tensor, (LOGP, REF, LENGTH, [[1, -1], [1, -1]])))
+USES = {
+    "value": lambda sets: DPO()(sets),
+    "thin": lambda sets: SFT()(sets),
+    "weights": lambda sets: DPO().weights(sets),
+    "margin": lambda sets: mapl.margin(sets, MaxMin()),
+    "explain": lambda sets: mapl.explain(DPO(), sets),
+    "require_reference": lambda sets: require_reference(DPO(), sets),
+    "pair_margins": lambda sets: pair_margins(sets, DPO()),
+    "advise": lambda sets: advise(sets, DPO()),
+}
 
 
 @pytest.mark.parametrize(
@@ -60,3 +76,34 @@ def test_one_set_has_no_length_and_a_response_is_no_set():
 def test_sets_without_an_axis_for_responses_are_refused():
     with pytest.raises(ValueError, match=r"one shape \(..., n\)"):
         ScoredSets(logp=-1.0, ref_logp=-1.0, length=1, label=1)
+
+
+@pytest.mark.parametrize("sets", [SETS, IN_TORCH], ids=["numpy", "torch"])
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_no_set_is_refused_in_one_line(use, sets):
+    with pytest.raises(ValueError, match=r"^sets must hold at least one set, not arrays of shape \(0, 2\)$"):
+        use(sets[:0])
+
+
+def test_sets_are_gone_through_one_by_one():
+    assert [one.logp.tolist() for one in SETS] == LOGP
+    assert [one.logp.tolist() for one in IN_TORCH] == LOGP
+    with pytest.raises(TypeError, match=r"^these are the responses of one set, which is no list of sets$"):
+        list(iter(SETS[0]))
+
+
+@pytest.mark.parametrize("reference", [SETS.logp, np.array(LOGP)], ids=["none given", "given, with equal log-probs"])
+def test_a_reference_that_says_what_the_model_says_is_refused_as_what_it_is(reference):
+    sets = ScoredSets(SETS.logp, reference, SETS.length, SETS.label)
+    line = (
+        "DPO compares log-ratios to a reference, and in these sets ref_logp equals logp at every response, as without"
+    )
+    with pytest.raises(ValueError, match="^" + re.escape(line)) as caught:
+        require_reference(DPO(), sets)
+    assert "\n" not in str(caught.value)
+    require_reference(CPO(), sets)
+
+
+def test_advice_asks_for_a_loss():
+    with pytest.raises(TypeError, match=r"^loss must be a loss, not a text"):
+        advise(SETS, "dpo")

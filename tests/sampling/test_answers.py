@@ -244,7 +244,7 @@ def test_nothing_is_written_where_no_prompt_is_kept_and_the_file_that_stays_is_n
     assert "no prompt has right and wrong responses; nothing is written" in err
     assert "12 of 12 prompts dropped: no right or wrong response" in err
     assert f"The responses stay in {tmp_path / 'out.jsonl.progress-0'}: call again with --fallback or another" in err
-    assert err.endswith("or remove that to draw others\n")
+    assert err.endswith("or remove it to draw others\n")
     assert not (tmp_path / "out.jsonl").exists()
     assert cli.main([*words, "--seed", "1"]) == 2
     assert "out.jsonl.progress-0 holds what was finished with seed 0, not 1" in capsys.readouterr().err

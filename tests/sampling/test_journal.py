@@ -71,7 +71,7 @@ def test_answers_are_kept_and_judged_again_where_the_verifier_was_mended(world_f
     stopped(3, world_file, output, monkeypatch, verifier="my_own_judges:right")
     judges.write_text(right)
     prompts = asked(monkeypatch)
-    rule = "6 prompts with verdicts of another verifier or source: the answers are judged again"
+    rule = "6 prompts with verdicts of another verifier or source: the responses are judged again"
     with pytest.warns(Note, match=rule):
         assert sampled(world_file, output, verifier="my_own_judges:right", batch_size=2)[0] == whole
     assert len(prompts) == len(WORLD) - 6

@@ -55,7 +55,7 @@ def test_a_function_or_an_object_that_was_given_itself_judges(judges):
         assert verifier(given, [question])(question, "ab") is True
     with pytest.raises(ValueError, match="verifier my_own_judges:odd must return True or False, not 'yes'"):
         verifier(module.odd, [question])(question, "a")
-    with pytest.raises(ValueError, match="verifier 'my_own_judges:alone' must take a prompt and an answer"):
+    with pytest.raises(ValueError, match="verifier 'my_own_judges:alone' must take a prompt and a response"):
         verifier(module.alone, [question])
 
 
@@ -122,7 +122,7 @@ def test_a_verifier_that_fails_shows_the_traceback_of_its_author_and_then_one_li
         ("a-b:right", "verifier 'a-b:right' cannot be had: there is no file 'a-b.py' here"),
         ("..b:right", "verifier '..b:right' cannot be had"),
         ("my_own_judges:number", "verifier 'my_own_judges:number' cannot be had: there is no function 'number'"),
-        ("my_own_judges:alone", "verifier 'my_own_judges:alone' must take a prompt and an answer: too many"),
+        ("my_own_judges:alone", "verifier 'my_own_judges:alone' must take a prompt and a response: too many"),
         ("my_own_judges:waits", "verifier 'my_own_judges:waits' must be .*, not an async function"),
         ("my_own_judges:judge", "must be .*, not an async function"),
         ("my_own_judges:method", "must be .*, not an async function"),

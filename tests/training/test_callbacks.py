@@ -9,10 +9,12 @@ from tiny_models import save_tiny
 
 from conftest import assert_close
 from mapl_explore.data import PreferenceSet
+from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.loading import load_model
+from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_sets
 from mapl_explore.runs.record import Run, read_run
-from mapl_explore.training import callbacks, finetuning, trainer
+from mapl_explore.training import callbacks, trainer
 from mapl_explore.training.finetuning import finetune
 
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}", " yes"][: 1 + i % 2], [" no", " x", " y"][i % 3 :]) for i in range(14)]
@@ -41,14 +43,14 @@ def probes(folder):
 
 
 def interrupt_at_the_checkpoint_of(step, monkeypatch):
-    save = finetuning.PreferenceTrainer._save_checkpoint
+    save = trainer.PreferenceTrainer._save_checkpoint
 
     def interrupted(self, *args, **options):
         if self.state.global_step == step:
             raise KeyboardInterrupt
         save(self, *args, **options)
 
-    monkeypatch.setattr(finetuning.PreferenceTrainer, "_save_checkpoint", interrupted)
+    monkeypatch.setattr(trainer.PreferenceTrainer, "_save_checkpoint", interrupted)
 
 
 def test_probes_are_the_first_eight_held_out_sets_as_base_and_final_model_score_them(tune, base):
@@ -73,8 +75,8 @@ def test_probes_are_the_first_eight_held_out_sets_as_base_and_final_model_score_
 @pytest.mark.parametrize(("steps", "count"), [(1, 2), (40, 41), (41, 41), (10_000, 41)])
 def test_probes_are_scored_at_few_steps_the_first_and_last_among_them(base, tmp_path, steps, count):
     model, tokenizer = load_model(base)
-    held_out = finetuning.encode_sets(tokenizer, EVAL[:1])
-    wanted = callbacks.ProbeRecorder(tmp_path, finetuning.SetScorer(model), held_out, steps).wanted
+    held_out = encode_sets(tokenizer, EVAL[:1])
+    wanted = callbacks.ProbeRecorder(tmp_path, SetScorer(model), held_out, steps).wanted
     assert len(wanted) == count
     assert {0, steps} <= wanted
     assert np.ptp(np.diff(sorted(wanted))) <= 1

@@ -15,7 +15,8 @@ from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.sampling.verifiers import Question
-from mapl_explore.training.evaluation import HeldOut, _each, estimates, evaluated, intervals
+from mapl_explore.training.base_model import BaseWeights
+from mapl_explore.training.evaluation import HeldOut, Ratio, estimates, evaluated, intervals
 
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}"], [" no", " x"][: 1 + i % 2]) for i in range(6)]
 TOKENIZER = byte_tokenizer()
@@ -39,7 +40,7 @@ def held_out(model, **options):
 def judged(policy, base, **options):
     sets = held_out(base, **options)
     logp = score_encoded(SetScorer(policy), sets.encoded, progress=False)
-    return evaluated(DPO(), SetScorer(policy), TOKENIZER, sets, logp, SetScorer(base))
+    return evaluated(DPO(), SetScorer(policy), TOKENIZER, sets, logp, BaseWeights(base))
 
 
 def greedy_by_hand(model, prompt, room=51):
@@ -67,13 +68,13 @@ def test_the_share_of_right_answers_is_what_the_judge_says():
     model = ending()
     ended = [greedy_by_hand(model, one.prompt) is not None for one in SETS]
     parts = judged(model, model, judge=lambda question, answer: True)
-    assert parts["right"][0].tolist() == ended
+    assert parts["right"].values.tolist() == ended
 
 
 def test_the_share_of_answers_cut_off_is_that_of_the_sampled_ones_that_did_not_end():
     model, sets = ending(), held_out(ending(), answer_tokens=9)
     parts = evaluated(DPO(), SetScorer(model), TOKENIZER, sets, sets.ref_logp)
-    cut, tokens = parts["cut"][0], parts["answer_length"][0]
+    cut, tokens = parts["cut"].values, parts["answer_length"].values
     assert 0 < estimates(parts)["cut"] < 1
     assert set(tokens[cut == 1]) == {9.0}
     assert all(tokens <= 9)
@@ -89,7 +90,7 @@ def test_an_answer_may_fill_the_context_behind_its_own_prompt():
     questions = [Question(one.prompt) for one in sets]
     ref_logp = score_encoded(SetScorer(model), encoded, progress=False)
     parts = evaluated(DPO(), SetScorer(model), TOKENIZER, HeldOut(encoded, ref_logp, questions), ref_logp)
-    assert parts["answer_length"][0].tolist() == [56, 24]
+    assert parts["answer_length"].values.tolist() == [56, 24]
     assert estimates(parts)["cut"] == 1.0
 
 
@@ -120,8 +121,8 @@ def test_kl_and_entropy_approach_their_exact_values_on_answers_of_one_token():
     questions = [Question(f"{number}") for number in range(600)]
     sets = HeldOut(encoded, ref_logp, questions)
     logp = score_encoded(SetScorer(policy), encoded, progress=False)
-    found = evaluated(DPO(), SetScorer(policy), TOKENIZER, sets, logp, SetScorer(base))
-    spread = {name: found[name][0].std() / math.sqrt(600) for name in ("kl", "entropy")}
+    found = evaluated(DPO(), SetScorer(policy), TOKENIZER, sets, logp, BaseWeights(base))
+    spread = {name: found[name].values.std() / math.sqrt(600) for name in ("kl", "entropy")}
     # Five standard errors of the mean of 600 samples.
     assert abs(estimates(found)["kl"] - kl) <= 5 * spread["kl"] < kl / 2
     assert abs(estimates(found)["entropy"] - entropy) <= 5 * spread["entropy"]
@@ -135,10 +136,10 @@ def test_the_base_has_no_kl_to_itself():
 
 def test_kl_and_entropy_are_relative_to_the_tokens_of_the_answers():
     parts = judged(ending(), random_gpt2(seed=1))
-    tokens = parts["answer_length"][0]
+    tokens = parts["answer_length"].values
     assert 1 < tokens.min() < tokens.max()
     for name in ("kl", "entropy"):
-        np.testing.assert_array_equal(parts[name][1], tokens)
+        np.testing.assert_array_equal(parts[name].counts, tokens)
 
 
 def test_without_questions_there_are_no_answers():
@@ -151,14 +152,14 @@ def test_without_questions_there_are_no_answers():
 def test_the_worst_margin_is_the_least_hard_margin():
     policy, base = random_gpt2(seed=1), random_gpt2(seed=2)
     parts = judged(policy, base)
-    assert estimates(parts)["worst_margin"] == parts["hard_margin"][0].min() < estimates(parts)["hard_margin"]
+    assert estimates(parts)["worst_margin"] == parts["hard_margin"].values.min() < estimates(parts)["hard_margin"]
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say():
     rng = np.random.default_rng(0)
     covered = 0
     for trial in range(200):
-        before, after = ({"loss": _each(rng.exponential(size=60))} for _ in range(2))
+        before, after = ({"loss": Ratio.mean(rng.exponential(size=60))} for _ in range(2))
         low, high = intervals(before, after, seed=trial)["before"]["loss"]
         covered += low <= 1.0 <= high
     # Percentile intervals of 60 skewed values cover some 93 %; 200 trials have a standard error of 2 %.
@@ -169,7 +170,7 @@ def test_the_interval_of_a_change_is_that_of_paired_differences():
     rng = np.random.default_rng(1)
     values = rng.normal(scale=10.0, size=100)
     moved = values + np.where(np.arange(100) % 2, 0.5, 0.6)
-    found = intervals({"loss": _each(values)}, {"loss": _each(moved)}, seed=0)
+    found = intervals({"loss": Ratio.mean(values)}, {"loss": Ratio.mean(moved)}, seed=0)
     assert np.ptp(found["before"]["loss"]) > 2
     low, high = found["change"]["loss"]
     # Four standard errors of the mean of 100 differences that scatter by 0.05.
@@ -177,25 +178,25 @@ def test_the_interval_of_a_change_is_that_of_paired_differences():
 
 
 def test_a_ratio_is_resampled_as_a_ratio():
-    parts = {"kl": (np.array([1.0, 9.0]), np.array([1.0, 3.0]))}
-    several = {"kl": tuple(np.tile(each, 5) for each in parts["kl"])}
+    parts = {"kl": Ratio(np.array([1.0, 9.0]), np.array([1.0, 3.0]))}
+    several = {"kl": Ratio(np.tile([1.0, 9.0], 5), np.tile([1.0, 3.0], 5))}
     low, high = intervals(several, several, seed=0)["before"]["kl"]
     # Of ten draws, two to eight are of the large kind in more than 95 % of cases: (8 + 2 * 9) / (8 + 2 * 3) and so on.
     assert low == pytest.approx(26 / 14, rel=1e-12)
     assert high == pytest.approx(74 / 26, rel=1e-12)
-    hard = {"hard_margin": _each(np.zeros(2))}
+    hard = {"hard_margin": Ratio.mean(np.zeros(2))}
     assert estimates(parts | hard)["kl"] == 2.5
 
 
 @pytest.mark.parametrize(("count", "there"), [(1, False), (2, False), (7, False), (8, True)])
 def test_few_values_have_no_interval(count, there):
-    parts = {"loss": _each(np.arange(count) ** 2.0)}
-    found = intervals(parts, {"loss": _each(np.arange(count) ** 3.0)}, seed=0)
+    parts = {"loss": Ratio.mean(np.arange(count) ** 2.0)}
+    found = intervals(parts, {"loss": Ratio.mean(np.arange(count) ** 3.0)}, seed=0)
     assert [("loss" in found[when]) for when in ("before", "after", "change")] == [there] * 3
 
 
 def test_values_that_are_all_equal_have_no_interval_even_where_sums_of_them_round():
-    equal, other = {"loss": _each(np.full(50, 0.1))}, {"loss": _each(np.arange(50.0))}
+    equal, other = {"loss": Ratio.mean(np.full(50, 0.1))}, {"loss": Ratio.mean(np.arange(50.0))}
     found = intervals(equal, other, seed=0)
     assert found["before"] == {}
     assert found["after"].keys() == found["change"].keys() == {"loss"}
@@ -203,20 +204,20 @@ def test_values_that_are_all_equal_have_no_interval_even_where_sums_of_them_roun
 
 
 def test_each_measure_has_an_interval_by_the_number_of_its_own_values():
-    parts = {"loss": _each(np.arange(30.0)), "right": _each(np.arange(4) % 2)}
-    assert intervals(parts, {"loss": _each(np.arange(30.0) ** 2), "right": _each(np.ones(4))}, seed=0)[
+    parts = {"loss": Ratio.mean(np.arange(30.0)), "right": Ratio.mean(np.arange(4) % 2)}
+    assert intervals(parts, {"loss": Ratio.mean(np.arange(30.0) ** 2), "right": Ratio.mean(np.ones(4))}, seed=0)[
         "change"
     ].keys() == {"loss"}
 
 
 def test_intervals_repeat_with_their_seed():
-    parts = {"loss": _each(np.arange(30.0) ** 2)}
+    parts = {"loss": Ratio.mean(np.arange(30.0) ** 2)}
     assert intervals(parts, parts, seed=4) == intervals(parts, parts, seed=4) != intervals(parts, parts, seed=5)
 
 
 def test_the_interval_of_a_share_is_that_of_a_binomial_count_and_each_set_may_be_drawn():
-    half = (np.repeat([0.0, 1.0], 50), np.ones(100))
-    last = (np.array([0.0] * 7 + [1.0]), np.ones(8))
+    half = Ratio.mean(np.repeat([0.0, 1.0], 50))
+    last = Ratio.mean([0.0] * 7 + [1.0])
     found = intervals({"half": half, "last": last}, {"half": half, "last": last}, seed=0)["before"]
     for name, n, p in (("half", 100, 0.5), ("last", 8, 1 / 8)):
         expected = scipy.stats.binom.ppf([0.025, 0.975], n, p) / n
@@ -224,8 +225,7 @@ def test_the_interval_of_a_share_is_that_of_a_binomial_count_and_each_set_may_be
 
 
 def test_the_interval_of_a_mean_by_the_token_is_of_the_ratio_of_sums():
-    short, long = (np.zeros(50), np.ones(50)), (np.full(50, 9.0), np.full(50, 9.0))
-    parts = {"kl": tuple(map(np.concatenate, zip(short, long, strict=True)))}
+    parts = {"kl": Ratio(np.repeat([0.0, 9.0], 50), np.repeat([1.0, 9.0], 50))}
     low, high = intervals(parts, parts, seed=0)["before"]["kl"]
     assert low < 450 / 500 < high
     assert low > 0.8

@@ -10,16 +10,16 @@ from tuned_runs import EVAL, SETS, TRAIN, timeless
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.notes import Note
-from mapl_explore.training import finetuning
+from mapl_explore.training.training_data import training_data
 
 
 def test_a_tenth_of_the_prompts_is_held_out_by_the_seed():
     sets = [PreferenceSet(f"prompt {i // 2}", [f"a{i}"], ["b"]) for i in range(80)]
-    train, held = finetuning._read_data(sets, None, seed=0)
+    train, held = training_data(sets, None, seed=0)
     assert len(held) == 8
     assert {one.prompt for one in train}.isdisjoint(one.prompt for one in held)
     assert sorted(map(repr, train + held)) == sorted(map(repr, sets))
-    assert finetuning._read_data(sets, None, seed=0)[1] == held != finetuning._read_data(sets, None, seed=1)[1]
+    assert training_data(sets, None, seed=0)[1] == held != training_data(sets, None, seed=1)[1]
 
 
 @pytest.mark.skipif("MAPL_REAL_SETS" not in os.environ, reason="MAPL_REAL_SETS names no file of real sets")

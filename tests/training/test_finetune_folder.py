@@ -45,7 +45,7 @@ def test_steps_are_reported_to_tensorboard_when_asked(tune, done):
 
 
 def test_a_second_run_into_the_folder_of_one_that_works_is_refused_and_harms_nothing(tune, tmp_path, monkeypatch):
-    refused, train = [], finetuning._train
+    refused, train = [], finetuning.train
 
     def second(*args):
         for options in ({}, {"resume": True}, {"output": tmp_path / "link"}):
@@ -55,7 +55,7 @@ def test_a_second_run_into_the_folder_of_one_that_works_is_refused_and_harms_not
         return train(*args)
 
     (tmp_path / "link").symlink_to(tmp_path / "run")
-    monkeypatch.setattr(finetuning, "_train", second)
+    monkeypatch.setattr(finetuning, "train", second)
     done = tune(loss="dpo")
     assert len(refused) == 3
     assert done.run.finished

@@ -10,18 +10,18 @@ import numpy as np
 import pandas
 import pytest
 import torch
-from tiny_models import random_gpt2, save_tiny
+from tiny_models import save_tiny
 from tuned_runs import QUICK, TABLE, TRAIN
 
 from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.losses import DPO
 from mapl_explore.models.loading import load_model
-from mapl_explore.training import finetuning
+from mapl_explore.training import base_model, workplace
 from mapl_explore.training.finetuning import finetune
 
 
 def test_a_full_output_folder_is_refused_before_any_work(tune, tmp_path, monkeypatch):
-    monkeypatch.setattr(finetuning, "load_model", lambda *args, **options: pytest.fail("work was done"))
+    monkeypatch.setattr(base_model, "load_model", lambda *args, **options: pytest.fail("work was done"))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("keep")
     with pytest.raises(FileExistsError, match="not empty"):
@@ -92,7 +92,7 @@ def test_a_verifier_that_is_not_there_is_refused_before_any_work(tune, tmp_path)
 
 def test_sets_that_two_processes_cannot_share_are_refused(tune, tmp_path, monkeypatch):
     two = contextlib.nullcontext((0, 2, "cpu", lambda: None))
-    monkeypatch.setattr(finetuning, "processes_of", lambda device: two)
+    monkeypatch.setattr(workplace, "processes_of", lambda device: two)
     with pytest.raises(ValueError, match="sets_per_step must be a multiple of the 2 processes, not 3"):
         tune(loss="dpo", sets_per_step=3)
     assert not (tmp_path / "run").exists()
@@ -150,7 +150,7 @@ def test_a_model_that_is_refused_leaves_no_output_folder(tune, base, tmp_path):
         ({"data": [*TRAIN, "text"]}, "data must be a file, .* not one with 'text' in it"),
         ({"output": None}, "output must be the name of a folder, not None"),
         ({"output": b"run"}, "output must be the name of a folder, not b'run'"),
-        ({"model": random_gpt2()}, "model must be the name of a folder, not a GPT2LMHeadModel: save it by"),
+        ({"model": 5}, r"model must be the name of a folder, a model .* or a pair \(model, tokenizer\), not 5"),
         ({"verifier": print}, "verifier must be 'world', 'exact' or 'module:function'"),
     ],
 )

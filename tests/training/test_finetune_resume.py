@@ -13,7 +13,7 @@ from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.notes import Note
 from mapl_explore.runs.checkpoints import last_checkpoint
 from mapl_explore.runs.record import read_run
-from mapl_explore.training import finetuning
+from mapl_explore.training import finetuning, steps, trainer
 from mapl_explore.training.finetuning import finetune
 
 
@@ -33,14 +33,14 @@ def cut(whole, tmp_path):
 
 def test_an_interrupted_run_resumes_to_the_bits_of_the_uninterrupted_one(tune, monkeypatch):
     whole = tune("whole", loss="dpo-smooth", steps=6)
-    log = finetuning.PreferenceTrainer.log
+    log = trainer.PreferenceTrainer.log
 
     def interrupted(self, logs, start_time=None):
         if self.state.global_step == 5:
             raise KeyboardInterrupt
         log(self, logs, start_time)
 
-    monkeypatch.setattr(finetuning.PreferenceTrainer, "log", interrupted)
+    monkeypatch.setattr(trainer.PreferenceTrainer, "log", interrupted)
     with pytest.raises(KeyboardInterrupt):
         tune("cut", loss="dpo-smooth", steps=6)
     monkeypatch.undo()
@@ -112,13 +112,13 @@ def test_resume_with_the_same_weights_under_another_name_goes_on(tune, base, who
     assert resumed.run.weights_checksum == whole.run.weights_checksum == weights_checksum(load_model(base)[0])
 
 
-def test_a_base_that_changes_under_a_run_is_not_compared_with(tune, base, tmp_path, monkeypatch):
-    model = shutil.copytree(base, tmp_path / "model")
-    train = finetuning._train
-    monkeypatch.setattr(finetuning, "_train", lambda *args: (train(*args), changed(base, model))[0])
-    with pytest.raises(ValueError, match=r"weights of the model .* have changed since the run began.*checkpoint-2"):
-        tune(loss="dpo", model=model)
-    assert not read_run(tmp_path / "run").finished
+def test_a_run_is_compared_with_the_base_as_it_was_where_its_folder_is_gone_at_the_end(
+    tune, base, tmp_path, monkeypatch
+):
+    whole = tune("whole", loss="dpo", answers=2)
+    model, train = shutil.copytree(base, tmp_path / "model"), finetuning.train
+    monkeypatch.setattr(finetuning, "train", lambda *args: (train(*args), shutil.rmtree(model))[0])
+    assert tune("run", loss="dpo", answers=2, model=model).run.after == whole.run.after
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "scheduler.pt", "tokenizer.json"])
@@ -156,7 +156,7 @@ def test_a_disk_that_takes_no_more_is_one_line_with_the_folder_and_the_way_on(tu
 
 def test_a_disk_that_is_full_at_the_last_write_goes_on_from_the_last_checkpoint(tune, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(finetuning, "make_readable", lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        patch.setattr(steps, "make_readable", lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
         with pytest.raises(OSError, match=r"No space left on device; when there is room, .* goes on from checkpoint-2"):
             tune(loss="dpo")
     assert tune(loss="dpo", resume=True).run.finished

@@ -18,7 +18,7 @@ from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.notes import Note
-from mapl_explore.training import base_logp, finetuning
+from mapl_explore.training import base_logp, schedule
 from mapl_explore.training.finetuning import finetune
 
 
@@ -68,7 +68,7 @@ def test_every_preset_changes_the_model_and_stays_finite(tune, base, name):
 
 def test_cutting_a_step_into_passes_changes_nothing_but_rounding(tune, monkeypatch):
     whole = tune("whole", loss=LOSSES["dpo-smooth"])
-    monkeypatch.setattr(finetuning, "BATCH_TOKENS", 1)
+    monkeypatch.setattr(schedule, "BATCH_TOKENS", 1)
     parts = tune("parts", loss=LOSSES["dpo-smooth"])
     for one, other in zip(whole.run.log, parts.run.log, strict=True):
         # Rounding in the gradient, through the sign-like first steps of Adam, reaches the loss of the second step.
@@ -88,14 +88,14 @@ def test_another_seed_gives_another_order(tune):
 
 
 def test_every_set_is_used_once_before_any_is_used_twice():
-    order = finetuning._schedule(5, 12, seed=0)
+    order = schedule.schedule(5, 12, seed=0)
     assert sorted(order[:5]) == sorted(order[5:10]) == list(range(5))
     assert len(order) == 12
 
 
 def test_the_trainer_takes_the_sets_in_the_order_drawn(tune, base):
     run = tune(loss="maxneg-minpos", sets_per_step=1, steps=8, seed=5).run
-    first = TRAIN[finetuning._schedule(len(TRAIN), 8, seed=5)[0]]
+    first = TRAIN[schedule.schedule(len(TRAIN), 8, seed=5)[0]]
     expected = measures_by_hand(by_hand(*load_model(base), [first]), tau=1.0)
     assert_close(np.float64(run.log[0]["chosen"]), expected["chosen"], k=0, atol=2e-5)
 

@@ -1,0 +1,141 @@
+"""The model that a run begins with: read by its name or given itself, and its weights kept to compare with."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import transformers
+
+from mapl_explore.models.checking import require_embeddings, require_tokenizer, require_tokenizer_object
+from mapl_explore.models.loading import load_model, load_tokenizer
+from mapl_explore.training.own_loss import kind_of
+from mapl_explore.training.trainer import first_not_finite
+
+ModelAndTokenizer = tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]
+
+
+def base_model(model: Any, device: str | torch.device) -> ModelAndTokenizer:
+    """Return the model that a run begins with, on a device, and its tokenizer.
+
+    Parameters
+    ----------
+    model : str, PreTrainedModel or pair (PreTrainedModel, PreTrainedTokenizerBase)
+        A name is read by :func:`mapl_explore.load_model`. A model given itself is returned, in evaluation mode.
+    device : str or torch.device
+        Where the model is put.
+
+    Raises
+    ------
+    OSError
+        If the model or its tokenizer cannot be read.
+    ValueError
+        If the two do not fit together, no tokenizer is given and the model has no name to read one from, or a weight
+        is NaN or infinite.
+    """
+    network, tokenizer = load_model(model, device=device) if isinstance(model, str) else _given(model, device)
+    _require_finite(network, model if isinstance(model, str) else network.name_or_path)
+    return network, tokenizer
+
+
+def require_trainable(model: Any) -> None:
+    """Raise TypeError unless this is a model of ``transformers``, or a pair of one and its tokenizer.
+
+    Raises ValueError, with the reason, if it is one that cannot be trained here.
+    """
+    network, tokenizer = _pair(model)
+    if not isinstance(network, transformers.PreTrainedModel):
+        kinds = "the name of a folder, a model of transformers or a pair (model, tokenizer)"
+        raise TypeError(f"model must be {kinds}, not {kind_of(network)}{_way_out(network)}")
+    if tokenizer is not None:
+        require_tokenizer_object(tokenizer)
+    reason = next((reason for reason in _obstacles(network) if reason), None)
+    if reason:
+        raise ValueError(f"model must be one that can be trained, and this {type(network).__name__} {reason}")
+
+
+class BaseWeights:
+    """The weights that a run begins with, kept on the CPU: as much memory as the weights that are trained.
+
+    Parameters
+    ----------
+    network : PreTrainedModel
+        The model before its training.
+    """
+
+    def __init__(self, network: torch.nn.Module):
+        self._kept = [weights.detach().to("cpu", copy=True) for weights in _trained(network)]
+
+    @contextlib.contextmanager
+    def within(self, network: torch.nn.Module) -> Iterator[None]:
+        """Let a model compute as it did before its training, as long as the block runs."""
+        self._exchange(network)
+        try:
+            yield
+        finally:
+            self._exchange(network)
+
+    @torch.no_grad()
+    def _exchange(self, network: torch.nn.Module) -> None:
+        # One after another, so that at no time two whole models are on a GPU.
+        for weights, kept in zip(_trained(network), self._kept, strict=True):
+            present = weights.detach().to("cpu", copy=True)
+            weights.copy_(kept)
+            kept.copy_(present)
+
+
+def _trained(network: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Return the weights that an optimizer changes; those that two layers share are there once."""
+    return [weights for weights in network.parameters() if weights.requires_grad]
+
+
+def _pair(model: Any) -> tuple[Any, Any]:
+    """Return a model and the tokenizer given with it, None without one."""
+    return model if isinstance(model, tuple) and len(model) == 2 else (model, None)
+
+
+def _given(model: Any, device: str | torch.device) -> ModelAndTokenizer:
+    network, given = _pair(model)
+    tokenizer = _tokenizer_of(network) if given is None else given
+    source = tokenizer.name_or_path or type(tokenizer).__name__
+    require_tokenizer(tokenizer, source)
+    require_embeddings(tokenizer, network, source)
+    return network.to(device).eval(), tokenizer
+
+
+def _tokenizer_of(network: transformers.PreTrainedModel) -> transformers.PreTrainedTokenizerBase:
+    """Return the tokenizer from where a model was read."""
+    advice = "give the pair (model, tokenizer)"
+    if not network.name_or_path:
+        raise ValueError(f"model has no name to read its tokenizer from: {advice}")
+    try:
+        return load_tokenizer(network.name_or_path)
+    except OSError as error:
+        raise OSError(f"no tokenizer is given with model, and {error}: {advice}") from error
+
+
+def _way_out(model: Any) -> str:
+    """Return what to give in the place of a wrapped model."""
+    if hasattr(model, "_orig_mod"):
+        return ": give its _orig_mod, the model that torch.compile was given"
+    return ": merge its adapters first, by merge_and_unload()" if hasattr(model, "merge_and_unload") else ""
+
+
+def _obstacles(network: transformers.PreTrainedModel) -> Iterator[str]:
+    """Yield each reason why a model cannot be trained here, and an empty text where there is none."""
+    weights = list(network.parameters())
+    kinds = {str(each.dtype) for each in weights} - {"torch.float32"}
+    places = {str(each.device) for each in weights}
+    yield "is quantised: load it without quantization_config" * bool(getattr(network, "is_quantized", False))
+    yield "has adapters: merge or remove them first" * bool(getattr(network, "_hf_peft_config_loaded", False))
+    yield "has its weights on the device 'meta', so it has none: load them" * ("meta" in places)
+    yield f"is on several devices ({', '.join(sorted(places))}): load it without device_map" * (len(places) > 1)
+    # In halves most updates are lost: bfloat16 has a step of 0.4 % from one weight to the next.
+    yield f"has weights in {', '.join(sorted(kinds))}, not float32: call its float() first" * bool(kinds)
+    yield "has no weight that requires_grad" * (not any(each.requires_grad for each in weights))
+
+
+def _require_finite(network: torch.nn.Module, name: str) -> None:
+    wrong = first_not_finite(network)
+    if wrong is not None:
+        raise ValueError(f"the weights of the model {name!r} must be finite, but {wrong[0]} holds a NaN or inf")

@@ -1,0 +1,256 @@
+"""The arguments of a fine-tuning: the default, the rule and the meaning of each, once. Loads without torch.
+
+:func:`mapl_explore.finetune`, its help, and the command line take them from the fields of :class:`Settings`.
+"""
+
+import inspect
+import math
+import os
+import re
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, Field, dataclass, field, fields
+from numbers import Real
+from typing import Any, TypeVar
+
+from mapl_explore.data import PreferenceSet
+from mapl_explore.files import shortened, whole_number
+from mapl_explore.losses import Loss, loss_of
+from mapl_explore.models.choices import DEVICES, PRECISIONS, TRUNCATE
+from mapl_explore.training.own_loss import kind_of
+
+REPORTS = ("none", "tensorboard")
+LARGEST = 2**32 - 1  # the largest seed of numpy's older generators, which transformers sets
+DECISIVE = (
+    *("model", "steps", "sets_per_step", "lr", "seed", "truncate", "precision"),
+    *("verifier", "answers", "answer_tokens", "chat"),
+)  # what decides the result, next to loss and data
+
+Rule = Callable[[str, Any], Any]  # takes name and value of an argument; returns the value as it is used, or raises
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def whole(low: int) -> Rule:
+    """Return the rule of a whole number of at least ``low``."""
+    return lambda name, value: whole_number(name, value, low, LARGEST)
+
+
+def optional(rule: Rule) -> Rule:
+    """Return the rule of what need not be given."""
+    return lambda name, value: None if value is None else rule(name, value)
+
+
+def one_of(*choices: str | bool) -> Rule:
+    """Return the rule of a few values. True is one, 1 is not."""
+
+    def chosen(name: str, value: Any) -> Any:
+        if not any(value is one or (isinstance(value, str) and value == one) for one in choices):
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {shortened(value)}")
+        return value
+
+    return chosen
+
+
+def rate(name: str, value: Any) -> float:
+    """Return a learning rate: a number above 0."""
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be > 0 and finite, not {shortened(value)}")
+    return float(value)
+
+
+def folder(name: str, value: Any) -> str:
+    """Return the name of a folder as text."""
+    if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str) and os.fspath(value):
+        return os.fspath(value)
+    raise TypeError(f"{name} must be the name of a folder, not {kind_of(value)}")
+
+
+def name_or_model(name: str, value: Any) -> Any:
+    """Return the name of a model as text, and a model itself, alone or with its tokenizer, as it is."""
+    if isinstance(value, str | bytes | os.PathLike):
+        return folder(name, value)
+    from mapl_explore.training.base_model import require_trainable  # who has a model has waited for torch
+
+    require_trainable(value)
+    return value
+
+
+def verifier_name(name: str, value: Any) -> str:
+    """Return the name of a verifier: a run goes on by what its record says, which cannot hold a function."""
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"{name} must be 'world', 'exact' or 'module:function', not {kind_of(value)}")
+
+
+def setting(text: str, rule: Rule, default: Any = MISSING, *, python: str = "", shown: bool = True, **more: Any) -> Any:
+    """Return the field of an argument.
+
+    Parameters
+    ----------
+    text : str
+        What the argument is, for the help of the command line and of Python.
+    rule : function
+        Of name and value, see ``Rule``.
+    default : object
+        Without one the argument must be given.
+    python : str
+        What is to be said in Python alone.
+    shown : bool
+        Whether the ``repr`` of the settings shows it.
+    **more
+        ``choices``, and ``metavar``, the name of the value in the help of the command line.
+    """
+    return field(default=default, repr=shown, metadata={"help": text, "rule": rule, "python": python, **more})
+
+
+def choice(text: str, choices: tuple[str, ...], **more: Any) -> Any:
+    """Return the field of an argument with a few values, of which the first is the default."""
+    return setting(text, one_of(*choices), choices[0], choices=choices, **more)
+
+
+def switch(text: str, default: bool = False) -> Any:
+    """Return the field of an argument that is true or false."""
+    return setting(text, one_of(False, True), default)
+
+
+def as_given(name: str, value: Any) -> Any:
+    """Return a value as it is: data are judged by who reads them."""
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All arguments of a fine-tuning, which :func:`mapl_explore.finetune` takes together or by keyword.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If one is outside its domain or of another kind, in one line with its name, the rule and the value. What can
+        only be known from files (data, names of models, verifiers) is judged when they are read.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from mapl_explore import Settings
+    >>> settings = Settings(loss="dpo-smooth", data="train.jsonl", output="runs/first", steps=40)
+    >>> settings.lr, settings.every
+    (8e-05, 10)
+    >>> replace(settings, output="runs/second", seed=1).steps
+    40
+    """
+
+    loss: Loss | str = setting(
+        "a preset such as dpo-smooth, or a loss such as 'DPO(beta=0.1)'",
+        lambda name, value: loss_of(value),
+        python="given itself or as text that mapl_explore.parse reads",
+        metavar="TEXT",
+    )
+    data: str | os.PathLike | Iterable[PreferenceSet] = setting(
+        "the preference sets to train on, in any format that 'data check' reads",
+        as_given,
+        python="a file, a datasets.Dataset, dicts or PreferenceSets",
+        metavar="FILE",
+        shown=False,
+    )
+    output: str | os.PathLike = setting("the run folder, new or empty", folder, metavar="DIR")
+    model: str | os.PathLike | Any = setting(
+        "name of a model: tiny, a folder, or one on the Hugging Face hub",
+        name_or_model,
+        "tiny",
+        python="or a model of transformers in float32, alone or in a pair (model, tokenizer), which is itself trained",
+        shown=False,
+    )
+    eval: str | os.PathLike | Iterable[PreferenceSet] | None = setting(
+        "held-out sets; without them, those of a tenth of the prompts of the data, drawn by the seed",
+        as_given,
+        None,
+        metavar="FILE",
+        shown=False,
+    )
+    steps: int = setting("updates of the weights", whole(1), 24)
+    sets_per_step: int = setting("preference sets in each update", whole(1), 16)
+    lr: float = setting("highest learning rate", rate, 8e-5)
+    seed: int = setting(
+        "decides the order of the sets and which are held out",
+        whole(0),
+        0,
+        python="the same seed on the same machine gives the same bits on a CPU",
+    )
+    truncate: str = choice(
+        "cut sets beyond the model's context at the end of their responses, or refuse them", TRUNCATE
+    )
+    device: str = choice("where to compute; auto takes a CUDA GPU where there is one", DEVICES)
+    precision: str = choice("in which the model computes; log-probs, loss and weights stay in float32", PRECISIONS)
+    save_every: int | None = setting(
+        "steps between checkpoints, of which the last two are kept; a quarter of all steps if not given",
+        optional(whole(1)),
+        None,
+        metavar="N",
+    )
+    report: str = choice("log of each step in addition to run.json", REPORTS)
+    verifier: str | None = setting(
+        "who judges greedy responses to held-out prompts: world, exact or module:function",
+        optional(verifier_name),
+        None,
+        metavar="WHICH",
+    )
+    answers: int = setting("how many of the held-out prompts get responses, before and after", whole(0), 400)
+    answer_tokens: int | None = setting(
+        "most tokens of a response, which counts as wrong if it is cut off; 256, or what the model's generation_config"
+        " names, if not given",
+        optional(whole(1)),
+        None,
+        metavar="N",
+    )
+    chat: bool = switch("write prompts by the model's chat template; the verifier sees them as the data have them")
+    resume: bool = switch("go on with the run in the output folder from its last whole checkpoint")
+    progress: bool = switch("show progress on stderr: bars on a terminal, a few lines elsewhere", True)
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            object.__setattr__(self, each.name, each.metadata["rule"](each.name, getattr(self, each.name)))
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Return what decides the result, other than loss and data, as the record of a run has it."""
+        return {name: getattr(self, name) for name in DECISIVE} | {"model": self.model_name}
+
+    @property
+    def model_name(self) -> str:
+        """Return the name of the model; that of a model given itself is where it was read from, or nothing."""
+        model = self.model[0] if isinstance(self.model, tuple) else self.model
+        return model if isinstance(model, str) else model.name_or_path
+
+    @property
+    def every(self) -> int:
+        """Return the steps from checkpoint to checkpoint."""
+        return self.save_every or math.ceil(self.steps / 4)
+
+
+def takes_settings(function: Decorated) -> Decorated:
+    """Let ``help`` and editors show the fields of :class:`Settings` as the arguments of a function by keyword."""
+    shown: Any = function
+    shown.__signature__ = inspect.signature(Settings).replace(return_annotation=function.__annotations__["return"])
+    _document(function)
+    return function
+
+
+def _document(thing: Any) -> None:
+    """Add the fields of :class:`Settings` to the parameters in a docstring."""
+    before, *after = re.split(r"\n\n(?=Returns|Raises)", inspect.getdoc(thing) or "", maxsplit=1)
+    heading = "" if "\nParameters\n" in before else "\n\nParameters\n----------"
+    thing.__doc__ = "\n\n".join([before + heading + "".join(map(_paragraph, fields(Settings))), *after])
+
+
+def _paragraph(each: Field) -> str:
+    """Return the name, the kind, the default and the meaning of a field, as numpydoc has them."""
+    choices = each.metadata.get("choices")
+    kind = re.sub(r"\w+\.(?=\w)", "", inspect.formatannotation(each.type))
+    kind = f"{{{', '.join(map(repr, choices))}}}" if choices else kind
+    default = "" if each.default is MISSING else f", default {each.default!r}"
+    meaning = "; ".join(filter(None, [each.metadata["help"], each.metadata["python"]]))
+    lines = textwrap.wrap(f"{meaning[0].upper()}{meaning[1:]}.", 112)
+    return f"\n{each.name} : {kind}{default}\n" + textwrap.indent("\n".join(lines), "    ")
+
+
+_document(Settings)

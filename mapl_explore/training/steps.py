@@ -1,0 +1,270 @@
+"""The four steps of a fine-tuning: prepare, measure, train, finish. Each one hands on what it knows.
+
+Every update takes ``sets_per_step`` sets. Their order, over as many rounds as the updates need, is drawn once from the
+seed and is itself the training data of the Trainer: one epoch, no remainder, the same after a resume.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from accelerate.utils import broadcast_object_list
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers.integrations import TensorBoardCallback
+
+from mapl_explore.data import PreferenceSet
+from mapl_explore.files import make_readable
+from mapl_explore.losses import Loss, loss_of
+from mapl_explore.models.checking import context_length
+from mapl_explore.models.encoding import EncodedSet, encode_sets, end_tokens
+from mapl_explore.models.loading import quiet_transformers, weights_checksum
+from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.scoring import score_encoded
+from mapl_explore.notes import note
+from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
+from mapl_explore.runs.record import (
+    REFERENCE,
+    Run,
+    fingerprint,
+    require_new,
+    require_same,
+    require_same_weights,
+    write_run,
+)
+from mapl_explore.sampling.verifiers import Question
+from mapl_explore.sampling.verifiers import verifier as judging
+from mapl_explore.training.base_logp import reference_logp
+from mapl_explore.training.base_model import BaseWeights, base_model
+from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, steps_of
+from mapl_explore.training.evaluation import HeldOut, Measured, estimates, evaluated, intervals
+from mapl_explore.training.schedule import schedule, sets_per_pass, training_arguments
+from mapl_explore.training.settings import Settings
+from mapl_explore.training.trainer import Example, PreferenceTrainer
+from mapl_explore.training.training_data import training_data
+from mapl_explore.training.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that is read and checked before any number is computed.
+
+    Parameters
+    ----------
+    settings : Settings
+        The arguments.
+    place : Workplace
+        Where the run works.
+    run : Run
+        Its record, with the steps of an interrupted run up to now.
+    scorer, tokenizer
+        The model, now the base.
+    train, held_out : sequence of EncodedSet
+        The sets to train on, and those to measure on.
+    questions : sequence of Question
+        The held-out prompts that the model responds to.
+    judge : function or None
+        Of a question and a response: whether it is right.
+    checkpoint : Path or None
+        From where the run goes on.
+    """
+
+    settings: Settings
+    place: Workplace
+    run: Run
+    scorer: SetScorer
+    tokenizer: PreTrainedTokenizerBase
+    train: Sequence[EncodedSet]
+    held_out: Sequence[EncodedSet]
+    questions: Sequence[Question]
+    judge: Callable[[Question, str], bool] | None
+    checkpoint: Path | None
+
+    @property
+    def loss(self) -> Loss:
+        """Return the loss."""
+        return loss_of(self.settings.loss)
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is computed before the first update.
+
+    Parameters
+    ----------
+    examples : list of Example
+        What to train on, in order.
+    held_out : HeldOut
+        What to measure on.
+    run : Run
+        The record, with the measures of the base; of several processes only the first one has them.
+    measured : dict of Ratio
+        The same measures, set by set.
+    weights : BaseWeights or None
+        Those of the base, if responses of the trained model are to be compared with it.
+    """
+
+    examples: list[Example]
+    held_out: HeldOut
+    run: Run
+    measured: Measured
+    weights: BaseWeights | None
+
+
+def prepare(settings: Settings, place: Workplace) -> Prepared:
+    """Read and check all that a run needs, and then begin its folder: what is wrong leaves nothing behind."""
+    _require_place(settings, place)
+    train, held_out = training_data(settings.data, settings.eval, settings.seed)
+    questions = [Question(one.prompt, references=one.positives) for one in held_out[: settings.answers]]
+    judge = None if settings.verifier is None else judging(settings.verifier, questions)
+    planned = _planned(settings, train, held_out)
+    begun = require_same(place.folder, planned) if settings.resume else planned
+    network, tokenizer = base_model(settings.model, place.device)
+    run = replace(planned, weights_checksum=weights_checksum(network), log=begun.log)
+    if settings.resume:
+        require_same_weights(place.folder, begun, run)
+    scorer = SetScorer(network, precision=settings.precision)
+    encoded = _encoded(settings, network, tokenizer, [*train, *held_out])
+    checkpoint = _found_checkpoint(place.folder) if settings.resume else None
+    _begin(place, run, loss_of(settings.loss))
+    parts = encoded[: len(train)], encoded[len(train) :]
+    return Prepared(settings, place, run, scorer, tokenizer, *parts, questions, judge, checkpoint)
+
+
+def measure(prepared: Prepared) -> Baseline:
+    """Compute what the base makes of the data: the log-probabilities of all sets, and the held-out measures."""
+    settings, encoded, count = prepared.settings, [*prepared.train, *prepared.held_out], len(prepared.train)
+    order = schedule(count, settings.steps * settings.sets_per_step, settings.seed)
+    ref_logp = _ref_logp(prepared, encoded, sorted({*order, *range(count, len(encoded))}))
+    examples = [Example.of(encoded[row], ref_logp[row]) for row in order]
+    room, chat = settings.answer_tokens, settings.chat
+    asked = {"questions": prepared.questions, "judge": prepared.judge, "answer_tokens": room, "chat": chat}
+    held_out = HeldOut(prepared.held_out, ref_logp[count:], seed=settings.seed, **asked)
+    if not prepared.place.first:
+        return Baseline(examples, held_out, prepared.run, {}, None)
+    _tell(settings, f"measuring {len(held_out.encoded)} held-out sets before training")
+    measured = evaluated(prepared.loss.at(0), prepared.scorer, prepared.tokenizer, held_out, held_out.ref_logp)
+    weights = BaseWeights(prepared.scorer.model) if prepared.questions else None
+    return Baseline(examples, held_out, replace(prepared.run, before=estimates(measured)), measured, weights)
+
+
+def train(prepared: Prepared, baseline: Baseline) -> list[dict]:
+    """Train the model in place, from the checkpoint if there is one, and return the log of every update."""
+    settings, place, scorer = prepared.settings, prepared.place, prepared.scorer
+    encoded = [*prepared.train, *prepared.held_out]
+    size = sets_per_pass(encoded, settings.sets_per_step // place.processes, scorer.share_prompt)
+    with quiet_transformers():
+        trainer = PreferenceTrainer(
+            loss=prepared.loss,
+            model=scorer,
+            args=training_arguments(settings, place, size),
+            train_dataset=baseline.examples,
+            processing_class=prepared.tokenizer,
+        )
+        trainer.remove_callback(PrinterCallback)
+        for callback in _callbacks(prepared, baseline) if place.first else []:
+            trainer.add_callback(callback)
+        trainer.train(resume_from_checkpoint=prepared.checkpoint and str(prepared.checkpoint))
+    return steps_of(trainer.state)
+
+
+def finish(prepared: Prepared, baseline: Baseline, log: list[dict]) -> Run:
+    """Measure the trained model, save it, and return the record of the run, to every process."""
+    record = _finished(prepared, baseline, log) if prepared.place.first else None
+    [shared] = broadcast_object_list([record])
+    return shared
+
+
+def _finished(prepared: Prepared, baseline: Baseline, log: list[dict]) -> Run:
+    settings, scorer, held_out = prepared.settings, prepared.scorer, baseline.held_out
+    _tell(settings, "measuring them after training")
+    logp = score_encoded(scorer, held_out.encoded, progress=settings.progress)
+    after = evaluated(prepared.loss.at(1), scorer, prepared.tokenizer, held_out, logp, baseline.weights)
+    found = intervals(baseline.measured, after, seed=settings.seed)
+    run = replace(baseline.run, after=estimates(after), intervals=found, log=log)
+    _save(prepared.place.folder, run, scorer.model, prepared.tokenizer)
+    return run
+
+
+def _require_place(settings: Settings, place: Workplace) -> None:
+    """Raise where the processes cannot share a step, or the folder is not free for a new run."""
+    if settings.sets_per_step % place.processes:
+        rule = f"a multiple of the {place.processes} processes"
+        raise ValueError(f"sets_per_step must be {rule}, not {settings.sets_per_step}")
+    if not settings.resume:
+        require_new(place.folder)
+
+
+def _planned(settings: Settings, train: list[PreferenceSet], held_out: list[PreferenceSet]) -> Run:
+    """Return the record of a run before its model is read."""
+    data = {"train": fingerprint(train), "eval": fingerprint(held_out)}
+    return Run(loss=repr(settings.loss), arguments=settings.decisive, data=data)
+
+
+def _encoded(
+    settings: Settings, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sets: list[PreferenceSet]
+) -> list[EncodedSet]:
+    """Return sets in tokens, cut to the context of the model."""
+    ends = end_tokens(tokenizer, network, chat=settings.chat)
+    options = {"context": context_length(network), "truncate": settings.truncate, "chat": settings.chat}
+    return encode_sets(tokenizer, sets, ends=ends, **options)
+
+
+def _found_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint to go on from, and say which."""
+    for broken in broken_checkpoints(folder):
+        note(f"{broken.name} was not written to its end, or is damaged: it is passed over")
+    checkpoint = last_checkpoint(folder)
+    if checkpoint and not has_finite_weights(checkpoint):
+        raise ValueError(
+            f"the weights in {str(checkpoint)!r} are not finite, so the run cannot go on: begin another one, with a"
+            " smaller lr, or remove that checkpoint to go on from the one before"
+        )
+    note(f"going on from {checkpoint.name if checkpoint else 'the beginning: there is no whole checkpoint'}")
+    return checkpoint
+
+
+def _begin(place: Workplace, run: Run, loss: Loss) -> None:
+    """Make the run folder, and say what is to be expected of the loss."""
+    place.wait()  # all have seen the folder as it was before the first process writes into it
+    if place.first:
+        place.folder.mkdir(parents=True, exist_ok=True)
+        write_run(place.folder, run)
+    if not getattr(loss, "bounded", True):
+        note(f"{loss!r} has no lower bound: it falls for as long as one trains, whatever becomes of the responses")
+
+
+def _ref_logp(prepared: Prepared, encoded: Sequence[EncodedSet], rows: Sequence[int]) -> torch.Tensor:
+    """Return the log-probabilities under the base, of the sets in these rows."""
+    place, checksum = prepared.place, prepared.run.weights_checksum
+    shared = {"checksum": checksum, "process": place.process, "processes": place.processes}
+    kept, progress = place.folder / REFERENCE, prepared.settings.progress
+    return reference_logp(prepared.scorer, encoded, rows, kept, **shared, progress=progress)
+
+
+def _callbacks(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
+    """Return what writes the updates down, and what shows them."""
+    settings, folder = prepared.settings, prepared.place.folder
+    probes = ProbeRecorder(folder, prepared.scorer, prepared.held_out, settings.steps)
+    callbacks = [probes, LogRecorder(folder, baseline.run), *([Progress()] if settings.progress else [])]
+    if settings.report == "tensorboard":
+        from torch.utils.tensorboard import SummaryWriter
+
+        callbacks.append(TensorBoardCallback(SummaryWriter(folder / "tensorboard")))
+    return callbacks
+
+
+def _save(folder: Path, run: Run, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Write the model, and then the record, which says that all is there."""
+    with quiet_transformers():
+        network.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    for weights in folder.glob("*.safetensors"):  # safetensors leaves them private
+        make_readable(weights)
+    write_run(folder, run)
+
+
+def _tell(settings: Settings, text: str) -> None:
+    if settings.progress:
+        print(text, file=sys.stderr, flush=True)

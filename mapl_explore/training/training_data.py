@@ -1,0 +1,81 @@
+"""What a run trains on and what it holds out: sets from files, tables and iterables, told apart before any work."""
+
+import os
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from mapl_explore.data import PreferenceSet, read_sets
+from mapl_explore.training.own_loss import kind_of
+
+HELD_OUT = 0.1  # part of the prompts, where no evaluation data are given
+
+
+def training_data(data: Any, eval: Any, seed: int) -> tuple[list[PreferenceSet], list[PreferenceSet]]:
+    """Return the sets to train on and those held out.
+
+    Parameters
+    ----------
+    data, eval : path, table or iterable
+        As :class:`mapl_explore.Settings` has them. Without ``eval``, the sets of a tenth of the prompts are held out.
+    seed : int
+        Of the prompts that are drawn for that.
+
+    Raises
+    ------
+    TypeError
+        If one is of another kind.
+    ValueError
+        If a set is malformed, or there are fewer than 2 prompts to hold one out.
+    OSError
+        If a file cannot be read; the message names the argument.
+    """
+    if eval is not None:
+        return _sets(data, "data"), _sets(eval, "eval")
+    return _divided(_sets(data, "data"), seed)
+
+
+def _divided(sets: list[PreferenceSet], seed: int) -> tuple[list[PreferenceSet], list[PreferenceSet]]:
+    """Return the sets of most prompts, and those of a tenth."""
+    # By prompt, not by set: a prompt that stands in two sets must not be on both sides.
+    prompts = sorted({one.prompt for one in sets})
+    if len(prompts) < 2:
+        raise ValueError("data must hold at least 2 prompts to hold one out; or give eval, a file of held-out sets")
+    held = set(random.Random(seed).sample(prompts, max(1, round(HELD_OUT * len(prompts)))))
+    return [one for one in sets if one.prompt not in held], [one for one in sets if one.prompt in held]
+
+
+def _sets(source: Any, name: str) -> list[PreferenceSet]:
+    """Return the sets of a file, of a table, or of what yields them; a generator is read once."""
+    if isinstance(source, Mapping):  # a DatasetDict
+        splits = ", ".join(map(str, source))
+        raise TypeError(f"{name} must be one table, not several ({splits}): name a split, as in data['train']")
+    if isinstance(source, str | os.PathLike) or not _yields_sets(source):
+        return _from_table(source, name)
+    sets = list(source)
+    if sets and all(isinstance(one, Mapping) for one in sets):
+        return _from_table(sets, name)
+    wrong = [one for one in sets if not isinstance(one, PreferenceSet)]
+    if wrong or not sets:
+        found = f"one with {kind_of(wrong[0])} in it" if wrong else "an empty one"
+        raise TypeError(
+            f"{name} must be a file, a datasets.Dataset or a list of at least one PreferenceSet, not {found}"
+        )
+    return sets
+
+
+def _yields_sets(source: Any) -> bool:
+    return isinstance(source, Iterable) and not hasattr(source, "column_names") and not hasattr(source, "iloc")
+
+
+def _from_table(source: Any, name: str) -> list[PreferenceSet]:
+    if hasattr(source, "to_dict") and hasattr(source, "iloc"):  # a DataFrame, of which pandas need not be there
+        raise TypeError(f"{name} must not be a {type(source).__name__}: give {name}.to_dict('records')")
+    try:
+        return read_sets(source)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    except OSError as error:
+        if error.errno is None:
+            raise OSError(f"{name}: {error}") from None
+        raise type(error)(error.errno, f"{name} cannot be read: {error.strerror}", error.filename) from None

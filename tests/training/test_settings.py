@@ -1,0 +1,307 @@
+"""The arguments of finetune are said once, and a model itself can be given in the place of its name."""
+
+import copy
+import inspect
+import math
+import shutil
+from dataclasses import fields, replace
+
+import pytest
+import torch
+import transformers
+from tiny_models import byte_tokenizer, random_gpt2, save_tiny
+
+import mapl_explore
+from mapl_explore import Settings, finetune
+from mapl_explore.cli import main as cli
+from mapl_explore.data import PreferenceSet
+from mapl_explore.losses import DPO, First
+from mapl_explore.models.loading import load_model, weights_checksum
+from mapl_explore.notes import Note
+from mapl_explore.runs.record import read_run
+from mapl_explore.training import base_model
+from mapl_explore.training.base_model import BaseWeights
+
+SETS = [PreferenceSet(f"what is {i}?", [f" {i}"], [" no", " x"][: 1 + i % 2]) for i in range(6)]
+REQUIRED = {"loss": "dpo", "data": SETS[:4], "output": "run"}
+QUICK = {"loss": "dpo", "data": SETS[:4], "eval": SETS[4:], "steps": 2, "sets_per_step": 4, "lr": 1e-2, "answers": 2}
+QUICK |= {"device": "cpu", "progress": False}
+
+
+def model_of_its_own():
+    """Return a random model and its tokenizer that were read from nowhere."""
+    return random_gpt2(seed=2), byte_tokenizer()
+
+
+@pytest.fixture
+def tune(tmp_path):
+    """Fine-tune: tune(name of the run, options...)."""
+    return lambda name="run", **options: finetune(**{"output": tmp_path / name, **QUICK, **options})
+
+
+def same_weights(one, other):
+    return weights_checksum(one) == weights_checksum(other)
+
+
+def timeless(run):
+    return [{name: value for name, value in entry.items() if name != "tokens_per_second"} for entry in run.log]
+
+
+def test_the_signature_of_finetune_is_that_of_its_settings():
+    shown = inspect.signature(finetune).parameters
+    assert {name: one.default for name, one in shown.items()} == {
+        name: one.default for name, one in inspect.signature(Settings).parameters.items()
+    }
+    assert shown["lr"].default == 8e-5
+    assert all(one.kind is inspect.Parameter.KEYWORD_ONLY for one in shown.values())
+
+
+@pytest.mark.parametrize("thing", [Settings, finetune])
+def test_the_help_says_of_each_argument_its_default_and_what_it_is(thing):
+    text = inspect.getdoc(thing)
+    assert text.count("Parameters\n-----") == 1
+    for each in fields(Settings):
+        (entry,) = [part for part in text.split("\n") if part.startswith(f"{each.name} : ")]
+        assert repr(each.default) in entry or each.default is inspect._empty or each.name in REQUIRED
+        assert each.metadata["help"][1:20] in text
+
+
+def test_each_setting_is_an_option_of_the_command_with_its_default_and_its_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["finetune", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    given = vars(cli._parser().parse_args(["finetune", "--loss", "dpo", "--data", "d", "--output", "o"]))
+    for each in fields(Settings):
+        if each.name != "progress":
+            assert each.metadata["help"] in shown
+            assert each.name in REQUIRED or given[each.name] == each.default
+
+
+def test_settings_and_keywords_make_the_same_run(tune, tmp_path):
+    plain = tune("plain").run
+    settings = Settings(**QUICK, output=tmp_path / "settings")
+    assert timeless(finetune(settings).run) == timeless(plain)
+    both = finetune(settings, output=tmp_path / "both", steps=1).run
+    assert both.arguments == plain.arguments | {"steps": 1}
+
+
+def test_what_is_no_settings_is_named():
+    with pytest.raises(TypeError, match="finetune takes Settings, or arguments by keyword, not 'dpo'"):
+        finetune("dpo")
+    with pytest.raises(TypeError, match="stpes"):
+        finetune(**REQUIRED, stpes=3)
+
+
+def test_settings_know_their_loss_and_cannot_be_changed():
+    settings = Settings(**REQUIRED)
+    assert settings.loss == DPO(pair=First())
+    with pytest.raises(AttributeError):
+        settings.steps = 3
+    assert replace(settings, steps=3).steps == 3
+    with pytest.raises(ValueError, match="steps must be an integer from 1"):
+        replace(settings, steps=0)
+
+
+@pytest.mark.parametrize(("given", "every"), [({"steps": 1}, 1), ({"steps": 10}, 3), ({"save_every": 7}, 7)])
+def test_a_checkpoint_is_saved_after_a_quarter_of_the_steps_if_nothing_is_said(given, every):
+    assert Settings(**REQUIRED, **given).every == every
+
+
+def test_settings_are_shown_without_data_and_weights():
+    shown = repr(Settings(**REQUIRED, model=model_of_its_own()))
+    assert "lr=8e-05" in shown
+    assert "\n" not in shown
+    assert "what is 0?" not in shown
+
+
+def test_a_model_itself_is_trained_in_place_as_the_one_of_its_folder_is(tune, tmp_path):
+    named = tune("named", model=save_tiny(tmp_path / "base", seed=2))
+    model, tokenizer = load_model(tmp_path / "base")
+    done = tune("given", model=(model, tokenizer))
+    assert done.model is model
+    assert done.tokenizer is tokenizer
+    assert same_weights(done.model, named.model)
+    assert (timeless(done.run), done.run.before) == (timeless(named.run), named.run.before)
+    assert (done.run.after, done.run.intervals) == (named.run.after, named.run.intervals)
+    assert done.run.arguments == named.run.arguments | {"model": str(tmp_path / "base")}
+    assert same_weights(load_model(done.folder)[0], model)
+
+
+def test_a_model_alone_is_trained_with_the_tokenizer_from_where_it_was_read(tune, tmp_path):
+    named = tune("named", model=save_tiny(tmp_path / "base", seed=2))
+    model, _ = load_model(tmp_path / "base")
+    assert timeless(tune("alone", model=model).run) == timeless(named.run)
+
+
+def test_a_model_in_training_mode_is_trained_without_dropout_and_left_in_evaluation_mode(tune):
+    plain = tune("plain", model=model_of_its_own())
+    model = random_gpt2(seed=2, dropout=0.5).train()
+    done = tune("dropout", model=(model, byte_tokenizer()))
+    assert same_weights(done.model, plain.model)
+    assert not model.training
+
+
+def test_weights_that_are_frozen_stay_as_they_are(tune):
+    model, tokenizer = model_of_its_own()
+    model.transformer.wte.requires_grad_(False)
+    before = copy.deepcopy(model)
+    done = tune(model=(model, tokenizer))
+    assert torch.equal(model.transformer.wte.weight, before.transformer.wte.weight)
+    assert not torch.equal(model.transformer.wpe.weight, before.transformer.wpe.weight)
+    assert done.run.after["kl"] != 0.0
+
+
+def test_a_model_that_was_read_from_nowhere_is_recorded_by_its_weights(tune):
+    model, tokenizer = model_of_its_own()
+    checksum = weights_checksum(model)
+    done = tune(model=(model, tokenizer))
+    assert read_run(done.folder).arguments["model"] == ""
+    assert done.run.weights_checksum == checksum != weights_checksum(model)
+
+
+def test_a_model_that_was_read_from_nowhere_needs_its_tokenizer(tune, tmp_path):
+    with pytest.raises(ValueError, match=r"model has no name to read its tokenizer from: give the pair"):
+        tune(model=random_gpt2())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_whose_tokenizer_is_gone_needs_it_given(tune, tmp_path):
+    save_tiny(tmp_path / "base")
+    model, _ = load_model(tmp_path / "base")
+    shutil.rmtree(tmp_path / "base")
+    with pytest.raises(OSError, match=r"no tokenizer is given with model, and .*base.*: give the pair") as caught:
+        tune(model=model)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tokenizer_of_another_model_is_refused(tune, tmp_path):
+    config = transformers.GPT2Config(vocab_size=100, n_positions=64, n_embd=8, n_layer=1, n_head=1)
+    with pytest.raises(ValueError, match=r"the tokenizer of .* has 257 tokens, its model 100"):
+        tune(model=(transformers.GPT2LMHeadModel(config), byte_tokenizer()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def interrupted(monkeypatch, step):
+    """Let the next training end in the log of a step."""
+    from mapl_explore.training.trainer import PreferenceTrainer
+
+    log = PreferenceTrainer.log
+
+    def ended(self, logs, start_time=None):
+        if self.state.global_step == step:
+            raise KeyboardInterrupt
+        log(self, logs, start_time)
+
+    monkeypatch.setattr(PreferenceTrainer, "log", ended)
+
+
+def test_a_run_of_a_model_itself_goes_on_from_the_same_weights_given_again(tune, monkeypatch):
+    whole = tune("whole", model=model_of_its_own(), steps=4)
+    model, tokenizer = model_of_its_own()
+    with monkeypatch.context() as patch:
+        interrupted(patch, 3)
+        with pytest.raises(KeyboardInterrupt):
+            tune("cut", model=(model, tokenizer), steps=4)
+    with pytest.raises(ValueError, match="was started with other weights"):
+        tune("cut", model=(model, tokenizer), steps=4, resume=True)
+    with pytest.warns(Note, match="going on from checkpoint-2"):
+        resumed = tune("cut", model=model_of_its_own(), steps=4, resume=True)
+    assert same_weights(resumed.model, whole.model)
+    assert (resumed.run.before, resumed.run.after) == (whole.run.before, whole.run.after)
+    assert resumed.run.after["kl"] != 0.0
+
+
+def test_the_base_is_read_once(tune, tmp_path, monkeypatch):
+    read, load = [], base_model.load_model
+    monkeypatch.setattr(base_model, "load_model", lambda *args, **options: read.append(args) or load(*args, **options))
+    done = tune(model=save_tiny(tmp_path / "base"))
+    assert len(read) == 1
+    assert done.run.after["kl"] != 0.0
+
+
+def test_the_weights_of_the_base_are_back_for_a_block_and_then_those_of_the_training():
+    model = random_gpt2(seed=1)
+    kept, base = BaseWeights(model), copy.deepcopy(model)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(1.5)
+    trained = copy.deepcopy(model)
+    for _ in range(2):
+        with kept.within(model):
+            assert same_weights(model, base)
+        assert same_weights(model, trained)
+    with pytest.raises(ZeroDivisionError), kept.within(model):
+        raise ZeroDivisionError
+    assert same_weights(model, trained)
+
+
+class Quantised(transformers.GPT2LMHeadModel):
+    is_quantized = True
+
+
+def meta():
+    with torch.device("meta"):
+        return transformers.GPT2LMHeadModel(random_gpt2().config)
+
+
+def with_adapters():
+    model = random_gpt2()
+    model._hf_peft_config_loaded = True
+    return model
+
+
+UNFIT = {
+    "halves": (lambda: random_gpt2().bfloat16(), r"has weights in torch\.bfloat16, not float32: call its float\(\)"),
+    "meta": (meta, "has its weights on the device 'meta', so it has none"),
+    "quantised": (lambda: Quantised(random_gpt2().config), "is quantised: load it without quantization_config"),
+    "adapters": (with_adapters, "has adapters: merge or remove them first"),
+    "frozen": (lambda: random_gpt2().requires_grad_(False), "has no weight that requires_grad"),
+}
+
+
+@pytest.mark.parametrize("kind", UNFIT)
+def test_a_model_that_cannot_be_trained_is_refused_in_one_line(tune, tmp_path, kind):
+    make, message = UNFIT[kind]
+    with pytest.raises(ValueError, match=f"model must be one that can be trained, and this .* {message}") as caught:
+        tune(model=(make(), byte_tokenizer()))
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Wrapped(torch.nn.Module):
+    def __init__(self, **attributes):
+        super().__init__()
+        self.__dict__.update(attributes)
+
+
+OTHERS = {
+    "compiled": (lambda: torch.compile(random_gpt2(), backend="eager"), "give its _orig_mod"),
+    "adapters": (lambda: Wrapped(merge_and_unload=None), "merge its adapters first"),
+    "module": (lambda: torch.nn.Linear(2, 2), "not Linear"),
+    "turned round": (lambda: model_of_its_own()[::-1], "not a PreTrainedTokenizerFast|not a TokenizersBackend"),
+    "three": (lambda: (1, 2, 3), r"not \(1, 2, 3\)"),
+    "no tokenizer": (lambda: (random_gpt2(), "gpt2"), "tokenizer must be a tokenizer, .* not 'gpt2'"),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_what_is_no_model_is_refused_in_one_line(tune, tmp_path, kind):
+    make, message = OTHERS[kind]
+    with pytest.raises(TypeError, match=message) as caught:
+        tune(model=make())
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_given_model_with_a_nan_is_refused_by_the_name_of_its_weights(tune, tmp_path):
+    model, tokenizer = model_of_its_own()
+    with torch.no_grad():
+        model.transformer.ln_f.weight[0] = math.nan
+    with pytest.raises(ValueError, match=r"must be finite, but .*ln_f\.weight holds a NaN"):
+        tune(model=(model, tokenizer))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_are_public():
+    assert mapl_explore.Settings is mapl_explore.training.Settings
