@@ -275,8 +275,10 @@ def whole_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     return _labelled_places(_rounds(low, high, least=1.0))
 
 
-def named_ticks(names: Sequence[str], width: float = 1.0, most: int = 12) -> tuple[tuple[float, str], ...]:
+def named_ticks(names: Sequence[str], width: float = 1.0) -> tuple[tuple[float, str], ...]:
     """Return the names of things side by side over a width, each under its own; of many every second, third, ...
+
+    So many letters fit under a panel that is a third of the picture: 24.
 
     Examples
     --------
@@ -284,7 +286,8 @@ def named_ticks(names: Sequence[str], width: float = 1.0, most: int = 12) -> tup
     ((0.25, 'p1'), (0.75, 'n1'))
     """
     places = (np.arange(len(names)) + 0.5) * width / max(len(names), 1)
-    return tuple(zip(places.tolist(), names, strict=True))[:: math.ceil(len(names) / most) or 1]
+    letters = max(map(len, names), default=1) * len(names)
+    return tuple(zip(places.tolist(), names, strict=True))[:: math.ceil(letters / 24) or 1]
 
 
 def here(axis_x: Axis, axis_y: Axis, x: float, y: float, **mark) -> Points:
@@ -299,6 +302,17 @@ def ghost(mark: Mark) -> Mark:
     """Return a mark as it is left behind by a pin: pale, without a label, and not to be dragged."""
     style = replace(mark.style, opacity=0.4 * mark.style.opacity)
     return replace(mark, name=f"pinned {mark.name}", style=style, label="", drags=())
+
+
+def within(mark: Mark, x: Axis, y: Axis) -> Mark:
+    """Return a mark without those of its points, or its words, that lie beyond the axes."""
+    if not isinstance(mark, Points | Words):
+        return mark
+    places = (axis.fraction(values) for axis, values in ((x, mark.x), (y, mark.y)))
+    inside = np.all([(place >= -1e-9) & (place <= 1 + 1e-9) for place in places], axis=0)
+    if isinstance(mark, Points):
+        return replace(mark, x=np.where(inside, mark.x, np.nan))
+    return replace(mark, texts=[text if there else "" for text, there in zip(mark.texts, inside, strict=True)])
 
 
 def bars(heights: np.ndarray, **mark) -> Boxes:
