@@ -2,5 +2,6 @@
 
 from mapl_explore.explorers.bounds import BoundsExplorer
 from mapl_explore.explorers.losses import LossExplorer
+from mapl_explore.explorers.pairs import PairsExplorer
 
-__all__ = ["BoundsExplorer", "LossExplorer"]
+__all__ = ["BoundsExplorer", "LossExplorer", "PairsExplorer"]

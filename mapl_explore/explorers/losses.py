@@ -86,13 +86,8 @@ class LossReading:
 
     @cached_property
     def pushes(self) -> list[np.ndarray]:
-        """The weights (k, n) of each loss over the places."""
+        """The weights (k, n) of each loss, d loss / d logp, over the places."""
         return [loss.weights(self.swept) for loss in self.losses]
-
-    @property
-    def along(self) -> np.ndarray:
-        """The weights (k, n) of the loss as set."""
-        return self.pushes[0]
 
     @cached_property
     def slopes(self) -> list[np.ndarray]:
@@ -101,7 +96,7 @@ class LossReading:
 
     @cached_property
     def weights(self) -> list[np.ndarray]:
-        """The weights (n,) of each loss, d loss / d logp, where the set is now."""
+        """The weights (n,) of each loss where the set is now."""
         return [loss.weights(self.sets) for loss in self.losses]
 
     @cached_property
@@ -243,8 +238,8 @@ class LossExplorer(Stage):
 
     def _weights(self, reading: LossReading, panel: Callable[..., Panel]) -> Panel:
         named = len(reading.names) <= SHOWN
-        curves = curves_of(reading.places, reading.names, reading.along.T, response_styles(reading.names), named)
-        y = Axis(WEIGHT, *ends_around([reading.along]))
+        curves = curves_of(reading.places, reading.names, reading.pushes[0].T, response_styles(reading.names), named)
+        y = Axis(WEIGHT, *ends_around([reading.pushes[0]]))
         return panel("the weight of each response", y=y, curves=curves, rings=reading.weights[0], own_key=True)
 
     def read(self, settings: dict) -> LossReading:

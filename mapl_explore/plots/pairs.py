@@ -8,6 +8,7 @@ import numpy as np
 from mapl_explore.plots.axis_limits import round_up
 from mapl_explore.plots.looks import DASHED, NOW, UP
 from mapl_explore.plots.panels import Axis, Boxes, Curve, Drag, Mark, Panel, Rule, Segments, Style, Words, named_ticks
+from mapl_explore.plots.weights import push_panel, strokes
 
 LARGEST = 12  # responses on a side whose margins are written out
 BINS = 60
@@ -50,7 +51,7 @@ def grid_panel(
         grid="",
         marks=[
             Boxes(name="map", shade=margins.ravel() / reach, **cells),
-            Segments(name="taken", style=Style(width=5 if rows <= 8 else 3), **bar),
+            Segments(name="bars", style=Style(width=5 if rows <= 8 else 3), **bar),
             Words(
                 name="margins",
                 style=Style(width=type_size),
@@ -112,6 +113,34 @@ def margins_panel(
             *([] if kernel is None else _kernel(x, places, kernel, center, width)),
         ],
     )
+
+
+def drawn_panel(gradient: np.ndarray, compared: np.ndarray, names: Sequence[str], most: float) -> Panel:
+    """Return the gradient when one pair is drawn: bars for its mean, whiskers for the spread of a single draw.
+
+    Parameters
+    ----------
+    gradient : array (2, n)
+        Its mean and its spread, per response.
+    compared : array (n,)
+        The mean of random pairs, shown as strokes.
+    names, most
+        As for :func:`push_panel`.
+
+    Examples
+    --------
+    >>> panel = drawn_panel(np.array([[-0.5, 0.5], [0.25, 0.5]]), np.zeros(2), ["p1", "n1"], 1.0)
+    >>> panel["spread"].y, panel["spread"].to_y
+    (array([-0.75,  0.  ]), array([-0.25,  1.  ]))
+    """
+    mean, spread = gradient
+    middle = (np.arange(mean.size) + 0.5) / mean.size
+    ends = {"x": middle, "to_x": middle, "y": mean - spread, "to_y": mean + spread}
+    others = [
+        Segments(name="spread", label="spread of one draw", style=Style(width=2), **ends),
+        strokes("random", compared, Style("purple"), "random pairs"),
+    ]
+    return push_panel(mean, names, most, others, "gradient of a drawn pair")
 
 
 def _kernel(x: Axis, places: np.ndarray, kernel: np.ndarray, center: float, width: float) -> list[Mark]:

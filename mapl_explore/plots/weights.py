@@ -75,7 +75,7 @@ def push_panel(
     end = 1.25 * (most or 1.0)
     words = {"x": np.array([0.99]), "across": "right"}
     return Panel(
-        name="the weight of each response in the loss",
+        name=f"the {label} of each response",
         x=Axis("response", 0.0, 1.0, ticks=named_ticks(names)),
         y=Axis(label, -end, end),
         grid="y",
@@ -101,9 +101,3 @@ def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Se
     style = replace(style, dash=(), width=3.5)  # too short for a dash
     left, right = ((np.arange(weights.size) + end) / weights.size for end in (0.2, 0.8))
     return Segments(name=name, style=style, label=label, x=left, to_x=right, y=weights, to_y=weights)
-
-
-def whiskers(name: str, mean: np.ndarray, spread: np.ndarray, style: Style, label: str = "") -> Segments:
-    """Return an upright stroke over each bar, one spread to each side of its mean (n,)."""
-    middle = (np.arange(mean.size) + 0.5) / mean.size
-    return Segments(name=name, style=style, label=label, x=middle, to_x=middle, y=mean - spread, to_y=mean + spread)

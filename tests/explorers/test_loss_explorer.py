@@ -135,7 +135,7 @@ def test_the_weights_along_the_shift_are_named_in_a_key_of_their_own():
     assert panel.own_key
     for number, name in enumerate(reading.names):
         assert panel[name].label == name
-        np.testing.assert_array_equal(panel[name].y, reading.along[:, number])
+        np.testing.assert_array_equal(panel[name].y, reading.pushes[0][:, number])
     np.testing.assert_array_equal(panel["rings"].y, reading.weights[0])
 
 
