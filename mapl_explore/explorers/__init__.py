@@ -3,5 +3,6 @@
 from mapl_explore.explorers.bounds import BoundsExplorer
 from mapl_explore.explorers.losses import LossExplorer
 from mapl_explore.explorers.pairs import PairsExplorer
+from mapl_explore.explorers.training import TrainingExplorer
 
-__all__ = ["BoundsExplorer", "LossExplorer", "PairsExplorer"]
+__all__ = ["BoundsExplorer", "LossExplorer", "PairsExplorer", "TrainingExplorer"]

@@ -1,6 +1,7 @@
 """Curves over an axis along which one goes: losses over a shift, responses over the steps of a training."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,6 +20,14 @@ def curves_of(
     return [
         Curve(name=name, label=name if named else "", style=style, x=places, y=value)
         for name, value, style in zip(names, values, styles, strict=False)
+    ]
+
+
+def bands_of(places: np.ndarray, bounds: Iterable[tuple[str, Style, np.ndarray, np.ndarray]]) -> list[Band]:
+    """Return a pale band for each name, style, lower and upper bound over the same places (k,)."""
+    return [
+        Band(name=f"bounds of {name}", style=replace(style, opacity=0.18), x=places, low=low, high=high)
+        for name, style, low, high in bounds
     ]
 
 

@@ -278,7 +278,7 @@ def whole_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
 def named_ticks(names: Sequence[str], width: float = 1.0) -> tuple[tuple[float, str], ...]:
     """Return the names of things side by side over a width, each under its own; of many every second, third, ...
 
-    So many letters fit under a panel that is a third of the picture: 24.
+    So many letters fit under a panel that is a third of the picture: 20.
 
     Examples
     --------
@@ -287,7 +287,7 @@ def named_ticks(names: Sequence[str], width: float = 1.0) -> tuple[tuple[float, 
     """
     places = (np.arange(len(names)) + 0.5) * width / max(len(names), 1)
     letters = max(map(len, names), default=1) * len(names)
-    return tuple(zip(places.tolist(), names, strict=True))[:: math.ceil(letters / 24) or 1]
+    return tuple(zip(places.tolist(), names, strict=True))[:: math.ceil(letters / 20) or 1]
 
 
 def here(axis_x: Axis, axis_y: Axis, x: float, y: float, **mark) -> Points:

@@ -97,7 +97,7 @@ def _draw_key(figure: Figure, panels: Sequence[Panel]) -> None:
     marks = key_of(panels)
     if marks:
         handles, labels = [_sample(figure.axes[0], mark) for mark in marks], [mark.label for mark in marks]
-        columns = {"ncols": 6, "handlelength": 2.2, "columnspacing": 1.3}
+        columns = {"ncols": 8 if max(map(len, labels)) <= 4 else 6, "handlelength": 2.2, "columnspacing": 1.3}
         figure.legend(handles, labels, loc="outside upper left", **columns)
 
 

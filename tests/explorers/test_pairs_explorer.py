@@ -122,7 +122,7 @@ def test_responses_are_named_under_the_gradient_as_long_as_names_fit(count):
     names = [text for _, text in explorer.panels(explorer.reading)[2].x.ticks]
     assert 4 <= len(names) <= 12
     assert names[0] == "p1"
-    assert len("".join(names)) <= 24
+    assert len("".join(names)) <= 20
 
 
 def test_a_kernel_that_takes_nothing_says_so_and_where_the_margins_lie():
