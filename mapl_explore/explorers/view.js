@@ -39,6 +39,9 @@ const written = (value) => {
   return text.replace("-", "−");
 };
 
+// A copy, since what comes from Python need not lie at a multiple of four.
+const floats = ({ buffer, byteOffset, byteLength }) => new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+
 class Scale {
   constructor(axis, start, end) {
     Object.assign(this, { axis, start, end });
@@ -97,8 +100,8 @@ class Line {
   constructor(model, silent, refused) {
     // Two windows may show one explorer: each looks for its own answers.
     Object.assign(this, { model, silent, refused, id: Math.random().toString(36).slice(2), count: 0, waiting: null, next: null });
-    this.answer = (message) => message.kind === "done" && this.done(message);
-    model.on("msg:custom", this.answer);
+    this.answer = () => this.done(model.get("answer"));
+    model.on("change:answer", this.answer);
   }
 
   say(message) {
@@ -117,12 +120,12 @@ class Line {
   }
 
   done({ serial, error }) {
-    if (!serial.startsWith(this.id)) return;
+    if (!serial?.startsWith(this.id)) return;
     this.silent(false); // also where an answer comes late
     if (serial !== this.waiting) return;
     clearTimeout(this.timer);
     this.waiting = null;
-    this.refused(error ?? "");
+    this.refused(error);
     const next = this.next;
     this.next = null;
     if (next) this.send(next);
@@ -138,7 +141,7 @@ class Line {
 
   end() {
     clearTimeout(this.timer);
-    this.model.off("msg:custom", this.answer);
+    this.model.off("change:answer", this.answer);
   }
 }
 
@@ -385,17 +388,17 @@ class Panel {
 
   // The pixels of an array of a mark; while the picture glides, between those of before and of now.
   pixels(mark, name) {
-    const [start, count] = mark.arrays[name];
+    const { view } = this;
     const along = name === "at" ? mark.along : ALONG[name];
     const pixel = along ? (value) => this[along].pixel(value) : (value) => value;
-    const { numbers, before, part } = this.view;
-    const now = Array.from(numbers.subarray(start, start + count), pixel);
+    const now = Array.from(view.array(mark, name), pixel);
     const held = mark.handles.find((handle) => handle?.held != null);
     if (held && along === held.drag.along && (name === "at" || name === along)) now[held.index] = pixel(held.held);
-    if (!before) return now;
+    if (!view.before) return now;
+    const before = view.array(mark, name, view.before);
     return now.map((to, i) => {
-      const from = pixel(before[start + i]);
-      return Number.isFinite(from) && Number.isFinite(to) ? from + part * (to - from) : to;
+      const from = pixel(before[i]);
+      return Number.isFinite(from) && Number.isFinite(to) ? from + view.part * (to - from) : to;
     });
   }
 
@@ -414,10 +417,9 @@ class Panel {
     const { left, right, top, bottom } = this.area;
     if (event.buttons || x < left || x > right || y < top || y > bottom) return this.view.tip.hide();
     const rows = this.marks.filter(({ kind, label }) => kind === "curve" && label).map((mark) => {
-      const [start, count] = mark.arrays.x;
-      const xs = this.view.numbers.subarray(start, start + count);
+      const xs = this.view.array(mark, "x");
       const near = xs.reduce((best, value, i) => (Math.abs(this.x.pixel(value) - x) < Math.abs(this.x.pixel(xs[best]) - x) ? i : best), 0);
-      return [mark, this.view.numbers[mark.arrays.y[0] + near]];
+      return [mark, this.view.array(mark, "y")[near]];
     });
     if (!rows.length) return this.view.tip.hide();
     const head = `${this.spec.x.label}: ${written(this.x.value(x))}`;
@@ -442,6 +444,8 @@ class Handle {
       this.node.setAttribute(`aria-${name}`, value);
     }
     this.node.addEventListener("pointerdown", (event) => this.take(event));
+    // Without this a finger that moves scrolls the page, and the browser takes the pointer away.
+    this.node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     this.node.addEventListener("pointermove", (event) => this.pull(event));
     this.node.addEventListener("lostpointercapture", () => this.leave());
     this.node.addEventListener("keydown", (event) => this.key(event));
@@ -484,7 +488,7 @@ class Handle {
   // The numbers of the drag move with the picture, so they are read anew.
   numbers() {
     const { view } = this.panel;
-    return ["factor", "offset"].map((name) => view.numbers[this.mark.arrays[name][0] + this.index]);
+    return ["factor", "offset"].map((name) => view.array(this.mark, name)[this.index]);
   }
 
   valueAt(coordinate) {
@@ -511,6 +515,7 @@ class Handle {
     const end = { Home: 0, End: this.range.count }[event.key];
     if (way === undefined && end === undefined) return;
     event.preventDefault();
+    event.stopPropagation(); // JupyterLab's arrow keys go to the next cell
     const { view } = this.panel;
     const place = end ?? clamp(this.range.place(view.values[this.drag.knob]) + way, 0, this.range.count);
     view.set(this.drag.knob, this.range.value(place));
@@ -623,7 +628,7 @@ async function raster(file) {
 
 // ---------------------------------------------------------------- the whole view
 
-const TRAITS = ["picture", "numbers", "words", "values", "idle", "options", "says", "pinned"];
+const TRAITS = ["picture", "curves", "numbers", "words", "values", "idle", "options", "says", "pinned"];
 
 class View {
   constructor(model, el) {
@@ -674,14 +679,19 @@ class View {
   }
 
   read() {
-    const bytes = this.model.get("numbers");
-    this.numbers = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+    this.numbers = ["curves", "numbers"].map((name) => floats(this.model.get(name)));
     for (const name of ["picture", "words", "values", "idle", "options"]) this[name] = this.model.get(name);
     this.nodes.pin.setAttribute("aria-pressed", this.model.get("pinned"));
     if (this.said !== this.model.get("says")) {
       this.said = this.model.get("says");
       this.nodes.says.innerHTML = this.said;
     }
+  }
+
+  // An array of a mark, of these numbers: long arrays come first, short ones second.
+  array(mark, name, numbers = this.numbers) {
+    const [kind, start, count] = mark.arrays[name];
+    return numbers[kind].subarray(start, start + count);
   }
 
   build() {
@@ -741,7 +751,7 @@ class View {
 
   // Presets move the picture over a moment, so that one sees what goes where.
   glideFrom(numbers) {
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches || numbers.length !== this.numbers.length;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches || numbers.some((each, i) => each.length !== this.numbers[i].length);
     const glides = this.glides && !still;
     this.glides = false;
     if (!glides) {

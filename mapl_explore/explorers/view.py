@@ -33,6 +33,7 @@ class View(anywidget.AnyWidget):
     _esm = HERE / "view.js"
     _css = traitlets.Unicode().tag(sync=True)
     picture = traitlets.Dict().tag(sync=True)
+    curves = traitlets.Bytes().tag(sync=True)
     numbers = traitlets.Bytes().tag(sync=True)
     words = traitlets.List().tag(sync=True)
     knobs = traitlets.List().tag(sync=True)
@@ -43,6 +44,7 @@ class View(anywidget.AnyWidget):
     says = traitlets.Unicode().tag(sync=True)
     pinned = traitlets.Bool().tag(sync=True)
     code = traitlets.Unicode().tag(sync=True)
+    answer = traitlets.Dict().tag(sync=True)
 
     def __init__(self, knobs: Sequence[Knob | Choice], buttons: Sequence[tuple[str, str, str]], do: Callable):
         """Describe the controls; the picture comes with :meth:`show`."""
@@ -56,37 +58,37 @@ class View(anywidget.AnyWidget):
 
     def show(self, panels: Sequence[Panel], says: str, values: Mapping[str, Any], **state) -> None:
         """Show panels, what is said next to the controls (HTML), and the values of the controls, in one message."""
-        picture, numbers, words = encoded(panels, [knob["name"] for knob in self.knobs])
+        names = [knob["name"] for knob in self.knobs]
         with self.hold_sync():
-            self.picture, self.numbers, self.words = picture, numbers, words
+            self.picture, self.curves, self.numbers, self.words = encoded(panels, names)
             self.says, self.values = says, dict(values)
             for name, value in state.items():
                 setattr(self, name, value)
 
     def _received(self, _, content: Mapping, buffers) -> None:
-        answer = {"kind": "done", "serial": content.get("serial")}
-        try:
-            self._do(content)
-        except (TypeError, ValueError) as error:
-            answer["error"] = str(error)
-        finally:
-            self.send(answer)
+        error = ""
+        with self.hold_sync():  # the answer goes with what it is about
+            try:
+                self._do(content)
+            except (TypeError, ValueError) as refusal:
+                error = str(refusal)
+            finally:
+                self.answer = {"serial": content.get("serial"), "error": error}
 
 
-def encoded(panels: Sequence[Panel], knobs: Iterable[str] = ()) -> tuple[dict, bytes, list[str]]:
-    """Return what the browser needs to draw panels: their description, all numbers as float32, and all texts.
+def encoded(panels: Sequence[Panel], knobs: Iterable[str] = ()) -> tuple[dict, bytes, bytes, list[str]]:
+    """Return what the browser needs to draw panels: their description, long and short arrays as float32, and all texts.
 
-    Marks are dragged that move one of the knobs.
-
-    The description has of each array where it starts among the numbers, and stays the same while only numbers move.
+    The description says of each array where it starts among the long ones (0) or the short ones (1), and stays the same
+    while only numbers move. Long ones are curves, many of which stay where they are while a point moves on them.
 
     Examples
     --------
     >>> from mapl_explore.plots.panels import Axis, Curve
     >>> line = Curve(name="line", x=np.array([0.0, 1.0]), y=np.array([2.0, 3.0]))
-    >>> picture, numbers, words = encoded([Panel("a line", Axis("x", 0, 1), Axis("y", 0, 4), [line])])
+    >>> picture, curves, numbers, words = encoded([Panel("a line", Axis("x", 0, 1), Axis("y", 0, 4), [line])])
     >>> picture["panels"][0]["marks"][0]["arrays"], np.frombuffer(numbers, "<f4").tolist()
-    ({'x': [0, 2], 'y': [2, 2]}, [0.0, 1.0, 2.0, 3.0])
+    ({'x': [1, 0, 2], 'y': [1, 2, 2]}, [0.0, 1.0, 2.0, 3.0])
     """
     ink = _Ink(knobs)
     described = [
@@ -103,18 +105,20 @@ def encoded(panels: Sequence[Panel], knobs: Iterable[str] = ()) -> tuple[dict, b
         for panel in panels
     ]
     picture = {"panels": described, "key": [_look(mark) for mark in key_of(panels)]}
-    return picture, ink.numbers(), ink.words
+    return picture, ink.written(0), ink.written(1), ink.words
 
 
 class _Ink:
     """The numbers and texts of a picture, each array once."""
 
+    LONG = 64  # numbers, from which an array is a curve
+
     def __init__(self, knobs: Iterable[str]):
         self.words: list[str] = []
         self._knobs = set(knobs)
-        self._arrays: list[np.ndarray] = []
+        self._arrays: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        self._lengths = [0, 0]
         self._places: dict[int, list[int]] = {}
-        self._length = 0
 
     def mark(self, mark: Mark) -> dict:
         """Return the description of a mark; it is dragged by the knobs there are."""
@@ -133,16 +137,17 @@ class _Ink:
             self.words += mark.texts
         return described
 
-    def numbers(self) -> bytes:
-        """Return all arrays one after the other."""
-        return np.concatenate([*self._arrays, []]).astype("<f4").tobytes()
+    def written(self, kind: int) -> bytes:
+        """Return the long arrays (0) or the short ones (1), one after the other."""
+        return np.concatenate([*self._arrays[kind], []]).astype("<f4").tobytes()
 
     def _placed(self, array: np.ndarray) -> list[int]:
-        """Return start and length of an array, which is written when it is first met."""
+        """Return kind, start and length of an array, which is written when it is first met."""
         if id(array) not in self._places:
-            self._places[id(array)] = [self._length, array.size]
-            self._arrays.append(array)  # kept, so that no other array gets its id
-            self._length += array.size
+            kind = int(array.size < self.LONG)
+            self._places[id(array)] = [kind, self._lengths[kind], array.size]
+            self._arrays[kind].append(array)  # kept, so that no other array gets its id
+            self._lengths[kind] += array.size
         return self._places[id(array)]
 
 

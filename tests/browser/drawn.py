@@ -11,7 +11,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><body data-jp-theme-light="LIGHT"
 <div id="here"></div><script type="module">
 const bytes = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
 const [state, calls] = [STATE, {}];
-state.numbers = bytes(state.numbers);
+for (const name of ["curves", "numbers"]) state[name] = bytes(state[name]);
 window.sent = [];
 window.model = {
     get: (name) => state[name],
@@ -23,11 +23,10 @@ window.model = {
         const changed = Object.keys(news).filter((name) => window.model.last[name] !== JSON.stringify(news[name]));
         for (const name of changed) {
             window.model.last[name] = JSON.stringify(news[name]);
-            state[name] = name === "numbers" ? bytes(news[name]) : news[name];
+            state[name] = ["curves", "numbers"].includes(name) ? bytes(news[name]) : news[name];
         }
         for (const name of changed) (calls[`change:${name}`] ?? []).forEach((call) => call());
     },
-    message: (content) => (calls["msg:custom"] ?? []).forEach((call) => call(content)),
     last: Object.fromEntries(Object.entries(STATE).map(([name, value]) => [name, JSON.stringify(value)])),
 };
 document.head.append(Object.assign(document.createElement("style"), { textContent: state._css }));
@@ -72,7 +71,7 @@ class Drawn:
         widget = self.explorer.widget
         state = {name: getattr(widget, name) for name in widget.keys if not name.startswith("_") or name == "_css"}
         del state["layout"], state["tabbable"], state["tooltip"]
-        return state | {"numbers": base64.b64encode(state["numbers"]).decode()}
+        return state | {name: base64.b64encode(state[name]).decode() for name in ("curves", "numbers")}
 
     def answer(self) -> int:
         """Do what the page has asked for until it asks for nothing more, and return how often it asked."""
@@ -96,9 +95,5 @@ class Drawn:
         assert self.errors == []
 
     def _answer(self, message: dict) -> None:
-        answers = []
-        self.explorer.widget.send = lambda content, buffers=None: answers.append(content)
         self.explorer.widget._received(self.explorer.widget, message, [])
         self.show()
-        for content in answers:
-            self.page.evaluate("(content) => window.model.message(content)", content)

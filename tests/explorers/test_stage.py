@@ -65,7 +65,7 @@ def stage():
 def shown(stage):
     """What the browser has to draw the picture from."""
     widget = stage.widget
-    return widget.picture, bytes(widget.numbers), list(widget.words), widget.says, dict(widget.values)
+    return widget.picture, widget.curves, widget.numbers, list(widget.words), widget.says, dict(widget.values)
 
 
 def pixels(figure):
@@ -77,12 +77,10 @@ def moved(stage, knob, value):
     stage.do({"kind": "set", "knob": knob, "value": value})
 
 
-def answers(stage, message):
-    """What the widget sends back to the browser for a message."""
-    sent = []
-    stage.widget.send = sent.append
+def answered(stage, **message):
+    """What the widget answers to a message from the browser."""
     stage.widget._received(stage.widget, {"serial": "a-1"} | message, [])
-    return sent
+    return stage.widget.answer
 
 
 def test_controls_start_at_their_knobs_default_or_where_told(stage):
@@ -115,18 +113,19 @@ def test_a_typed_number_keeps_all_its_digits(stage, text, value):
 )
 def test_a_value_that_is_none_of_its_knob_is_said_and_moves_nothing(stage, knob, value, message):
     before = shown(stage)
-    [answer] = answers(stage, {"kind": "set", "knob": knob, "value": value})
-    assert answer == {"kind": "done", "serial": "a-1", "error": message}
+    assert answered(stage, kind="set", knob=knob, value=value) == {"serial": "a-1", "error": message}
     assert shown(stage) == before
 
 
-def test_every_message_is_answered_once_the_picture_is_sent(stage):
-    order = []
-    stage.widget.observe(lambda _: order.append("picture"), "numbers")
-    stage.widget.send = lambda content: order.append(content["kind"])
-    stage.widget._received(stage.widget, {"serial": "a-1", "kind": "set", "knob": "place", "value": 0.5}, [])
-    stage.widget._received(stage.widget, {"serial": "a-2", "kind": "hello"}, [])
-    assert order == ["picture", "done", "done"]
+def test_a_picture_and_the_answer_that_it_is_there_are_one_message(stage, monkeypatch):
+    sent = []
+    monkeypatch.setattr(stage.widget, "_send", lambda message, buffers=None: sent.append(message))
+    assert answered(stage, kind="set", knob="place", value=0.5) == {"serial": "a-1", "error": ""}
+    [message] = sent
+    assert {"values", "says", "answer"} <= set(message["state"])
+    assert message["buffer_paths"] == [["numbers"]]
+    assert "picture" not in message["state"]
+    assert answered(stage, kind="hello", serial="a-2") == {"serial": "a-2", "error": ""}
 
 
 def test_each_change_makes_one_picture(stage):
@@ -152,7 +151,8 @@ def test_while_only_numbers_move_the_description_of_the_picture_is_not_sent_agai
 def test_the_picture_and_the_readout_follow_the_knob(stage):
     moved(stage, "dots", 5)
     (dots,) = stage.widget.picture["panels"][0]["marks"]
-    start, count = dots["arrays"]["y"]
+    kind, start, count = dots["arrays"]["y"]
+    assert kind == 1  # a short one
     assert np.frombuffer(stage.widget.numbers, "<f4")[start : start + count].tolist() == [0, 1, 2, 3, 4]
     assert stage.widget.says == "<p>5 dots at 0.25</p>"
 
@@ -175,7 +175,7 @@ def test_a_pin_leaves_the_picture_behind_and_another_takes_it_away(stage):
     moved(stage, "place", 0.75)
     pinned, dots = stage.widget.picture["panels"][0]["marks"]
     numbers = np.frombuffer(stage.widget.numbers, "<f4")
-    assert [numbers[mark["arrays"]["x"][0]] for mark in (pinned, dots)] == [0.25, 0.75]
+    assert [numbers[mark["arrays"]["x"][1]] for mark in (pinned, dots)] == [0.25, 0.75]
     assert pinned["opacity"] < dots["opacity"]
     assert not pinned["drags"]
     stage.do({"kind": "pin"})
