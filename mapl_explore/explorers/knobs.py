@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+SIGNS = str.maketrans("+-−", "pnn")
+
 
 @dataclass(frozen=True)
 class Knob:
@@ -147,16 +149,16 @@ class Choice:
 
 
 def named_option(value, options: Iterable[str]) -> str | None:
-    """Return the option that a text names, None if there is none; the minus of a keyboard names one with a − as well.
+    """Return the option that a text names, None if there is none; a response may be named by its sign, +1 or −1.
 
     Examples
     --------
-    >>> named_option("-1", ("+1", "−1"))
-    '−1'
+    >>> named_option("-1", ("p1", "n1"))
+    'n1'
     """
     if not isinstance(value, str):
         return None
-    return next((option for option in options if option.replace("−", "-") == value.replace("−", "-")), None)
+    return next((name for name in (value, value.translate(SIGNS)) if name in options), None)
 
 
 KNOBS = {

@@ -1,7 +1,8 @@
 """Any loss, or several over each other: value, slope and weights, as the log-probs of a set are moved."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -13,8 +14,11 @@ from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, loss_of, require_reference
 from mapl_explore.losses.explaining import explain_unchecked
 from mapl_explore.losses.naming import short
-from mapl_explore.plots import LOOKS, CurvesPanel, PushPanel, response_looks
-from mapl_explore.plots.axis_limits import ends_with, round_up
+from mapl_explore.plots.axis_limits import ends_around, ends_with, round_up
+from mapl_explore.plots.curves import curves_of, curves_panel
+from mapl_explore.plots.looks import SERIES, response_styles
+from mapl_explore.plots.panels import Axis, Panel
+from mapl_explore.plots.weights import WEIGHT, push_panel, strokes
 
 # Three positives and three negatives whose log-ratios to the reference are 3, 0.5, 0 and 0, -0.5, -3: hard margin 0.
 EXAMPLE = ScoredSets(
@@ -24,7 +28,6 @@ POSITIVES = "all positives"
 MIDDLE = Choice(
     "curves", "middle picture", ("slope", "weights"), "slope", "Of each loss its slope, or of each response its weight."
 )
-STROKES = ("━━", "╌╌", "─·", "····", "— —")  # the line styles of LOOKS, in text
 PRESETS = {
     "hard pair": {"loss": "dpo-hardest"},
     "smooth pair": {"loss": "dpo-smooth", "tau": 0.3},
@@ -32,8 +35,8 @@ PRESETS = {
     "no floor": {"loss": "smooth-maxneg-minpos"},
     "with NLL": {"loss": "cpo-smooth"},
 }
-MOST = len(LOOKS) - 1  # curves that can be kept
-RESPONSES = ("", "score r", "weight", "pushed", "of its side", "how hard")
+MOST = len(SERIES) - 1  # curves that can be kept
+RESPONSES = ("response", "score r", "weight", "pushed", "of its side", "how hard")
 SHOWN = 8  # responses listed in the readout
 
 
@@ -83,13 +86,8 @@ class LossReading:
 
     @cached_property
     def pushes(self) -> list[np.ndarray]:
-        """The weights (k, n) of each loss over the places."""
+        """The weights (k, n) of each loss, d loss / d logp, over the places."""
         return [loss.weights(self.swept) for loss in self.losses]
-
-    @property
-    def along(self) -> np.ndarray:
-        """The weights (k, n) of the loss as set."""
-        return self.pushes[0]
 
     @cached_property
     def slopes(self) -> list[np.ndarray]:
@@ -98,7 +96,7 @@ class LossReading:
 
     @cached_property
     def weights(self) -> list[np.ndarray]:
-        """The weights (n,) of each loss, d loss / d logp, where the set is now."""
+        """The weights (n,) of each loss where the set is now."""
         return [loss.weights(self.sets) for loss in self.losses]
 
     @cached_property
@@ -177,8 +175,8 @@ class LossExplorer(Stage):
         if len(self.kept) > MOST:
             raise ValueError(f"over must hold at most {MOST} losses, not {len(self.kept)}")
         named = fitting(LOSSES, self._given)
-        options = (*named, *({self._admit(loss)} - set(named)))
-        choice = Choice("loss", "loss", options, text_of(loss), "A preset, or any loss set from Python.", self._admit)
+        options = (*named, *({self._name_of(loss)} - set(named)))
+        choice = Choice("loss", "loss", options, text_of(loss), "A preset, or any loss set from Python.", self._name_of)
         moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
         number = set_knob(len(self._sets))
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
@@ -186,7 +184,7 @@ class LossExplorer(Stage):
         knobs += [number] if len(self._sets) > 1 else []
         self._ends = shift.low, shift.high
         presets = {label: each for label, each in PRESETS.items() if fitting([each["loss"]], self._given)}
-        super().__init__(knobs, presets, {"loss": self._admit(loss)} | settings)
+        super().__init__(knobs, presets, {"loss": self._name_of(loss)} | settings)
 
     @property
     def loss(self) -> Loss:
@@ -197,18 +195,18 @@ class LossExplorer(Stage):
         """Leave the curve of the loss as set where it is; beyond four, the oldest goes."""
         with self._lock:
             self.kept = (*self.kept, self.loss)[-MOST:]
-            self._redraw()
+            self._show()
 
     def clear(self) -> None:
         """Take the kept curves away."""
         with self._lock:
             self.kept = ()
-            self._redraw()
+            self._show()
 
     def actions(self) -> dict:
         """Return the buttons that keep and clear curves."""
         return {
-            "keep this curve": (self.keep, "Leave it in the picture, to compare the next with."),
+            "keep this curve": (self.keep, "Compare the coming losses with this one, on the set as it is moved."),
             "clear kept": (self.clear, "Take the kept curves away."),
         }
 
@@ -220,39 +218,29 @@ class LossExplorer(Stage):
         """Return the sliders of numbers that the loss does not have."""
         return set(NUMBERS) - set(numbers_of(loss_of(settings["loss"])))
 
-    def scene(self, reading: LossReading) -> tuple:
-        """Return what stands on the axes, and how far they go."""
-        return reading.moved, tuple(reading.names), _labels(reading.losses), reading.curves, reading.reach
-
-    def build(self, figure, scene) -> list:
-        """Return the panels of the value, the slope and the weights."""
-        moved, names, labels, curves, (values, slopes, weights) = scene
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))
-        what = f"shift of {moved} (nats)"
-        panels = [
-            CurvesPanel(left, self._ends, values, what, "loss"),
-            self._middle(middle, what, curves, names, slopes, weights),
-            PushPanel(right, list(names), weights),
+    def panels(self, reading: LossReading) -> list[Panel]:
+        """Return the panels of the value, the slope or the weights along the axis, and the weights where the set is."""
+        labels, styles = _labels(reading.losses), [style for style, _ in SERIES]
+        values, slopes, most = reading.reach
+        x = Axis(f"shift of {reading.moved} (nats)", *self._ends)
+        others = zip(labels[1:], reading.weights[1:], styles[1:], strict=False)
+        panel = partial(curves_panel, x=x, knob="shift", now=reading.now)
+        curves = partial(curves_of, reading.places, labels, styles=styles)
+        value = {"y": Axis("loss", *values), "curves": curves(values=reading.values)}
+        slope = {"y": Axis("slope of the loss (per nat)", *slopes), "curves": curves(values=reading.slopes)}
+        return [
+            panel("the loss", **value, rings=[reading.value]),
+            panel("the slope of the loss", **slope, rings=[reading.slope])
+            if reading.curves == "slope"
+            else self._weights(reading, panel),
+            push_panel(reading.weights[0], reading.names, most, [strokes(*other) for other in others]),
         ]
-        figure.legend(handles=panels[0].curves[: len(labels)], labels=labels, loc="outside upper left", ncols=5)
-        return panels
 
-    def _middle(self, axes, what, curves, names, slopes, weights) -> CurvesPanel:
-        if curves == "slope":
-            return CurvesPanel(axes, self._ends, slopes, what, "slope of the loss (per nat)")
-        looks = response_looks(names)
-        panel = CurvesPanel(axes, self._ends, (-weights, weights), what, "weight ∂loss/∂log π", looks)
-        if len(names) <= SHOWN:
-            key = {
-                "fontsize": 13,
-                "ncols": 2,
-                "loc": "upper right",
-                "handlelength": 1.8,
-                "frameon": True,
-                "edgecolor": "none",
-            }
-            panel.moving.append(axes.legend(handles=panel.curves, **key))  # it lies above the curves
-        return panel
+    def _weights(self, reading: LossReading, panel: Callable[..., Panel]) -> Panel:
+        named = len(reading.names) <= SHOWN
+        curves = curves_of(reading.places, reading.names, reading.pushes[0].T, response_styles(reading.names), named)
+        y = Axis(WEIGHT, *ends_around([reading.pushes[0]]))
+        return panel("the weight of each response", y=y, curves=curves, rings=reading.weights[0], own_key=True)
 
     def read(self, settings: dict) -> LossReading:
         """Return every number that is shown at these settings."""
@@ -276,16 +264,6 @@ class LossExplorer(Stage):
             curves=settings["curves"],
         )
 
-    def move(self, panels: list, reading: LossReading) -> None:
-        """Move the panels to a reading."""
-        values, slopes, pushes = panels
-        values.move(reading.places, reading.values, reading.now, reading.value)
-        if reading.curves == "slope":
-            slopes.move(reading.places, reading.slopes, reading.now, reading.slope)
-        else:
-            slopes.move(reading.places, reading.along.T, reading.now, None)
-        pushes.move(reading.weights)
-
     def text(self, reading: LossReading) -> str:
         """Return the reading in a line of plain text, rounded."""
         weights = " ".join(minus(f"{weight + 0.0:+.3f}") for weight in reading.weights[0][:SHOWN])
@@ -299,8 +277,8 @@ class LossExplorer(Stage):
         floor = "" if loss.bounded else " <b>It has no floor</b>: training with it never comes to an end."
         now = f"The loss is <b>{digits(reading.value)}</b> and changes by {digits(reading.slope)} a nat."
         lines = [
-            (f"{sign(LOOKS[number]['color'], STROKES[number])} {short(one)}", float(one(reading.sets)))
-            for number, one in enumerate(reading.losses)
+            (f"{sign(style.color, mark)} {short(one)}", float(one(reading.sets)))
+            for one, (style, mark) in zip(reading.losses, SERIES, strict=False)
         ]
         named = list(zip(reading.names, explain_unchecked(loss, reading.sets), strict=True))
         listed = [_row(name, row, named) for name, row in named]
@@ -320,7 +298,7 @@ class LossExplorer(Stage):
             columns[f"loss: {loss!r}"], columns[f"slope: {loss!r}"] = reading.values[number], reading.slopes[number]
         return pandas.DataFrame(columns)
 
-    def _admit(self, loss) -> str:
+    def _name_of(self, loss) -> str:
         """Return the name of a loss, if the sets have what it reads and its numbers lie on their sliders."""
         text = text_of(loss)
         require_reference(loss_of(text), self._given)
@@ -335,7 +313,7 @@ def _labels(losses: tuple[Loss, ...]) -> tuple[str, ...]:
     """Return what the curves are called in the legend: kept presets by their name, as long as there is room."""
     presets = {loss: name for name, loss in LOSSES.items()}
     names = [presets.get(loss, f"kept {number}") for number, loss in enumerate(losses[1:], start=1)]
-    if sum(map(len, names)) > 44:
+    if sum(map(len, names)) > 44 or len(set(names)) < len(names):
         names = [f"kept {number}" for number in range(1, len(losses))]
     return ("as set", *names)
 
@@ -345,13 +323,15 @@ def _row(name: str, row, named: list) -> tuple:
     way = "nowhere" if row.weight == 0 else "up" if row.weight < 0 else "down"
     side = [(other, its) for other, its in named if its.label == row.label]
     tied = [other for other, its in side if its.rank == row.rank and other != name]
-    place = f"{row.rank} of {len(side)}" + (f", tied with {' '.join(tied)}" if tied else "")
+    place = ("hardest" if row.rank == 1 else f"{row.rank} of {len(side)}") + (
+        f", tied with {' '.join(tied)}" if tied else ""
+    )
     return name, row.score, minus(f"{row.weight + 0.0:+.3g}"), way, percent(row.share), place
 
 
 def _movable(sets: list[ScoredSets]) -> tuple[str, ...]:
     names = {name for one in sets for name in names_of(one)}
-    return (POSITIVES, *sorted(names, key=lambda name: (name[0] == "−", int(name[1:]))))
+    return (POSITIVES, *sorted(names, key=lambda name: (name[0] == "n", int(name[1:]))))
 
 
 def _room(sets: list[ScoredSets], example: bool) -> float:

@@ -10,11 +10,12 @@ from mapl_explore.explorers.loss_controls import numbers_of, text_of, with_numbe
 from mapl_explore.explorers.readout import digits, percent, table
 from mapl_explore.explorers.sources import Sides, arranged, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.explorers.strategies import KEEP, STRATEGIES, STRATEGY, USED, chances, kernel_of, left_out, pair_of
+from mapl_explore.explorers.strategies import KEEP, STRATEGIES, STRATEGY, left_out
 from mapl_explore.losses import Comparing, First, Loss, ScoredSets, Smooth, loss_of, require_reference
 from mapl_explore.losses.naming import short
-from mapl_explore.plots import DrawPanel, GridPanel, MarginsPanel
 from mapl_explore.plots.axis_limits import ends_around, round_up
+from mapl_explore.plots.pairs import drawn_panel, grid_panel, margins_panel
+from mapl_explore.plots.panels import Panel
 from mapl_explore.sampling.kernels import Kernel
 from mapl_explore.sampling.pair_gradients import PairGradient, effective_number, pair_gradient
 from mapl_explore.sampling.pairs import Pairs, pair_margins
@@ -51,6 +52,8 @@ class PairsReading:
         How pairs are taken.
     kernel : Kernel or None
         The chance of a pair by its margin, where the strategy is rejection sampling.
+    center, width : float
+        Its middle, and how far its edges lie from it, in nats.
     pairs : Pairs
         The pool that is drawn from.
     chance : array (pairs,)
@@ -72,6 +75,8 @@ class PairsReading:
     loss: Comparing
     strategy: str
     kernel: Kernel | None
+    center: float
+    width: float
     pairs: Pairs
     chance: np.ndarray
     gradients: dict[str, PairGradient]
@@ -115,6 +120,12 @@ class PairsReading:
         """The end of the axis of gradients: a round number above the largest mean with its spread."""
         tops = [np.abs(one.mean[self.number]) + one.spread[self.number] for one in self.here.values()]
         return round_up(float(np.max(tops))) or 1.0
+
+    def drawn(self, strategy: str) -> np.ndarray:
+        """Return mean and spread (2, n) of the gradient of a pair drawn from the set, 0 where none is taken."""
+        n = len(self.names)
+        one = self.here.get(strategy)
+        return np.zeros((2, n)) if one is None else np.stack([one.mean[self.number][:n], one.spread[self.number][:n]])
 
 
 class PairsExplorer(Stage):
@@ -182,12 +193,13 @@ class PairsExplorer(Stage):
     def loss(self) -> Loss:
         """The loss as set, on the pair of the strategy; First where pairs are selected beforehand, one a set."""
         settings = self.settings
-        return replace(_of_pairs(settings), pair=pair_of(settings))
+        return replace(_of_pairs(settings), pair=STRATEGIES[settings["strategy"]].pair(settings))
 
     @property
     def kernel(self) -> Kernel | None:
         """The kernel as set, for ``RejectionSampler`` and ``mapl-explore select``; None for the other strategies."""
-        return kernel_of(self.settings)
+        settings = self.settings
+        return STRATEGIES[settings["strategy"]].kernel(settings)
 
     def follow(self, name, value) -> dict:
         """Return where beta goes when a loss is chosen: to that of the loss."""
@@ -195,34 +207,24 @@ class PairsExplorer(Stage):
 
     def idle(self, settings: dict) -> set[str]:
         """Return the sliders that the strategy, or the loss, does not have."""
-        idle = {"center", "width", "keep", "tau"} - USED.get(settings["strategy"], set())
+        idle = {"center", "width", "keep", "tau"} - set(STRATEGIES[settings["strategy"]].knobs)
         return idle | ({"beta"} - set(numbers_of(_of_pairs(settings))))
 
-    def scene(self, reading: PairsReading) -> tuple:
-        """Return what stands on the axes, and how far they go."""
-        order = [*reading.rows, *reading.columns]
-        return tuple(reading.names), tuple(order), reading.span, reading.reach, reading.most
-
-    def build(self, figure, scene) -> list:
+    def panels(self, reading: PairsReading) -> list[Panel]:
         """Return the panels of the margins, of what is taken, and of the gradient."""
-        names, order, span, reach, most = scene
-        count = sum(name[0] == "+" for name in names)
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.1, 1.2, 1.1))
-        sides = [names[place] for place in order[:count]], [names[place] for place in order[count:]]
-        panels = [GridPanel(left, *sides, reach), MarginsPanel(middle, span), DrawPanel(right, list(names), most)]
-        parts = panels[1]
-        handles = [parts.all, parts.kept, parts.kernel, parts.slope, panels[2].others[0], panels[2].whiskers]
-        labels = ["pairs", "taken", "chance", "slope", "random pairs", "spread of one draw"]
-        figure.legend(
-            handles=handles, labels=labels, loc="outside upper left", ncols=6, handlelength=1.8, columnspacing=1.3
-        )
-        return panels
+        sides = [[reading.names[place] for place in places] for places in (reading.rows, reading.columns)]
+        spread = {"places": reading.places, "slope": reading.push, "kernel": reading.curve}
+        return [
+            grid_panel(reading.margins, reading.taken, *sides, reading.reach),
+            margins_panel(reading.pairs.margin, reading.chance, center=reading.center, width=reading.width, **spread),
+            drawn_panel(reading.drawn(reading.strategy), reading.drawn("random")[0], reading.names, reading.most),
+        ]
 
     def read(self, settings: dict) -> PairsReading:
         """Return every number that is shown at these settings."""
         loss, number, strategy = _of_pairs(settings), settings.get("set", 1) - 1, settings["strategy"]
         pairs = self._pool(settings, loss, number)
-        taken = {name: chances(name, settings, self._sets, pairs, loss) for name in STRATEGIES}
+        taken = {name: one.chance(self._sets, pairs, loss, settings) for name, one in STRATEGIES.items()}
         drawn = {name: chance for name, chance in taken.items() if chance.mean() >= LEAST}
         mine = {name: drawn[name] * (pairs.set == number) for name in ("random", strategy) if name in drawn}
         gradient = partial(self._gradient, settings, pairs, loss)
@@ -230,7 +232,9 @@ class PairsExplorer(Stage):
         return PairsReading(
             loss=loss,
             strategy=strategy,
-            kernel=kernel_of(settings),
+            kernel=STRATEGIES[strategy].kernel(settings),
+            center=settings["center"],
+            width=settings["width"],
             pairs=pairs,
             chance=taken[strategy],
             gradients={name: gradient(name, chance) for name, chance in drawn.items()},
@@ -242,17 +246,6 @@ class PairsExplorer(Stage):
             margins=grids[0],
             taken=grids[1],
         )
-
-    def move(self, panels: list, reading: PairsReading) -> None:
-        """Move the panels to a reading."""
-        grid, spread, draw = panels
-        grid.move(reading.margins, reading.taken)
-        spread.move(reading.pairs.margin, reading.chance, reading.places, reading.curve, reading.push)
-        n, compared = len(reading.names), reading.here["random"].mean[reading.number]
-        one = reading.here.get(reading.strategy)
-        none = np.zeros(n)
-        mean, sd = (none, none) if one is None else (one.mean[reading.number][:n], one.spread[reading.number][:n])
-        draw.move(mean, sd, compared[:n])
 
     def text(self, reading: PairsReading) -> str:
         """Return the reading in a line of plain text, rounded."""
@@ -267,7 +260,9 @@ class PairsExplorer(Stage):
         """Return the reading as sentences and a table of the strategies."""
         caption = "Of a drawn pair's gradient: its mean's size, its noise, and its likeness to that of random pairs"
         rows = [self._row(name, reading) for name in STRATEGIES]
-        return f"<p>{self._sentence(reading)}</p>{table(caption, rows, ('', 'size', 'noise', 'likeness'))}{NOTE}"
+        return (
+            f"<p>{self._sentence(reading)}</p>{table(caption, rows, ('strategy', 'size', 'noise', 'likeness'))}{NOTE}"
+        )
 
     def to_frame(self):
         """Return the pairs of the pool as a pandas.DataFrame, one row each: responses, margin (nats), chance, slope."""
@@ -307,7 +302,7 @@ class PairsExplorer(Stage):
         mean = f"Their mean margin is {digits(_mean_margin(reading))} nats."
         rate = f" It accepts {percent(float(reading.chance.mean()))} of what is proposed."
         rate = rate if reading.kernel is not None else ""
-        ties = left_out(reading.strategy, reading.pairs, reading.chance)
+        ties = left_out(STRATEGIES[reading.strategy], reading.pairs, reading.chance)
         return f"<b>{name}</b> {taken}. {mean}{rate}{ties}"
 
     def _row(self, name: str, reading: PairsReading) -> tuple:

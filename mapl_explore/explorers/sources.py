@@ -161,9 +161,9 @@ def rows_of(sets: ScoredSets) -> list[ScoredSets]:
 
 
 def names_of(one: ScoredSets) -> list[str]:
-    """Return what the responses of such a set are called: +1, +2, ... and −1, −2, ..."""
+    """Return what the responses of such a set are called: p1, p2, ... the positives and n1, n2, ... the negatives."""
     count = int((one.label > 0).sum())
-    return [f"+{number}" for number in range(1, count + 1)] + [f"−{n}" for n in range(1, one.label.size - count + 1)]
+    return [f"p{number}" for number in range(1, count + 1)] + [f"n{n}" for n in range(1, one.label.size - count + 1)]
 
 
 def fitting(names: Iterable[str], sets: ScoredSets) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.view import View
 from mapl_explore.files import shortened
-from mapl_explore.plots.panels import Boxes, Curve, Panel, Points, ghost
+from mapl_explore.plots.panels import Boxes, Curve, Panel, Points, ghost, within
 from mapl_explore.plots.paper import figure_of
 
 # JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on another thread than cells. All stages share one lock: with a
@@ -307,7 +307,8 @@ def _over(panel: Panel, pinned: Panel) -> Panel:
     if (panel.name, panel.x.label, panel.y.label) != (pinned.name, pinned.x.label, pinned.y.label):
         return panel
     ghosts = [ghost(mark) for mark in pinned.marks if isinstance(mark, Curve | Boxes | Points)]
-    return replace(panel, x=pinned.x, y=pinned.y, marks=[*ghosts, *panel.marks])
+    marks = [within(mark, pinned.x, pinned.y) for mark in panel.marks]
+    return replace(panel, x=pinned.x, y=pinned.y, marks=[*ghosts, *marks])
 
 
 def _written(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,5 +1,8 @@
 """The strategies of the pairs explorer: the chance with which each takes a pair, and what it leaves out."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
 import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
@@ -8,59 +11,78 @@ from mapl_explore.sampling.kernels import Band, Bell, Kernel
 from mapl_explore.sampling.pair_gradients import smooth_chances
 from mapl_explore.sampling.pairs import Pairs, closest_pairs, easiest_pairs, hardest_pairs, maxneg_minpos
 
-STRATEGIES = ("random", "band", "bell", "closest", "hardest", "easiest", "MaxNeg-MinPos", "smooth")
-STRATEGY = Choice("strategy", "strategy", STRATEGIES, "band", "Which pairs are taken, or how likely each is.")
-KEEP = Knob("keep", "pairs taken", "", 1, 64, 4, "integer", "How many, by the closest, hardest and easiest.")
-USED = {
-    "band": {"center", "width"},
-    "bell": {"center", "width"},
-    "closest": {"keep"},
-    "hardest": {"keep"},
-    "easiest": {"keep"},
-    "smooth": {"tau"},
+
+@dataclass(frozen=True)
+class Strategy:
+    """How pairs are taken.
+
+    Parameters
+    ----------
+    chance : callable
+        Takes the sets, their pairs, the loss and the settings; returns how likely each pair is taken, (pairs,).
+    knobs : tuple of str
+        The settings that it reads.
+    pair : callable
+        From the settings to the pair with which a loss trains as the strategy does.
+    kernel : callable, optional
+        From the settings to the kernel, where the strategy is rejection sampling.
+    rank : callable, optional
+        From the pairs to the keys by which some of them come first; others may tie with these.
+    """
+
+    chance: Callable[[ScoredSets, Pairs, Loss, Mapping], np.ndarray]
+    knobs: tuple[str, ...] = ()
+    pair: Callable[[Mapping], Pair] = lambda settings: First()
+    kernel: Callable[[Mapping], Kernel | None] = lambda settings: None
+    rank: Callable[[Pairs], list] | None = None
+
+
+def _by_kernel(kernel: Callable[[Mapping], Kernel]) -> Strategy:
+    return Strategy(lambda sets, pairs, loss, now: kernel(now)(pairs.margin), ("center", "width"), kernel=kernel)
+
+
+def _by_rank(first: Callable, rank: Callable[[Pairs], np.ndarray]) -> Strategy:
+    def chance(sets, pairs, loss, settings):
+        taken = np.zeros(len(pairs))
+        taken[first(pairs.margin, settings["keep"])] = 1.0
+        return taken
+
+    return Strategy(chance, ("keep",), rank=lambda pairs: rank(pairs).tolist())
+
+
+def _hardest_of_each_set(sets: ScoredSets, pairs: Pairs, loss: Loss, settings: Mapping) -> np.ndarray:
+    best = maxneg_minpos(sets, loss)
+    return ((pairs.positive == best.positive[pairs.set]) & (pairs.negative == best.negative[pairs.set])) * 1.0
+
+
+def _in_proportion(sets: ScoredSets, pairs: Pairs, loss: Loss, settings: Mapping) -> np.ndarray:
+    chance = smooth_chances(pairs, tau=settings["tau"])
+    return chance / chance.max()
+
+
+STRATEGIES = {
+    "random": Strategy(lambda sets, pairs, loss, settings: np.ones(len(pairs))),
+    "band": _by_kernel(lambda now: Band(low=now["center"] - now["width"], high=now["center"] + now["width"])),
+    "bell": _by_kernel(lambda now: Bell(center=now["center"], width=now["width"])),
+    "closest": _by_rank(closest_pairs, lambda pairs: np.abs(pairs.margin)),
+    "hardest": _by_rank(hardest_pairs, lambda pairs: pairs.margin),
+    "easiest": _by_rank(easiest_pairs, lambda pairs: pairs.margin),
+    "MaxNeg-MinPos": Strategy(
+        _hardest_of_each_set,
+        pair=lambda settings: Hardest(),
+        rank=lambda pairs: list(zip(pairs.set.tolist(), pairs.margin.tolist(), strict=True)),
+    ),
+    "smooth": Strategy(_in_proportion, ("tau",), pair=lambda settings: Smooth(tau=settings["tau"])),
 }
-BY_RANK = {"closest": closest_pairs, "hardest": hardest_pairs, "easiest": easiest_pairs}
+STRATEGY = Choice("strategy", "strategy", tuple(STRATEGIES), "band", "Which pairs are taken, or how likely each is.")
+KEEP = Knob("keep", "pairs taken", "", 1, 64, 4, "integer", "How many, by the closest, hardest and easiest.")
 
 
-def pair_of(settings: dict) -> Pair:
-    """Return the pair with which a loss trains as the strategy does; First where pairs are selected beforehand."""
-    if settings["strategy"] == "smooth":
-        return Smooth(tau=settings["tau"])
-    return Hardest() if settings["strategy"] == "MaxNeg-MinPos" else First()
-
-
-def kernel_of(settings: dict) -> Kernel | None:
-    """Return the kernel of a strategy that is rejection sampling, None for any other."""
-    center, width = settings["center"], settings["width"]
-    if settings["strategy"] == "band":
-        return Band(low=center - width, high=center + width)
-    return Bell(center=center, width=width) if settings["strategy"] == "bell" else None
-
-
-def chances(name: str, settings: dict, sets: ScoredSets, pairs: Pairs, loss: Loss) -> np.ndarray:
-    """Return how likely a strategy takes each pair, over the likeliest where it draws in proportion."""
-    if name == "random":
-        return np.ones(len(pairs))
-    if name in ("band", "bell"):
-        return kernel_of(settings | {"strategy": name})(pairs.margin)
-    if name == "smooth":
-        chance = smooth_chances(pairs, tau=settings["tau"])
-        return chance / chance.max()
-    if name == "MaxNeg-MinPos":
-        best = maxneg_minpos(sets, loss)
-        return ((pairs.positive == best.positive[pairs.set]) & (pairs.negative == best.negative[pairs.set])) * 1.0
-    chance = np.zeros(len(pairs))
-    chance[BY_RANK[name](pairs.margin, settings["keep"])] = 1.0
-    return chance
-
-
-def left_out(strategy: str, pairs: Pairs, chance: np.ndarray) -> str:
+def left_out(strategy: Strategy, pairs: Pairs, chance: np.ndarray) -> str:
     """Return how many pairs tie with one that a strategy by rank takes, and are left out because they come later."""
-    if strategy not in (*BY_RANK, "MaxNeg-MinPos"):
+    if strategy.rank is None:
         return ""
-    key = np.abs(pairs.margin) if strategy == "closest" else pairs.margin
-    group = pairs.set if strategy == "MaxNeg-MinPos" else np.zeros_like(pairs.set)
-    keys, taken = list(zip(group, key, strict=True)), chance > 0
-    chosen = {key for key, is_taken in zip(keys, taken, strict=True) if is_taken}
-    count = sum(key in chosen for key, is_taken in zip(keys, taken, strict=True) if not is_taken)
+    keys = list(zip(strategy.rank(pairs), chance > 0, strict=True))
+    chosen = {key for key, taken in keys if taken}
+    count = sum(key in chosen for key, taken in keys if not taken)
     return f" {count} more tie with one of them: the first are taken." if count else ""

@@ -1,26 +1,35 @@
 """A replay of a training: a few held-out sets at each recorded step, as the loss saw them."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import ipywidgets as widgets
 import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.readout import digits, minus, percent, table
-from mapl_explore.explorers.sources import names_of, require_shown, rows_of
+from mapl_explore.explorers.sources import names_of, require_shown, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.files import shortened
 from mapl_explore.losses import Loss, ScoredSets, parse
 from mapl_explore.losses.measures import MeasuredSide, losses_and_sides, measured_sides, measures
 from mapl_explore.losses.naming import short
-from mapl_explore.plots import MARGINS, SIDES, HistoryPanel, PushPanel, response_looks
-from mapl_explore.plots.axis_limits import round_up
+from mapl_explore.plots.axis_limits import decades, ends_around, round_up
+from mapl_explore.plots.curves import bands_of, curves_of, curves_panel
+from mapl_explore.plots.looks import MARGINS, SIDES, response_styles
+from mapl_explore.plots.panels import Axis, Band, Curve, Panel, whole_ticks
+from mapl_explore.plots.weights import WEIGHT, push_panel
 from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import progress_at, read_run
 
 SHOWN = 8  # responses that are named
-FRAMES = 40  # of a replay
+SCORES = ("the score of each response", "score r (nats)", "linear")
+PICTURES = {
+    "weights": ("the weight of each response over the steps", WEIGHT, "linear"),
+    "margins": ("the margins", "margin (nats)", "linear"),
+    "tau": ("the inverse temperature of each side", "τ (1/nats)", "log"),
+    "error": ("the smoothing error of each side between its bounds", "smoothing error E (nats)", "log"),
+}
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,7 @@ class TrainingExplorer(Stage):
         knobs.append(Choice("curves", "middle picture", shown, shown[0], "What is shown over the steps."))
         count = self._probes.sets.label.shape[1]
         if count > 1:
-            knobs.append(Knob("set", "probe set", "", 1, count, 1, "integer", "Which of the held-out sets, from 1."))
+            knobs.append(set_knob(count))
         halfway = first + (last - first) // 2
         presets = {"before": {"step": first}, "half way": {"step": halfway}, "after": {"step": last}}
         super().__init__(knobs, presets, settings)
@@ -145,26 +154,44 @@ class TrainingExplorer(Stage):
         """The loss of the run."""
         return self._loss
 
-    def scene(self, reading: TrainingReading) -> tuple:
-        """Return the set and the middle picture: the curves do not depend on the step."""
-        return reading.set, reading.curves
-
-    def build(self, figure, scene) -> list:
+    def panels(self, reading: TrainingReading) -> list[Panel]:
         """Return the panels of the scores, of the middle picture and of the weights."""
-        number, shown = scene
-        history = self._history(number)
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 1))
-        looks = response_looks(history.names)
-        if len(looks) <= SHOWN:
-            named = [left.plot([], [], **look)[0] for look in looks]
-            figure.legend(handles=named, loc="outside upper left", ncols=SHOWN)
-        looks = [{key: value for key, value in look.items() if key != "label"} for look in looks]
-        largest = round_up(float(np.max(np.abs(history.weights)))) or 1.0
+        history, shown = reading.history, reading.curves
+        most = round_up(float(np.max(np.abs(history.weights))))
         return [
-            HistoryPanel(left, self._probes.step, history.score.T, looks, "score r (nats)"),
-            HistoryPanel(middle, self._probes.step, **_middle(history, shown, looks)),
-            PushPanel(right, history.names, largest),
+            self._over_steps(reading, SCORES, self._of_responses(history, history.score)),
+            self._over_steps(reading, PICTURES[shown], *self._middle(history, shown), own_key=shown != "weights"),
+            push_panel(history.weights[reading.place], history.names, most),
         ]
+
+    def _of_responses(self, history: History, values: np.ndarray) -> list[Curve]:
+        named = len(history.names) <= SHOWN
+        return curves_of(self._probes.step, history.names, values.T, response_styles(history.names), named)
+
+    def _middle(self, history: History, shown: str) -> tuple[list[Curve], list[Band]]:
+        """Return the curves of the middle picture, and the bands that they lie in."""
+        step = self._probes.step
+        if shown == "weights":
+            return self._of_responses(history, history.weights), []
+        if shown == "margins":
+            return curves_of(step, list(MARGINS), [history.hard_margin, history.margin], list(MARGINS.values())), []
+        sides, styles = history.sides, [SIDES[name] for name in history.sides]
+        names = [name if side.count[0] > 1 else f"{name} (one response)" for name, side in sides.items()]
+        curves = curves_of(step, names, [getattr(side, shown) for side in sides.values()], styles)
+        bounds = [(name, SIDES[name], side.lower, side.upper) for name, side in sides.items()]
+        return curves, bands_of(step, bounds) if shown == "error" else []
+
+    def _over_steps(self, reading: TrainingReading, what: tuple, curves: list, bands: Sequence = (), **panel) -> Panel:
+        """Return curves over the steps, with rings at the one that is shown."""
+        name, label, scale = what
+        step, values = self._probes.step, [mark.y for mark in curves]
+        # A run of which one step was recorded has no span; half a step on either side shows it in the middle.
+        room = 0.5 if step[0] == step[-1] else 0.0
+        x = Axis("step", step[0] - room, step[-1] + room, ticks=whole_ticks(step[0], step[-1]))
+        edges = [edge for band in bands for edge in (band.low, band.high)]
+        y = Axis(label, *(decades(np.concatenate(values + edges)) if scale == "log" else ends_around(values)), scale)
+        rings = [value[reading.place] for value in values]
+        return curves_panel(name, x, y, curves, knob="step", now=reading.step, rings=rings, bands=bands, **panel)
 
     def read(self, settings: dict) -> TrainingReading:
         """Return every number that is shown at these settings."""
@@ -172,13 +199,6 @@ class TrainingExplorer(Stage):
         place = int(np.argmin(np.abs(self._probes.step - asked)))
         step = int(self._probes.step[place])
         return TrainingReading(place, step, asked, number, settings["curves"], self._history(number))
-
-    def move(self, panels: list, reading: TrainingReading) -> None:
-        """Move the panels to a reading."""
-        scores, middle, pushes = panels
-        scores.move(reading.place)
-        middle.move(reading.place)
-        pushes.move([reading.history.weights[reading.place]])
 
     def text(self, reading: TrainingReading) -> str:
         """Return the reading in a line of plain text, rounded."""
@@ -197,9 +217,10 @@ class TrainingExplorer(Stage):
             f"Its margin is {digits(history.margin[place])} nats, the hard one {digits(history.hard_margin[place])}."
         )
         sides = [_side_row(name, side, place) for name, side in history.sides.items()]
-        head = ("", "gap", "τ", "E", "could be", "hardest gets")
+        head = ("side", "gap", "τ", "E", "could be", "hardest gets")
         about = table("Each side", sides, head) if sides else ""
-        return f"<p>{short(history.losses[place])}</p><p>{now} {margins}</p>{about}{self._responses(reading)}"
+        loss = f"<p>The loss of the run is {short(history.losses[place])}.</p>"
+        return f"<p>{now} {margins}</p>{loss}{about}{self._responses(reading)}"
 
     def _responses(self, reading: TrainingReading) -> str:
         """Return a row for each response: its score, how far it has come, its weight, and its part of its side's."""
@@ -213,7 +234,7 @@ class TrainingExplorer(Stage):
             for name, r, change, push, all_ in rows
         ]
         more = f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
-        head = ("", "score r", f"log π since step {self._probes.step[0]}", "weight", "of its side")
+        head = ("response", "score r", f"log π since step {self._probes.step[0]}", "weight", "of its side")
         return table(f"Each response{more}", listed[:SHOWN], head)
 
     def to_frame(self):
@@ -233,18 +254,6 @@ class TrainingExplorer(Stage):
                 **{name: np.repeat(values, n) for name, values in columns.items()},
             }
         )
-
-    def _arranged(self) -> widgets.Widget:
-        """Return the stage with a replay, which moves the slider in the browser."""
-        stage = super()._arranged()
-        step = self._controls["step"]
-        span = {"min": step.knob.low, "max": step.knob.high, "value": step.value}
-        # Each step a frame, or some forty frames: eight seconds in either case.
-        pace = max(1, (step.knob.high - step.knob.low) // FRAMES)
-        play = widgets.Play(**span, step=pace, interval=200, show_repeat=False, tooltip="replay the training")
-        self._replay = play, widgets.jslink((play, "value"), (step.slider, "value"))
-        stage.children[2].children = (play, *stage.children[2].children)
-        return stage
 
     def _history(self, number: int) -> History:
         """Return the history of a set, computed when it is first looked at."""
@@ -286,23 +295,6 @@ def _pictures(history: History) -> tuple[str, ...]:
         "margins",
         *(what for what in ("tau", "error") if any(getattr(side, what) is not None for side in sides)),
     )
-
-
-def _middle(history: History, shown: str, looks: list[dict]) -> dict:
-    """Return the curves of the middle picture and how they are drawn."""
-    if shown == "weights":
-        return {"curves": history.weights.T, "looks": looks, "ylabel": "weight ∂loss/∂log π"}
-    if shown == "margins":
-        curves = [history.hard_margin, history.margin]
-        return {"curves": curves, "looks": list(MARGINS.values()), "ylabel": "margin (nats)"}
-    named = {name: name if side.count[0] > 1 else f"{name} (one response)" for name, side in history.sides.items()}
-    sides = {name: SIDES[name] | {"label": label} for name, label in named.items()}
-    curves = [getattr(side, shown) for side in history.sides.values()]
-    picture = {"curves": curves, "looks": list(sides.values()), "scale": "log"}
-    if shown == "tau":
-        return picture | {"ylabel": "τ (1/nats)"}
-    bands = [(sides[name], side.lower, side.upper) for name, side in history.sides.items()]
-    return picture | {"ylabel": "smoothing error E (nats)", "bands": bands}
 
 
 def _signed(value: float, form: str) -> str:

@@ -341,15 +341,15 @@ class Panel {
 
   resize(width, height, type) {
     const { x, y, title } = this.spec;
+    for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) this.svg.setAttribute(name, value);
     const widest = Math.max(...y.ticks.map(([, text]) => this.view.wide(text, type)), 0);
     const area = {
       left: widest + type * (y.label ? 1.9 : 0.6),
       right: width - Math.max(type * 0.9, this.view.wide(x.ticks.at(-1)?.[1] ?? "", type) / 2 + 2),
-      top: type * (title ? 1.9 : 0.7),
+      top: Math.max(type * (title ? 1.9 : 0.7), this.own.offsetHeight + type * 0.3),
       bottom: height - type * (x.label ? 2.6 : 1.4),
     };
     Object.assign(this, { area, type, x: new Scale(x, area.left, area.right), y: new Scale(y, area.bottom, area.top) });
-    for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) this.svg.setAttribute(name, value);
     const rect = { x: area.left, y: area.top, width: area.right - area.left, height: area.bottom - area.top };
     for (const [name, value] of Object.entries(rect)) this.clip.setAttribute(name, value);
     this.paintScenery(width, height);

@@ -27,3 +27,14 @@ def round_up(value: float) -> float:
         return 0.0
     power = 10.0 ** math.floor(math.log10(value))
     return next((step * power for step in (1, 1.5, 2, 3, 5, 7) if step * power >= value * (1 - 1e-12)), 10 * power)
+
+
+def decades(values: np.ndarray) -> tuple[float, float]:
+    """Return the ends of a logarithmic axis for the values above 0: at least a decade, at most eight."""
+    positive = values[values > 0]
+    if positive.size == 0:
+        return 0.1, 10.0
+    high = float(positive.max())
+    low = max(float(positive.min()), high / 1e8)
+    room = max(1.5, math.sqrt(10 * low / high))
+    return low / room, high * room

@@ -4,6 +4,8 @@ The colours are Okabe and Ito's, which stay apart for every kind of colour visio
 words have them; each line also has a style of its own, and each bar a hatch.
 """
 
+from collections.abc import Sequence
+
 from mapl_explore.plots.panels import Style
 
 # Each colour on a light and on a dark page.
@@ -39,3 +41,28 @@ MARKS = {"exact": ("circle", "●"), "upper": ("right", "▶"), "lower": ("left"
 STROKES = {"upper": "╌╌", "exact": "━━", "lower": "─·", "asymptote": "····", "share": "— —"}
 NOW = Style("green", width=1.5)  # the line where the settings are
 BAND = Style("grey", opacity=0.6)
+
+# Of several curves over each other: that which is set first, wide and underneath; each as a line and drawn in text.
+SERIES = (
+    (Style(width=4), "━━"),
+    (Style("orange", DASHED), "╌╌"),
+    (Style("blue", DASH_DOT), "─·"),
+    (Style("purple", DOTTED, width=3.5), "····"),
+    (Style("sky", LONG), "— —"),
+)
+UP, DOWN = Style("blue", hatch="\\"), Style("orange", hatch="/")  # bars: pushed up, pushed down
+ZERO = Style(width=1)
+SIDES = {"positives": Style("blue"), "negatives": Style("orange", DASHED)}
+MARGINS = {"hard margin": Style(width=4), "the loss's own": Style("blue", DASHED)}
+
+
+def response_styles(names: Sequence[str]) -> list[Style]:
+    """Return the styles of the curves of responses: a colour for each side, a dash for each number.
+
+    Examples
+    --------
+    >>> [(style.color, style.dash) for style in response_styles(["p1", "n1", "n2"])]
+    [('blue', ()), ('orange', ()), ('orange', (5, 2))]
+    """
+    colors, dashes = {"p": "blue", "n": "orange"}, ((), DASHED, DOTTED, DASH_DOT, LONG)
+    return [Style(colors[name[0]], dashes[(int(name[1:]) - 1) % len(dashes)]) for name in names]

@@ -1,131 +1,160 @@
-"""The pairs of a set: their margins as a map, the pairs that are taken, and the gradient."""
+"""The pairs of a set: their margins as a map, how margins are spread, and what is taken of them."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 
 from mapl_explore.plots.axis_limits import round_up
-from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREY, ORANGE, Look
-from mapl_explore.plots.weights import PushPanel
+from mapl_explore.plots.looks import DASHED, NOW, UP
+from mapl_explore.plots.panels import Axis, Boxes, Curve, Drag, Mark, Panel, Rule, Segments, Style, Words, named_ticks
+from mapl_explore.plots.weights import push_panel, strokes
 
-# Wrong order to right order. White at 0, and lighter ends than those of the palette: black words are read on all of it.
-SHADES = LinearSegmentedColormap.from_list("margins", ["#f0883e", "#ffffff", "#5aa9dd"])
-LARGEST = 12  # responses on a side that are named, and whose margins are written out
+LARGEST = 12  # responses on a side whose margins are written out
+BINS = 60
 
 
-class GridPanel:
-    """The margin of every positive against every negative, the hardest pair at the top left; a bar where one is taken.
+def grid_panel(
+    margins: np.ndarray, taken: np.ndarray, positives: Sequence[str], negatives: Sequence[str], reach: float
+) -> Panel:
+    """Return the margin of each pair, the hardest at the top left, with a bar where one is taken.
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
-        Where to draw.
+    margins : array (rows, columns)
+        In nats: a row for each positive, a column for each negative.
+    taken : array (rows, columns)
+        How likely each pair is taken, the likeliest being 1.
     positives, negatives : sequence of str
         What the responses are called, hardest first.
     reach : float
         The margin, in nats, at which the colours end.
+
+    Examples
+    --------
+    >>> panel = grid_panel(np.array([[-1.0, 2.0]]), np.array([[1.0, 0.5]]), ["p1"], ["n2", "n1"], 4.0)
+    >>> panel["margins"].texts, panel["map"].shade
+    (['−1.0', '2.0'], array([-0.25,  0.5 ]))
     """
-
-    def __init__(self, axes: Axes, positives: Sequence[str], negatives: Sequence[str], reach: float):
-        """Draw the scenery: a row for each positive, a column for each negative."""
-        rows, columns = len(positives), len(negatives)
-        axes.set(xlabel="negatives, hardest first", ylabel="positives, hardest first")
-        axes.grid(visible=False)
-        empty = np.zeros((rows, columns))
-        look: Look = {"cmap": SHADES, "vmin": -reach, "vmax": reach, "aspect": "auto", "interpolation": "nearest"}
-        self.map = axes.imshow(empty, **look)
-        for axis, names in ((axes.xaxis, negatives), (axes.yaxis, positives)):
-            axis.set_ticks(range(len(names)) if len(names) <= LARGEST else [], names if len(names) <= LARGEST else [])
-            axis.set_tick_params(length=0)
-        self.places = np.indices((rows, columns)).reshape(2, -1)[::-1].T
-        # Below the middle of its cell, where the number is not.
-        self.taken = axes.hlines([], [], [], color=BLACK, linewidth=5 if rows <= 8 else 3)
-        written = rows <= LARGEST and columns <= LARGEST
-        words: Look = {
-            "ha": "center",
-            "va": "center",
-            "fontsize": 15 if max(rows, columns) <= 5 else min(10, 80 / columns),
-            "clip_on": True,
-        }
-        self.words = [axes.text(x, y, "", **words) for x, y in self.places] if written else []
-        self.moving = [self.map, self.taken, *self.words]
-
-    def move(self, margins: np.ndarray, taken: np.ndarray) -> None:
-        """Show margins (rows, columns) in nats, and how likely each pair is taken, the likeliest being 1."""
-        self.map.set_data(margins)
-        self.taken.set_segments(
-            [
-                [(x - 0.4, y + 0.36), (x - 0.4 + 0.8 * q, y + 0.36)]
-                for (x, y), q in zip(self.places, taken.ravel(), strict=True)
-            ]
-        )
-        for word, margin in zip(self.words, margins.ravel(), strict=False):
-            word.set_text(_written(margin))
+    rows, columns = margins.shape
+    y, x = (place.ravel() for place in np.indices(margins.shape))
+    cells = {"left": x + 0.01, "right": x + 0.99, "bottom": y + 0.99, "top": y + 0.01}
+    # Below the middle of its cell, where the number is not.
+    bar = {"x": x + 0.1, "to_x": x + 0.1 + 0.8 * taken.ravel(), "y": y + 0.86, "to_y": y + 0.86}
+    type_size = 15 if max(rows, columns) <= 5 else min(10, 80 / columns)
+    texts = [_written(margin) for margin in margins.ravel()] if max(rows, columns) <= LARGEST else []
+    return Panel(
+        name="the margin of each pair",
+        x=Axis("negatives, hardest first", 0.0, columns, ticks=named_ticks(negatives, columns)),
+        y=Axis("positives, hardest first", rows, 0.0, ticks=named_ticks(positives, rows)),
+        share=1.1,
+        grid="",
+        marks=[
+            Boxes(name="map", shade=margins.ravel() / reach, **cells),
+            Segments(name="bars", style=Style(width=5 if rows <= 8 else 3), **bar),
+            Words(
+                name="margins",
+                style=Style(width=type_size),
+                x=x[: len(texts)] + 0.5,
+                y=y[: len(texts)] + 0.5,
+                texts=texts,
+            ),
+        ],
+    )
 
 
-class MarginsPanel:
-    """How the margins are spread, what a strategy takes of them, and how steep the loss is at each margin.
+def margins_panel(
+    margins: np.ndarray,
+    chance: np.ndarray,
+    *,
+    places: np.ndarray,
+    slope: np.ndarray,
+    kernel: np.ndarray | None = None,
+    center: float = 0.0,
+    width: float = 0.0,
+) -> Panel:
+    """Return how margins are spread, what is taken of them, and how steep the loss is at each margin.
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
-        Where to draw.
-    span : (float, float)
-        The ends of the horizontal axis, in nats.
+    margins, chance : array (pairs,)
+        In nats, and how likely each pair is taken.
+    places : array (k,)
+        Margins in nats; they span the horizontal axis.
+    slope : array (k,)
+        The size of the slope of the loss at the places, over the largest.
+    kernel : array (k,), optional
+        The chance by margin; its middle and its edges are dragged.
+    center, width : float
+        The middle of the kernel, and how far its edges lie from it, in nats.
+
+    Examples
+    --------
+    >>> places = np.array([-2.0, 0.0, 4.0])
+    >>> chance, ones = np.array([1.0, 0.5, 0.0]), np.ones(3)
+    >>> panel = margins_panel(places, chance, places=places, slope=ones, kernel=ones, width=1.0)
+    >>> panel["right edge"].at, panel["right edge"].drags[0].knob
+    (1.0, 'width')
     """
-
-    BINS = 60
-
-    def __init__(self, axes: Axes, span: tuple[float, float]):
-        """Draw the scenery."""
-        axes.set(xlim=span, ylim=(0, 1.06), xlabel="margin of a pair (nats)", ylabel="share of the largest")
-        self.edges = _edges(span, self.BINS)
-        none = np.zeros(self.edges.size - 1)
-        self.all = axes.stairs(none, self.edges, fill=True, color=GREY, label="pairs")
-        hatched: Look = {"fill": True, "facecolor": BLUE, "edgecolor": "white", "hatch": "\\\\"}
-        self.kept = axes.stairs(none, self.edges, label="taken", **hatched)
-        (self.kernel,) = axes.plot([], [], color=BLACK, linewidth=3, label="chance")
-        (self.slope,) = axes.plot([], [], color=ORANGE, linestyle=DASHED, label="slope")
-        self.moving = [self.all, self.kept, self.kernel, self.slope]
-
-    def move(
-        self, margins: np.ndarray, chance: np.ndarray, places: np.ndarray, kernel: np.ndarray | None, slope: np.ndarray
-    ) -> None:
-        """Show margins (pairs,), the chance of each, and over ``places`` the kernel, if there is one, and the slope."""
-        counts = np.histogram(margins, self.edges)[0]
-        self.all.set_data(counts / counts.max())
-        self.kept.set_data(np.histogram(margins, self.edges, weights=chance)[0] / counts.max())
-        self.kernel.set_data((places, kernel) if kernel is not None else ([], []))
-        self.slope.set_data(places, slope)
+    x = Axis("margin of a pair (nats)", places[0], places[-1])
+    edges = _edges((places[0], places[-1]), BINS)
+    counts = np.histogram(margins, edges)[0]
+    kept = np.histogram(margins, edges, weights=chance)[0]
+    bins = {"left": edges[:-1], "right": edges[1:], "bottom": np.zeros(counts.size)}
+    return Panel(
+        name="how the margins are spread",
+        x=x,
+        y=Axis("share of the largest", 0.0, 1.06),
+        share=1.2,
+        marks=[
+            Boxes(name="pairs", label="pairs", style=Style("grey"), top=counts / counts.max(), **bins),
+            Boxes(name="taken", label="taken", style=UP, top=kept / counts.max(), **bins),
+            Curve(name="slope", label="slope", style=Style("orange", DASHED), x=places, y=slope),
+            *([] if kernel is None else _kernel(x, places, kernel, center, width)),
+        ],
+    )
 
 
-class DrawPanel(PushPanel):
-    """The gradient when one pair is drawn: bars for its mean, whiskers for the spread of a single draw.
+def drawn_panel(gradient: np.ndarray, compared: np.ndarray, names: Sequence[str], most: float) -> Panel:
+    """Return the gradient when one pair is drawn: bars for its mean, whiskers for the spread of a single draw.
 
     Parameters
     ----------
-    axes, names, reach
-        As for :class:`PushPanel`.
+    gradient : array (2, n)
+        Its mean and its spread, per response.
+    compared : array (n,)
+        The mean of random pairs, shown as strokes.
+    names, most
+        As for :func:`push_panel`.
+
+    Examples
+    --------
+    >>> panel = drawn_panel(np.array([[-0.5, 0.5], [0.25, 0.5]]), np.zeros(2), ["p1", "n1"], 1.0)
+    >>> panel["spread"].y, panel["spread"].to_y
+    (array([-0.75,  0.  ]), array([-0.25,  1.  ]))
     """
+    mean, spread = gradient
+    middle = (np.arange(mean.size) + 0.5) / mean.size
+    ends = {"x": middle, "to_x": middle, "y": mean - spread, "to_y": mean + spread}
+    others = [
+        Segments(name="spread", label="spread of one draw", style=Style(width=2), **ends),
+        strokes("random", compared, Style("purple"), "random pairs"),
+    ]
+    return push_panel(mean, names, most, others, "gradient of a drawn pair")
 
-    def __init__(self, axes: Axes, names: Sequence[str], reach: float):
-        """Draw the scenery, and the whiskers over the bars."""
-        super().__init__(axes, names, reach)
-        axes.set_ylabel("gradient of a drawn pair")
-        self.whiskers = axes.vlines([], [], [], color=BLACK, linewidth=2, label="spread of one draw")
-        self.moving.insert(3, self.whiskers)
 
-    def move(  # type: ignore[override]  # each panel is moved by what it shows
-        self, mean: np.ndarray, spread: np.ndarray, compared: np.ndarray
-    ) -> None:
-        """Show the mean and the spread of each response, and the mean of another strategy as strokes."""
-        super().move([mean, compared])
-        places = (np.arange(mean.size) + 0.5) / mean.size
-        ends = np.stack([mean - spread, mean + spread], axis=-1)
-        self.whiskers.set_segments([np.column_stack([[x, x], pair]) for x, pair in zip(places, ends, strict=True)])
+def _kernel(x: Axis, places: np.ndarray, kernel: np.ndarray, center: float, width: float) -> list[Mark]:
+    """Return its curve and the lines by which it is dragged; one beyond the axis is taken hold of at its end."""
+    drags = {
+        "middle": (center, Drag("center", "x")),
+        "left edge": (center - width, Drag("width", "x", -1.0, center)),
+        "right edge": (center + width, Drag("width", "x", 1.0, -center)),
+    }
+    rules = [
+        Rule(name=name, style=NOW, at=x.inside(place), along="x", drags=(drag,))
+        for name, (place, drag) in drags.items()
+    ]
+    return [Curve(name="chance", label="chance", style=Style(width=3), x=places, y=kernel), *rules]
 
 
 def _edges(span: tuple[float, float], most: int) -> np.ndarray:

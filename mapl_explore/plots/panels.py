@@ -264,6 +264,32 @@ def own_key_of(panel: Panel) -> list[Mark]:
     return list(_labelled(panel.marks)) if panel.own_key else []
 
 
+def whole_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
+    """Return ticks at whole numbers.
+
+    Examples
+    --------
+    >>> whole_ticks(0, 2)
+    ((0.0, '0'), (1.0, '1'), (2.0, '2'))
+    """
+    return _labelled_places(_rounds(low, high, least=1.0))
+
+
+def named_ticks(names: Sequence[str], width: float = 1.0) -> tuple[tuple[float, str], ...]:
+    """Return the names of things side by side over a width, each under its own; of many every second, third, ...
+
+    So many letters fit under a panel that is a third of the picture: 20.
+
+    Examples
+    --------
+    >>> named_ticks(["p1", "n1"])
+    ((0.25, 'p1'), (0.75, 'n1'))
+    """
+    places = (np.arange(len(names)) + 0.5) * width / max(len(names), 1)
+    letters = max(map(len, names), default=1) * len(names)
+    return tuple(zip(places.tolist(), names, strict=True))[:: math.ceil(letters / 20) or 1]
+
+
 def here(axis_x: Axis, axis_y: Axis, x: float, y: float, **mark) -> Points:
     """Return the ring that shows where the settings are; beyond the picture, an arrow at its edge."""
     inside = axis_x.inside(x), axis_y.inside(y)
@@ -290,6 +316,17 @@ def ghost(mark: Mark) -> Mark:
     return replace(mark, name=f"pinned {mark.name}", style=style, label="", drags=())
 
 
+def within(mark: Mark, x: Axis, y: Axis) -> Mark:
+    """Return a mark without those of its points, or its words, that lie beyond the axes."""
+    if not isinstance(mark, Points | Words):
+        return mark
+    places = (axis.fraction(values) for axis, values in ((x, mark.x), (y, mark.y)))
+    inside = np.all([(place >= -1e-9) & (place <= 1 + 1e-9) for place in places], axis=0)
+    if isinstance(mark, Points):
+        return replace(mark, x=np.where(inside, mark.x, np.nan))
+    return replace(mark, texts=[text if there else "" for text, there in zip(mark.texts, inside, strict=True)])
+
+
 def bars(heights: np.ndarray, **mark) -> Boxes:
     """Return bars with gaps between them, side by side over the width from 0 to 1."""
     place, heights = np.arange(len(heights)), np.asarray(heights, float)
@@ -312,7 +349,10 @@ def _arrow(dx: float, dy: float) -> str:
 
 
 def _ticks(low: float, high: float, scale: Scale) -> tuple[tuple[float, str], ...]:
-    places = _decades(low, high) if scale == "log" else _rounds(low, high)
+    return _labelled_places(_decades(low, high) if scale == "log" else _rounds(low, high))
+
+
+def _labelled_places(places: Sequence[float]) -> tuple[tuple[float, str], ...]:
     return tuple((float(place), _written(place)) for place in places)
 
 
@@ -323,9 +363,9 @@ def _decades(low: float, high: float) -> list[float]:
     return [10.0**power for power in range(first, last + 1) if power % step == 0]
 
 
-def _rounds(low: float, high: float) -> list[float]:
-    """Return three to seven multiples of 1, 2 or 5 times a power of ten between two ends."""
-    least = (high - low) / 6
+def _rounds(low: float, high: float, least: float = 0.0) -> list[float]:
+    """Return three to seven multiples of 1, 2 or 5 times a power of ten between two ends, so far apart at least."""
+    least = max((high - low) / 6, least)
     power = 10.0 ** math.floor(math.log10(least))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-12))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

@@ -81,14 +81,23 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     own = own_key_of(panel)
     if own:
         handles, labels = [_sample(axes, mark) for mark in own], [mark.label for mark in own]
-        axes.legend(handles, labels, loc="best", fontsize=13, frameon=True, framealpha=0.8, edgecolor="none")
+        axes.legend(
+            handles,
+            labels,
+            loc="best",
+            ncols=1 + len(own) // 4,
+            fontsize=13,
+            frameon=True,
+            framealpha=0.8,
+            edgecolor="none",
+        )
 
 
 def _draw_key(figure: Figure, panels: Sequence[Panel]) -> None:
     marks = key_of(panels)
     if marks:
         handles, labels = [_sample(figure.axes[0], mark) for mark in marks], [mark.label for mark in marks]
-        columns = {"ncols": 6, "handlelength": 2.2, "columnspacing": 1.3}
+        columns = {"ncols": 8 if max(map(len, labels)) <= 4 else 6, "handlelength": 2.2, "columnspacing": 1.3}
         figure.legend(handles, labels, loc="outside upper left", **columns)
 
 

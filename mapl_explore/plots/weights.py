@@ -1,12 +1,15 @@
 """The scores of a set below its leader, and who gets the gradient, best first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from mapl_explore.plots.panels import Axis, Drag, Panel, Points, Style, Words, bars
+from mapl_explore.plots.looks import DOWN, UP, ZERO
+from mapl_explore.plots.panels import Axis, Drag, Mark, Panel, Points, Rule, Segments, Style, Words, bars, named_ticks
 
 WIDEST = -20.5  # nats: the picture stands still while the scores are dragged, each by at most 10
+WEIGHT = "weight ∂loss/∂log π"
 LEADER, OTHERS = Style("ink"), Style("orange", hatch="/")
 
 
@@ -32,7 +35,7 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
     shares = [f"leader {weights[leader]:.0%}", f"others {100 * rest.sum():.2g}%"]
     return Panel(
         name="the share of the gradient of each response",
-        x=Axis("response" if names else "responses, best first", 0.0, 1.0, ticks=_ticks(names)),
+        x=Axis("response" if names else "responses, best first", 0.0, 1.0, ticks=named_ticks(names)),
         y=Axis("share of the gradient", 0.0, 1.3, ticks=[(0.2 * n, f"{0.2 * n:.1f}") for n in range(6)]),
         grid="y",
         marks=[
@@ -77,5 +80,59 @@ def gaps_panel(scores: np.ndarray) -> Panel:
     )
 
 
-def _ticks(names: Sequence[str]) -> list[tuple[float, str]]:
-    return [((place + 0.5) / len(names), name) for place, name in enumerate(names)]
+def push_panel(
+    weights: np.ndarray,
+    names: Sequence[str],
+    most: float,
+    others: Sequence[Mark] = (),
+    label: str = WEIGHT,
+) -> Panel:
+    """Return the weight of each response in a loss, d loss / d logp: positives are pushed up, negatives down.
+
+    Parameters
+    ----------
+    weights : array (n,)
+        In the order of the names.
+    names : sequence of str
+        What each response is called.
+    most : float
+        The largest weight that fits; 0 if all are.
+    others : sequence of Mark
+        What lies over the bars, such as :func:`strokes`.
+    label : str
+        Of the vertical axis.
+
+    Examples
+    --------
+    >>> push_panel(np.array([-0.5, 0.5]), ["p1", "n1"], 0.5)["pushed up"].bottom
+    array([-0.5,  0. ])
+    """
+    end = 1.25 * (most or 1.0)
+    words = {"x": np.array([0.99]), "across": "right"}
+    return Panel(
+        name=f"the {label} of each response",
+        x=Axis("response", 0.0, 1.0, ticks=named_ticks(names)),
+        y=Axis(label, -end, end),
+        grid="y",
+        marks=[
+            bars(np.minimum(weights, 0.0), name="pushed up", style=UP),
+            bars(np.maximum(weights, 0.0), name="pushed down", style=DOWN),
+            Rule(name="zero", style=ZERO, at=0.0, along="y"),
+            *others,
+            Words(
+                name="down",
+                style=Style("dark-orange", width=15),
+                y=np.array([0.92 * end]),
+                texts=["pushed down"],
+                **words,
+            ),
+            Words(name="up", style=Style("blue", width=15), y=np.array([-0.92 * end]), texts=["pushed up"], **words),
+        ],
+    )
+
+
+def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Segments:
+    """Return a short stroke at each weight (n,), over the bars that it is compared with."""
+    style = replace(style, dash=(), width=3.5)  # too short for a dash
+    left, right = ((np.arange(weights.size) + end) / weights.size for end in (0.2, 0.8))
+    return Segments(name=name, style=style, label=label, x=left, to_x=right, y=weights, to_y=weights)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from browser.drawn import Drawn
 from matplotlib.text import Text
+from recorded_runs import record
 
 from mapl_explore import explorers
 from mapl_explore.explorers.knobs import Choice
@@ -42,9 +43,7 @@ DRAWN = """() => [...document.querySelectorAll(".mapl-panel")].map((svg) => {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A run of a few steps on three sets, as finetune records one."""
-    from explorers.runs import recorded_run
-
-    return recorded_run(tmp_path_factory.mktemp("run"))
+    return record(tmp_path_factory.mktemp("run"), "dpo-smooth")
 
 
 @pytest.fixture(params=explorers.__all__)

@@ -1,23 +1,22 @@
 """LossExplorer: it shows the loss that is set, on the sets that are given, and keeps curves."""
 
 import numpy as np
-from explorer_controls import EPS, SETS, button, move
+import pytest
+from explorer_controls import EPS, SETS
 
-from mapl_explore.explorers import (
-    LossExplorer,
-)
+from mapl_explore.explorers import LossExplorer
 from mapl_explore.losses import LOSSES, ScoredSets, parse
 
 
 def test_every_preset_loss_can_be_chosen_and_is_then_the_loss():
     explorer = LossExplorer()
     for name, loss in LOSSES.items():
-        move(explorer._controls["loss"], name)
+        explorer.do({"kind": "set", "knob": "loss", "value": name})
         assert explorer.loss == loss
 
 
 def test_the_loss_explorer_moves_log_probs_and_asks_the_loss_itself():
-    explorer = LossExplorer("dpo-smooth", over=["cpo"], tau=0.7, beta=0.3, shift=2.5, moved="−2")
+    explorer = LossExplorer("dpo-smooth", over=["cpo"], tau=0.7, beta=0.3, shift=2.5, moved="n2")
     logp = np.array([-22.0, -24.5, -25.0, -25.0, -25.5, -28.0])
     moved = logp + np.array([0, 0, 0, 0, 2.5, 0])
     sets = ScoredSets(moved, np.full(6, -25.0), np.full(6, 10), np.array([1, 1, 1, -1, -1, -1]))
@@ -53,21 +52,21 @@ def test_a_response_is_moved_until_it_is_certain_and_no_further():
 def test_sets_of_ones_own_are_shown_positives_first_without_padding():
     explorer = LossExplorer("maxneg-minpos", over=[], sets=SETS, set=2)
     reading = explorer.reading
-    assert reading.names == ["+1", "−1", "−2"]
+    assert reading.names == ["p1", "n1", "n2"]
     np.testing.assert_array_equal(reading.sets.logp, [-3.0, -9.0, -3.0])
     assert reading.hard_margin == 0.0
     explorer.set(set=1)
     np.testing.assert_array_equal(explorer.reading.sets.logp, [-40.0, -300.0, -42.5, -41.0])
     assert explorer.reading.hard_margin == -300.0 - -41.0
     # A response that a set lacks cannot be moved in it: all positives are.
-    explorer.set(set=2, moved="+2")
+    explorer.set(set=2, moved="p2")
     assert explorer.reading.moved == "all positives"
 
 
 def test_kept_curves_stay_while_the_loss_moves_on():
     explorer = LossExplorer("dpo-smooth", over=[], tau=0.5)
     before = explorer.reading.values[0]
-    button(explorer, "keep this curve").click()
+    explorer.do({"kind": "action", "label": "keep this curve"})
     explorer.set(tau=50.0)
     assert explorer.kept == (parse("DPO(beta=0.1, pair=Smooth(tau=0.5))"),)
     np.testing.assert_array_equal(explorer.reading.values[1], before)
@@ -75,7 +74,7 @@ def test_kept_curves_stay_while_the_loss_moves_on():
     for _ in range(5):
         explorer.keep()
     assert len(explorer.kept) == 4
-    button(explorer, "clear kept").click()
+    explorer.do({"kind": "action", "label": "clear kept"})
     assert explorer.kept == ()
     assert len(explorer.reading.values) == 1
 
@@ -84,12 +83,7 @@ def test_a_loss_brings_its_own_numbers_and_greys_out_what_it_lacks():
     explorer = LossExplorer("dpo-smooth")
     explorer.set(loss="DPO(beta=0.5, pair=Smooth(tau=LeaderShare(share=0.7)))")
     assert (explorer.settings["beta"], explorer.settings["share"]) == (0.5, 0.7)
-    assert {name: explorer._controls[name].box.disabled for name in ("beta", "tau", "epsilon", "share")} == {
-        "beta": False,
-        "tau": True,
-        "epsilon": True,
-        "share": False,
-    }
+    assert explorer.widget.idle == ["epsilon", "tau"]
     explorer.set(share=0.6)
     assert explorer.loss == parse("DPO(beta=0.5, pair=Smooth(tau=LeaderShare(share=0.6)))")
 
@@ -101,3 +95,60 @@ def test_a_kept_curve_leaves_the_axes_to_the_loss_as_set():
         assert bottom <= low < high <= top
         assert top - bottom <= 3 * (high - low) * (1 + EPS)
     assert beside.reading.reach[2] <= 7 * alone.reading.reach[2]
+
+
+def test_a_response_may_be_named_by_its_sign():
+    explorer = LossExplorer(moved="−2")
+    assert explorer.settings["moved"] == "n2"
+    explorer.set(moved="+1")
+    assert explorer.settings["moved"] == "p1"
+    explorer.set(moved="-1")
+    assert explorer.settings["moved"] == "n1"
+    with pytest.raises(ValueError, match="moved must be one of all positives, p1, p2, p3, n1, n2, n3, not '-9'"):
+        explorer.set(moved="-9")
+
+
+@pytest.mark.parametrize("curves", ["slope", "weights"])
+def test_the_line_in_both_panels_of_curves_is_the_shift_and_moves_it(curves):
+    explorer = LossExplorer("dpo-smooth", over=["cpo"], shift=2.5, curves=curves)
+    for panel in explorer.panels(explorer.reading)[:2]:
+        (drag,) = panel["now"].drags
+        assert (drag.knob, drag.along, drag.factor * panel["now"].at + drag.offset) == ("shift", "x", 2.5)
+
+
+def test_the_picture_has_the_curves_of_each_loss_and_rings_where_the_set_is():
+    explorer = LossExplorer("dpo-smooth", over=["cpo"], shift=2.5)
+    reading = explorer.reading
+    value, slope, push = explorer.panels(reading)
+    for number, name in enumerate(("as set", "cpo")):
+        np.testing.assert_array_equal(value[name].y, reading.values[number])
+        np.testing.assert_array_equal(slope[name].y, reading.slopes[number])
+    assert (value["rings"].x.item(), value["rings"].y.item()) == (2.5, reading.value)
+    assert (slope["rings"].x.item(), slope["rings"].y.item()) == (2.5, reading.slope)
+    np.testing.assert_array_equal(push["pushed up"].bottom + push["pushed down"].top, reading.weights[0])
+    np.testing.assert_array_equal(push["cpo"].y, reading.weights[1])
+
+
+def test_the_weights_along_the_shift_are_named_in_a_key_of_their_own():
+    explorer = LossExplorer("dpo-smooth", shift=-1.0, curves="weights")
+    reading, panel = explorer.reading, explorer.panels(explorer.reading)[1]
+    assert panel.own_key
+    for number, name in enumerate(reading.names):
+        assert panel[name].label == name
+        np.testing.assert_array_equal(panel[name].y, reading.pushes[0][:, number])
+    np.testing.assert_array_equal(panel["rings"].y, reading.weights[0])
+
+
+def test_one_preset_kept_twice_makes_two_curves():
+    explorer = LossExplorer("dpo-smooth", over=["cpo", "cpo"])
+    assert [mark.label for mark in explorer.panels(explorer.reading)[0].marks if mark.label] == [
+        "as set",
+        "kept 1",
+        "kept 2",
+    ]
+
+
+def test_the_hardest_response_of_each_side_is_called_hardest():
+    explorer = LossExplorer("dpo-smooth")
+    rows = [row for row in explorer.widget.says.split("<tr>") if "hardest</td>" in row]
+    assert [row.split("</th>")[0][-2:] for row in rows] == ["p3", "n1"]

@@ -36,7 +36,7 @@ def test_the_pairs_explorer_takes_what_the_library_takes():
         np.testing.assert_array_equal(explorer.reading.chance, kernel(margins))
         report = RejectionSampler(kernel).sample(np.random.default_rng(0), margins, 10)[1]
         assert f"{digits(report.effective_size)} in effect" in repr(explorer)
-        assert f"accepts {percent(report.expected_rate)}" in explorer._readout.value
+        assert f"accepts {percent(report.expected_rate)}" in explorer.widget.says
     for strategy, first in (("hardest", hardest_pairs), ("easiest", easiest_pairs), ("closest", closest_pairs)):
         explorer.set(strategy=strategy)
         assert set(np.flatnonzero(explorer.reading.chance)) == set(first(margins, 3))
@@ -68,16 +68,67 @@ def test_the_gradient_of_the_smooth_and_of_the_hardest_pair_is_that_of_the_loss_
 
 
 def test_the_grid_has_the_hardest_pair_at_the_top_left():
-    reading = PairsExplorer(SETS, loss="maxneg-minpos", set=1).reading
-    assert reading.names == ["+1", "+2", "−1", "−2"]
+    explorer = PairsExplorer(SETS, loss="maxneg-minpos", set=1)
+    reading, grid = explorer.reading, explorer.panels(explorer.reading)[0]
+    assert reading.names == ["p1", "p2", "n1", "n2"]
     np.testing.assert_array_equal(reading.margins, [[-259.0, -257.5], [1.0, 2.5]])
-    assert [reading.names[place] for place in (*reading.rows, *reading.columns)] == ["+2", "+1", "−2", "−1"]
+    assert [reading.names[place] for place in (*reading.rows, *reading.columns)] == ["p2", "p1", "n2", "n1"]
+    assert [text for _, text in grid.x.ticks] == ["n2", "n1"]
+    # The vertical axis runs down, so that the first row is at the top.
+    assert [text for _, text in grid.y.ticks] == ["p2", "p1"]
+    assert grid.y.low > grid.y.high
+    assert grid["margins"].texts == ["−259", "−258", "1.0", "2.5"]
+
+
+@pytest.mark.parametrize("strategy", ["band", "bell"])
+def test_the_edges_and_the_middle_of_a_kernel_are_dragged_to_where_they_stand(strategy):
+    explorer = PairsExplorer(strategy=strategy, center=1.0, width=3.0)
+    panel = explorer.panels(explorer.reading)[1]
+    for name, at, knob in (("left edge", -2.0, "width"), ("middle", 1.0, "center"), ("right edge", 4.0, "width")):
+        (drag,) = panel[name].drags
+        assert (panel[name].at, drag.knob, drag.along) == (at, knob, "x")
+        assert drag.factor * at + drag.offset == explorer.settings[knob]
+    # Half a nat outwards makes the kernel half a nat wider on each side.
+    for name, moved in (("left edge", -2.5), ("right edge", 4.5)):
+        (drag,) = panel[name].drags
+        assert drag.factor * moved + drag.offset == 3.5
+
+
+def test_an_edge_beyond_the_margins_is_taken_hold_of_at_the_end_of_the_axis():
+    explorer = PairsExplorer(strategy="band", center=0.0, width=12.0)
+    panel = explorer.panels(explorer.reading)[1]
+    assert (panel["left edge"].at, panel["right edge"].at) == (panel.x.low, 12.0)
+
+
+def test_a_strategy_without_a_kernel_has_nothing_to_drag():
+    explorer = PairsExplorer(strategy="hardest")
+    assert not any(mark.drags for panel in explorer.panels(explorer.reading) for mark in panel.marks)
+
+
+def test_the_picture_of_the_gradient_has_its_mean_its_spread_and_that_of_random_pairs():
+    explorer = PairsExplorer(strategy="bell", center=1.0, width=2.0)
+    reading, panel = explorer.reading, explorer.panels(explorer.reading)[2]
+    one, random = reading.here["bell"], reading.here["random"]
+    np.testing.assert_array_equal(panel["pushed up"].bottom + panel["pushed down"].top, one.mean[0])
+    np.testing.assert_array_equal(panel["spread"].y, one.mean[0] - one.spread[0])
+    np.testing.assert_array_equal(panel["spread"].to_y, one.mean[0] + one.spread[0])
+    np.testing.assert_array_equal(panel["random"].y, random.mean[0])
+
+
+@pytest.mark.parametrize("count", [4, 8, 15, 64])
+def test_responses_are_named_under_the_gradient_as_long_as_names_fit(count):
+    sets = ScoredSets(-np.arange(1.0, 2 * count + 1), [-9.0] * 2 * count, [12] * 2 * count, [1, -1] * count)
+    explorer = PairsExplorer(sets, loss="cpo")
+    names = [text for _, text in explorer.panels(explorer.reading)[2].x.ticks]
+    assert 4 <= len(names) <= 12
+    assert names[0] == "p1"
+    assert len("".join(names)) <= 20
 
 
 def test_a_kernel_that_takes_nothing_says_so_and_where_the_margins_lie():
     explorer = PairsExplorer(strategy="band", center=-14.0, width=1.0)
     assert repr(explorer).endswith("band takes none of 16 pairs")
-    assert "takes none: the margins reach from −5 to 11 nats" in explorer._readout.value
+    assert "takes none: the margins reach from −5 to 11 nats" in explorer.widget.says
 
 
 def test_a_loss_without_pairs_is_refused_by_the_pairs_explorer():

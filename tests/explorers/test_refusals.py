@@ -13,7 +13,6 @@ from mapl_explore.explorers import (
     TemperatureExplorer,
     TrainingExplorer,
 )
-from mapl_explore.explorers.knobs import named_option
 from mapl_explore.losses import DPO, SFT, Anneal, ScoredSets, Smooth
 from mapl_explore.runs.record import Run, write_run
 
@@ -82,15 +81,6 @@ def test_an_explorer_is_linked_to_explorers_alone(other):
 def test_an_explorer_is_not_linked_to_itself():
     explorer = BoundsExplorer()
     assert "cannot be linked to itself" in refusal(lambda: explorer.link(explorer))
-
-
-def test_the_minus_of_a_keyboard_names_the_option_with_the_minus_of_the_picture():
-    explorer = LossExplorer(moved="-2")
-    assert explorer.settings["moved"] == "−2"
-    explorer.set(moved="-1")
-    assert explorer.settings["moved"] == "−1"
-    assert named_option("a−b", ("a-b", "ab")) == "a-b"
-    assert named_option("-9", ("−1", "+9")) is None
 
 
 @pytest.mark.parametrize("loss", [SFT(), DPO(pair=Smooth(tau=Anneal()))], ids=repr)

@@ -3,13 +3,12 @@
 import mpmath
 import numpy as np
 import pytest
-from explorer_controls import EPS, assert_whole, descendants
+from explorer_controls import EPS
 from recorded_runs import record
 
-from mapl_explore.explorers import (
-    TrainingExplorer,
-)
+from mapl_explore.explorers import TrainingExplorer
 from mapl_explore.losses import parse
+from mapl_explore.plots.panels import Curve
 from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import Run, write_run
 
@@ -20,7 +19,7 @@ def test_a_replay_shows_what_the_runs_loss_makes_of_the_probes(tmp_path):
     sets = read_probes(tmp_path).sets
     reading = explorer.reading
     assert explorer.loss == loss
-    assert (reading.step, reading.history.names) == (5, ["+1", "+2", "+3", "+4", "−1", "−2", "−3"])
+    assert (reading.step, reading.history.names) == (5, ["p1", "p2", "p3", "p4", "n1", "n2", "n3"])
     # Sums of the same terms, here beside padding: a few eps.
     for shown, whole in ((reading.history.value, loss(sets)), (reading.history.margin, loss.margin(sets))):
         np.testing.assert_allclose(shown, whole[:, 1], rtol=16 * EPS, atol=16 * EPS)
@@ -65,9 +64,9 @@ def test_a_tau_that_anneals_is_replayed_as_the_trainer_had_it(tmp_path):
 def test_a_step_that_was_not_recorded_shows_the_nearest_and_says_so(tmp_path):
     explorer = TrainingExplorer(record(tmp_path, "dpo", step=[0, 4, 8, 12]), step=7)
     assert explorer.reading.step == 8
-    assert "After step <b>8</b> of 12, the recorded step nearest to 7" in explorer._readout.value
+    assert "After step <b>8</b> of 12, the recorded step nearest to 7" in explorer.widget.says
     explorer.set(step=4)
-    assert "nearest" not in explorer._readout.value
+    assert "nearest" not in explorer.widget.says
 
 
 def test_a_replay_offers_what_the_pair_has(tmp_path):
@@ -78,24 +77,64 @@ def test_a_replay_offers_what_the_pair_has(tmp_path):
         ("SFT()", ("weights", "margins"), []),
     ):
         explorer = TrainingExplorer(record(tmp_path, loss))
-        assert explorer._controls["curves"].knob.options == pictures
+        assert explorer.widget.options["curves"] == list(pictures)
         assert list(explorer.reading.history.sides) == sides
 
 
 def test_a_curve_that_one_response_cannot_have_is_named_so(tmp_path):
     explorer = TrainingExplorer(record(tmp_path, "dpo-smooth", per_side=1), curves="error")
-    legends = [axes.get_legend() for axes in explorer.snapshot().axes]
-    named = {text.get_text() for legend in legends if legend for text in legend.texts}
-    assert {"positives (one response)", "negatives (one response)"} <= named
-    assert_whole(explorer)
+    middle = explorer.panels(explorer.reading)[1]
+    assert middle.own_key
+    assert {mark.label for mark in middle.marks if mark.label} == {
+        "positives (one response)",
+        "negatives (one response)",
+    }
 
 
-def test_the_replay_button_is_tied_to_the_slider_of_the_step(tmp_path):
+def test_the_line_in_both_panels_of_curves_is_the_step_and_moves_it(tmp_path):
     explorer = TrainingExplorer(record(tmp_path, "dpo"), step=3)
-    (play,) = [one for one in descendants(explorer.widget) if type(one).__name__ == "Play"]
-    assert (play.min, play.max, play.value, play.step) == (0, 8, 3, 1)
-    link = explorer._replay[1]
-    assert (link.source, link.target) == ((play, "value"), (explorer._controls["step"].slider, "value"))
+    for panel in explorer.panels(explorer.reading)[:2]:
+        (drag,) = panel["now"].drags
+        assert (drag.knob, drag.along, drag.factor * panel["now"].at + drag.offset) == ("step", "x", 3)
+
+
+@pytest.mark.parametrize("curves", ["weights", "margins", "tau", "error"])
+def test_the_rings_lie_on_the_curves_at_the_recorded_step(tmp_path, curves):
+    explorer = TrainingExplorer(record(tmp_path, "dpo-smooth", step=[0, 4, 8]), step=5, curves=curves)
+    for panel in explorer.panels(explorer.reading)[:2]:
+        lines = [mark for mark in panel.marks if isinstance(mark, Curve)]
+        np.testing.assert_array_equal(panel["rings"].x, [4.0] * len(lines))
+        np.testing.assert_array_equal(panel["rings"].y, [line.y[1] for line in lines])
+        assert panel["now"].at == 4
+
+
+def test_the_middle_picture_has_what_is_chosen(tmp_path):
+    explorer = TrainingExplorer(record(tmp_path, "dpo-smooth"))
+    history = explorer.reading.history
+
+    def middle(curves):
+        return explorer.panels(explorer.read(explorer.settings | {"curves": curves}))[1]
+
+    np.testing.assert_array_equal(middle("weights")["n2"].y, history.weights[:, 5])
+    np.testing.assert_array_equal(middle("margins")["hard margin"].y, history.hard_margin)
+    np.testing.assert_array_equal(middle("tau")["negatives"].y, history.sides["negatives"].tau)
+    error, side = middle("error"), history.sides["positives"]
+    np.testing.assert_array_equal(error["positives"].y, side.error)
+    np.testing.assert_array_equal(error["bounds of positives"].low, side.lower)
+    np.testing.assert_array_equal(error["bounds of positives"].high, side.upper)
+
+
+def test_an_error_of_zero_has_no_place_on_a_logarithmic_axis_and_draws_without_a_warning(tmp_path):
+    explorer = TrainingExplorer(record(tmp_path, "dpo-smooth", per_side=1), curves="error")
+    assert np.isnan(explorer.panels(explorer.reading)[1]["rings"].y).all()
+    explorer.snapshot()
+
+
+def test_steps_are_whole_numbers_on_their_axis(tmp_path):
+    for step, ticks in ((range(8), "0 2 4 6"), ([0, 2], "0 1 2"), ([3], "3"), ([0, 6, 12], "0 2 4 6 8 10 12")):
+        explorer = TrainingExplorer(record(tmp_path, "dpo", step=step))
+        for panel in explorer.panels(explorer.reading)[:2]:
+            assert " ".join(text for _, text in panel.x.ticks) == ticks
 
 
 def test_a_folder_that_holds_no_run_is_refused_by_name(tmp_path):

@@ -1,0 +1,68 @@
+"""Curves over an axis: where an axis ends, and which curves have a ring."""
+
+import numpy as np
+import pytest
+
+from mapl_explore.plots.axis_limits import decades
+from mapl_explore.plots.curves import curves_of, curves_panel
+from mapl_explore.plots.looks import SERIES, SIDES, response_styles
+from mapl_explore.plots.panels import Axis, Style, named_ticks, whole_ticks, within
+
+
+def test_a_value_beyond_the_axis_has_no_ring():
+    x, y = Axis("step", 0, 2), Axis("error", 0.1, 1.0, "log")
+    panel = curves_panel("errors", x, y, [], knob="step", now=1.0, rings=[0.1, 0.0, 1.5, 1.0, np.nan])
+    np.testing.assert_array_equal(panel["rings"].y, [0.1, np.nan, np.nan, 1.0, np.nan])
+    np.testing.assert_array_equal(panel["rings"].x, [1.0] * 5)
+
+
+def test_a_line_at_zero_lies_on_linear_axes_alone():
+    x, ends = Axis("step", 0, 2), (0.1, 1.0)
+    for scale, lines in (("linear", 1), ("log", 0)):
+        panel = curves_panel("errors", x, Axis("error", *ends, scale), [], knob="step", now=1.0, rings=[])
+        assert sum(mark.name == "zero" for mark in panel.marks) == lines
+
+
+def test_a_curve_that_is_not_named_has_no_label():
+    (curve,) = curves_of(np.arange(2.0), ["p1"], [np.ones(2)], [Style()], named=False)
+    assert (curve.name, curve.label) == ("p1", "")
+
+
+def test_curves_differ_in_their_dashes_where_their_colours_are_not_seen():
+    assert len({style.dash for style, _ in SERIES}) == len({sign for _, sign in SERIES}) == len(SERIES)
+    assert len({style.dash for style in SIDES.values()}) == len(SIDES)
+    for side in "pn":
+        assert len({style.dash for style in response_styles([f"{side}{n}" for n in range(1, 6)])}) == 5
+
+
+def test_a_speck_does_not_squeeze_the_other_decades():
+    low, high = decades(np.array([1e-300, 1e-3, 1.0, 0.0, 1e-4]))
+    assert 1e-9 < low < 1e-8
+    assert 1 < high < 2
+
+
+def test_a_constant_is_shown_within_a_decade():
+    low, high = decades(np.array([5.0, 5.0]))
+    assert low < 5 < high
+    # The decade has the constant in its middle: a few roundings of square roots.
+    assert high / low == pytest.approx(10, rel=1e-12)
+
+
+def test_ticks_of_a_short_training_are_whole_numbers():
+    assert [place for place, _ in whole_ticks(0, 7)] == [0, 2, 4, 6]
+    assert [place for place, _ in whole_ticks(0, 3)] == [0, 1, 2, 3]
+    assert [place for place, _ in whole_ticks(5, 5)] == [5]
+
+
+def test_each_name_stands_under_its_own_bar():
+    assert named_ticks(["p1", "p2", "n1", "n2"], 4.0) == ((0.5, "p1"), (1.5, "p2"), (2.5, "n1"), (3.5, "n2"))
+    thinned = named_ticks([f"p{number}" for number in range(100, 150)], 50.0)
+    assert all(name == f"p{100 + int(place)}" for place, name in thinned)
+    assert 4 <= len(thinned) <= 6
+
+
+def test_what_lies_beyond_pinned_axes_is_not_drawn():
+    x, y = Axis("x", 0, 1), Axis("y", 1, 0)
+    panel = curves_panel("curves", x, Axis("y", 0, 2), [], knob="x", now=0.5, rings=[0.5, 1.5])
+    np.testing.assert_array_equal(within(panel["rings"], x, y).x, [0.5, np.nan])
+    assert within(panel["now"], x, y) is panel["now"]
