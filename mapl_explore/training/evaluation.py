@@ -131,7 +131,7 @@ def evaluated(
     n = table["label"].shape[1]
     sets = ScoredSets.unchecked(logp[:, :n], held_out.ref_logp[:, :n], table["length"], table["label"])
     with blamed_on(loss):
-        found = {name: Ratio.mean(value.numpy()) for name, value in measures(loss, sets).items()}
+        found = {name: Ratio.mean(np.asarray(value)) for name, value in measures(loss, sets).items()}
     if held_out.questions:
         ends = end_tokens(tokenizer, scorer.model, chat=held_out.chat)
         found |= _of_samples(scorer, held_out, ends, base)

@@ -233,9 +233,9 @@ class PreferenceTrainer(transformers.Trainer):
             loss = self.loss.at(progress_at(self.state.global_step, self.state.max_steps))  # where a tau anneals
             losses, sides = losses_and_sides(loss, sets)  # each tau is solved once
             measured = measures(loss, sets, losses, sides) | side_measures(loss, sets, sides)
-        measured["tokens"] = (inputs["owner"] >= 0).sum() / len(losses) + torch.zeros_like(losses)
-        self._names, columns = list(measured), [values.double() for values in measured.values()]
-        self._measured.append(torch.stack(columns, dim=-1))
+        measured["tokens"] = (inputs["owner"] >= 0).sum().expand(len(losses)) / len(losses)
+        self._names = list(measured)
+        self._measured.append(torch.stack([torch.as_tensor(each).double() for each in measured.values()], dim=-1))
         return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()
 
     def prediction_step(
@@ -249,11 +249,19 @@ class PreferenceTrainer(transformers.Trainer):
         self._measured[-1] = self.accelerator.gather_for_metrics(self._measured[-1])
         return (loss, None, None) if prediction_loss_only else (loss, outputs["logp"], batch["label"])
 
-    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **options: Any) -> Any:
+    def evaluation_loop(
+        self,
+        dataloader: torch.utils.data.DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> Any:
         """Measure sets that are not trained on, apart from those of the step under way."""
         under_way, self._measured = self._measured, []
         try:
-            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **options)
+            asked = dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            output: Any = super().evaluation_loop(*asked)
             found = means(torch.cat(self._measured).cpu(), self._names)
         finally:
             self._measured = under_way
@@ -296,11 +304,12 @@ class PreferenceTrainer(transformers.Trainer):
         return logs | {"tokens_per_second": logs.pop("tokens") * len(table) / seconds}
 
     def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler:
-        return torch.utils.data.SequentialSampler(self.train_dataset)
+        examples: Any = self.train_dataset
+        return torch.utils.data.SequentialSampler(examples)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # The Trainer's own would write the scorer's weights under names no model has, and its arguments as a pickle.
-        folder = output_dir or self.args.output_dir
+        folder: Any = output_dir or self.args.output_dir
         self._require_finite()
         self._network.save_pretrained(folder)
         if self.processing_class is not None:
@@ -308,9 +317,10 @@ class PreferenceTrainer(transformers.Trainer):
 
     def _load_best_model(self) -> None:
         # The Trainer's own would look for weights under the scorer's names, find none, and go on.
-        self._load_from_checkpoint(self.state.best_model_checkpoint)
+        best: Any = self.state.best_model_checkpoint
+        self._load_from_checkpoint(best)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str | None, model: Any = None) -> None:
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         saved, _ = load_model(resume_from_checkpoint)
         self._network.load_state_dict(saved.state_dict())
 
