@@ -295,7 +295,7 @@ def _middle(history: History, shown: str, looks: list[dict]) -> dict:
     if shown == "margins":
         curves = [history.hard_margin, history.margin]
         return {"curves": curves, "looks": list(MARGINS.values()), "ylabel": "margin (nats)"}
-    named = {name: name if side.count[0] > 1 else f"{name} (one response)" for name, side in history.sides.items()}
+    named = {name: name if side.n[0] > 1 else f"{name} (one response)" for name, side in history.sides.items()}
     sides = {name: SIDES[name] | {"label": label} for name, label in named.items()}
     curves = [getattr(side, shown) for side in history.sides.values()]
     picture = {"curves": curves, "looks": list(sides.values()), "scale": "log"}
@@ -319,7 +319,7 @@ def _side_text(side: MeasuredSide, place: int) -> str:
 
 def _side_row(name: str, side: MeasuredSide, place: int) -> tuple:
     """Return the row of a side: numbers where there are any."""
-    gap = "one response" if side.count[place] == 1 else float(side.gap[place])
+    gap = "one response" if side.n[place] == 1 else float(side.gap[place])
     tau = "" if side.tau is None else float(side.tau[place])
     if side.error is None:
         return name, gap, tau, "", "", percent(side.share[place])
