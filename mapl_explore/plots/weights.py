@@ -61,7 +61,7 @@ def gaps_panel(scores: np.ndarray) -> Panel:
     ([None, 'gap', 'spread'], array([ 0., -1., -3.]))
     """
     below = scores - scores[0]
-    drags = [None] * scores.size
+    drags: list[Drag | None] = [None] * scores.size
     if scores.size > 2:
         drags[-1] = Drag("spread", "y", -1.0, float(below[1]))
     if scores.size > 1:
