@@ -79,7 +79,7 @@ def add_sample(commands: argparse._SubParsersAction) -> None:
     add("--seed", type=int, default=0, help="decides the responses")
     text = "show each prompt as a user's message, by the tokenizer's chat template; the sets keep it as it was"
     add("--chat", action="store_true", help=text)
-    add("--batch-size", type=int, help="most prompts in one pass, which never has more than 8,192 tokens")
+    add("--batch-size", type=int, help="most prompts in one pass; one of more than 8,192 tokens is split")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
 

@@ -8,18 +8,19 @@ import numpy as np
 from mapl_explore.course.errata import post_smooth_max
 from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, sign, table, tied_lead
+from mapl_explore.explorers.roots import error_roots
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, Smooth
 from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
-from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
 from mapl_explore.plots.bounds import error_panel
 from mapl_explore.plots.looks import LINES, MARKS
 from mapl_explore.plots.panels import Panel
-from mapl_explore.plots.weights import weights_panel
+from mapl_explore.plots.weights import gaps_panel, weights_panel
 
-AGAINST = Choice("against", "curves against", ("tau", "gap"), "tau", "What the horizontal axis shows.")
+LABELS = {name: KNOBS[name].label for name in ("tau", "gap")}
+AGAINST = Choice("against", "curves against", tuple(LABELS), "tau", "What the horizontal axis shows.", labels=LABELS)
 POST = Choice("post", "the post's formula", ("hide", "show"), "hide", "E as the post writes it, sign and all.")
 PRESETS = {
     "runners-up tie": {"spread": 0.0},
@@ -120,13 +121,13 @@ class BoundsExplorer(Stage):
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
     def panels(self, reading: BoundsReading) -> list[Panel]:
-        """Return the panel of errors and the panel of weights."""
+        """Return the panels of errors, of scores and of weights."""
         now = reading.tau if reading.against == "tau" else reading.gap
         here = {"now": now, "epsilon": reading.epsilon, "error": reading.errors["exact"], "top": self._top}
         errors = error_panel(
             places=reading.places, curves=reading.curves, roots=reading.roots, against=reading.against, **here
         )
-        return [errors, weights_panel(reading.weights)]
+        return [errors, gaps_panel(reading.scores), weights_panel(reading.weights)]
 
     def read(self, settings: dict) -> BoundsReading:
         """Return every number that is shown at these settings."""
@@ -144,7 +145,7 @@ class BoundsExplorer(Stage):
             epsilon=epsilon,
             against=against,
             errors={name: float(error) for name, error in _errors(scores, tau, post).items()},
-            roots=_roots(scores, epsilon),
+            roots={name: float(tau) for name, tau in error_roots(scores, epsilon).items() if math.isfinite(tau)},
             places=places,
             curves=curves,
             weights=smooth_max_weights(scores, tau=tau),
@@ -172,9 +173,7 @@ class BoundsExplorer(Stage):
         now += f" The leader gets {reading.weights[0]:.0%} of the gradient."
         now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
         now += f" The post's formula says {at['post']}." if "post" in at else ""
-        caption = (
-            f"The τ for a target ε = {digits(reading.epsilon)} nats of E (surely: whatever the scores after the second)"
-        )
+        caption = f"The τ for E = ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"
         rows = [
             (f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}", tau, MEANINGS[name])
             for name, tau in reading.roots.items()
@@ -217,17 +216,3 @@ def _post_error(scores: np.ndarray, tau) -> np.ndarray:
     with np.errstate(over="ignore"):
         errors = [post_smooth_max(one, tau=at[0]) - one.max() for one, at in flat]
     return np.reshape(errors, sets.shape[:-1])
-
-
-def _roots(scores: np.ndarray, epsilon: float) -> dict[str, float]:
-    """Return the tau at which each of :func:`_errors` is epsilon; none for one score."""
-    n, gap = scores.size, top_gap(scores)
-    if n == 1:
-        return {}
-    roots = {
-        "lower": solve_tau_lower(epsilon=epsilon, gap=gap),
-        "exact": solve_tau_exact(scores, epsilon=epsilon),
-        "upper": solve_tau_upper(epsilon=epsilon, n=n, gap=gap),
-        "asymptote": solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap),
-    }
-    return {name: float(tau) for name, tau in roots.items() if math.isfinite(tau)}

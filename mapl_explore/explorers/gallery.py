@@ -5,11 +5,21 @@ from collections.abc import Callable
 import ipywidgets as widgets
 
 from mapl_explore.explorers.bounds import BoundsExplorer
+from mapl_explore.explorers.losses import LossExplorer
+from mapl_explore.explorers.pairs import PairsExplorer
+from mapl_explore.explorers.precision import PrecisionExplorer
+from mapl_explore.explorers.smooth_max import SmoothMaxExplorer
 from mapl_explore.explorers.stage import Stage
+from mapl_explore.explorers.temperature import TemperatureExplorer
 
 # In the order of the notebooks.
 PAGES: dict[str, Callable[[], Stage]] = {
+    "Smooth maximum": SmoothMaxExplorer,
     "Error bounds": BoundsExplorer,
+    "Temperature": TemperatureExplorer,
+    "Pairs": PairsExplorer,
+    "Losses": LossExplorer,
+    "Precision": PrecisionExplorer,
 }
 
 

@@ -1,8 +1,8 @@
 """What can be set in an explorer: numbers with their unit, range and default, and choices between words."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 SIGNS = str.maketrans("+-−", "pnn")
@@ -76,6 +76,10 @@ class Knob:
             raise ValueError(f"{self.name} must be a number, not {text!r}") from None
         return self.checked(number)
 
+    def said(self, value: float) -> str:
+        """Return a value with the words next to the slider, for a tooltip."""
+        return f"{self.label} = {value:.4g} {self.unit}".rstrip()
+
     def value(self, position: float) -> float:
         """Return the value at a slider's position, which is its log10 on a log scale."""
         return 10.0**position if self.scale == "log" else position
@@ -103,6 +107,8 @@ class Choice:
         One sentence for a tooltip.
     admit : callable, optional
         Takes a value that is not an option, and returns the word that becomes a new option or raises an error.
+    labels : mapping of str
+        What the list shows for an option, where it is not the option itself.
 
     Raises
     ------
@@ -121,6 +127,7 @@ class Choice:
     default: str
     help: str
     admit: Callable | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         """Check that the default is an option."""
@@ -135,6 +142,10 @@ class Choice:
         if self.admit is not None:
             return self.admit(value)
         raise ValueError(f"{self.name} must be one of {', '.join(self.options)}, not {value!r}")
+
+    def said(self, value: str) -> str:
+        """Return an option with the words next to the list, for a tooltip."""
+        return f"{self.label}: {self.labels.get(value, value)}"
 
 
 def named_option(value, options: Iterable[str]) -> str | None:

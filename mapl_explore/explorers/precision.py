@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.course.naive_formulas import (
+    DTYPES,
     FORMULAS,
     held_error,
     library_error,
@@ -18,7 +19,8 @@ from mapl_explore.explorers.readout import digits, minus, sign, table
 from mapl_explore.explorers.sources import Shaped
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, Smooth
-from mapl_explore.plots import DTYPES, DigitsPanel, NaivePanel
+from mapl_explore.plots.panels import Panel
+from mapl_explore.plots.precision import MOST, TYPES, digits_panel, naive_panel
 
 FORMULA = Choice("formula", "obvious way", FORMULAS, FORMULAS[1], "How one would compute the smoothing error at first.")
 PRESETS = {
@@ -110,10 +112,11 @@ class PrecisionExplorer(Stage):
         """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
-    def build(self, figure, scene) -> list:
+    def panels(self, reading: PrecisionReading) -> list[Panel]:
         """Return the panel of the curves and the panel of the digits."""
-        left, right = figure.subplots(1, 2, width_ratios=(1.7, 1))
-        return [NaivePanel(left, self._taus), DigitsPanel(right)]
+        curves = {"truth": reading.curve, "curves": reading.curves, "lies": reading.lies}
+        errors = naive_panel(taus=self._taus, **curves, tau=reading.tau, error=reading.truth)
+        return [errors, digits_panel(reading.our_digits, reading.naive_digits)]
 
     def read(self, settings: dict) -> PrecisionReading:
         """Return every number that is shown at these settings."""
@@ -144,12 +147,6 @@ class PrecisionExplorer(Stage):
             wrong = ~(np.abs(curve - held) <= WRONG * held)  # so that NaN is wrong
         return int(np.argmax(wrong)) if wrong.any() else None
 
-    def move(self, panels: list, reading: PrecisionReading) -> None:
-        """Move both panels to a reading."""
-        curves, bars = panels
-        curves.move(truth=reading.curve, curves=reading.curves, lies=reading.lies, tau=reading.tau, error=reading.truth)
-        bars.move(reading.our_digits, reading.naive_digits)
-
     def text(self, reading: PrecisionReading) -> str:
         """Return the reading in a line of plain text, rounded."""
         if reading.scores.size == 1:
@@ -165,21 +162,20 @@ class PrecisionExplorer(Stage):
             return "<p>One score: the true smoothing error is 0, and there is no digit to be right.</p>"
         rows = [
             (
-                f"{sign(DTYPES[dtype]['color'], '━')} {dtype}",
+                f"{sign(TYPES[dtype].color, '━')} {dtype}",
                 _first(reading.held[dtype]),
-                _value(reading.truths[dtype]),
-                _value(reading.naive[dtype]),
-                f"{_count(reading.naive_digits[dtype])} right",
-                _value(reading.ours[dtype]),
-                f"{_count(reading.our_digits[dtype])} right",
+                digits(reading.truths[dtype]),
+                _value(reading.naive[dtype], reading.naive_digits[dtype]),
+                _value(reading.ours[dtype], reading.our_digits[dtype]),
             )
             for dtype in DTYPES
         ]
-        head = ("", "holds the scores as", "true E of these", "obvious way", "", "this library", "")
-        caption = f"Nats, and how many decimal digits are those of the true E of the row, at τ = {digits(reading.tau)}"
-        rounded = "A type rounds the scores before it computes anything: its row has the true E of the rounded scores."
-        true = f"The true smoothing error E is <b>{digits(reading.truth)}</b> nats."
-        return f"<p>{true} {rounded}</p>{table(caption, rows, head)}"
+        head = ("type", "holds the scores as", "true E", "obvious way", "library")
+        caption = "Each row has the true E, in nats, of the scores as its type holds them; in brackets, right digits."
+        naive, ours = (_count(right["float32"]) for right in (reading.naive_digits, reading.our_digits))
+        true = f"At τ = {digits(reading.tau)} the true smoothing error E is <b>{digits(reading.truth)}</b> nats. "
+        right = f"In float32 the obvious way has {naive} right digits, this library {ours}."
+        return f"<p>{true}{right}</p>{table(caption, rows, head)}"
 
     def to_frame(self):
         """Return the curves as a pandas.DataFrame, one row a tau (1/nats): the true error and each type's, in nats."""
@@ -195,9 +191,9 @@ def _first(scores: np.ndarray) -> str:
     return f"{shown}, …" if scores.size > 3 else shown
 
 
-def _value(error: float) -> str:
-    return f'<span style="padding-left: 1em">{digits(error)}</span>'
+def _value(error: float, right: float) -> str:
+    return f"{digits(error)} ({_count(right)})"
 
 
 def _count(right: float) -> str:
-    return f"{int(min(right, DigitsPanel.MOST))}"  # whole ones: the rest depends on the processor's exp
+    return f"{int(min(right, MOST))}"  # whole ones: the rest depends on the processor's exp

@@ -11,7 +11,9 @@ from mapl_explore.explorers.sources import held
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, Smooth
 from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smoothing_error
-from mapl_explore.plots import ApproachPanel, ScoresPanel, WeightsPanel
+from mapl_explore.plots.panels import Panel
+from mapl_explore.plots.smooth_max import approach_panel, scores_panel
+from mapl_explore.plots.weights import weights_panel
 
 SIDE = Choice("of", "smooth", ("max", "min"), "max", "The largest of the scores, or the smallest.")
 START = (-1.0, -1.5, -4.0, -6.0)
@@ -89,20 +91,17 @@ class SmoothMaxExplorer(Stage):
         """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
-    def scene(self, reading: SmoothMaxReading) -> str:
-        """Return which of the two is shown."""
-        return reading.of
-
-    def build(self, figure, scene) -> list:
+    def panels(self, reading: SmoothMaxReading) -> list[Panel]:
         """Return the panels of the scores, of the approach, and of the weights."""
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.25, 1.25, 1))
         low, high = self._span
         # Room for the error, which at a small tau goes far beyond, and on the other side for a word.
         error, word = 0.45 * (high - low), 0.15 * (high - low)
-        span = (low - word, high + error) if scene == "max" else (low - error, high + word)
-        middle.sharey(left)
-        scores = ScoresPanel(left, len(self._names), span, scene)
-        return [scores, ApproachPanel(middle, self._taus), WeightsPanel(right, self._names)]
+        span = (low - word, high + error) if reading.of == "max" else (low - error, high + word)
+        shown = {"soft": reading.soft, "span": span, "side": reading.of}
+        scores = scores_panel(names=self._names, scores=reading.scores, leader=reading.leader, **shown)
+        approach = {"taus": self._taus, "curve": reading.curve, "hard": reading.hard, "tau": reading.tau}
+        weights = weights_panel(reading.weights, reading.leader, self._names)
+        return [scores, approach_panel(**approach, **shown), weights]
 
     def read(self, settings: dict) -> SmoothMaxReading:
         """Return every number that is shown at these settings."""
@@ -121,13 +120,6 @@ class SmoothMaxExplorer(Stage):
             weights=smooth_max_weights(sharp * scores, tau=tau),
             curve=sharp * smooth_max(sharp * scores, tau=self._taus),
         )
-
-    def move(self, panels: list, reading: SmoothMaxReading) -> None:
-        """Move the panels to a reading."""
-        scores, approach, weights = panels
-        scores.move(reading.scores, reading.leader, reading.soft)
-        approach.move(reading.hard, reading.curve, reading.tau, reading.soft)
-        weights.move(reading.weights, reading.leader)
 
     def text(self, reading: SmoothMaxReading) -> str:
         """Return the reading in a line of plain text, rounded."""

@@ -295,7 +295,8 @@ class Stage(abc.ABC):
 
     def _buttons(self) -> list[tuple[str, str, str]]:
         presets = [
-            ("preset", label, ", ".join(map(" = ".join, _written(preset)))) for label, preset in self._presets.items()
+            ("preset", label, ", ".join(self._knobs[name].said(value) for name, value in preset.items()))
+            for label, preset in self._presets.items()
         ]
         actions = [("action", label, tip) for label, (_, tip) in self.actions().items()]
         return [*presets, ("reset", "reset", "where the sliders started"), *actions]

@@ -1,25 +1,22 @@
 """Which tau a target asks for, over the gap: every root, what each promises, and what it leaves to the others."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, percent, sign, span, table
+from mapl_explore.explorers.roots import error_roots
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, ExactError, LeaderShare, LowerBound, Smooth, UpperBound
 from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
-from mapl_explore.numerics.temperature import (
-    solve_tau_asymptotic,
-    solve_tau_exact,
-    solve_tau_lower,
-    solve_tau_share,
-    solve_tau_share_exact,
-    solve_tau_upper,
-)
-from mapl_explore.plots import LINES, STROKES, OthersPanel, RootsPanel
+from mapl_explore.numerics.temperature import solve_tau_share, solve_tau_share_exact
+from mapl_explore.plots.looks import LINES, STROKES
+from mapl_explore.plots.panels import Panel
+from mapl_explore.plots.temperature import SPAN, others_panel, roots_panel
 
 RULE = Choice(
     "rule",
@@ -27,8 +24,8 @@ RULE = Choice(
     ("upper", "exact", "lower", "asymptote", "share"),
     "upper",
     "Which root the ring and the loss take.",
+    labels={name: look["label"] for name, look in LINES.items()},
 )
-SPAN = (1e-3, 1e3)
 PRESETS = {
     "an error in nats": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 1.0},
     "the same at gap 100": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 100.0},
@@ -39,7 +36,7 @@ PROMISES = {
     "upper": "surely ≤ ε",
     "exact": "= ε, here",
     "lower": "surely ≥ ε",
-    "asymptote": "surely below ε",
+    "asymptote": "surely < ε",
     "share": "= share, here",
     "certain": "surely ≤ share",
 }
@@ -63,8 +60,6 @@ class TemperatureReading:
         below the target at every tau; empty for one score.
     errors, others : dict of float
         At each finite root: the smoothing error of these scores (nats), and the share of all but the leader.
-    floors, ceilings : dict of float
-        At each root: the bounds on the error of any scores with this n and gap, in nats.
     curves, starved : dict of arrays (k,)
         Over the explorer's gaps: the roots, and the share of all but the leader there.
     """
@@ -77,10 +72,14 @@ class TemperatureReading:
     roots: dict[str, float]
     errors: dict[str, float]
     others: dict[str, float]
-    floors: dict[str, float]
-    ceilings: dict[str, float]
     curves: dict[str, np.ndarray]
     starved: dict[str, np.ndarray]
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Between which the error of any scores with this n and gap lies, in nats, at the finite root in use."""
+        at = {"gap": self.gap, "tau": self.roots[self.rule]}
+        return float(error_lower_bound(**at)), float(error_upper_bound(n=self.scores.size, **at))
 
 
 class TemperatureExplorer(Stage):
@@ -138,41 +137,31 @@ class TemperatureExplorer(Stage):
         """Return the spread where it moves nothing: of two scores none lies beyond the second."""
         return {"spread"} if settings.get("n", 3) <= 2 else set()
 
-    def build(self, figure, scene) -> list:
+    def panels(self, reading: TemperatureReading) -> list[Panel]:
         """Return the panel of the roots and the panel of the others' share."""
-        left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
-        return [RootsPanel(left, self._gaps, SPAN), OthersPanel(right, self._gaps)]
+        tau, others = (found.get(reading.rule, math.nan) for found in (reading.roots, reading.others))
+        here = {"gaps": self._gaps, "gap": reading.gap}
+        roots = roots_panel(curves=reading.curves, tau=tau, **here)
+        return [roots, others_panel(curves=reading.starved, others=others, share=reading.share, **here)]
 
     def read(self, settings: dict) -> TemperatureReading:
         """Return every number that is shown at these settings."""
         scores, epsilon, share = self._source.scores(settings), settings["epsilon"], settings["share"]
-        n, gap = scores.size, top_gap(scores)
         roots = {name: float(tau) for name, tau in _roots(scores, epsilon, share).items()}
         curves, starved = self._curves(scores, epsilon, share)
         finite = {name: tau for name, tau in roots.items() if np.isfinite(tau)}
         return TemperatureReading(
             scores=scores,
-            gap=float(gap),
+            gap=float(top_gap(scores)),
             epsilon=epsilon,
             share=share,
             rule=settings["rule"],
             roots=roots,
             errors={name: float(smoothing_error(scores, tau=tau)) for name, tau in finite.items()},
             others={name: float(_others(scores, tau)) for name, tau in finite.items()},
-            floors={name: float(error_lower_bound(gap=gap, tau=tau)) for name, tau in finite.items()},
-            ceilings={name: float(error_upper_bound(n=n, gap=gap, tau=tau)) for name, tau in finite.items()},
             curves=curves,
             starved=starved,
         )
-
-    def move(self, panels: list, reading: TemperatureReading) -> None:
-        """Move both panels to a reading."""
-        roots, others = panels
-        # A tie, or a gap beyond the picture, rests on its edge.
-        gap = float(np.clip(reading.gap, self._gaps[0], self._gaps[-1]))
-        tau = reading.roots.get(reading.rule)
-        roots.move(curves=reading.curves, gap=gap, here=tau)
-        others.move(curves=reading.starved, gap=gap, here=reading.others.get(reading.rule))
 
     def text(self, reading: TemperatureReading) -> str:
         """Return the reading in a line of plain text, rounded."""
@@ -190,19 +179,17 @@ class TemperatureExplorer(Stage):
         if not reading.roots:
             return "<p>One score: E is 0 and the leader's share 1 at every τ, so no τ meets a target.</p>"
         caption = f"The τ for ε = {digits(reading.epsilon)} nats, or for a leader's share of {percent(reading.share)}"
-        head = ("", "τ", "E", "could be", "others get", "promise")
+        caption += " (surely: whatever the scores after the second)"
+        head = ("rule", "τ", "E", "others get", "promise")
         rows = [self._row(reading, name) for name in reading.roots]
-        note = "<p>Surely: whatever the scores after the second. <i>Could be</i>: the E of any of them.</p>"
-        return f"{table(caption, rows, head)}{note}{self._limits(reading)}"
+        return f"<p>{_lead(reading)}{self._limits(reading)}</p>{table(caption, rows, head)}"
 
     def _row(self, reading: TemperatureReading, name: str) -> tuple:
-        head = CERTAIN if name == "certain" else f"{sign(LINES[name]['color'], STROKES[name])} {LINES[name]['label']}"
+        head = f"{sign(LINES[name]['style'].color, STROKES[name])} {RULE.labels[name]}" if name in LINES else CERTAIN
         head = f"<u>{head}</u>" if name == reading.rule else head
         if name not in reading.errors:
-            return head, "any", "", "", "", "a tie: share ≤ 1/2"
-        could = span(reading.floors[name], reading.ceilings[name])
-        others = percent(reading.others[name])
-        return head, reading.roots[name], reading.errors[name], could, others, PROMISES[name]
+            return head, "any", "", "", "a tie: share ≤ 1/2"
+        return head, reading.roots[name], reading.errors[name], percent(reading.others[name]), PROMISES[name]
 
     def _limits(self, reading: TemperatureReading) -> str:
         """Return a word where the rule that trains would not go as far as its root."""
@@ -210,7 +197,7 @@ class TemperatureExplorer(Stage):
         if reading.rule == "asymptote" or SPAN[0] <= tau <= SPAN[1]:
             return ""
         name, end = ("low", SPAN[0]) if tau < SPAN[0] else ("high", SPAN[1])
-        return f"<p>In a loss the rule stops at {end:g}, the default of its field <code>{name}</code>.</p>"
+        return f" In a loss the rule stops at {end:g}, the default of its field <code>{name}</code>."
 
     def to_frame(self):
         """Return the curves as a pandas.DataFrame, one row a gap (nats): tau of each rule, and the others' share."""
@@ -224,13 +211,23 @@ class TemperatureExplorer(Stage):
     def _curves(self, scores, epsilon, share) -> tuple[dict, dict]:
         """Return each rule's tau and the others' share there, over the gaps; NaN for one score."""
         if scores.size == 1:
-            none = dict.fromkeys(("upper", "exact", "lower", "asymptote", "share"), np.full(self._gaps.size, np.nan))
+            none = dict.fromkeys(RULE.options, np.full(self._gaps.size, np.nan))
             return none, none
         below = np.tile(scores[1:] - scores[1], (self._gaps.size, 1))
         sets = np.concatenate([self._gaps[:, None], below], axis=-1)
         curves = _roots(sets, epsilon, share)
         del curves["certain"]
         return curves, {name: _others(sets, tau) for name, tau in curves.items()}
+
+
+def _lead(reading: TemperatureReading) -> str:
+    """Return what the rule in use does."""
+    label = RULE.labels[reading.rule]
+    if reading.rule not in reading.errors:
+        return f"<b>{label}</b>: a tie keeps the leader's share at or below 1/2 at every τ."
+    tau, error, others = (found[reading.rule] for found in (reading.roots, reading.errors, reading.others))
+    met = f"<b>{label}</b>: at τ = <b>{digits(tau)}</b> E is {digits(error)} nats, and the others get"
+    return f"{met} {percent(others)}. Other scores with this n and gap could make E {span(*reading.reach)}."
 
 
 def _others(scores: np.ndarray, tau) -> np.ndarray:
@@ -241,14 +238,9 @@ def _others(scores: np.ndarray, tau) -> np.ndarray:
 
 def _roots(scores: np.ndarray, epsilon: float, share: float) -> dict[str, np.ndarray]:
     """Return the tau of each rule for one or several sets; none for one score."""
-    n, gap = scores.shape[-1], top_gap(scores)
-    if n == 1:
+    roots = error_roots(scores, epsilon)
+    if not roots:
         return {}
-    return {
-        "upper": solve_tau_upper(epsilon=epsilon, n=n, gap=gap),
-        "exact": solve_tau_exact(scores, epsilon=epsilon),
-        "lower": solve_tau_lower(epsilon=epsilon, gap=gap),
-        "asymptote": solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap),
-        "share": solve_tau_share_exact(scores, share=share),
-        "certain": solve_tau_share(share=share, gap=gap),
-    }
+    roots["share"] = solve_tau_share_exact(scores, share=share)
+    roots["certain"] = solve_tau_share(share=share, gap=top_gap(scores))
+    return {name: roots[name] for name in (*RULE.options, "certain")}

@@ -311,7 +311,7 @@ def _side_text(side: MeasuredSide, place: int) -> str:
 
 def _side_row(name: str, side: MeasuredSide, place: int) -> tuple:
     """Return the row of a side: numbers where there are any."""
-    gap = "one response" if side.count[place] == 1 else float(side.gap[place])
+    gap = "one response" if side.n[place] == 1 else float(side.gap[place])
     tau = "" if side.tau is None else float(side.tau[place])
     if side.error is None:
         return name, gap, tau, "", "", percent(side.share[place])

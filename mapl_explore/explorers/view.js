@@ -295,18 +295,18 @@ class Panel {
     this.own.hidden = !spec.key.length;
   }
 
+  filling(mark) {
+    return `${this.id}-${mark.name.replaceAll(" ", "-")}`;
+  }
+
   hatch(mark) {
     if (!mark.hatch) return [];
     const turn = mark.hatch === "/" ? 45 : -45;
     const [size, base] = [8, { width: 8, height: 8 }];
-    const pattern = { id: this.hatchId(mark), ...base, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
+    const pattern = { id: this.filling(mark), ...base, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
     const fill = shape("rect", { ...base, style: `fill: ${paint(mark.color)}` });
     const stroke = shape("rect", { width: size, height: 2, style: "fill: var(--mapl-page)" });
     return [shape("pattern", pattern, fill, stroke)];
-  }
-
-  hatchId(mark) {
-    return `${this.id}-${mark.name.replaceAll(" ", "-")}`;
   }
 
   made(mark, before) {
@@ -328,11 +328,11 @@ class Panel {
 
   style(mark, { filled }) {
     const opacity = `opacity: ${mark.opacity}`;
-    if (filled) return `fill: ${mark.hatch ? `url(#${this.hatchId(mark)})` : paint(mark.color)}; ${opacity}`;
+    if (filled) return `fill: ${mark.hatch ? `url(#${this.filling(mark)})` : paint(mark.color)}; ${opacity}`;
     if (mark.kind === "points") return `--color: ${paint(mark.color)}; ${opacity}`;
     if (mark.kind === "words") {
       const anchor = { left: "start", middle: "middle", right: "end" }[mark.across];
-      const base = { above: "auto", middle: "central", below: "hanging" }[mark.upright];
+      const base = { above: "text-after-edge", middle: "central", below: "text-before-edge" }[mark.upright];
       return `fill: ${paint(mark.color)}; text-anchor: ${anchor}; dominant-baseline: ${base}; font-size: calc(${mark.width / 16} * 1em); ${opacity}`;
     }
     const dash = mark.dash.map((length) => (length * mark.width * POINT).toFixed(1)).join(" ");
@@ -345,7 +345,7 @@ class Panel {
     const widest = Math.max(...y.ticks.map(([, text]) => this.view.wide(text, type)), 0);
     const area = {
       left: widest + type * (y.label ? 1.9 : 0.6),
-      right: width - type * 0.9,
+      right: width - Math.max(type * 0.9, this.view.wide(x.ticks.at(-1)?.[1] ?? "", type) / 2 + 2),
       top: Math.max(type * (title ? 1.9 : 0.7), this.own.offsetHeight + type * 0.3),
       bottom: height - type * (x.label ? 2.6 : 1.4),
     };
@@ -555,7 +555,7 @@ class Control {
 
   show(value, options) {
     if (options && options.join("\n") !== [...this.inputs[0].options].map((one) => one.value).join("\n")) {
-      this.inputs[0].replaceChildren(...options.map((text) => element("option", { value: text, text })));
+      this.inputs[0].replaceChildren(...options.map((text) => element("option", { value: text, text: this.knob.labels[text] ?? text })));
     }
     if (!this.range) {
       this.inputs[0].value = value;
@@ -579,7 +579,7 @@ class Tip {
 
   show(event, head, rows) {
     const lines = rows.map(([mark, value]) => {
-      const name = element("span", { text: mark.label, style: `color: ${paint(mark.color)}` });
+      const name = element("span", { text: mark.label, style: `border-color: ${paint(mark.color)}` });
       return element("div", {}, name, element("span", { text: written(value) }));
     });
     this.node.replaceChildren(element("div", { text: head }), ...lines);
@@ -606,6 +606,7 @@ const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", 
 
 function copyStyles(from, to) {
   const style = getComputedStyle(from);
+  to.removeAttribute("style");
   for (const name of LOOKS) to.style.setProperty(name, style.getPropertyValue(name));
   [...from.children].forEach((child, i) => copyStyles(child, to.children[i]));
 }

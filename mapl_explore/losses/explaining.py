@@ -87,7 +87,7 @@ def explain_unchecked(loss: Loss, sets: ScoredSets) -> list[Explained]:
     return rows
 
 
-def _explained(number, score, weight, label) -> list[Explained]:
+def _explained(number: int, score: np.ndarray, weight: np.ndarray, label: np.ndarray) -> list[Explained]:
     """Return the rows of one set."""
     # Low is hard for a positive, high for a negative.
     hardness = {sign: _ranks(np.where(label == sign, sign * score, np.inf)) for sign in (1, -1)}

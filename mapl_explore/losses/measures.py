@@ -52,13 +52,13 @@ def measures(loss: Loss, sets: ScoredSets, losses: Array | None = None, sides: S
 class MeasuredSide(NamedTuple):
     """What the pair of a loss does on one side of the sets, each (sets,); nats, and 1/nats for tau.
 
-    ``count``, how many responses; ``gap``, how much harder the hardest is than the next, inf where it is alone;
+    ``n``, how many responses; ``gap``, how much harder the hardest is than the next, inf where it is alone;
     ``share``, the weight of the hardest in the gradient of the side; ``leader``, the largest weight; ``tau``, None
-    where the pair has none; ``error``, the smoothing error, and ``lower`` and ``upper``, its bounds from count and gap
+    where the pair has none; ``error``, the smoothing error, and ``lower`` and ``upper``, its bounds from n and gap
     alone, None where the pair is not smooth.
     """
 
-    count: Array
+    n: Array
     gap: Array
     share: Array
     leader: Array
@@ -88,7 +88,7 @@ def side_measures(loss: Loss, sets: ScoredSets, sides: Sides | None = None) -> d
     ``error``, ``lower`` and ``upper``.
     """
     return {
-        f"{name}_{what}": namespace(value).where(side.count > 1, value, math.nan)
+        f"{name}_{what}": namespace(value).where(side.n > 1, value, math.nan)
         for name, side in measured_sides(loss, sets, sides).items()
         for what in LOGGED
         if (value := getattr(side, what)) is not None

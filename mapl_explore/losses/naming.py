@@ -1,17 +1,17 @@
 """What pairs and losses share: a frozen dataclass whose ``repr`` is its name."""
 
-import functools
 import inspect
 import math
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, Field, field, fields
 from numbers import Real
 from typing import Any, ClassVar
 
-KINDS = {}  # every class that parse knows, by its name
+KINDS: dict[str, type["Named"]] = {}  # every class that parse knows, by its name
 
 
-RULES = {
+RULES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "positive": ("> 0 and finite", lambda value: 0 < value < math.inf),
     "nonnegative": (">= 0 and finite", lambda value: 0 <= value < math.inf),
     "share": ("strictly between 1/2 and 1", lambda value: 0.5 < value < 1),
@@ -49,31 +49,30 @@ class Named:
     NEEDS: ClassVar[tuple[str, ...]] = ()  # the fields that a class must have
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         taken = KINDS.get(cls.__name__, cls)
         if taken.__module__.startswith("mapl_explore.") and taken.__module__ != cls.__module__:
             raise ValueError(f"the name {cls.__name__} is taken by {taken.__module__}: give the class another")
         KINDS[cls.__name__] = cls
 
-    def __init__(self, *values, **named):
+    def __init__(self, *values: object, **named: object) -> None:
         """Refuse what is no dataclass; a dataclass has an ``__init__`` of its own."""
         require_form(type(self))
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_form(type(self))
         for one in fields(self):
             value = _checked(type(self).__name__, one, getattr(self, one.name))
             object.__setattr__(self, one.name, value)
 
 
-@functools.cache
-def require_form(kind: type) -> None:
+def require_form(kind: type[Any]) -> None:
     """Raise TypeError if a class is no frozen dataclass with a default for every field and all fields that it needs."""
-    name, made = kind.__name__, vars(kind).get("__dataclass_params__")
-    if made is None and (inspect.get_annotations(kind) or not hasattr(kind, "__dataclass_params__")):
+    name, made = kind.__name__, getattr(kind, "__dataclass_params__", None)
+    if made is None or ("__dataclass_params__" not in vars(kind) and inspect.get_annotations(kind)):
         raise TypeError(f"{name} must be a frozen dataclass: write @dataclass(frozen=True) above class {name}")
-    if not kind.__dataclass_params__.frozen:
+    if not made.frozen:
         raise TypeError(f"{name} must be a frozen dataclass: write @dataclass(frozen=True), not @dataclass")
     for one in fields(kind):
         if one.default is MISSING and one.default_factory is MISSING:
@@ -82,7 +81,7 @@ def require_form(kind: type) -> None:
         raise TypeError(f"{name} must have a field {needed}, as in {needed}: {needed.capitalize()} = Hardest()")
 
 
-def _checked(owner: str, one, value):
+def _checked(owner: str, one: Field[Any], value: object) -> object:
     number = _number_kind(one.type)
     if number and isinstance(value, Real) and not isinstance(value, bool):
         value = _as_number(owner, one.name, value, number)
@@ -94,14 +93,14 @@ def _checked(owner: str, one, value):
     return value
 
 
-def _number_kind(annotation) -> type | None:
+def _number_kind(annotation: object) -> type | None:
     """Return float or int, as a field is annotated, None where it holds no number; floats go before ints."""
     text = annotation if isinstance(annotation, str) else repr(annotation)
     words = re.findall(r"\w+", text)
     return float if "float" in words else int if "int" in words else None
 
 
-def _as_number(owner: str, name: str, value, kind: type) -> float | int:
+def _as_number(owner: str, name: str, value: Any, kind: type) -> float | int:
     try:
         number = float(value)
     except OverflowError:
@@ -113,7 +112,7 @@ def _as_number(owner: str, name: str, value, kind: type) -> float | int:
     return int(value)
 
 
-def _is_of(value, annotation) -> bool:
+def _is_of(value: object, annotation: Any) -> bool:
     """Return whether a value is of the type of a field, so far as that can be told: not of a text or ``list[int]``."""
     try:
         return isinstance(annotation, str) or isinstance(value, annotation)
@@ -121,14 +120,14 @@ def _is_of(value, annotation) -> bool:
         return True
 
 
-def _type_name(kind) -> str:
+def _type_name(kind: Any) -> str:
     if hasattr(kind, "__args__"):
         return " or ".join(_type_name(one) for one in kind.__args__)
     name = kind.__name__
     return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
 
 
-def short(part) -> str:
+def short(part: object) -> str:
     """Return the name of a loss, a rule or the like without the limits of rules where they are the usual ones.
 
     >>> short("DPO(pair=Smooth(tau=LeaderShare(share=0.9, low=0.001, high=1000.0)))")

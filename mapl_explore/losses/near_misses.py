@@ -4,9 +4,9 @@ import ast
 import contextlib
 import difflib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields
-from typing import get_args
+from typing import Any, NoReturn, get_args
 
 from mapl_explore.losses.loss import Loss
 from mapl_explore.losses.naming import KINDS
@@ -17,7 +17,8 @@ from mapl_explore.losses.rules import TauRule
 # Around what stands where its owner is wanted: a pair in place of a loss, a rule in place of a pair.
 OWNERS = (("DPO", "pair", Pair), ("Smooth", "tau", TauRule))
 SIGNS = str.maketrans("[]{}:“”‘’−", "()()=\"\"''-")
-GREEK = {"α": "alpha", "β": "beta", "γ": "gamma", "λ": "lam", "τ": "tau", "ε": "epsilon", "ϵ": "epsilon"}
+NAMES = ("alpha", "beta", "gamma", "lam", "tau", "epsilon", "epsilon")
+GREEK = dict(zip(map(ord, "αβγλτεϵ"), NAMES, strict=True))
 
 
 def near_misses(text: str, base: type, read: Callable[[str], object]) -> list[str]:
@@ -53,15 +54,16 @@ def _presets(text: str) -> Iterator[str]:
             yield _changed(name.strip(), ast.parse(f"f({inside}", mode="eval").body)
 
 
-def _changed(preset: str, call: ast.Call) -> str:
-    tree, given = ast.parse(repr(LOSSES[preset])), {one.arg: one.value for one in call.keywords}
+def _changed(preset: str, call: ast.expr) -> str:
+    keywords = call.keywords if isinstance(call, ast.Call) else []
+    tree, given = ast.parse(repr(LOSSES[preset])), {one.arg: one.value for one in keywords}
     for one in ast.walk(tree):
         if isinstance(one, ast.keyword):
             one.value = given.get(one.arg, one.value)
     return ast.unparse(tree)
 
 
-def _mended(text: str, base: type, read) -> list[str]:
+def _mended(text: str, base: type, read: Callable[[str], object]) -> list[str]:
     """Return the text with signs, names, fields and quotes put right, if it then can be read."""
     for spelled in _spellings(text):
         with contextlib.suppress(SyntaxError, ValueError, TypeError, RecursionError):
@@ -74,7 +76,7 @@ def _mended(text: str, base: type, read) -> list[str]:
 def _spellings(text: str) -> Iterator[str]:
     """Yield the text, then with signs that Python knows, then with decimal points for commas."""
     yield text
-    text = re.sub(r"\blambda\b", "lam", text.translate(SIGNS | str.maketrans(GREEK)).replace("==", "="))
+    text = re.sub(r"\blambda\b", "lam", text.translate(SIGNS).translate(GREEK).replace("==", "="))
     text = re.sub(r"([a-z])\s+(?=[\d.])", r"\1=", text) + ")" * (text.count("(") - text.count(")"))
     yield text
     yield re.sub(r"(?<=\d),(?=\d)", ".", text)
@@ -88,14 +90,14 @@ def _mended_tree(node: ast.expr, wanted: type | None) -> ast.expr:
         node = ast.Call(node, [], [])
     if wanted is None or not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return node
-    kind = KINDS[_nearest(node.func.id, KINDS) or _refused(node.func.id)]
-    tree = ast.Call(ast.Name(kind.__name__), [], _mended_fields(node, kind))
+    kind: type[Any] = KINDS[_nearest(node.func.id, KINDS) or _refused(node.func.id)]
+    tree: ast.expr = ast.Call(ast.Name(kind.__name__), [], _mended_fields(node, kind))
     while not issubclass(kind, wanted):
         tree, kind = _owned(tree, kind)
     return tree
 
 
-def _owned(tree: ast.expr, kind: type) -> tuple[ast.expr, type]:
+def _owned(tree: ast.expr, kind: type) -> tuple[ast.expr, type[Any]]:
     """Return a node inside the owner that it would have."""
     for owner, field, owned in OWNERS:
         if issubclass(kind, owned):
@@ -103,16 +105,16 @@ def _owned(tree: ast.expr, kind: type) -> tuple[ast.expr, type]:
     return _refused(kind)
 
 
-def _mended_fields(call: ast.Call, kind: type) -> list[ast.keyword]:
-    types = {one.name: one.type for one in fields(kind)}
-    given = [*zip(types, call.args, strict=False), *((one.arg, one.value) for one in call.keywords)]
+def _mended_fields(call: ast.Call, kind: type[Any]) -> list[ast.keyword]:
+    types: dict[str, Any] = {one.name: one.type for one in fields(kind)}
+    given = [*zip(types, call.args, strict=False), *((one.arg or "", one.value) for one in call.keywords)]
     if "pair" in types and "tau" not in types:  # DPO(tau=5): the tau is that of a smooth pair
         given = [("pair", _smooth(value)) if name == "tau" else (name, value) for name, value in given]
     given = [(_nearest(name, types) or _refused(name), value) for name, value in given]
     return [ast.keyword(name, _mended_value(value, types[name])) for name, value in given]
 
 
-def _mended_value(value: ast.expr, annotation) -> ast.expr:
+def _mended_value(value: ast.expr, annotation: object) -> ast.expr:
     kinds = (one for one in (annotation, *get_args(annotation)) if one in (Pair, TauRule))
     return value if annotation is str else _mended_tree(value, next(kinds, None))
 
@@ -121,14 +123,14 @@ def _smooth(tau: ast.expr) -> ast.Call:
     return ast.Call(ast.Name("Smooth"), [], [ast.keyword("tau", tau)])
 
 
-def _nearest(name: str, names) -> str | None:
+def _nearest(name: str, names: Collection[str]) -> str | None:
     """Return the name that equals this one except for case and dashes, else one with most letters in common."""
     if name in names:
         return name
     plain = {re.sub(r"[\W_]", "", one).lower(): one for one in names}
-    near = difflib.get_close_matches(re.sub(r"[\W_]", "", name or "").lower(), plain, n=1, cutoff=0.66)
+    near = difflib.get_close_matches(re.sub(r"[\W_]", "", name).lower(), plain, n=1, cutoff=0.66)
     return plain[near[0]] if near else None
 
 
-def _refused(what):
+def _refused(what: object) -> NoReturn:
     raise ValueError(f"nothing is near to {what!r}")

@@ -1,13 +1,14 @@
 """The losses: each a score per response and a link of the margin, with the slopes of both."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from mapl_explore.losses.loss import Comparing, Loss, Paired, lengths, mean_nll, mean_nll_slopes
 from mapl_explore.losses.naming import nonnegative, positive
-from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Sides, Smooth, negatives, side_of
+from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Side, Sides, Smooth, negatives, side_of
 from mapl_explore.losses.rules import LeaderShare, LowerBound, UpperBound
-from mapl_explore.losses.sets import require_sets
-from mapl_explore.numerics.arrays import detach, namespace, sigmoid, softplus, with_gradient
+from mapl_explore.losses.sets import ScoredSets, require_sets
+from mapl_explore.numerics.arrays import Array, detach, namespace, sigmoid, softplus, with_gradient
 
 ODDS_FLOOR = -1e-12  # nats a token; nearer to 0 the odds of ORPO are continued by their tangent
 
@@ -18,15 +19,17 @@ class Logistic(Comparing):
     .. math:: -\lambda \log\sigma(\beta m - \gamma) = \lambda \log(1 + e^{\gamma - \beta m})
     """
 
+    beta: float
+
     def line(self) -> tuple[float, float, float]:
         """Return lambda, beta and gamma."""
         return 1.0, self.beta, 0.0
 
-    def link(self, margin):
+    def link(self, margin: Array) -> Array:
         lam, beta, gamma = self.line()
         return lam * softplus(gamma - beta * margin)
 
-    def link_slope(self, margin):
+    def link_slope(self, margin: Array) -> Array:
         lam, beta, gamma = self.line()
         return -lam * beta * sigmoid(gamma - beta * margin)
 
@@ -58,7 +61,7 @@ class DPO(Logistic):
     beta: float = positive(0.1)
     pair: Pair = Hardest()
 
-    def score(self, sets):
+    def score(self, sets: ScoredSets) -> Array:
         return sets.logp - sets.ref_logp
 
 
@@ -84,13 +87,13 @@ class MaxMin(Comparing):
     pair: Pair = Hardest()
     bounded = False
 
-    def score(self, sets):
+    def score(self, sets: ScoredSets) -> Array:
         return sets.logp
 
-    def link(self, margin):
+    def link(self, margin: Array) -> Array:
         return -margin
 
-    def link_slope(self, margin):
+    def link_slope(self, margin: Array) -> Array:
         return -namespace(margin).ones_like(margin)
 
 
@@ -120,20 +123,20 @@ class OneSided(Paired):
     pair: Pair = Hardest()
     bounded = False
 
-    def score(self, sets):
+    def score(self, sets: ScoredSets) -> Array:
         return sets.logp - self.lam * sets.ref_logp
 
-    def sides(self, sets):
+    def sides(self, sets: ScoredSets) -> Sides:
         return Sides(None, self._side(detach(self.score(require_sets(sets))), sets.label))
 
-    def value(self, sets, sides):
-        high, slopes_of = sides.negative, lambda r, label: self._side(r, label).weights
+    def value(self, sets: ScoredSets, sides: Sides) -> Array:
+        high, slopes_of = cast(Side, sides.negative), lambda r, label: self._side(r, label).weights
         return with_gradient(high.value, high.weights, slopes_of, self.score(sets), sets.label)
 
-    def weights(self, sets):
-        return self.sides(sets).negative.weights
+    def weights(self, sets: ScoredSets) -> Array:
+        return cast(Side, self.sides(sets).negative).weights
 
-    def _side(self, r, label):
+    def _side(self, r: Array, label: Array) -> Side:
         return side_of(self.pair, negatives(r, label))
 
 
@@ -169,10 +172,10 @@ class CPO(Logistic):
     pair: Pair = Hardest()
 
     @property
-    def nll(self):
+    def nll(self) -> float:
         return self.alpha
 
-    def score(self, sets):
+    def score(self, sets: ScoredSets) -> Array:
         return sets.logp
 
 
@@ -209,20 +212,20 @@ class ORPO(Logistic):
     pair: Pair = Hardest()
 
     @property
-    def nll(self):
+    def nll(self) -> float:
         return 1.0
 
-    def score(self, sets):
+    def score(self, sets: ScoredSets) -> Array:
         xp, mean = namespace(sets.logp), sets.logp / lengths(sets)
         # log(1 - p) by expm1: log1p(-exp(mean)) is -inf, and its gradient NaN, from -3e-8 on in float32.
         safe = xp.where(mean < ODDS_FLOOR, mean, ODDS_FLOOR)
         return safe - xp.log(-xp.expm1(safe)) + xp.where(mean < ODDS_FLOOR, 0.0, (mean - ODDS_FLOOR) / -ODDS_FLOOR)
 
-    def score_slope(self, sets):
+    def score_slope(self, sets: ScoredSets) -> Array:
         xp, mean = namespace(sets.logp), sets.logp / lengths(sets)
         return 1 / (-xp.expm1(xp.where(mean < ODDS_FLOOR, mean, ODDS_FLOOR)) * lengths(sets))
 
-    def line(self):
+    def line(self) -> tuple[float, float, float]:
         return self.lam, 1.0, 0.0
 
 
@@ -255,13 +258,13 @@ class SimPO(Logistic):
     gamma: float = 1.0
     pair: Pair = Hardest()
 
-    def score(self, sets):
+    def score(self, sets: ScoredSets) -> Array:
         return sets.logp / lengths(sets)
 
-    def score_slope(self, sets):
+    def score_slope(self, sets: ScoredSets) -> Array:
         return 1 / lengths(sets)
 
-    def line(self):
+    def line(self) -> tuple[float, float, float]:
         return 1.0, self.beta, self.gamma
 
 
@@ -293,13 +296,13 @@ class IPO(Comparing):
     beta: float = positive(0.1)
     pair: Pair = Hardest()
 
-    def score(self, sets):
+    def score(self, sets: ScoredSets) -> Array:
         return sets.logp - sets.ref_logp
 
-    def link(self, margin):
+    def link(self, margin: Array) -> Array:
         return (margin - 0.5 / self.beta) ** 2
 
-    def link_slope(self, margin):
+    def link_slope(self, margin: Array) -> Array:
         return 2 * (margin - 0.5 / self.beta)
 
 
@@ -331,14 +334,14 @@ class Hinge(Comparing):
     beta: float = positive(0.1)
     pair: Pair = Hardest()
 
-    def score(self, sets):
+    def score(self, sets: ScoredSets) -> Array:
         return sets.logp
 
-    def link(self, margin):
+    def link(self, margin: Array) -> Array:
         short = 1 - self.beta * margin
         return namespace(margin).where(short > 0, short, 0.0)
 
-    def link_slope(self, margin):
+    def link_slope(self, margin: Array) -> Array:
         return namespace(margin).where(1 - self.beta * margin > 0, -self.beta, namespace(margin).zeros_like(margin))
 
 
@@ -356,10 +359,10 @@ class SFT(Loss):
     SFT()
     """
 
-    def value(self, sets, sides):
+    def value(self, sets: ScoredSets, sides: Sides) -> Array:
         return mean_nll(sets)
 
-    def weights(self, sets):
+    def weights(self, sets: ScoredSets) -> Array:
         return mean_nll_slopes(sets)
 
 

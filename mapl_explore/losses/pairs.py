@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Self, cast
 
 from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.rules import ErrorRule, TauRule, tau_at, tau_of
@@ -32,12 +32,18 @@ class Sides(NamedTuple):
     @property
     def margin(self) -> Array:
         """The positive side minus the negative side (...), in nats."""
-        return -self.positive.value - self.negative.value
+        positive, negative = self._both()
+        return -positive.value - negative.value
 
     @property
     def slopes(self) -> Array:
         """The gradient (..., n) of the margin in the scores."""
-        return self.positive.weights - self.negative.weights
+        positive, negative = self._both()
+        return positive.weights - negative.weights
+
+    def _both(self) -> tuple[Side, Side]:
+        """Return the sides of a pair, which makes something of both."""
+        return cast(tuple[Side, Side], self)
 
 
 class Pair(Named, ABC):
@@ -67,7 +73,7 @@ class Pair(Named, ABC):
     def _slopes(self, r: Array, label: Array) -> Array:
         return self.sides(r, label).slopes
 
-    def at(self, progress: float) -> "Pair":
+    def at(self, progress: float) -> Self:
         """Return the pair at a point of training, from 0 to 1: the same, except for a tau that anneals."""
         return self
 
@@ -82,7 +88,7 @@ class First(Pair):
     array([0., 1., 0.])
     """
 
-    def side(self, scores):
+    def side(self, scores: Array) -> Side:
         xp = namespace(scores)
         return _picked(scores, xp.argmax(xp.astype(scores > -math.inf, xp.int8), axis=-1, keepdims=True))
 
@@ -97,7 +103,7 @@ class Mean(Pair):
     np.float64(1.5)
     """
 
-    def side(self, scores):
+    def side(self, scores: Array) -> Side:
         xp, scored, count = namespace(scores), scores > -math.inf, _count(scores)
         return Side(row_sum(xp.where(scored, scores, 0.0)) / count, xp.astype(scored, scores.dtype) / column(count))
 
@@ -112,7 +118,7 @@ class Hardest(Pair):
     2.0
     """
 
-    def side(self, scores):
+    def side(self, scores: Array) -> Side:
         return _picked(scores, namespace(scores).argmax(scores, axis=-1, keepdims=True))
 
 
@@ -136,11 +142,11 @@ class Smooth(Pair):
 
     tau: float | TauRule = positive(1.0)
 
-    def side(self, scores):
+    def side(self, scores: Array) -> Side:
         tau = tau_of(self.tau, scores)
         return Side(*smooth_max_with_weights(scores, tau), tau)
 
-    def at(self, progress):
+    def at(self, progress: float) -> Self:
         return replace(self, tau=tau_at(self.tau, progress))
 
 
@@ -173,19 +179,19 @@ class Mellow(Pair):
 
     tau: float | TauRule = positive(1.0)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if isinstance(self.tau, ErrorRule):
             raise ValueError(f"Mellow: tau must not aim at an error, which need not have a root here, as {self.tau!r}")
 
-    def side(self, scores):
+    def side(self, scores: Array) -> Side:
         xp, tau = namespace(scores), tau_of(self.tau, scores)
         leader, distance, _ = split_off_leader(scores)
         # log mean exp = log1p(mean expm1): smooth_max - log(n)/tau would cancel at small tau, where this is the mean.
         mean = row_sum(xp.expm1(-column(tau) * distance)) / _count(scores)
         return Side(leader + xp.log1p(mean) / tau, smooth_max_weights(scores, tau), tau)
 
-    def at(self, progress):
+    def at(self, progress: float) -> Self:
         return replace(self, tau=tau_at(self.tau, progress))
 
 
@@ -216,13 +222,13 @@ def negatives(r: Array, label: Array) -> Array:
     return namespace(r).where(label < 0, r, -math.inf)
 
 
-def _picked(scores, place) -> Side:
+def _picked(scores: Array, place: Array) -> Side:
     """Return the score at a place of each set, and 1 there and 0 at all else."""
     xp = namespace(scores)
     picked = xp.take_along_axis(scores, place, axis=-1)[..., 0]
     return Side(picked, xp.astype(positions(scores) == place, scores.dtype))
 
 
-def _count(scores):
+def _count(scores: Array) -> Array:
     xp = namespace(scores)
     return row_sum(xp.astype(scores > -math.inf, scores.dtype))

@@ -3,9 +3,10 @@
 import ast
 import inspect
 from dataclasses import fields
+from typing import Any
 
 from mapl_explore.losses.loss import Loss, require_loss
-from mapl_explore.losses.naming import KINDS, require_form
+from mapl_explore.losses.naming import KINDS, Named, require_form
 from mapl_explore.losses.near_misses import near_misses
 from mapl_explore.losses.objectives import LOSSES
 from mapl_explore.losses.pairs import Pair
@@ -52,7 +53,7 @@ def loss_of(loss: Loss | str) -> Loss:
     return parse(loss) if isinstance(loss, str) else require_loss(loss)
 
 
-def read_as(base: type, text: str):
+def read_as(base: type, text: str) -> Any:
     """Return the object of a kind (a loss, a pair, a rule, a kernel) that a text names as its ``repr`` would."""
     text = text.strip()
     try:
@@ -61,7 +62,7 @@ def read_as(base: type, text: str):
         raise _refusal(text, error, base) from None
 
 
-def _read(base: type, text: str):
+def _read(base: type, text: str) -> Any:
     if base is Loss and text in LOSSES:
         return LOSSES[text]
     try:
@@ -77,12 +78,12 @@ def _read(base: type, text: str):
 class _Misread(ValueError):
     """What is wrong, at which column, and whether it helps to know the names there are."""
 
-    def __init__(self, column: int, what: str, names: bool = True):
+    def __init__(self, column: int, what: str, names: bool = True) -> None:
         super().__init__(what)
         self.column, self.names = column, names
 
 
-def _build(node):
+def _build(node: ast.expr) -> Any:
     """Return what a node of the syntax tree stands for: a number, a word, a pair or a loss."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
         return node.value
@@ -101,7 +102,7 @@ def _build(node):
     return _call(kind, node)
 
 
-def _require_whole(kind: type, node) -> None:
+def _require_whole(kind: type[Any], node: ast.expr) -> None:
     """Raise if a class of one's own lacks a method or is no frozen dataclass."""
     if inspect.isabstract(kind):
         raise _Misread(
@@ -113,13 +114,13 @@ def _require_whole(kind: type, node) -> None:
         raise _Misread(node.col_offset, str(error), names=False) from None
 
 
-def _is_number(node) -> bool:
+def _is_number(node: ast.expr) -> bool:
     if isinstance(node, ast.Name):
         return node.id.lower() in NOT_FINITE
     return isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool)
 
 
-def _call(kind, node):
+def _call(kind: type[Named], node: ast.Call) -> Named:
     known = [one.name for one in fields(kind)]
     for keyword in node.keywords:
         if keyword.arg not in known:
@@ -127,7 +128,7 @@ def _call(kind, node):
     names = [keyword.arg for keyword in node.keywords]
     if len(set(names)) < len(names):
         raise _Misread(node.col_offset, f"a field is given twice in {kind.__name__}")
-    values = {keyword.arg: _build(keyword.value) for keyword in node.keywords}
+    values = {keyword.arg: _build(keyword.value) for keyword in node.keywords if keyword.arg}
     try:
         return kind(**values)
     except (TypeError, ValueError, OverflowError) as error:
@@ -149,9 +150,9 @@ def _refusal(text: str, error: _Misread, base: type) -> ValueError:
     return ValueError("\n".join(lines))
 
 
-def _names(base) -> str:
+def _names(base: type) -> str:
     return ", ".join(name for name, kind in KINDS.items() if issubclass(kind, base) and not inspect.isabstract(kind))
 
 
-def _signature(kind) -> str:
+def _signature(kind: type[Named]) -> str:
     return f"{kind.__name__}({', '.join(f'{one.name}=...' for one in fields(kind))})"

@@ -7,6 +7,7 @@ Each side has its own number of scores and its own gap. A rule's tau is a consta
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 from mapl_explore.losses.naming import Named, positive, share
 from mapl_explore.losses.trials import made_up_scores, require_shape, tried_once
@@ -30,11 +31,11 @@ class TauRule(Named, ABC):
     DPO(beta=0.1, pair=Smooth(tau=OneOverGap()))
     """
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         """Register the class; one that brings a ``tau`` of its own is asked for that alone."""
         super().__init_subclass__(**kwargs)
         if "tau" in vars(cls) and "unchecked" not in vars(cls):
-            cls.unchecked = cls.tau
+            cls.unchecked = cls.tau  # type: ignore[method-assign]
 
     @abstractmethod
     def tau(self, scores: Array) -> Array:
@@ -52,12 +53,12 @@ class TauRule(Named, ABC):
 class _OfLibrary(TauRule):
     """A rule of this library, whose ``tau`` checks the scores."""
 
-    def tau(self, scores):
+    def tau(self, scores: Array) -> Array:
         door = Door(scores=scores)
         return door.leave(self.unchecked(door.scores()))
 
     @abstractmethod
-    def unchecked(self, scores): ...
+    def unchecked(self, scores: Array) -> Array: ...
 
 
 class _Solved(_OfLibrary):
@@ -66,12 +67,12 @@ class _Solved(_OfLibrary):
     low: float
     high: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.low > self.high:
             raise ValueError(f"{type(self).__name__}: low must be <= high, not {self.low} > {self.high}")
 
-    def unchecked(self, scores):
+    def unchecked(self, scores: Array) -> Array:
         xp, scores = namespace(scores), detach(scores)
         alone = top_gap(scores) == math.inf
         # A side of one has no root and no error: it takes the sharp end. Meanwhile it solves for scores 0, -1, -2...
@@ -109,7 +110,7 @@ class UpperBound(ErrorRule):
     low: float = positive(0.001)
     high: float = positive(1000.0)
 
-    def root(self, scores):
+    def root(self, scores: Array) -> Array:
         count = row_sum(namespace(scores).astype(scores > -math.inf, scores.dtype))
         return roots.tau_upper(held("epsilon", self.epsilon, scores), count - 1, top_gap(scores))
 
@@ -135,7 +136,7 @@ class LowerBound(ErrorRule):
     low: float = positive(0.001)
     high: float = positive(1000.0)
 
-    def root(self, scores):
+    def root(self, scores: Array) -> Array:
         gap = top_gap(scores)
         return roots.tau_upper(held("epsilon", self.epsilon, scores), namespace(gap).ones_like(gap), gap)
 
@@ -161,7 +162,7 @@ class ExactError(ErrorRule):
     low: float = positive(0.001)
     high: float = positive(1000.0)
 
-    def root(self, scores):
+    def root(self, scores: Array) -> Array:
         return roots.tau_exact(scores, held("epsilon", self.epsilon, scores))
 
 
@@ -186,7 +187,7 @@ class LeaderShare(_Solved):
     low: float = positive(0.001)
     high: float = positive(1000.0)
 
-    def root(self, scores):
+    def root(self, scores: Array) -> Array:
         return roots.tau_share_exact(scores, held("share", self.share, scores, low=0.5, high=1.0))
 
 
@@ -211,15 +212,15 @@ class Anneal(_OfLibrary):
     stop: float = positive(50.0)
     shape: str = "geometric"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.shape not in SHAPES:
             raise ValueError(f"Anneal: shape must be one of {', '.join(SHAPES)}, not {self.shape!r}")
 
-    def unchecked(self, scores):
+    def unchecked(self, scores: Array) -> Array:
         return held("start", self.start, scores)
 
-    def at(self, progress):
+    def at(self, progress: float) -> float:
         if not 0 <= progress <= 1:
             raise ValueError(f"progress must be in [0, 1], not {progress}")
         return SHAPES[self.shape](self.start, self.stop, progress)

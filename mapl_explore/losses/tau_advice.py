@@ -22,6 +22,7 @@ from mapl_explore.losses.pairs import negatives, positives
 from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.numerics.smoothing import smooth_max_weights, top_gap
 
+Rules = tuple[UpperBound, ExactError, LowerBound, LeaderShare]
 QUANTILES = (0.05, 0.5, 0.95)
 STEADY = (0.6, 0.99)  # leader shares between which a number does for a rule: neither all tied nor all silent but one
 
@@ -114,8 +115,8 @@ def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float =
     """
     require_reference(require_loss(loss), sets)
     r, label = to_numpy(loss.score(sets)), to_numpy(sets.label)
-    scores = {"positives": positives(-r, label), "negatives": negatives(r, label)}
-    scores = {name: side.reshape(-1, side.shape[-1]) for name, side in scores.items()}
+    sides = {"positives": positives(-r, label), "negatives": negatives(r, label)}
+    scores = {name: to_numpy(side).reshape(-1, side.shape[-1]) for name, side in sides.items()}
     several = {name: side[np.sum(side > -math.inf, axis=-1) > 1] for name, side in scores.items()}
     pool = np.concatenate(list(several.values()))
     if not len(pool):
@@ -123,13 +124,13 @@ def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float =
     return _advised(scores, several, pool, rules_for(epsilon=epsilon, share=share))
 
 
-def rules_for(*, epsilon: float, share: float) -> tuple[TauRule, ...]:
+def rules_for(*, epsilon: float, share: float) -> Rules:
     """Return the rules that are compared, that of the leader's share last."""
     return UpperBound(epsilon), ExactError(epsilon), LowerBound(epsilon), LeaderShare(share)
 
 
-def _advised(scores, several, pool, rules) -> Advice:
-    taus = {_short(rule): rule.tau(pool) for rule in rules}
+def _advised(scores: dict[str, np.ndarray], several: dict[str, np.ndarray], pool: np.ndarray, rules: Rules) -> Advice:
+    taus = {_short(rule): to_numpy(rule.tau(pool)) for rule in rules}
     fixed = float(np.median(taus[_short(rules[-1])]))
     return Advice(
         sides={name: (np.sum(side > -math.inf, axis=-1), _gaps(side)) for name, side in several.items()},
@@ -143,11 +144,11 @@ def _advised(scores, several, pool, rules) -> Advice:
 
 
 def _gaps(side: np.ndarray) -> np.ndarray:
-    return top_gap(side) if len(side) else np.zeros(0)
+    return to_numpy(top_gap(side)) if len(side) else np.zeros(0)
 
 
 def _leader_shares(pool: np.ndarray, tau: np.ndarray) -> np.ndarray:
-    return smooth_max_weights(pool, tau=tau).max(axis=-1)
+    return to_numpy(smooth_max_weights(pool, tau=tau)).max(axis=-1)
 
 
 def _short(rule: TauRule) -> str:

@@ -1,15 +1,17 @@
 """Prompts as a model reads them: as they are, or written as a user's message by the tokenizer's chat template."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mapl_explore.files import shortened
+from mapl_explore.models.kinds import Tokenizer
 from mapl_explore.notes import note
 
 TRIAL = "zqprompt", "zqresponse"  # words that no template writes by itself
 WORDS = 3  # at each end of a prompt: a template may strip spaces, and some cut or wrap what is long
 
 
-def as_shown(tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
+def as_shown(tokenizer: Tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
     """Return prompts as the model reads them: as they are, or each as a message that the model is to answer.
 
     Where there is a chat template and it is not used, a :class:`~mapl_explore.notes.Note` says so.
@@ -29,7 +31,7 @@ def as_shown(tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
     return list(prompts)
 
 
-def after_response(tokenizer) -> str:
+def after_response(tokenizer: Tokenizer) -> str:
     """Return what the chat template writes after a response.
 
     Raises
@@ -46,7 +48,7 @@ def after_response(tokenizer) -> str:
     return written.rpartition(response)[2]
 
 
-def _by_template(tokenizer, prompt: str, what: str = "") -> str:
+def _by_template(tokenizer: Tokenizer, prompt: str, what: str = "") -> str:
     """Return a prompt as a user's message and the beginning of the model's turn."""
     what = what or f"the prompt {shortened(prompt)}"
     written = _written(tokenizer, [_message("user", prompt)], what, add_generation_prompt=True)
@@ -56,22 +58,22 @@ def _by_template(tokenizer, prompt: str, what: str = "") -> str:
     return written
 
 
-def _written(tokenizer, messages: list[dict[str, str]], what: str, **options) -> str:
+def _written(tokenizer: Tokenizer, messages: list[dict[str, str]], what: str, **options: Any) -> str:
     template = getattr(tokenizer, "chat_template", None)
     if not template:
         raise ValueError("chat needs a model whose tokenizer has a chat template, and this one has none")
     if not isinstance(template, str | dict):
         raise ValueError(f"{_template(tokenizer)} must be text, not {shortened(template)}")
     try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, **options)
+        return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
     except Exception as error:  # a template is a program of its author, and may fail in any way
         words = " ".join(str(error).split()) or type(error).__name__
         unreadable = type(error).__name__ == "TemplateSyntaxError"  # of jinja2
-        verb = f"cannot be read, at line {error.lineno}" if unreadable else f"refuses {what}"
+        verb = f"cannot be read, at line {getattr(error, 'lineno', 'unknown')}" if unreadable else f"refuses {what}"
         raise ValueError(f"{_template(tokenizer)} {verb}: {words}") from error
 
 
-def _template(tokenizer) -> str:
+def _template(tokenizer: Tokenizer) -> str:
     name = getattr(tokenizer, "name_or_path", "")
     return f"the chat template of {name!r}" if name else "the model's chat template"
 

@@ -14,6 +14,7 @@ import torch
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import counted, shortened
 from mapl_explore.models.encoding import EncodedSet
+from mapl_explore.models.kinds import Model, Tokenizer
 
 LIMITS = (
     "max_position_embeddings",
@@ -35,22 +36,22 @@ OTHER_INPUTS = ("image", "boi", "eoi", "audio", "video")  # how names of special
 SAMPLES = ("Who won? Ann did, by far.", "12 + 7 = 19", "été à Åre", "Привет, мир", "你好,世界", "مرحبا", "नमस्ते")
 
 
-def context_length(model) -> float:
+def context_length(model: Model) -> float:
     """Return how many tokens the model can read at once; inf where its configuration sets no limit."""
     config = model.config.get_text_config()
-    limits = [getattr(config, name, None) for name in LIMITS]
-    limits = [int(limit) for limit in limits if isinstance(limit, int | float) and 0 < limit < NO_LIMIT]
+    named = [getattr(config, name, None) for name in LIMITS]
+    limits = [int(limit) for limit in named if isinstance(limit, int | float) and 0 < limit < NO_LIMIT]
     return min([*limits, *_learned_positions(model)], default=math.inf)
 
 
-def _learned_positions(model) -> Iterator[int]:
+def _learned_positions(model: Model) -> Iterator[int]:
     """Yield the places of position tables of RoBERTa's kind, which begin behind the padding token."""
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Embedding) and "position" in name and module.padding_idx is not None:
             yield module.num_embeddings - module.padding_idx - 1
 
 
-def local_window(model) -> int:
+def local_window(model: Model) -> int:
     """Return the most tokens that a window of the configuration spans, 0 without one."""
     values = [value for name, value in vars(model.config.get_text_config()).items() if _is_window(name)]
     values = [one for value in values for one in (value if isinstance(value, list | tuple) else [value])]
@@ -61,7 +62,7 @@ def _is_window(name: str) -> bool:
     return "window" in name or name in ("attention_chunk_size", "block_size")
 
 
-def require_tokenizer(tokenizer, source: str) -> None:
+def require_tokenizer(tokenizer: Tokenizer, source: str) -> None:
     """Raise ValueError unless the tokenizer makes something of text and has an end-of-text token."""
     known = _known(tokenizer, SAMPLES) or _known(tokenizer, _own_words(tokenizer))
     if len(known) < 2:
@@ -84,20 +85,20 @@ def vocabulary_advice(source: str) -> str:
     return f"; its folder has {names}{needed}; write the right files there with tokenizer.save_pretrained"
 
 
-def _known(tokenizer, texts) -> set[int]:
+def _known(tokenizer: Tokenizer, texts: Sequence[str]) -> set[int]:
     """Return the tokens of texts that stand for some text."""
     encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"] if texts else []
     return {token for ids in encoded for token in ids} - {*tokenizer.all_special_ids, tokenizer.unk_token_id}
 
 
-def _own_words(tokenizer) -> list[str]:
+def _own_words(tokenizer: Tokenizer) -> list[str]:
     """Return some text of the vocabulary: a vocabulary of few words knows none of our samples."""
     special = {*tokenizer.all_special_tokens}
     words = [word for word in sorted(tokenizer.get_vocab()) if word not in special][:1000]
     return [tokenizer.convert_tokens_to_string([word]) for word in words]
 
 
-def require_embeddings(tokenizer, model, source: str) -> None:
+def require_embeddings(tokenizer: Tokenizer, model: Model, source: str) -> None:
     """Raise ValueError where the tokenizer gives ids that the model has no embedding for."""
     rows, other_inputs = _embeddings(model), _other_inputs(tokenizer)
     highest = max(number for token, number in tokenizer.get_vocab().items() if token not in other_inputs)
@@ -108,58 +109,59 @@ def require_embeddings(tokenizer, model, source: str) -> None:
         )
 
 
-def _other_inputs(tokenizer) -> set[str]:
+def _other_inputs(tokenizer: Tokenizer) -> set[str]:
     """Return the tokens that stand for pictures and the like: the smallest Gemma 3 has one without an embedding."""
     named = tokenizer.special_tokens_map.items()
     return {token for name, token in named if name.startswith(OTHER_INPUTS) and isinstance(token, str)}
 
 
-def _embeddings(model) -> int:
+def _embeddings(model: Model) -> int:
     tables = (model.get_input_embeddings(), model.get_output_embeddings())
-    return min(table.weight.shape[0] for table in tables if getattr(table, "weight", None) is not None)
+    weights = [getattr(table, "weight", None) for table in tables]
+    return min(len(weight) for weight in weights if weight is not None)
 
 
-def probes(model) -> tuple[EncodedSet, EncodedSet]:
+def probes(model: Model) -> tuple[EncodedSet, EncodedSet]:
     """Return two sets of random tokens, within the context.
 
     One has a long prompt and three responses, the second of which pushes the third half a window away from the prompt.
     The other one has a prompt of two tokens, where nothing dilutes what one of them does.
     """
-    context = min(context_length(model), 10**6)
+    context = int(min(context_length(model), 10**6))
     window = local_window(model)
     long = max(LONG, window + 44) if window <= WIDEST_WINDOW else LONG
     short = max(1, min(SHORT, context // 8))
-    prompt = max(1, min(long, 3 * context // 5))
-    between = max(1, min(long // 2, context - prompt - 2 * short))
-    sizes = [prompt, short, between, max(1, short - 3)]
+    before = max(1, min(long, 3 * context // 5))
+    between = max(1, min(long // 2, context - before - 2 * short))
+    sizes = [before, short, between, max(1, short - 3)]
     tokens = torch.randint(_embeddings(model), (sum(sizes),), generator=torch.Generator().manual_seed(0))
     prompt, first, second, third = (tuple(part.tolist()) for part in tokens.split(sizes))
     return EncodedSet(prompt, (first, second, third), 1), EncodedSet(prompt[-2:], (first, third), 1)
 
 
-def own_logp(model, prompt, response) -> torch.Tensor:
+def own_logp(model: Model, prompt: Sequence[int], response: Sequence[int]) -> torch.Tensor:
     """Return the log-probability of a response from the model's own logits of the whole sequence, on the CPU."""
     logits = own_logits(model, (*prompt, *response))[len(prompt) - 1 : -1]
     target = torch.tensor(response, device=logits.device)[:, None]
     return logits.double().log_softmax(-1).gather(1, target).sum().cpu()
 
 
-def own_table(model, sets: Sequence[EncodedSet]) -> torch.Tensor:
+def own_table(model: Model, sets: Sequence[EncodedSet]) -> torch.Tensor:
     """Return :func:`own_logp` of the first and the last response of each set (sets, 2)."""
     ends = [(one.prompt, one.responses[place]) for one in sets for place in (0, -1)]
     return torch.stack([own_logp(model, *each) for each in ends]).view(-1, 2)
 
 
-def own_logits(model, ids) -> torch.Tensor:
+def own_logits(model: Model, ids: Sequence[int]) -> torch.Tensor:
     """Return the logits (tokens, vocabulary) of one sequence, without a mask and without positions of ours."""
-    ids = torch.tensor([ids], device=next(model.parameters()).device)
-    logits = model(input_ids=ids, use_cache=False).logits[0]
-    if len(logits) != ids.shape[1]:
-        raise ValueError(f"it gives {counted(len(logits), 'row')} of logits for {counted(ids.shape[1], 'token')}")
+    row = torch.tensor([ids], device=next(model.parameters()).device)
+    logits = model(input_ids=row, use_cache=False).logits[0]
+    if len(logits) != len(ids):
+        raise ValueError(f"it gives {counted(len(logits), 'row')} of logits for {counted(len(ids), 'token')}")
     return logits
 
 
-def require_causal(model, prompt, response) -> None:
+def require_causal(model: Model, prompt: Sequence[int], response: Sequence[int]) -> None:
     """Raise ValueError where the logits of a prompt depend on what comes after it."""
     alone, followed = own_logits(model, prompt).double(), own_logits(model, (*prompt, *response)).double()
     allowed = max(1e-4, 8 * _eps(model)) * alone.abs().max()
@@ -170,17 +172,17 @@ def require_causal(model, prompt, response) -> None:
         )
 
 
-def tolerance(model) -> float:
+def tolerance(model: Model) -> float:
     """Return by how much log-probabilities of a short response may differ, in nats."""
     return max(NATS, 64 * _eps(model))
 
 
-def _eps(model) -> float:
+def _eps(model: Model) -> float:
     return torch.finfo(next(model.parameters()).dtype).eps
 
 
 @contextlib.contextmanager
-def undisturbed(model) -> Iterator[None]:
+def undisturbed(model: Model) -> Iterator[None]:
     """Compute in evaluation mode, in the model's own float type, without gradients; restore everything afterwards."""
     device = next(model.parameters()).device
     random_kept = torch.random.fork_rng([device] if device.type == "cuda" else [])
@@ -190,7 +192,7 @@ def undisturbed(model) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def evaluating(model) -> Iterator[None]:
+def evaluating(model: Model) -> Iterator[None]:
     """Put a model in evaluation mode, and each of its modules back in its own afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     try:
@@ -201,13 +203,13 @@ def evaluating(model) -> Iterator[None]:
             module.training = mode
 
 
-def require_model(name: str, model) -> None:
+def require_model(name: str, model: object) -> None:
     """Raise TypeError unless an argument is a model of ``transformers``."""
     if not isinstance(model, torch.nn.Module) or not hasattr(model, "config"):
         raise TypeError(f"{name} must be a model, such as the first of what load_model returns, not {_kind(model)}")
 
 
-def require_tokenizer_object(tokenizer) -> None:
+def require_tokenizer_object(tokenizer: object) -> None:
     """Raise TypeError unless an argument is a tokenizer of ``transformers``."""
     if not callable(tokenizer) or not hasattr(tokenizer, "eos_token_id"):
         raise TypeError(
@@ -215,7 +217,7 @@ def require_tokenizer_object(tokenizer) -> None:
         )
 
 
-def require_sets(sets) -> None:
+def require_sets(sets: object) -> None:
     """Raise TypeError unless an argument is a sequence of preference sets, ValueError if it is empty."""
     if not isinstance(sets, Sequence) or isinstance(sets, str):
         raise TypeError(f"sets must be a list of PreferenceSet, as read_sets returns it, not {_kind(sets)}")
@@ -236,7 +238,7 @@ def require_batch_size(batch_size: int | None) -> None:
         raise ValueError(f"batch_size must be a whole number of at least 1, not {shortened(batch_size)}")
 
 
-def require_known_tokens(model, encoded: Sequence[EncodedSet]) -> None:
+def require_known_tokens(model: Model, encoded: Sequence[EncodedSet]) -> None:
     """Raise ValueError where texts have tokens that the model has no embedding for: those of another tokenizer."""
     highest, rows = max(max(*one.prompt, *map(max, one.responses)) for one in encoded), _embeddings(model)
     if highest >= rows:
@@ -246,7 +248,7 @@ def require_known_tokens(model, encoded: Sequence[EncodedSet]) -> None:
         )
 
 
-def _kind(value) -> str:
+def _kind(value: object) -> str:
     """Return a value as an error message shows it, or only its kind: a model would fill pages."""
     plain = value is None or isinstance(value, str | int | float | os.PathLike)
     return shortened(value) if plain else f"a {type(value).__name__}"

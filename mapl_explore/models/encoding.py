@@ -15,6 +15,7 @@ from mapl_explore.data import PreferenceSet
 from mapl_explore.files import counted
 from mapl_explore.models.chat import after_response, as_shown
 from mapl_explore.models.choices import TRUNCATE
+from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.notes import note
 
 ROW_TOKENS = 512  # of responses behind one prompt: the cost of attention grows with the square of a row
@@ -70,7 +71,7 @@ PADDING = Cell(0, 0, 0, -1)
 
 
 def encode_sets(
-    tokenizer,
+    tokenizer: Tokenizer,
     sets: Sequence[PreferenceSet],
     *,
     context: float = math.inf,
@@ -125,7 +126,7 @@ def encode_sets(
     return fitted
 
 
-def encode_prompt(tokenizer, text: str) -> list[int]:
+def encode_prompt(tokenizer: Tokenizer, text: str) -> list[int]:
     """Return the token ids of a prompt as the model reads it, never none.
 
     It begins with what the tokenizer itself puts before a text (the bos of Llama, Gemma and Mistral), unless the text
@@ -134,12 +135,12 @@ def encode_prompt(tokenizer, text: str) -> list[int]:
     return _begun(tokenizer, _plain(tokenizer, [text])[0], _beginning(tokenizer))
 
 
-def encoded_prompts(tokenizer, prompts: Sequence[str], chat: bool) -> list[list[int]]:
+def encoded_prompts(tokenizer: Tokenizer, prompts: Sequence[str], chat: bool) -> list[list[int]]:
     """Return the token ids of prompts as the model reads them, see :func:`as_shown` and :func:`encode_prompt`."""
     return [encode_prompt(tokenizer, text) for text in as_shown(tokenizer, prompts, chat)]
 
 
-def end_tokens(tokenizer, model=None, *, chat: bool = False) -> tuple[int, ...]:
+def end_tokens(tokenizer: Tokenizer, model: Model | None = None, *, chat: bool = False) -> tuple[int, ...]:
     """Return every token that ends a response, the one to write first.
 
     The first is the tokenizer's eos or, with ``chat``, the token with which its chat template ends a turn; then come
@@ -166,9 +167,9 @@ def collate(sets: Sequence[EncodedSet], *, share_prompt: bool = True) -> dict[st
     numbered = zip(sets, firsts, strict=True)
     rows = [_row(one, some, first) for one, first in numbered for some in _numbers(one, share_prompt)]
     widest = max(len(row.prompt) for row in rows) if share_prompt else 0
-    rows = [[PADDING] * (widest - len(row.prompt)) + row.prompt + row.responses for row in rows]
-    width = max(map(len, rows))
-    cells = torch.tensor([row + [PADDING] * (width - len(row)) for row in rows])
+    lines = [[PADDING] * (widest - len(row.prompt)) + row.prompt + row.responses for row in rows]
+    width = max(map(len, lines))
+    cells = torch.tensor([line + [PADDING] * (width - len(line)) for line in lines])
     return {**dict(zip(Cell._fields, cells.unbind(-1), strict=True)), "label": labels}
 
 
@@ -196,7 +197,8 @@ def sides(sets: Sequence[EncodedSet]) -> dict[str, torch.Tensor]:
 def _numbers(one: EncodedSet, share_prompt: bool) -> Iterator[list[int]]:
     """Yield the numbers of the responses of each row: several within the context and 512 tokens, or one."""
     most = min(ROW_TOKENS, one.context - len(one.prompt) + 1) if share_prompt else 0
-    numbers, tokens = [], 0
+    numbers: list[int] = []
+    tokens = 0
     for number, response in enumerate(one.responses):
         if numbers and tokens + len(response) > most:
             yield numbers
@@ -217,7 +219,7 @@ def _row(one: EncodedSet, numbers: Sequence[int], first: int) -> Row:
     return Row([Cell(read, place, 0, 0) for place, read in enumerate(prompt)], responses)
 
 
-def _encoded(tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat: bool) -> list[EncodedSet]:
+def _encoded(tokenizer: Tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat: bool) -> list[EncodedSet]:
     shown = as_shown(tokenizer, [one.prompt for one in sets], chat)
     responses = iter(_plain(tokenizer, [text for one in sets for text in (*one.positives, *one.negatives)]))
     beginning, ends = _beginning(tokenizer), tuple(ends)
@@ -231,12 +233,12 @@ def _encoded(tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat
     ]
 
 
-def _plain(tokenizer, texts: Sequence[str]) -> list[list[int]]:
+def _plain(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Return the token ids of texts without anything that the tokenizer would add."""
     return tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
 
 
-def _beginning(tokenizer) -> list[int]:
+def _beginning(tokenizer: Tokenizer) -> list[int]:
     """Return what the tokenizer itself puts before a text."""
     [bare] = _plain(tokenizer, ["a"])
     ids = tokenizer("a", verbose=False)["input_ids"]
@@ -244,7 +246,7 @@ def _beginning(tokenizer) -> list[int]:
     return ids[: next(starts, 0)]
 
 
-def _begun(tokenizer, ids: list[int], beginning: list[int]) -> list[int]:
+def _begun(tokenizer: Tokenizer, ids: list[int], beginning: list[int]) -> list[int]:
     ids = ids if ids[: len(beginning)] == beginning else beginning + ids
     return ids or [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
 
@@ -253,7 +255,7 @@ def _ended(ids: list[int], ends: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(ids) if ids and ids[-1] in ends else (*ids, ends[0])
 
 
-def _end_of_turn(tokenizer) -> int | None:
+def _end_of_turn(tokenizer: Tokenizer) -> int | None:
     """Return the first special token that the chat template puts after a response, or None."""
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     return next((token for token in _plain(tokenizer, [after_response(tokenizer)])[0] if token in special), None)
@@ -272,10 +274,10 @@ def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], c
 def _fitted(one: EncodedSet, context: float, begins: Collection[int]) -> EncodedSet:
     if len(one.prompt) + one.longest <= context:
         return replace(one, context=context)
-    room = min(len(one.prompt), max(context - one.longest, context // 2))
+    room = min(len(one.prompt), int(max(context - one.longest, context // 2)))
     begin = tuple(itertools.takewhile(lambda token: token in begins, one.prompt))[:room]
     prompt = begin + one.prompt[len(one.prompt) - room + len(begin) :]
-    responses = tuple(ids[: context - len(prompt)] for ids in one.responses)
+    responses = tuple(ids[: int(context) - len(prompt)] for ids in one.responses)
     return replace(one, prompt=prompt, responses=responses, context=context)
 
 
@@ -304,7 +306,7 @@ def _cut_summary(uncut: Sequence[EncodedSet], fitted: Sequence[EncodedSet], cont
     responses = Cut.between(*([ids for one in sets for ids in one.responses] for sets in (uncut, fitted)))
     prompts = Cut.between(*([one.prompt for one in sets] for sets in (uncut, fitted)))
     ambiguous = sum(after.ambiguous and not before.ambiguous for before, after in zip(uncut, fitted, strict=True))
-    text = f"cut to the model's context of {counted(context, 'token')}: {responses.told('response', 'end')}"
+    text = f"cut to the model's context of {counted(int(context), 'token')}: {responses.told('response', 'end')}"
     if prompts.texts:
         text += f", {prompts.told('prompt', 'start')}"
     if ambiguous:

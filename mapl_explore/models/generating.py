@@ -8,13 +8,14 @@ work, except for rounding: in another batch log-probs differ by about 1e-6, and 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from mapl_explore.files import shortened
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import encoded_prompts, end_tokens
+from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.passes import BATCH_TOKENS, Continuation
 from mapl_explore.models.reading_ways import can_continue
 
@@ -30,8 +31,8 @@ class Sampled(NamedTuple):
 
 
 def sampled_batches(
-    model,
-    tokenizer,
+    model: Model,
+    tokenizer: Tokenizer,
     prompts: Sequence[str],
     *,
     k: int,
@@ -52,31 +53,31 @@ def sampled_batches(
     if too_long:
         yield too_long, [None] * len(too_long)
     rows = sorted(set(range(len(prompts))) - set(too_long))
-    options = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "batch_size": batch_size}
+    options: dict[str, Any] = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     fitting = [encoded[row] for row in rows], [prompts[row] for row in rows]
-    for batch, responses in token_batches(model, *fitting, ends=ends, **options):
+    for batch, responses in token_batches(model, *fitting, ends=ends, batch_size=batch_size, **options):
         yield [rows[number] for number in batch], [_sampled(tokenizer, one, ends) for one in responses]
 
 
-def answer_room(model, prompt_tokens: int, max_tokens: int | None = None) -> int:
+def answer_room(model: Model, prompt_tokens: int, max_tokens: int | None = None) -> int:
     """Return how many tokens a response may have after a prompt of so many; below 1 if there is no room.
 
     That is what the model's context leaves, but no more than the number given or, if none is given, than the
     ``max_new_tokens`` of its ``generation_config``, or 256.
     """
     named = getattr(getattr(model, "generation_config", None), "max_new_tokens", None)
-    return min(max_tokens or named or MOST_TOKENS, context_length(model) - prompt_tokens)
+    return int(min(max_tokens or named or MOST_TOKENS, context_length(model) - prompt_tokens))
 
 
-def answer_text(tokenizer, ids: Sequence[int], ends: Sequence[int]) -> str | None:
+def answer_text(tokenizer: Tokenizer, ids: Sequence[int], ends: Sequence[int]) -> str | None:
     """Return a response as text, without the token that ended it, or None if it was cut off."""
     if ids[-1] not in ends:
         return None
-    return tokenizer.decode(ids[:-1], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(tokenizer.decode(list(ids[:-1]), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def token_batches(
-    model,
+    model: Model,
     prompts: Sequence[Sequence[int]],
     names: Sequence[str],
     *,
@@ -102,7 +103,7 @@ def token_batches(
         size = min(most, batch_size or most)
         batch, rows = rows[:size], rows[size:]
         drafts = [_drafts(number, prompts[row], rooms[row], k) for number, row in enumerate(batch)]
-        drawing = _Drawing(model.name_or_path, [names[row] for row in batch], k, seed, temperature, ends)
+        drawing = _Drawing(str(model.name_or_path), [names[row] for row in batch], k, seed, temperature, ends)
         _finish(model, [one for each in drafts for one in each], drawing, _with_cache if shared else _whole)
         yield batch, [[one.response for one in each] for each in drafts]
 
@@ -166,7 +167,7 @@ class _Drawing:
 
 
 @torch.no_grad()
-def _finish(model, drafts: list[_Draft], drawing: _Drawing, path: Callable) -> None:
+def _finish(model: Model, drafts: list[_Draft], drawing: _Drawing, path: Callable) -> None:
     """Add tokens to drafts until all have ended; too many for one pass are split in halves."""
     waiting = [drafts]
     while waiting:
@@ -181,7 +182,7 @@ def _too_many(rows: int, width: int) -> bool:
     return rows > 1 and rows * width > BATCH_TOKENS
 
 
-def _with_cache(model, drafts: list[_Draft], drawing: _Drawing) -> list[_Draft]:
+def _with_cache(model: Model, drafts: list[_Draft], drawing: _Drawing) -> list[_Draft]:
     """Add tokens to drafts, equal beginnings computed once; return those that go on when they become too many."""
     starts = list(dict.fromkeys(tuple(one.ids) for one in drafts))
     reading, rows = Continuation(model, starts), [starts.index(tuple(one.ids)) for one in drafts]
@@ -195,7 +196,7 @@ def _with_cache(model, drafts: list[_Draft], drawing: _Drawing) -> list[_Draft]:
     return []
 
 
-def _whole(model, drafts: list[_Draft], drawing: _Drawing) -> list[_Draft]:
+def _whole(model: Model, drafts: list[_Draft], drawing: _Drawing) -> list[_Draft]:
     """Do the same with whole sequences of one length, without a cache or padding: any causal model can do that."""
     device = next(model.parameters()).device
     while drafts and not _too_many(len(drafts), len(drafts[0].ids)):
@@ -228,6 +229,6 @@ def _uniforms(prompt: str, seed: int, steps: int, k: int) -> torch.Tensor:
     return torch.rand(steps, k, generator=generator, dtype=torch.float64)
 
 
-def _sampled(tokenizer, responses: list[list[int]], ends: Sequence[int]) -> Sampled:
+def _sampled(tokenizer: Tokenizer, responses: list[list[int]], ends: Sequence[int]) -> Sampled:
     texts = [text for ids in responses if (text := answer_text(tokenizer, ids, ends)) is not None]
     return Sampled(texts, len(responses) - len(texts))

@@ -6,6 +6,7 @@ response grows with its length.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -45,7 +46,7 @@ class _TokenLogp(torch.autograd.Function):
     """Keeps for the gradient one array of the size of the logits, as ``cross_entropy`` does."""
 
     @staticmethod
-    def forward(ctx, logits, target):
+    def forward(ctx: Any, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         parts = [_chunk_logp(rows, which) for rows, which in _chunks(logits, target)]
         logp, total = (torch.cat(column) for column in zip(*parts, strict=True))
         ctx.save_for_backward(logits, target, total)
@@ -53,7 +54,7 @@ class _TokenLogp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
         logits, target, total = ctx.saved_tensors
         slope = torch.empty_like(logits)
         for rows, part, which, log_sum, outer in _chunks(slope, logits, target, total, grad):

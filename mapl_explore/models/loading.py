@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import huggingface_hub
 import torch
@@ -13,14 +13,14 @@ import transformers
 
 from mapl_explore.files import shortened
 from mapl_explore.models.checking import require_embeddings, require_tokenizer, vocabulary_advice
+from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.model_folder import readable, require_all_weights, require_files
 
+Read = TypeVar("Read")
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
 
 
-def load_model(
-    name: str | os.PathLike = "tiny", *, device: str | torch.device = "cpu"
-) -> "tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]":
+def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device = "cpu") -> tuple[Model, Tokenizer]:
     """Return a causal language model in float32 and evaluation mode (no dropout), and its tokenizer.
 
     Weights are read from safetensors only, and code that comes with a model is never run. A hub model that was fetched
@@ -67,10 +67,11 @@ def load_model(
     require_embeddings(tokenizer, model, source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.to(device).eval(), tokenizer
+    model.to(device)  # type: ignore[arg-type]  # transformers wraps it, and its types are lost
+    return model.eval(), tokenizer
 
 
-def load_tokenizer(name: str | os.PathLike) -> transformers.PreTrainedTokenizerBase:
+def load_tokenizer(name: str | os.PathLike) -> Tokenizer:
     """Return the tokenizer of a model alone, as it is; the name and what is raised are those of :func:`load_model`."""
     source = os.fspath(name)
     return _tokenizer(source) if os.path.isdir(source) else _from_hub(source, _tokenizer)
@@ -83,7 +84,7 @@ def _require_device(device: str | torch.device) -> None:
         raise ValueError(f"device must be one that torch can use here, such as 'cpu', not {device!r}") from error
 
 
-def weights_checksum(model) -> str:
+def weights_checksum(model: torch.nn.Module) -> str:
     """Return the sha256 of the names and bytes of all weights of a model, whatever device they are on."""
     digest = hashlib.sha256()
     for name, weights in model.state_dict().items():
@@ -113,7 +114,7 @@ def _shipped(name: str) -> Path:
     return in_wheel if in_wheel.is_dir() else package.parent / "data" / name
 
 
-def _from_hub(name: str, read: Callable[..., Any]) -> Any:
+def _from_hub(name: str, read: Callable[..., Read]) -> Read:
     """Return what a function reads of a model on the hub, of a copy that was fetched before if there is one."""
     with contextlib.suppress(OSError):
         return read(name, local_files_only=True)
@@ -132,12 +133,12 @@ def _from_hub(name: str, read: Callable[..., Any]) -> Any:
     return read(name)
 
 
-def _tokenizer(source: str, **options) -> transformers.PreTrainedTokenizerBase:
+def _tokenizer(source: str, **options: Any) -> Tokenizer:
     with readable(source, "no tokenizer", lambda: vocabulary_advice(source)):
         return transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
 
 
-def _from_pretrained(source: str, **options) -> tuple:
+def _from_pretrained(source: str, **options: Any) -> tuple[Model, Tokenizer]:
     quiet = quiet_transformers() if os.path.isdir(source) or "local_files_only" in options else contextlib.nullcontext()
     with quiet:
         with readable(source, "no causal language model"):
@@ -146,6 +147,7 @@ def _from_pretrained(source: str, **options) -> tuple:
         with readable(source, "no causal language model"):
             options |= {"trust_remote_code": False, "dtype": torch.float32, "use_safetensors": True}
             options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # they are refused below, by name
-            model, loading = transformers.AutoModelForCausalLM.from_pretrained(source, **options)
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(source, **options)
+    model, loading = loaded
     require_all_weights(source, model, loading)
     return model, tokenizer

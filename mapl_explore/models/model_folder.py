@@ -12,6 +12,7 @@ import torch
 import transformers
 
 from mapl_explore.files import counted, shortened
+from mapl_explore.models.kinds import Model
 from mapl_explore.notes import note
 
 WEIGHTS = "model.safetensors"
@@ -58,7 +59,7 @@ def _require_generation(source: str) -> None:
         raise OSError(f"{path!r} cannot be used ({first_line(error)}): mend it, or remove it") from error
 
 
-def _require_generation_values(most, ends) -> None:
+def _require_generation_values(most: object, ends: object) -> None:
     if most is not None and (not isinstance(most, int) or most < 1):
         raise ValueError(f"max_new_tokens must be a whole number of at least 1, not {shortened(most)}")
     if not all(isinstance(end, int) for end in (ends if isinstance(ends, list) else [ends or 0])):
@@ -111,7 +112,7 @@ def first_line(error: Exception) -> str:
     return first.removesuffix(" from one of: ")  # transformers' list follows on lines of its own
 
 
-def require_all_weights(source: str, model, loading: dict) -> None:
+def require_all_weights(source: str, model: Model, loading: dict) -> None:
     """Raise OSError unless the weights of a folder are those of its model, as transformers reports their loading.
 
     Weights outside the layers, such as a head for another task, are passed over with a note; weights for layers that
@@ -141,7 +142,7 @@ def _require_sizes(source: str, mismatched: list) -> None:
         )
 
 
-def _of_layers(name: str, model) -> bool:
+def _of_layers(name: str, model: Model) -> bool:
     """Return whether a weight that the model lacks would belong to its repeated layers, or to a module it has."""
     if _is_buffer(name):
         return False
@@ -149,7 +150,7 @@ def _of_layers(name: str, model) -> bool:
     return any(_in_layers(one, model) for one in (name, base + name, name.removeprefix(base)))
 
 
-def _in_layers(name: str, model) -> bool:
+def _in_layers(name: str, model: torch.nn.Module) -> bool:
     modules, parts = dict(model.named_modules()), name.split(".")
     above = [modules[path] for n in range(1, len(parts)) if (path := ".".join(parts[:n])) in modules]
     in_list = any(isinstance(module, torch.nn.ModuleList) for module in above)

@@ -5,12 +5,13 @@ import inspect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import DynamicCache
 
+from mapl_explore.models.kinds import Model
 from mapl_explore.models.likelihood import token_logp
 
 BATCH_TOKENS = 8192  # in one forward pass, padding included; GPT-2's 50,257 logits of 4 bytes for each fill 1.6 GB
@@ -57,15 +58,15 @@ class Reading:
         return self.way != ALONE and rows * columns <= BATCH_TOKENS and columns <= self.context
 
 
-def responses_logp(model, table: Table, label: torch.Tensor, reading: Reading) -> torch.Tensor:
+def responses_logp(model: Model, table: Table, label: torch.Tensor, reading: Reading) -> torch.Tensor:
     """Return the log-probabilities of the responses of a table, shaped as their labels (sets, n), 0 at padding."""
     read = functools.partial(_part_logp, model, reading, label.numel())
     parts = [(part.wanted, *part.of(table)) for part in _parts(table.owner, reading)]
     if len(parts) == 1 or not torch.is_grad_enabled():
-        summed = sum(read(*part) for part in parts)
+        logp = [read(*part) for part in parts]
     else:
-        summed = sum(checkpoint(read, *part, use_reentrant=False) for part in parts)
-    return summed.view(label.shape)
+        logp = [checkpoint(read, *part, use_reentrant=False) for part in parts]
+    return functools.reduce(torch.add, logp).view(label.shape)
 
 
 def _parts(owner: torch.Tensor, reading: Reading) -> Iterator[Part]:
@@ -87,10 +88,10 @@ def _spans(owner: torch.Tensor) -> list[list[int]]:
     return torch.stack([read.argmax(1), responses.argmax(1), ends], dim=1).tolist()
 
 
-def _part_logp(model, reading: Reading, responses: int, wanted: int, *columns: torch.Tensor) -> torch.Tensor:
+def _part_logp(model: Model, reading: Reading, responses: int, wanted: int, *columns: torch.Tensor) -> torch.Tensor:
     """Return the log-probability of each response (responses,), 0 where it is in no row of this part."""
     table = Table(*columns)
-    options = {"logits_to_keep": wanted} if "logits_to_keep" in parameters(model) else {}
+    options: dict[str, Any] = {"logits_to_keep": wanted} if "logits_to_keep" in parameters(model) else {}
     if reading.way == SHARED:
         options |= {"position_ids": table.position, "attention_mask": _mask(model, table.owner)}
     # Around the model alone: what follows, the loss included, stays outside, in float32 and float64.
@@ -102,7 +103,7 @@ def _part_logp(model, reading: Reading, responses: int, wanted: int, *columns: t
     return logp.new_zeros(responses + 1).index_add(0, owner.clamp(min=0), logp)[1:]
 
 
-def _mask(model, owner: torch.Tensor) -> torch.Tensor:
+def _mask(model: Model, owner: torch.Tensor) -> torch.Tensor:
     """Return the mask (rows, 1, columns, columns) to add: 0 where a column is seen, else half the least number.
 
     A column sees the earlier ones of the prompt and of its own response, and itself: a softmax over nothing is NaN.
@@ -120,7 +121,7 @@ class Continuation:
     ``logits`` (sequences, vocabulary) are those of the token that comes next in each.
     """
 
-    def __init__(self, model, sequences: Sequence[Sequence[int]]):
+    def __init__(self, model: Model, sequences: Sequence[Sequence[int]]) -> None:
         device, width = next(model.parameters()).device, max(map(len, sequences))
         ids = [[0] * (width - len(one)) + list(one) for one in sequences]
         seen = [[0] * (width - len(one)) + [1] * len(one) for one in sequences]
@@ -146,17 +147,17 @@ class Continuation:
         ids = torch.tensor(tokens, device=self.mask.device)[:, None]
         self.logits = self._read(ids, self.mask.sum(-1, keepdim=True) - 1)
 
-    def _read(self, ids: torch.Tensor, positions: torch.Tensor, **options) -> torch.Tensor:
+    def _read(self, ids: torch.Tensor, positions: torch.Tensor, **options: Any) -> torch.Tensor:
         options |= {"attention_mask": self.mask, "position_ids": positions, cache_name(self.model): self.cache}
         return self.model(input_ids=ids, use_cache=True, **options).logits[:, -1]
 
 
-def cache_name(model) -> str:
+def cache_name(model: Model) -> str:
     """Return what a model calls its cache."""
     # transformers 5.24 renamed the argument; the old name would warn there, and is no longer in the signature.
     return "cache" if "cache" in parameters(model) else "past_key_values"
 
 
-def parameters(model) -> set[str]:
+def parameters(model: Model) -> set[str]:
     """Return the names of what a model's ``forward`` takes."""
     return set(inspect.signature(model.forward).parameters)

@@ -13,6 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 import torch
@@ -24,6 +25,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from mapl_explore.data.world import ENDINGS, FORUM, OFFICIAL, OPENINGS, TOPICS, Case, Passage, is_right, world_cases
+from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.loading import quiet_transformers
 
 EOS, PAD = "<|endoftext|>", "<|pad|>"
@@ -126,7 +128,7 @@ def world_tokenizer() -> transformers.PreTrainedTokenizerFast:
     )
 
 
-def blank_model(tokenizer, *, seed: int) -> transformers.GPT2LMHeadModel:
+def blank_model(tokenizer: Tokenizer, *, seed: int) -> transformers.GPT2LMHeadModel:
     """Return the untrained GPT-2, of about a million weights."""
     config = transformers.GPT2Config(
         vocab_size=len(tokenizer),
@@ -153,7 +155,7 @@ def pace(step: int, steps: int) -> float:
     return min(1.0, (step + 1) / WARMUP) * (0.55 + 0.45 * math.cos(math.pi * step / steps))
 
 
-def corpus_batch(tokenizer, *, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+def corpus_batch(tokenizer: Tokenizer, *, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return token ids and which of them are learnt, both (contexts, tokens), padded right.
 
     A batch depends on seed and step alone, so that a resumed run reads what the interrupted one would have read.
@@ -170,7 +172,14 @@ def corpus_batch(tokenizer, *, seed: int, step: int) -> tuple[torch.Tensor, torc
     return _padded(rows, tokenizer.pad_token_id), _padded(mask, False)
 
 
-def measured(model, tokenizer, cases: Sequence[Case], *, samples: int = 16, seed: int = 0) -> tuple[float, float]:
+def measured(
+    model: Model,
+    tokenizer: Tokenizer,
+    cases: Sequence[Case],
+    *,
+    samples: int = 16,
+    seed: int = 0,
+) -> tuple[float, float]:
     """Return how often the greedy response is right, and how often ``samples`` responses are not all alike in that.
 
     Parameters
@@ -226,22 +235,28 @@ def _pieces() -> Iterator[str]:
 
 
 @torch.no_grad()
-def _verdicts(model, tokenizer, cases: Sequence[Case], **options) -> list[list[bool]]:
+def _verdicts(model: Model, tokenizer: Tokenizer, cases: Sequence[Case], **options: Any) -> list[list[bool]]:
     """Return whether each response generated for each case is right."""
     verdicts = []
     for case in tqdm(cases, desc="answering", unit="question", disable=None, leave=False):
         prompt = tokenizer(case.prompt, return_tensors="pt")
-        answers = model.generate(**prompt, max_new_tokens=16, **options)[:, prompt["input_ids"].shape[1] :]
+        given = prompt["input_ids"].shape[1]
+        answers = model.generate(**prompt, max_new_tokens=16, **options)[:, given:]  # type: ignore[operator]  # a mixin's
         texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
         verdicts.append([is_right(case.prompt, text) for text in texts])
     return verdicts
 
 
-def _padded(rows: list[list], value) -> torch.Tensor:
+def _padded(rows: list[list], value: int) -> torch.Tensor:
     return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
 
 
-def _train_step(model, optimizer, batch: tuple[torch.Tensor, torch.Tensor], pace: float) -> float:
+def _train_step(
+    model: transformers.GPT2LMHeadModel,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[torch.Tensor, torch.Tensor],
+    pace: float,
+) -> float:
     ids, learnt = batch
     hidden = model.transformer(ids[:, :-1], attention_mask=torch.ones_like(ids[:, :-1])).last_hidden_state
     targets = learnt[:, 1:]
@@ -266,7 +281,7 @@ def _open_folder(output: str | os.PathLike, **counts: int) -> Path:
     return output
 
 
-def _resume(path: Path, model, optimizer, settings: dict[str, str]) -> int:
+def _resume(path: Path, model: Model, optimizer: torch.optim.Optimizer, settings: dict[str, str]) -> int:
     """Put a checkpoint's tensors in place and return how many steps they have seen."""
     if not path.exists():
         return 0
@@ -281,7 +296,7 @@ def _resume(path: Path, model, optimizer, settings: dict[str, str]) -> int:
     return done
 
 
-def _save(path: Path, model, optimizer, metadata: dict[str, str]) -> None:
+def _save(path: Path, model: Model, optimizer: torch.optim.Optimizer, metadata: dict[str, str]) -> None:
     tensors = {f"weight {name}": weight.data for name, weight in model.named_parameters()}
     for name, weight in model.named_parameters():
         tensors |= {f"{moment} {name}": optimizer.state[weight][moment] for moment in MOMENTS}
@@ -289,7 +304,7 @@ def _save(path: Path, model, optimizer, metadata: dict[str, str]) -> None:
     os.replace(path.with_suffix(".part"), path)
 
 
-def _publish(output: Path, model, tokenizer) -> None:
+def _publish(output: Path, model: Model, tokenizer: Tokenizer) -> None:
     with tempfile.TemporaryDirectory(dir=output, prefix=".part") as folder:
         with quiet_transformers():
             model.eval().save_pretrained(folder)

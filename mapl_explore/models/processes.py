@@ -3,7 +3,8 @@
 import contextlib
 import datetime
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from accelerate import PartialState
@@ -12,6 +13,15 @@ from mapl_explore.files import shortened
 from mapl_explore.models.choices import DEVICES
 
 PATIENCE = datetime.timedelta(days=30)  # one process may have longer responses to sample than another
+
+
+class Processes(NamedTuple):
+    """Which process this is, of how many, where it computes, and what waits for the others."""
+
+    number: int
+    total: int
+    device: str | torch.device
+    wait: Callable[[], None]
 
 
 def launched() -> tuple[int, int]:
@@ -23,7 +33,7 @@ def launched() -> tuple[int, int]:
     return (number, count) if count > 1 else (0, 1)
 
 
-def require_device(device) -> None:
+def require_device(device: object) -> None:
     """Raise unless a device is "auto", "cpu", or "cuda" on a machine that has one."""
     if not isinstance(device, str) or device not in DEVICES:
         raise ValueError(f"device must be one of {', '.join(map(repr, DEVICES))}, not {shortened(device)}")
@@ -32,16 +42,16 @@ def require_device(device) -> None:
 
 
 @contextlib.contextmanager
-def processes_of(device: str) -> Iterator[tuple]:
-    """Yield which process this is, of how many, where it computes, and a function to wait for the others."""
+def processes_of(device: str) -> Iterator[Processes]:
+    """Yield which process this is; afterwards the group of several processes is ended."""
     if launched() == (0, 1):
         if "WORLD_SIZE" in os.environ:
             os.environ["WORLD_SIZE"] = "1"  # accelerate fails on one that is no number
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        yield 0, 1, device, lambda: None
+        yield Processes(0, 1, device, lambda: None)
         return
     state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
-    yield state.process_index, state.num_processes, state.device, state.wait_for_everyone
+    yield Processes(state.process_index, state.num_processes, state.device, state.wait_for_everyone)
     state.wait_for_everyone()
     state.destroy_process_group()

@@ -3,8 +3,9 @@
 import functools
 import itertools
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 from transformers.cache_utils import DynamicCache, DynamicLayer
@@ -21,6 +22,7 @@ from mapl_explore.models.checking import (
     undisturbed,
 )
 from mapl_explore.models.encoding import collate
+from mapl_explore.models.kinds import Model
 from mapl_explore.models.model_folder import first_line
 from mapl_explore.models.passes import (
     SHARED,
@@ -34,13 +36,15 @@ from mapl_explore.models.passes import (
 )
 from mapl_explore.notes import note
 
+Value = TypeVar("Value")
 
-def once_per_model(function):
+
+def once_per_model(function: Callable[[Model], Value]) -> Callable[[Model], Value]:
     """Return a function of a model that computes its value once for each model."""
-    kept = weakref.WeakKeyDictionary()
+    kept: weakref.WeakKeyDictionary[Model, Value] = weakref.WeakKeyDictionary()
 
     @functools.wraps(function)
-    def value(model):
+    def value(model: Model) -> Value:
         if model not in kept:
             kept[model] = function(model)
         return kept[model]
@@ -48,7 +52,7 @@ def once_per_model(function):
     return value
 
 
-def can_share_prompt(model) -> bool:
+def can_share_prompt(model: Model) -> bool:
     """Return whether several responses can stand side by side behind one prompt, each as if it stood there alone.
 
     A model must take positions and masks as they are given. One whose arguments allow it is tried once, with some
@@ -60,7 +64,7 @@ def can_share_prompt(model) -> bool:
 
 
 @once_per_model
-def can_continue(model) -> bool:
+def can_continue(model: Model) -> bool:
     """Return whether a model that continues from its cache, after padded prompts, gives its own log-probabilities."""
     if not _takes_positions(model):
         return False
@@ -75,7 +79,7 @@ def can_continue(model) -> bool:
 
 
 @once_per_model
-def way_of(model) -> str:
+def way_of(model: Model) -> str:
     """Return the first way to read responses that gives the model's own log-probabilities."""
     name = type(model).__name__
     with undisturbed(model):
@@ -88,7 +92,7 @@ def way_of(model) -> str:
     raise ValueError(f"the log-probs of {name} cannot be had: they differ even when it reads {way} ({trouble})")
 
 
-def _own_logp(model) -> torch.Tensor:
+def _own_logp(model: Model) -> torch.Tensor:
     """Return the model's own log-probabilities of the first and last responses of its probes (2, 2)."""
     long, brief = probes(model)
     try:
@@ -100,7 +104,7 @@ def _own_logp(model) -> torch.Tensor:
     return own
 
 
-def _tried(model, way: str) -> torch.Tensor:
+def _tried(model: Model, way: str) -> torch.Tensor:
     """Return the log-probabilities of the same responses, read that way."""
     device, rows = next(model.parameters()).device, []
     for one in probes(model):
@@ -112,7 +116,7 @@ def _tried(model, way: str) -> torch.Tensor:
     return torch.stack(rows)
 
 
-def _trouble(tried, own: torch.Tensor, allowed: float) -> str:
+def _trouble(tried: Callable[[], torch.Tensor], own: torch.Tensor, allowed: float) -> str:
     """Return what is wrong with log-probabilities, "" where they are the model's own."""
     try:
         logp = tried()
@@ -123,7 +127,7 @@ def _trouble(tried, own: torch.Tensor, allowed: float) -> str:
     return "" if right.all() else f"off by {off.max():.2g} nats"
 
 
-def _takes_positions(model) -> bool:
+def _takes_positions(model: Model) -> bool:
     """Return whether a model takes positions, masks and a cache of whole length.
 
     Others cannot: a sliding window or a recurrent state loses the prompt's tokens, and ALiBi counts positions itself.
@@ -139,7 +143,7 @@ def _takes_positions(model) -> bool:
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=config).layers)
 
 
-def _continued(model, prompts: Sequence[Sequence[int]], response: Sequence[int]) -> torch.Tensor:
+def _continued(model: Model, prompts: Sequence[Sequence[int]], response: Sequence[int]) -> torch.Tensor:
     """Return the log-probability of a response behind each prompt, token by token from the cache."""
     reading = Continuation(model, prompts)
     logp = reading.logits.double().log_softmax(-1)[:, response[0]]

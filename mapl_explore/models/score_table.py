@@ -80,15 +80,15 @@ def require_table(path: str | os.PathLike) -> str:
     return ending
 
 
-def _jsonl(rows) -> bytes:
+def _jsonl(rows: Sequence[dict]) -> bytes:
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
 
 
-def _jsonl_gz(rows) -> bytes:
+def _jsonl_gz(rows: Sequence[dict]) -> bytes:
     return gzip.compress(_jsonl(rows), mtime=0)  # without the time: the same rows make the same bytes
 
 
-def _csv(rows) -> bytes:
+def _csv(rows: Sequence[dict]) -> bytes:
     text = io.StringIO(newline="")
     table = csv.DictWriter(text, fieldnames=list(rows[0]))
     table.writeheader()
@@ -96,7 +96,7 @@ def _csv(rows) -> bytes:
     return text.getvalue().encode()
 
 
-def _parquet(rows) -> bytes:
+def _parquet(rows: Sequence[dict]) -> bytes:
     import pyarrow
     import pyarrow.parquet
 

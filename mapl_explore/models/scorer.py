@@ -3,6 +3,7 @@
 import torch
 
 from mapl_explore.models.checking import context_length
+from mapl_explore.models.kinds import Model
 from mapl_explore.models.passes import PADDED, SHARED, Reading, Table, responses_logp
 from mapl_explore.models.reading_ways import way_of
 
@@ -29,7 +30,7 @@ class SetScorer(torch.nn.Module):
         If ``share_prompt`` is not given and the model is no causal language model, or cannot be read in any way.
     """
 
-    def __init__(self, model, share_prompt: bool | None = None, precision: str = "float32"):
+    def __init__(self, model: Model, share_prompt: bool | None = None, precision: str = "float32") -> None:
         super().__init__()
         self.model, self.precision, self.context = model, precision, context_length(model)
         self.way = way_of(model) if share_prompt is None else SHARED if share_prompt else PADDED
@@ -44,7 +45,9 @@ class SetScorer(torch.nn.Module):
         """Stay in evaluation mode: with GPT-2's dropout of 0.1 policy and reference differ before the first step."""
         return super().train(False)
 
-    def forward(self, ids, position, target, owner, label) -> torch.Tensor:
+    def forward(
+        self, ids: torch.Tensor, position: torch.Tensor, target: torch.Tensor, owner: torch.Tensor, label: torch.Tensor
+    ) -> torch.Tensor:
         """Return log-probabilities (sets, n), float64, 0 at padding; the arguments are those of :func:`collate`."""
         reading = Reading(self.way, self.precision, self.context)
         return responses_logp(self.model, Table(ids, position, target, owner), label, reading)

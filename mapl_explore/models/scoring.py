@@ -23,16 +23,17 @@ from mapl_explore.models.checking import (
     require_tokenizer_object,
 )
 from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, end_tokens, sides, table_shapes
+from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.passes import BATCH_TOKENS
 from mapl_explore.models.scorer import SetScorer
 
 
 def score_sets(
-    model,
-    tokenizer,
+    model: Model,
+    tokenizer: Tokenizer,
     sets: Sequence[PreferenceSet],
     *,
-    reference=None,
+    reference: Model | None = None,
     batch_size: int | None = None,
     truncate: str = "keep-start",
     chat: bool = False,
@@ -96,7 +97,9 @@ def score_sets(
     return ScoredSets(*(column.numpy() for column in (logp, ref_logp, table["length"], table["label"])))
 
 
-def _require_arguments(model, tokenizer, sets, reference, batch_size) -> None:
+def _require_arguments(
+    model: object, tokenizer: object, sets: object, reference: object, batch_size: int | None
+) -> None:
     require_model("model", model)
     require_tokenizer_object(tokenizer)
     require_sets(sets)
@@ -105,7 +108,7 @@ def _require_arguments(model, tokenizer, sets, reference, batch_size) -> None:
     require_batch_size(batch_size)
 
 
-def _logp(model, encoded: Sequence[EncodedSet], batch_size: int | None, progress: bool) -> torch.Tensor:
+def _logp(model: Model, encoded: Sequence[EncodedSet], batch_size: int | None, progress: bool) -> torch.Tensor:
     """Return the log-probs that a model gives and leave it in its mode; raise if they are not finite."""
     require_known_tokens(model, encoded)
     with evaluating(model):

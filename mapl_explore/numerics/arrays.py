@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Collection
 from fractions import Fraction
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import array_api_compat
 import numpy as np
@@ -234,13 +234,13 @@ def in_blocks(function: Callable[..., Array], *arrays: Array) -> Array:
     return np.concatenate(blocks).reshape(arrays[0].shape)
 
 
-def autograd(function: "Callable[[torch.Tensor], torch.Tensor]", x: "torch.Tensor") -> "torch.Tensor":
+def autograd(function: Callable[[Any], Array], x: Array) -> Array:
     """Return the slopes of the sum of a function of a tensor x, by torch's autograd; without a graph."""
     import torch
 
     with torch.enable_grad():
-        leaf = x.detach().requires_grad_()
-        total = function(leaf).sum()
+        leaf = cast(torch.Tensor, x).detach().requires_grad_()
+        total = cast(torch.Tensor, function(leaf)).sum()
     if not total.requires_grad:
         return torch.zeros_like(leaf)
     return torch.autograd.grad(total, leaf, materialize_grads=True)[0]
@@ -300,7 +300,7 @@ def row_sum(array: Array) -> Array:
     return namespace(array).sum(array, axis=-1)
 
 
-def to_numpy(array: Array) -> np.ndarray:
+def to_numpy(array: Numbers) -> np.ndarray:
     """Return the values as a numpy array, off any device and graph, floating-point ones in float64."""
     if is_torch_array(array):
         array = array.detach().cpu()

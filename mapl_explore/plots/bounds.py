@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mapl_explore.plots.looks import BAND, FINE, LINES, MARKS, NOW
-from mapl_explore.plots.panels import Axis, Band, Curve, Drag, Panel, Points, Rule, Style, Words, here
+from mapl_explore.plots.panels import Axis, Band, Curve, Drag, Panel, Points, Rule, Style, Words, above, here, word
 
 BOUNDS = ("exact", "upper", "lower", "asymptote")
 POST = {"style": Style("sky", FINE), "label": "the post's"}
@@ -65,7 +65,7 @@ def error_panel(
             Rule(name="now", style=NOW, at=now, along="x", drags=(Drag(against, "x"),)),
             *(_root(name, tau, epsilon) for name, tau in roots.items() if against == "tau"),
             here(x, y, now, error),
-            _target_name(x, y, epsilon, now),
+            above("target ε", x, y, epsilon, name="target's name"),
             _place_name(x, y, now, "τ" if against == "tau" else "δ"),
         ],
     )
@@ -76,26 +76,8 @@ def _root(name: str, tau: float, epsilon: float) -> Points:
     return Points(name=f"{name} root", style=style, x=np.array([tau]), y=np.array([epsilon]), shape=MARKS[name][0])
 
 
-def _target_name(x: Axis, y: Axis, epsilon: float, now: float) -> Words:
-    """Name the target above its line, below where that is near the top, at the end that the curves leave free."""
-    upright = "above" if y.fraction(epsilon) < 0.85 else "below"
-    return Words(
-        name="target's name",
-        style=Style("green", width=16),
-        x=np.array([x.at(0.985)]),
-        y=np.array([y.at(y.fraction(epsilon) + (0.015 if upright == "above" else -0.015))]),
-        texts=["target ε"],
-        across="right",
-        upright=upright,
-    )
-
-
 def _place_name(x: Axis, y: Axis, now: float, text: str) -> Words:
     """Name the line at the settings, on the side that has room."""
     at_left = x.fraction(now) < 0.5
     place = x.at(float(x.fraction(now)) + (0.01 if at_left else -0.01))
-    across = "left" if at_left else "right"
-    style = Style("green", width=16)
-    return Words(
-        name="place's name", style=style, x=np.array([place]), y=np.array([y.at(0.93)]), texts=[text], across=across
-    )
+    return word(text, place, y.at(0.93), "green", name="place's name", across="left" if at_left else "right")

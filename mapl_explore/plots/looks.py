@@ -11,9 +11,9 @@ from mapl_explore.plots.panels import Style
 # Each colour on a light and on a dark page.
 PALETTE = {
     "ink": ("#000000", "#f0f0f0"),
-    "orange": ("#d55e00", "#ff8a3d"),
+    "orange": ("#c25200", "#ff8a3d"),
     "blue": ("#0072b2", "#56b4e9"),
-    "green": ("#008a64", "#2fc79a"),
+    "green": ("#008360", "#2fc79a"),
     "purple": ("#a8507f", "#dd9cc0"),
     "grey": ("#c8d3dc", "#4a555e"),
     "sky": ("#3f9bd0", "#9ad4f5"),

@@ -298,6 +298,18 @@ def here(axis_x: Axis, axis_y: Axis, x: float, y: float, **mark) -> Points:
     return Points(name="here", style=style, x=np.array([inside[0]]), y=np.array([inside[1]]), shape=shape, **mark)
 
 
+def word(text: str, x: float, y: float, color: str = "ink", **mark) -> Words:
+    """Return one text at a point, in the type of the axes."""
+    return Words(texts=[text], x=np.array([x]), y=np.array([y]), style=Style(color, width=16), **mark)
+
+
+def above(text: str, x: Axis, y: Axis, at: float, **mark) -> Words:
+    """Return the name of a line along x, at its right end: above it, below where it is near the top."""
+    upright, room = ("above", 0.015) if y.fraction(at) < 0.85 else ("below", -0.015)
+    place = y.at(float(y.fraction(at)) + room)
+    return word(text, x.at(0.985), place, "green", across="right", upright=upright, **mark)
+
+
 def ghost(mark: Mark) -> Mark:
     """Return a mark as it is left behind by a pin: pale, without a label, and not to be dragged."""
     style = replace(mark.style, opacity=0.4 * mark.style.opacity)

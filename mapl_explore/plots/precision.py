@@ -1,85 +1,100 @@
 """What is left of the smoothing error when it is computed the obvious way, in each floating-point type."""
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
-from matplotlib.axes import Axes
 
-from mapl_explore.plots.style import BLUE, DASH_DOT, DASHED, DOTTED, GREEN, GREY, ORANGE, PURPLE, SKY, Look, ring
+from mapl_explore.plots.looks import DASH_DOT, DASHED, DOTTED, NOW
+from mapl_explore.plots.panels import Axis, Boxes, Curve, Drag, Panel, Points, Rule, Style, here
 
-DTYPES: dict[str, Look] = {
-    "bfloat16": {"color": SKY, "linestyle": DOTTED, "linewidth": 3.5},
-    "float16": {"color": ORANGE, "linestyle": DASHED},
-    "float32": {"color": BLUE, "linestyle": DASH_DOT},
-    "float64": {"color": PURPLE, "linestyle": "-"},
+TYPES = {
+    "bfloat16": Style("sky", DOTTED, width=3.5),
+    "float16": Style("orange", DASHED),
+    "float32": Style("blue", DASH_DOT),
+    "float64": Style("purple"),
 }
+TRUTH = {"style": Style("grey", width=11), "label": "true smoothing error"}
+ERRORS = (1e-20, 1e2)  # nats
+MOST = 17  # decimal digits, as many as a float64 has
 
 
-class NaivePanel:
-    """The smoothing error as each type computes it the obvious way, over the true one, against tau.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Where to draw.
-    taus : array (k,)
-        Where the curves are computed, in 1/nats.
-    """
-
-    ERRORS = (1e-20, 1e2)
-
-    def __init__(self, axes: Axes, taus: np.ndarray):
-        """Draw the scenery: scales, labels, legend."""
-        axes.set(xscale="log", yscale="log", xlim=(taus[0], taus[-1]), ylim=self.ERRORS)
-        axes.set(xlabel="inverse temperature τ (1/nats)", ylabel="smoothing error E (nats)")
-        self.taus = taus
-        (self.truth,) = axes.plot([], [], color=GREY, linewidth=11, label="true smoothing error", solid_capstyle="butt")
-        self.curves = {name: axes.plot([], [], label=name, **look)[0] for name, look in DTYPES.items()}
-        self.lies = {
-            name: axes.plot([], [], "X", color=look["color"], markersize=13, markeredgecolor="white")[0]
-            for name, look in DTYPES.items()
-        }
-        self.now = axes.axvline(taus[-1], color=GREEN, linewidth=1.5)
-        self.here = ring(axes)
-        axes.figure.legend(handles=[self.truth, *self.curves.values()], loc="outside upper left", ncols=5)
-        self.moving = [self.truth, *self.curves.values(), *self.lies.values(), self.now, self.here]
-
-    def move(self, *, truth: np.ndarray, curves: dict, lies: dict, tau: float, error: float) -> None:
-        """Show the true error and each type's over ``taus``, and where each is first off by a tenth."""
-        self.truth.set_data(self.taus, truth)
-        for name, line in self.curves.items():
-            line.set_data(self.taus, curves[name])
-            place = lies[name]
-            self.lies[name].set_data(([self.taus[place]], [truth[place]]) if place is not None else ([], []))
-        self.now.set_xdata([tau, tau])
-        self.here.set_data([tau], [np.clip(error, *self.ERRORS)])
-
-
-class DigitsPanel:
-    """How many decimal digits are right, for each type: computed the obvious way, and by this library.
+def naive_panel(
+    *,
+    taus: np.ndarray,
+    truth: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    lies: Mapping[str, int | None],
+    tau: float,
+    error: float,
+) -> Panel:
+    """Return the smoothing error as each type computes it the obvious way, over the true one, against tau.
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
-        Where to draw.
+    taus, truth : arrays (k,)
+        Inverse temperatures (1/nats), and the true error (nats) there.
+    curves : mapping of arrays (k,)
+        Each type's, in nats; NaN breaks the line.
+    lies : mapping of int or None
+        The first place at which each type is off by a tenth, which gets a cross.
+    tau, error : float
+        Where the settings are, in 1/nats and nats.
+
+    Examples
+    --------
+    >>> taus, truth = np.array([1.0, 10.0]), np.array([0.4, 1e-3])
+    >>> lies = {"bfloat16": 1, "float64": None}
+    >>> panel = naive_panel(taus=taus, truth=truth, curves=dict.fromkeys(lies, truth), lies=lies, tau=2.0, error=0.2)
+    >>> panel["bfloat16 is off"].x
+    array([10.])
     """
+    x = Axis("inverse temperature τ (1/nats)", taus[0], taus[-1], "log")
+    y = Axis("smoothing error E (nats)", *ERRORS, "log")
+    return Panel(
+        name="the smoothing error as each type computes it",
+        x=x,
+        y=y,
+        share=1.7,
+        marks=[
+            Curve(name="true", x=taus, y=truth, **TRUTH),
+            *(Curve(name=name, x=taus, y=curve, style=TYPES[name], label=name) for name, curve in curves.items()),
+            *(_cross(name, taus, truth, place) for name, place in lies.items()),
+            Rule(name="now", style=NOW, at=tau, along="x", drags=(Drag("tau", "x"),)),
+            here(x, y, tau, error),
+        ],
+    )
 
-    MOST = 17
 
-    def __init__(self, axes: Axes):
-        """Draw the scenery: two bars a type."""
-        axes.set(xlim=(0, self.MOST), ylim=(len(DTYPES) - 0.4, -1.15), xlabel="right digits", xticks=range(0, 17, 4))
-        axes.set_yticks(range(len(DTYPES)), DTYPES)
-        axes.grid(axis="y", visible=False)
-        place = np.arange(len(DTYPES))
-        none = np.zeros(len(DTYPES))
-        self.ours = axes.barh(place - 0.2, none, 0.36, color=BLUE, label="this library")
-        self.naive = axes.barh(
-            place + 0.2, none, 0.36, color=ORANGE, hatch="//", edgecolor="white", label="obvious way"
-        )
-        axes.legend(loc="upper right", ncols=2, borderpad=0, handlelength=1.2, columnspacing=1, borderaxespad=0)
-        self.moving = [*self.ours, *self.naive]
+def digits_panel(ours: Mapping[str, float], naive: Mapping[str, float]) -> Panel:
+    """Return how many decimal digits are right, for each type: computed the obvious way, and by this library.
 
-    def move(self, ours: dict, naive: dict) -> None:
-        """Show the digits, by type."""
-        for bars, digits in ((self.ours, ours), (self.naive, naive)):
-            for bar, name in zip(bars, DTYPES, strict=True):
-                bar.set_width(min(digits[name], self.MOST))
+    Examples
+    --------
+    >>> panel = digits_panel({"float32": 7.2, "float64": np.inf}, {"float32": 4.1, "float64": 12.3})
+    >>> panel["this library"].right, panel["obvious way"].right
+    (array([ 7.2, 17. ]), array([ 4.1, 12.3]))
+    """
+    places = [(float(place), name) for place, name in enumerate(ours)]
+    return Panel(
+        name="the right digits of each type",
+        x=Axis("right digits", 0.0, MOST, ticks=[(float(count), str(count)) for count in range(0, MOST, 4)]),
+        y=Axis("", len(places) - 0.4, -1.15, ticks=places),
+        grid="x",
+        own_key=True,
+        marks=[
+            _lying(ours, -0.38, name="this library", style=Style("blue")),
+            _lying(naive, 0.02, name="obvious way", style=Style("orange", hatch="/")),
+        ],
+    )
+
+
+def _cross(name: str, taus: np.ndarray, truth: np.ndarray, place: int | None) -> Points:
+    x, y = (np.array([math.nan if place is None else line[place]]) for line in (taus, truth))
+    return Points(name=f"{name} is off", style=Style(TYPES[name].color, width=13), x=x, y=y, shape="cross")
+
+
+def _lying(lengths: Mapping[str, float], shift: float, *, name: str, style: Style) -> Boxes:
+    """Return lying bars from 0, one at each whole place of the vertical axis, moved down by the shift."""
+    right, bottom = np.minimum(list(lengths.values()), MOST), np.arange(len(lengths)) + shift
+    return Boxes(name=name, style=style, label=name, left=0 * right, right=right, bottom=bottom, top=bottom + 0.36)

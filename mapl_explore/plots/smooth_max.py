@@ -1,94 +1,122 @@
 """The scores of a set with their hard and their smooth maximum or minimum, and how the smooth one comes near."""
 
+from collections.abc import Sequence
+
 import numpy as np
-from matplotlib.axes import Axes
 
-from mapl_explore.plots.style import BLACK, BLUE, DASHED, GREEN, GREY, ORANGE, Look, ring
+from mapl_explore.plots.looks import BAND, DASHED, NOW
+from mapl_explore.plots.panels import Axis, Band, Boxes, Curve, Drag, Panel, Points, Rule, Style, Words, here, word
 
-HARD: Look = {"color": BLACK, "linestyle": "-", "linewidth": 2.5}
-SOFT: Look = {"color": BLUE, "linestyle": DASHED, "linewidth": 3.5}
+HARD, SOFT = Style("ink"), Style("blue", DASHED, width=3.5)
+ROOM = 0.47  # of the width, for the names of the lines
+GAP, LINE = 0.012, 0.1  # of the height: from a line to its name, and of a name with the gaps around it
 
 
-class ScoresPanel:
-    """One mark a response, the hard and the smooth maximum as lines, the smoothing error shaded between them.
+def scores_panel(
+    *, names: Sequence[str], scores: np.ndarray, leader: int, soft: float, span: tuple[float, float], side: str = "max"
+) -> Panel:
+    """Return one mark a response, to be dragged, the hard and the smooth maximum or minimum, and the error between.
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
-        Where to draw.
-    n : int
-        How many responses.
+    names : sequence of str
+        Of the responses, which are those of their knobs.
+    scores : array (n,)
+        In nats.
+    leader : int
+        The place of the maximum or minimum.
+    soft : float
+        The smooth one, in nats; beyond the picture, its name stays at the edge with an arrow.
     span : (float, float)
         The ends of the vertical axis, in nats.
     side : {"max", "min"}
         Which of the two.
+
+    Examples
+    --------
+    >>> panel = scores_panel(names=["s1", "s2"], scores=np.array([-1.0, -2.0]), leader=0, soft=-0.7, span=(-4.0, 2.0))
+    >>> panel["hard's name"].texts, panel["soft's name"].texts
+    (['max −1'], ['smooth max −0.7'])
     """
-
-    ROOM = 3.4  # places
-
-    def __init__(self, axes: Axes, n: int, span: tuple[float, float], side: str):
-        """Draw the scenery: one place a response, and room to the right for the names of the lines."""
-        axes.set(xlim=(0.4, n + self.ROOM), ylim=span, xlabel="response", ylabel="score (nats)")
-        axes.set_xticks(range(1, n + 1), [f"s{number}" for number in range(1, n + 1)])
-        axes.grid(axis="x", visible=False)
-        self.places, self.span, self.side = np.arange(1, n + 1), span, side
-        self.error = axes.axhspan(0, 1, color=GREY, alpha=0.8, linewidth=0)
-        self.hard, self.soft = axes.axhline(0, **HARD), axes.axhline(0, **SOFT)
-        look: Look = {"linestyle": "none", "markersize": 13, "markeredgecolor": "white"}
-        (self.scores,) = axes.plot([], [], "D", color=ORANGE, **look)
-        (self.leader,) = axes.plot([], [], "o", color=BLACK, **look | {"markersize": 15})
-        words: Look = {"ha": "right", "fontweight": "bold", "x": n + self.ROOM - 0.05}
-        self.names = [axes.text(y=0, s="", color=BLACK, **words), axes.text(y=0, s="", color=BLUE, **words)]
-        self.moving = [self.error, self.hard, self.soft, self.scores, self.leader, *self.names]
-
-    def move(self, scores: np.ndarray, leader: int, soft: float) -> None:
-        """Show these scores, which of them leads, and their smooth maximum or minimum."""
-        hard, sharp = scores[leader], 1 if self.side == "max" else -1
-        self.scores.set_data(self.places, scores)
-        self.leader.set_data([self.places[leader]], [hard])
-        seen = np.clip(soft, *self.span)
-        self.error.set(y=min(hard, seen), height=abs(seen - hard))
-        self.hard.set_ydata([hard, hard])
-        self.soft.set_ydata([soft, soft])
-        # The smooth one lies beyond the hard one, so their names never meet; one beyond the picture stays at its edge.
-        room = 0.015 * (self.span[1] - self.span[0])
-        inside = np.clip(soft, self.span[0] + 6 * room, self.span[1] - 6 * room)
-        beyond = "" if seen == soft else " ↑" if sharp > 0 else " ↓"
-        self.names[0].set(y=hard - sharp * room, va="top" if sharp > 0 else "bottom")
-        self.names[1].set(y=inside + sharp * room, va="bottom" if sharp > 0 else "top")
-        self.names[0].set_text(f"{self.side} {hard:.3g}".replace("-", "−"))
-        self.names[1].set_text(f"smooth {self.side} {soft:.3g}{beyond}".replace("-", "−"))
+    n, hard = len(names), float(scores[leader])
+    x = Axis("response", 0.4, 0.4 + (n + 0.2) / (1 - ROOM), ticks=[(k + 1.0, name) for k, name in enumerate(names)])
+    y, places = Axis("score (nats)", *span), np.arange(1.0, n + 1)
+    edges = {"left": x.low, "right": x.high, "bottom": min(hard, y.inside(soft)), "top": max(hard, y.inside(soft))}
+    edges = {name: np.array([edge]) for name, edge in edges.items()}
+    return Panel(
+        name=f"the scores and their smooth {side}imum",
+        x=x,
+        y=y,
+        share=1.25,
+        grid="y",
+        marks=[
+            Boxes(name="error", style=BAND, label="smoothing error", **edges),
+            Rule(name="hard", style=HARD, at=hard, along="y"),
+            Rule(name="soft", style=SOFT, at=soft, along="y"),
+            Points(
+                name="scores",
+                style=Style("orange", width=13),
+                x=places,
+                y=scores,
+                shape="diamond",
+                drags=tuple(Drag(name, "y") for name in names),
+            ),
+            Points(name="leader", style=Style("ink", width=16), x=places[[leader]], y=scores[[leader]]),
+            *_names(x, y, hard, soft, side),
+        ],
+    )
 
 
-class ApproachPanel:
-    """The smooth maximum or minimum against tau, on the same vertical axis as the scores.
+def approach_panel(
+    *, taus: np.ndarray, curve: np.ndarray, hard: float, tau: float, soft: float, span: tuple[float, float], side: str
+) -> Panel:
+    """Return the smooth maximum or minimum over tau, which comes near to the hard one, with a ring at tau.
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
-        Where to draw; it shares its vertical axis with a :class:`ScoresPanel`.
-    taus : array (k,)
-        Where the curve is computed, in 1/nats.
+    taus, curve : arrays (k,)
+        The smooth one, in nats, at each inverse temperature, in 1/nats.
+    hard, soft : float
+        The maximum or minimum, and the smooth one at ``tau``, in nats.
+    tau : float
+        Where the settings are, in 1/nats.
+    span, side
+        As for :func:`scores_panel`.
+
+    Examples
+    --------
+    >>> curve = {"taus": np.array([0.1, 10.0]), "curve": np.array([5.9, -1.0])}
+    >>> panel = approach_panel(**curve, hard=-1.0, tau=1.0, soft=-0.7, span=(-4.0, 2.0), side="max")
+    >>> panel["here"].x, panel["here"].y
+    (array([1.]), array([-0.7]))
     """
+    x = Axis("inverse temperature τ (1/nats)", taus[0], taus[-1], "log")
+    y = Axis(f"smooth {side} (nats)", *span)
+    return Panel(
+        name=f"the smooth {side}imum over the inverse temperature",
+        x=x,
+        y=y,
+        share=1.25,
+        marks=[
+            Band(name="error", style=BAND, x=taus, low=np.full(taus.size, hard), high=curve),
+            Rule(name="hard", style=HARD, at=hard, along="y", label=side),
+            Curve(name="soft", style=SOFT, x=taus, y=curve, label=f"smooth {side}"),
+            Rule(name="now", style=NOW, at=tau, along="x", drags=(Drag("tau", "x"),)),
+            here(x, y, tau, soft),
+        ],
+    )
 
-    def __init__(self, axes: Axes, taus: np.ndarray):
-        """Draw the scenery."""
-        axes.set(xscale="log", xlim=(taus[0], taus[-1]), xlabel="inverse temperature τ (1/nats)")
-        axes.set_title("shaded: the smoothing error", fontsize=16)
-        axes.tick_params(labelleft=False)
-        self.axes, self.taus = axes, taus
-        (self.band,) = axes.fill([], [], color=GREY, alpha=0.8, linewidth=0)
-        self.hard = axes.axhline(0, **HARD)
-        (self.soft,) = axes.plot([], [], **SOFT)
-        self.now = axes.axvline(taus[0], color=GREEN, linewidth=1.5)
-        self.here = ring(axes)
-        self.moving = [self.band, self.hard, self.soft, self.now, self.here]
 
-    def move(self, hard: float, curve: np.ndarray, tau: float, soft: float) -> None:
-        """Show the curve over ``taus``, what it comes near to, and a ring at tau."""
-        self.hard.set_ydata([hard, hard])
-        self.soft.set_data(self.taus, curve)
-        outline = np.concatenate([self.taus, self.taus[::-1]])
-        self.band.set_xy(np.column_stack([outline, np.concatenate([curve, np.full(curve.size, hard)])]))
-        self.now.set_xdata([tau, tau])
-        self.here.set_data([tau], [np.clip(soft, *self.axes.get_ylim())])
+def _names(x: Axis, y: Axis, hard: float, soft: float, side: str) -> list[Words]:
+    """Name both lines on their far sides: the smooth one lies beyond the hard one, so their names never meet."""
+    (near, far), way, arrow = (("below", "above"), 1, " ↑") if side == "max" else (("above", "below"), -1, " ↓")
+    gap, seen = way * GAP * (y.high - y.low), y.inside(soft)
+    edge = y.at(0.5 + way * (0.5 - LINE))
+    at = min(soft, edge) if side == "max" else max(soft, edge)
+    texts = [f"{side} {hard:.3g}", f"smooth {side} {soft:.3g}{'' if seen == soft else arrow}"]
+    hard_text, soft_text = (text.replace("-", "−") for text in texts)
+    place = {"x": x.at(0.99), "across": "right"}
+    return [
+        word(hard_text, y=hard - gap, name="hard's name", upright=near, **place),
+        word(soft_text, y=at + gap, color="blue", name="soft's name", upright=far, **place),
+    ]

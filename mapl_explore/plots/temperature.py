@@ -1,94 +1,102 @@
 """The inverse temperature that a target asks for, over the gap, and what the others then get of the gradient."""
 
+from collections.abc import Mapping
+
 import numpy as np
-from matplotlib.axes import Axes
 
-from mapl_explore.plots.style import BLUE, DARK_ORANGE, GREEN, GREY, LINES, ORANGE, Look, ring
+from mapl_explore.plots.looks import LINES, NOW
+from mapl_explore.plots.panels import Axis, Band, Curve, Drag, Mark, Panel, Rule, Style, above, here, word
 
-RULES = ("upper", "exact", "lower", "asymptote", "share")
-
-
-class RootsPanel:
-    """Which tau meets a target, over the gap; beyond the bounds' roots a promise holds, between them it depends.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Where to draw.
-    gaps : array (k,)
-        Where the curves are computed, in nats.
-    span : (float, float)
-        The ends of the vertical axis, in 1/nats.
-    """
-
-    def __init__(self, axes: Axes, gaps: np.ndarray, span: tuple[float, float]):
-        """Draw the scenery: scales, labels, legend."""
-        axes.set(xscale="log", yscale="log", xlim=(gaps[0], gaps[-1]), ylim=span)
-        axes.set(xlabel="gap δ (nats)", ylabel="τ (1/nats)")
-        self.gaps, self.span = gaps, span
-        fills = {"most": (ORANGE, 0.10), "least": (BLUE, 0.10), "open": (GREY, 0.75)}
-        self.regions = {
-            name: axes.fill([], [], color=color, alpha=alpha, linewidth=0)[0] for name, (color, alpha) in fills.items()
-        }
-        self.curves = {name: axes.plot([], [], **LINES[name])[0] for name in RULES}
-        self.curves["exact"].set(linewidth=5, zorder=1.9)
-        self.now = axes.axvline(gaps[-1], color=GREEN, linewidth=1.5)
-        self.here = ring(axes)
-        words: Look = {"transform": axes.transAxes, "fontweight": "bold"}
-        # They do not move, but lie above what does.
-        self.words = [
-            axes.text(0.98, 0.97, "E surely ≤ ε", color=DARK_ORANGE, ha="right", va="top", **words),
-            axes.text(0.02, 0.03, "E surely ≥ ε", color=BLUE, **words),
-        ]
-        axes.figure.legend(handles=list(self.curves.values()), loc="outside upper left", ncols=5)
-        self.moving = [*self.regions.values(), *self.curves.values(), *self.words, self.now, self.here]
-
-    def move(self, *, curves: dict, gap: float, here: float | None) -> None:
-        """Show the curves (each over ``gaps``) and a ring at the rule in use."""
-        for name, line in self.curves.items():
-            line.set_data(self.gaps, curves[name])
-        bottom, top = (np.full(self.gaps.size, end) for end in self.span)
-        self._fill("most", curves["upper"], top)
-        self._fill("least", bottom, curves["lower"])
-        self._fill("open", curves["lower"], curves["upper"])
-        self.now.set_xdata([gap, gap])
-        self.here.set_data(([gap], [np.clip(here, *self.span)]) if here is not None else ([], []))
-
-    def _fill(self, name: str, low: np.ndarray, high: np.ndarray) -> None:
-        outline = np.concatenate([self.gaps, self.gaps[::-1]])
-        edge = np.concatenate([low, high[::-1]])
-        # A polygon of NaN draws nothing: there is no root anywhere in a set of one.
-        self.regions[name].set_xy(np.column_stack([outline, edge]))
+SPAN = (1e-3, 1e3)  # 1/nats
+SHARES = (1e-5, 1.0)
+PERCENTS = [(1.0, "100%"), (0.1, "10%"), (0.01, "1%"), (1e-3, "0.1%"), (1e-4, "0.01%"), (1e-5, "0.001%")]
 
 
-class OthersPanel:
-    """The share of the gradient that all but the leader get, over the gap, at the tau of each rule.
+def roots_panel(*, gaps: np.ndarray, curves: Mapping[str, np.ndarray], gap: float, tau: float) -> Panel:
+    """Return which tau meets a target, over the gap; beyond the bounds' roots a promise holds, between them it depends.
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
-        Where to draw.
     gaps : array (k,)
-        Where the curves are computed, in nats.
+        In nats.
+    curves : mapping of arrays (k,)
+        The tau of each rule, in 1/nats: ``upper``, ``exact``, ``lower``, ``asymptote``, ``share``; NaN for one score.
+    gap, tau : float
+        Where the settings are: the gap, and the tau of the rule in use, NaN where it has none.
+
+    Examples
+    --------
+    >>> gaps = np.array([0.1, 1.0, 10.0])
+    >>> curves = dict.fromkeys(("upper", "exact", "lower", "asymptote", "share"), 2 / gaps)
+    >>> panel = roots_panel(gaps=gaps, curves=curves, gap=1.0, tau=2.0)
+    >>> panel["here"].y, panel["now"].drags[0].knob
+    (array([2.]), 'wide_gap')
     """
+    x, y = Axis("gap δ (nats)", gaps[0], gaps[-1], "log"), Axis("τ (1/nats)", *SPAN, "log")
+    bottom, top = (np.full(gaps.size, end) for end in SPAN)
+    most, least = Style("orange", opacity=0.1), Style("blue", opacity=0.1)
+    return Panel(
+        name="the inverse temperature for a target, over the gap",
+        x=x,
+        y=y,
+        share=1.35,
+        marks=[
+            Band(name="surely at most", style=most, x=gaps, low=curves["upper"], high=top),
+            Band(name="surely at least", style=least, x=gaps, low=bottom, high=curves["lower"]),
+            Band(
+                name="it depends", style=Style("grey", opacity=0.75), x=gaps, low=curves["lower"], high=curves["upper"]
+            ),
+            *_curves(gaps, curves),
+            word("E surely ≤ ε", x.at(0.98), y.at(0.97), "dark-orange", name="most", across="right", upright="below"),
+            word("E surely ≥ ε", x.at(0.02), y.at(0.03), "blue", name="least", across="left", upright="above"),
+            _now(x, gap),
+            here(x, y, gap, tau),
+        ],
+    )
 
-    BOTTOM = 1e-5
 
-    def __init__(self, axes: Axes, gaps: np.ndarray):
-        """Draw the scenery: both scales logarithmic, since the shares fall over decades."""
-        axes.set(xscale="log", yscale="log", xlim=(gaps[0], gaps[-1]), ylim=(self.BOTTOM, 1.0))
-        axes.set(xlabel="gap δ (nats)", ylabel="share of the others")
-        axes.set_yticks([1, 0.1, 0.01, 1e-3, 1e-4, 1e-5], ["100%", "10%", "1%", "0.1%", "0.01%", "0.001%"])
-        self.gaps = gaps
-        self.curves = {name: axes.plot([], [], **LINES[name])[0] for name in RULES}
-        self.curves["exact"].set(linewidth=5, zorder=1.9)
-        self.now = axes.axvline(gaps[-1], color=GREEN, linewidth=1.5)
-        self.here = ring(axes)
-        self.moving = [*self.curves.values(), self.now, self.here]
+def others_panel(
+    *, gaps: np.ndarray, curves: Mapping[str, np.ndarray], gap: float, others: float, share: float
+) -> Panel:
+    """Return the share of the gradient that all but the leader get, over the gap, at the tau of each rule.
 
-    def move(self, *, curves: dict, gap: float, here: float | None) -> None:
-        """Show the curves (each over ``gaps``) and a ring at the rule in use."""
-        for name, line in self.curves.items():
-            line.set_data(self.gaps, curves[name])
-        self.now.set_xdata([gap, gap])
-        self.here.set_data(([gap], [np.clip(here, self.BOTTOM, 1)]) if here is not None else ([], []))
+    Parameters
+    ----------
+    gaps, curves, gap
+        As for :func:`roots_panel`, the curves being those shares.
+    others : float
+        Their share at the rule in use, NaN where it has no tau.
+    share : float
+        The leader's share that is the target: a line to drag lies at what it leaves to the others.
+
+    Examples
+    --------
+    >>> gaps = np.array([0.1, 1.0, 10.0])
+    >>> curves = dict.fromkeys(("upper", "exact", "lower", "asymptote", "share"), gaps / 100)
+    >>> others_panel(gaps=gaps, curves=curves, gap=1.0, others=0.01, share=0.75)["target"].at
+    0.25
+    """
+    x = Axis("gap δ (nats)", gaps[0], gaps[-1], "log")
+    y = Axis("share of the others", *SHARES, "log", ticks=PERCENTS)
+    return Panel(
+        name="the share of the others, over the gap",
+        x=x,
+        y=y,
+        marks=[
+            Rule(name="target", style=NOW, at=1 - share, along="y", drags=(Drag("share", "y", -1.0, 1.0),)),
+            *_curves(gaps, curves),
+            above("target share", x, y, 1 - share, name="target's name"),
+            _now(x, gap),
+            here(x, y, gap, others),
+        ],
+    )
+
+
+def _curves(gaps: np.ndarray, curves: Mapping[str, np.ndarray]) -> list[Mark]:
+    """Return the curves, that of the scores below the thinner ones."""
+    return [Curve(name=name, x=gaps, y=curves[name], **look) for name, look in LINES.items()]
+
+
+def _now(x: Axis, gap: float) -> Rule:
+    """Return the line at the gap; a tie, or a gap beyond the picture, rests on its edge."""
+    return Rule(name="now", style=NOW, at=x.inside(gap), along="x", drags=(Drag("wide_gap", "x"),))

@@ -1,4 +1,4 @@
-"""Who gets the gradient: one bar for each response."""
+"""The scores of a set below its leader, and who gets the gradient, best first."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from mapl_explore.plots.looks import DOWN, UP, ZERO
-from mapl_explore.plots.panels import Axis, Mark, Panel, Rule, Segments, Style, Words, bars, named_ticks
+from mapl_explore.plots.panels import Axis, Drag, Mark, Panel, Points, Rule, Segments, Style, Words, bars, named_ticks
 
+WIDEST = -20.5  # nats: the picture stands still while the scores are dragged, each by at most 10
 WEIGHT = "weight ∂loss/∂log π"
 LEADER, OTHERS = Style("ink"), Style("orange", hatch="/")
 
@@ -41,6 +42,40 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
             bars(alone, name="leader", style=LEADER),
             bars(rest, name="others", style=OTHERS),
             Words(name="shares", style=Style(width=16), x=np.full(2, 0.5), y=np.array([1.22, 1.1]), texts=shares),
+        ],
+    )
+
+
+def gaps_panel(scores: np.ndarray) -> Panel:
+    """Return the scores of a set below its leader; the second is dragged to set the gap, the last to set the spread.
+
+    Parameters
+    ----------
+    scores : array (n,)
+        Best first, in nats.
+
+    Examples
+    --------
+    >>> panel = gaps_panel(np.array([0.0, -1.0, -3.0]))
+    >>> [drag and drag.knob for drag in panel["scores"].drags], panel["scores"].y
+    ([None, 'gap', 'spread'], array([ 0., -1., -3.]))
+    """
+    below = scores - scores[0]
+    drags = [None] * scores.size
+    if scores.size > 2:
+        drags[-1] = Drag("spread", "y", -1.0, float(below[1]))
+    if scores.size > 1:
+        drags[1] = Drag("gap", "y", -1.0)
+    places = (np.arange(scores.size) + 0.5) / scores.size
+    style = Style("orange", width=10)
+    return Panel(
+        name="the scores, from the leader down",
+        x=Axis("responses, best first", 0.0, 1.0, ticks=()),
+        y=Axis("score − leader (nats)", WIDEST if below[-1] > WIDEST else 1.05 * float(below[-1]), 1.0),
+        grid="y",
+        marks=[
+            Points(name="scores", style=style, x=places, y=below, shape="diamond", drags=tuple(drags)),
+            Points(name="leader", style=Style("ink", width=12), x=places[:1], y=below[:1]),
         ],
     )
 

@@ -11,14 +11,17 @@ from numbers import Real
 from tqdm import tqdm
 
 from mapl_explore.data import PreferenceSet, require_output, write_sets
+from mapl_explore.data.records import Source
 from mapl_explore.files import counted, shortened, sole_writer, whole_number
 from mapl_explore.models.encoding import encoded_prompts, end_tokens
-from mapl_explore.models.generating import answer_room, sampled_batches
+from mapl_explore.models.generating import Sampled, answer_room, sampled_batches
+from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.models.processes import processes_of, require_device
 from mapl_explore.notes import note
 from mapl_explore.sampling.journal import Answered, Journal
 from mapl_explore.sampling.verifiers import (
+    Judge,
     Question,
     judge_of,
     read_questions,
@@ -62,7 +65,7 @@ class SampleReport:
                 f"{counted(self.answers, 'different response', '>6')}, {self.right} of them right",
                 f"{counted(self.duplicates, 'response', '>6')} dropped: the prompt had them already",
                 f"{counted(self.unfinished, 'response', '>6')} dropped: cut off, {self._cut:.0%} of all"
-                " (--max-tokens is their room)",
+                " (--max-tokens sets the limit)",
             ]
         )
 
@@ -78,7 +81,7 @@ class Drawing:
     chat: bool
     batch_size: int | None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, least in (("k", 2), ("max_tokens", 1), ("seed", 0), ("batch_size", 1)):
             value = getattr(self, name)
             if value is not None or name in ("k", "seed"):
@@ -86,7 +89,12 @@ class Drawing:
         object.__setattr__(self, "temperature", _temperature(self.temperature))
         _require_bool("chat", self.chat)
 
-    def settings(self, model, tokenizer, prompts: Sequence[str]) -> dict:
+    def settings(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        prompts: Sequence[str],
+    ) -> dict:
         """Return all that decides the responses; the size of a batch does not."""
         tokens = [encoded_prompts(tokenizer, prompts, self.chat), end_tokens(tokenizer, model, chat=self.chat)]
         return {name: getattr(self, name) for name in ("k", "temperature", "seed", "chat")} | {
@@ -102,7 +110,7 @@ class _Work:
     """What one of several processes needs to draw and to judge its part of the responses."""
 
     questions: Sequence[Question]
-    judge: Callable[[Question, str], bool]
+    judge: Judge
     journal: Journal
     process: int
     processes: int
@@ -119,7 +127,14 @@ class _Work:
         for row in self.mine(stale):
             self.journal.add([(row, _with_verdicts(self.judge, self.questions[row], stale[row]))])
 
-    def draw(self, model, tokenizer, open_rows: Iterable[int], drawing: Drawing, bar) -> None:
+    def draw(
+        self,
+        model: Model,
+        tokenizer: Tokenizer,
+        open_rows: Iterable[int],
+        drawing: Drawing,
+        bar: tqdm,
+    ) -> None:
         """Draw and judge the responses to this process's part of the prompts."""
         mine = self.mine(open_rows)
         prompts = [self.questions[row].prompt for row in mine]
@@ -131,7 +146,7 @@ class _Work:
 
 
 def sample_sets(
-    source: str | os.PathLike,
+    source: Source,
     output: str | os.PathLike,
     *,
     model: str | os.PathLike = "tiny",
@@ -280,7 +295,7 @@ def reported(
     return [one for one, _ in kept if one is not None], report
 
 
-def _judged(judge, question: Question, sampled: tuple[list[str], int] | None) -> Answered:
+def _judged(judge: Judge, question: Question, sampled: Sampled | None) -> Answered:
     if sampled is None:
         return Answered((), (), too_long=True)
     texts, unfinished = sampled
@@ -289,7 +304,7 @@ def _judged(judge, question: Question, sampled: tuple[list[str], int] | None) ->
     return _with_verdicts(judge, question, answered)
 
 
-def _with_verdicts(judge, question: Question, answered: Answered) -> Answered:
+def _with_verdicts(judge: Judge, question: Question, answered: Answered) -> Answered:
     """Return the same responses with the verdicts of this judge."""
     return replace(answered, right=tuple(judge(question, text) for text in answered.answers))
 
@@ -306,11 +321,11 @@ def _require_new(output: str | os.PathLike) -> None:
         raise FileExistsError(f"output must be a new file, but {output} exists")
 
 
-def _bar(total: int, done: int, shown: bool):
+def _bar(total: int, done: int, shown: bool) -> tqdm:
     return tqdm(total=total, initial=done, desc="sampling", unit="prompt", disable=None if shown else True)
 
 
-def _publish(output, sets: list[PreferenceSet], report: SampleReport, journal: Journal) -> None:
+def _publish(output: str | os.PathLike, sets: list[PreferenceSet], report: SampleReport, journal: Journal) -> None:
     if not sets:
         raise ValueError(
             f"no prompt has right and wrong responses; nothing is written\n{report}\nThe responses stay in"
@@ -320,7 +335,7 @@ def _publish(output, sets: list[PreferenceSet], report: SampleReport, journal: J
     journal.remove()
 
 
-def _check(*, model, reference, device, **switches) -> None:
+def _check(*, model: object, reference: object, device: object, **switches: object) -> None:
     if not isinstance(model, str | os.PathLike) or not os.fspath(model):
         raise TypeError(f"model must be 'tiny', a folder or a name on the hub, not {shortened(model)}")
     if reference is not None and not (isinstance(reference, str) and reference):
@@ -330,12 +345,12 @@ def _check(*, model, reference, device, **switches) -> None:
         _require_bool(name, value)
 
 
-def _require_bool(name: str, value) -> None:
+def _require_bool(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, not {shortened(value)}")
 
 
-def _temperature(value) -> float:
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+def _temperature(value: object) -> float:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < math.inf:
         raise ValueError(f"temperature must be > 0 and finite, not {shortened(value)}")
     return float(value)

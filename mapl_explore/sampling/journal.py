@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 AGAIN = "remove the file to begin anew"
 
@@ -70,7 +71,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            reason = f"{os.strerror(error.errno)}: once that is mended, the same command goes on where it was"
+            reason = f"{error.strerror}: once that is mended, the same command goes on where it was"
             raise OSError(error.errno, reason, os.fspath(self.path)) from error
 
     def mend(self) -> None:
@@ -115,7 +116,8 @@ class Journal:
 
 
 def _answered(item: dict) -> Answered:
-    return Answered(**{name: tuple(v) if isinstance(v, list) else v for name, v in item.items()})
+    fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in item.items()}
+    return Answered(**fields)
 
 
 def _line(record: dict) -> bytes:

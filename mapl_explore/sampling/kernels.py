@@ -8,7 +8,7 @@ import numpy as np
 from mapl_explore.files import shortened
 from mapl_explore.losses.naming import Named, positive
 from mapl_explore.losses.parsing import read_as
-from mapl_explore.numerics.arrays import to_numpy
+from mapl_explore.numerics.arrays import Numbers, to_numpy
 
 
 class Kernel(Named, ABC):
@@ -56,12 +56,12 @@ class Band(Kernel):
     low: float = 0.0
     high: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.low > self.high:
             raise ValueError(f"Band: low must be <= high, not {self.low} > {self.high}")
 
-    def __call__(self, margins):
+    def __call__(self, margins: Numbers) -> np.ndarray:
         margins = margin_array(margins)
         return ((margins >= self.low) & (margins <= self.high)).astype(float)
 
@@ -86,7 +86,7 @@ class Bell(Kernel):
     center: float = 0.0
     width: float = positive(1.0)
 
-    def __call__(self, margins):
+    def __call__(self, margins: Numbers) -> np.ndarray:
         return np.exp(-0.5 * ((margin_array(margins) - self.center) / self.width) ** 2)
 
 
@@ -108,15 +108,15 @@ class QuantileBand(Kernel):
     low: float = 0.25
     high: float = 0.75
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.low <= self.high <= 1:
             raise ValueError(f"QuantileBand: 0 <= low <= high <= 1 must hold, not low={self.low}, high={self.high}")
 
-    def fitted(self, margins):
+    def fitted(self, margins: Numbers) -> Band:
         return Band(*np.quantile(margin_array(margins), [self.low, self.high]))
 
-    def __call__(self, margins):
+    def __call__(self, margins: Numbers) -> np.ndarray:
         return self.fitted(margins)(margins)
 
 
@@ -140,19 +140,19 @@ class QuantileBell(Kernel):
     center: float = 0.5
     width: float = positive(0.5)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.center <= 1:
             raise ValueError(f"QuantileBell: center must be in [0, 1], not {self.center}")
 
-    def fitted(self, margins):
+    def fitted(self, margins: Numbers) -> Bell:
         margins = margin_array(margins)
         low, high = np.quantile(margins, [0.25, 0.75])
         if low == high:
             raise ValueError(f"QuantileBell: half of the margins are {low:.6g} nats, so their range gives no width")
         return Bell(center=np.quantile(margins, self.center), width=self.width * (high - low))
 
-    def __call__(self, margins):
+    def __call__(self, margins: Numbers) -> np.ndarray:
         return self.fitted(margins)(margins)
 
 
@@ -172,7 +172,7 @@ def parse_kernel(text: str) -> Kernel:
     return read_as(Kernel, text)
 
 
-def margin_array(margins) -> np.ndarray:
+def margin_array(margins: Numbers) -> np.ndarray:
     """Return margins (pairs,), given in numpy, torch or a list, as numpy float64.
 
     Raises
@@ -191,7 +191,7 @@ def margin_array(margins) -> np.ndarray:
     return array.astype(float)
 
 
-def _number_array(margins) -> np.ndarray:
+def _number_array(margins: Numbers) -> np.ndarray:
     try:
         array = to_numpy(margins)
     except (TypeError, ValueError):  # a list of lists of different lengths, a sparse tensor

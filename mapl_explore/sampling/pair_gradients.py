@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.files import counted
-from mapl_explore.losses import Loss, ScoredSets, require_reference
-from mapl_explore.numerics.arrays import to_numpy
+from mapl_explore.losses import Comparing, ScoredSets, require_reference
+from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.numerics.smoothing import smooth_max_weights
 from mapl_explore.sampling.pairs import Pairs
 
@@ -46,7 +46,9 @@ class PairGradient:
         return min(1.0, float(np.sum((self.mean / sizes[0]) * (other.mean / sizes[1]))))
 
 
-def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=None) -> PairGradient:
+def pair_gradient(
+    sets: ScoredSets, loss: Comparing, pairs: Pairs, chance: Numbers, *, slopes: Numbers | None = None
+) -> PairGradient:
     r"""Return mean and spread of the gradient of a loss when one pair is drawn with given chances.
 
     .. math:: g = \ell'(m_{ij}) \, (s_i e_i - s_j e_j), \qquad (i, j) \sim q, \qquad s = \partial r / \partial \log\pi
@@ -57,7 +59,7 @@ def pair_gradient(sets: ScoredSets, loss: Loss, pairs: Pairs, chance, *, slopes=
     ----------
     sets : ScoredSets
         One set (n,) or several (..., n).
-    loss : Loss
+    loss : Comparing
         Its score and link are used, its pair is not.
     pairs : Pairs
         Those that can be drawn, as ``pair_margins`` returns them for these sets and this loss.
@@ -136,10 +138,10 @@ def smooth_chances(pairs: Pairs, *, tau: float) -> np.ndarray:
     column = np.arange(len(pairs)) - first[row]
     margins = np.full((first.size, column.max() + 1), math.inf)
     margins[row, column] = pairs.margin
-    return smooth_max_weights(-margins, tau=tau)[row, column]
+    return to_numpy(smooth_max_weights(-margins, tau=tau))[row, column]
 
 
-def effective_number(chance) -> float:
+def effective_number(chance: Numbers) -> float:
     """Return how many pairs a sample comes from, in effect: (sum a)^2 / sum a^2.
 
     Examples
@@ -147,17 +149,17 @@ def effective_number(chance) -> float:
     >>> effective_number([1.0, 1.0, 0.0])
     2.0
     """
-    chance = np.asarray(chance, float) / np.max(chance)
-    return float(chance.sum() ** 2 / np.square(chance).sum())
+    parts = to_numpy(chance) / np.max(to_numpy(chance))
+    return float(parts.sum() ** 2 / np.square(parts).sum())
 
 
-def _probabilities(chance, count: int) -> np.ndarray:
-    chance = np.asarray(to_numpy(chance), float)
-    if chance.shape != (count,) or not ((chance >= 0) & (chance < math.inf)).all():
+def _probabilities(chance: Numbers, count: int) -> np.ndarray:
+    parts = np.asarray(to_numpy(chance), float)
+    if parts.shape != (count,) or not ((parts >= 0) & (parts < math.inf)).all():
         raise ValueError(f"chance must be a finite number >= 0 for each of {counted(count, 'pair')}")
-    if not chance.any():
+    if not parts.any():
         raise ValueError("chance must be > 0 for at least one pair")
-    return chance / chance.sum()
+    return parts / parts.sum()
 
 
 def _moments(places: list, pushes: list, q: np.ndarray, shape: tuple) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from mapl_explore.losses import Loss, ScoredSets, require_reference
 from mapl_explore.losses.loss import require_loss
 from mapl_explore.losses.pairs import negatives, positives
 from mapl_explore.losses.sets import require_sets
-from mapl_explore.numerics.arrays import to_numpy
+from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.sampling.kernels import Kernel, margin_array
 
 MOST_PAIRS = 10_000_000  # of one sample: their texts fill some 10 GB
@@ -135,11 +135,11 @@ class RejectionSampler:
 
     accept: Kernel
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.accept, Kernel):
             raise TypeError(f"accept must be a kernel, such as Band() or Bell(), not {shortened(self.accept)}")
 
-    def sample(self, rng: np.random.Generator, margins: np.ndarray, size: int) -> tuple[np.ndarray, Report]:
+    def sample(self, rng: np.random.Generator, margins: Numbers, size: int) -> tuple[np.ndarray, Report]:
         """Return indices into the margins, drawn with replacement with probability a(m) / sum a(m), and a report.
 
         Parameters
@@ -179,12 +179,12 @@ class RejectionSampler:
         return np.concatenate(batches), report
 
 
-def sample_size(size) -> int:
+def sample_size(size: object) -> int:
     """Return how many pairs to draw, an integer from 1 to 10,000,000; any other size is refused."""
     return whole_number("size", size, 1, MOST_PAIRS)
 
 
-def _require_generator(rng) -> None:
+def _require_generator(rng: object) -> None:
     if not isinstance(rng, np.random.Generator):
         raise TypeError(f"rng must be a numpy.random.Generator, as numpy.random.default_rng(0), not {shortened(rng)}")
 
@@ -263,7 +263,7 @@ def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:
     ([1], [2], [-1.0])
     """
     r, label = _scores_and_labels(sets, loss)
-    low, high = positives(-r, label).argmax(axis=-1), negatives(r, label).argmax(axis=-1)
+    low, high = (to_numpy(side).argmax(axis=-1) for side in (positives(-r, label), negatives(r, label)))
     number = np.arange(len(r))
     return Pairs(number, low, high, r[number, low] - r[number, high])
 
@@ -271,5 +271,5 @@ def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:
 def _scores_and_labels(sets: ScoredSets, loss: Loss) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores and the labels as (sets, n) in numpy, whatever axes the sets had."""
     require_reference(require_loss(loss), require_sets(sets))
-    columns = to_numpy(loss.score(sets)), to_numpy(sets.label)
-    return tuple(column.reshape(-1, column.shape[-1]) for column in columns)
+    scores, label = to_numpy(loss.score(sets)), to_numpy(sets.label)
+    return scores.reshape(-1, scores.shape[-1]), label.reshape(-1, label.shape[-1])

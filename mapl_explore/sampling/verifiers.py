@@ -7,14 +7,16 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from mapl_explore.data import json_record, records, world
+from mapl_explore.data.records import Source
 from mapl_explore.files import check_text, shortened
 from mapl_explore.own_code import imported, imported_name, own_traceback, source_checksum
 
-LATER = {  # kinds of callables that return no verdict when they are called
+LATER: dict[str, Callable[[object], bool]] = {  # kinds of callables that return no verdict when they are called
     "an async function": inspect.iscoroutinefunction,
     "an async generator": inspect.isasyncgenfunction,
     "a generator": inspect.isgeneratorfunction,
@@ -49,7 +51,10 @@ class Question:
         return ValueError(f"{self.place}: {rule}" if self.place else f"{rule}; the prompt is {shortened(self.prompt)}")
 
 
-def read_questions(source, *, reference: str | None = None) -> list[Question]:
+Judge: TypeAlias = Callable[[Question, str], bool]  # whether a response to a question is right
+
+
+def read_questions(source: Source, *, reference: str | None = None) -> list[Question]:
     """Return the prompts of a file, each once, where it first stands.
 
     Parameters
@@ -64,7 +69,7 @@ def read_questions(source, *, reference: str | None = None) -> list[Question]:
     ValueError
         If there is no prompt, or a record is malformed: the error names ``file:line``, the field and the rule.
     """
-    questions = {}
+    questions: dict[str, Question] = {}
     for place, content in records(source):
         try:
             one = _question(json_record(content), reference)
@@ -76,7 +81,7 @@ def read_questions(source, *, reference: str | None = None) -> list[Question]:
     return list(questions.values())
 
 
-def verifier(name: str | Callable, questions: Sequence[Question]) -> Callable[[Question, str], bool]:
+def verifier(name: str | Callable, questions: Sequence[Question]) -> Judge:
     """Return the function that says whether a response to a question is right.
 
     Parameters
@@ -109,7 +114,7 @@ def verifier(name: str | Callable, questions: Sequence[Question]) -> Callable[[Q
     return lambda question, answer: _verdict(name, function, question.prompt, answer)
 
 
-def require_verifier(verifier) -> None:
+def require_verifier(verifier: object) -> None:
     """Raise unless this is a name or a function; whether there is a function of that name is not checked."""
     if not isinstance(verifier, str) and not callable(verifier):
         names = ", ".join(map(repr, VERIFIERS))
@@ -136,8 +141,8 @@ def _name(verifier: str | Callable) -> str:
 def _source(verifier: str | Callable) -> str:
     """Return a checksum of the source of a verifier's module, with its own if it was given itself."""
     if isinstance(verifier, str):
-        module = {"world": world.__name__, "exact": __name__}.get(verifier)
-        return source_checksum(imported(verifier.rpartition(":")[0]) if module is None else sys.modules[module])
+        ours = {"world": world.__name__, "exact": __name__}.get(verifier)
+        return source_checksum(imported(verifier.rpartition(":")[0]) if ours is None else sys.modules[ours])
     function = verifier if hasattr(verifier, "__qualname__") else type(verifier)
     module = sys.modules.get(function.__module__)
     try:

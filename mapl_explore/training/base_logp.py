@@ -1,4 +1,4 @@
-"""The base's log-probabilities of the data: computed once, by all processes together, and kept with the run."""
+"""The log-probabilities of the data under the base: computed once, by all processes together, and kept with the run."""
 
 import hashlib
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def reference_logp(
     processes: int = 1,
     progress: bool = True,
 ) -> torch.Tensor:
-    """Return the log-probabilities (all sets, n) under the base, 0 in rows that are not asked for.
+    """Return the log-probabilities (all sets, n) under the base; rows that are not needed are 0.
 
     Parameters
     ----------
@@ -38,41 +38,40 @@ def reference_logp(
     rows : sequence of int
         Which of them are needed.
     kept : path
-        A file to read them from, if it holds those of this very model, precision and data; else they are written there.
+        The file to read them from, if it holds those of this very model, precision and data. Otherwise they are
+        computed and written there.
     checksum : str, optional
-        That of the base's weights, where it is known already: for a large model it takes a second.
+        That of the base's weights, if it is known already: for a large model it takes a second.
     process, processes : int
-        Which process this is, of how many: each computes a part.
+        The number of this process, and how many there are: each computes a part.
     progress : bool
         Show a progress bar, on a terminal.
     """
-    rows, key = list(rows), _key(scorer, encoded, rows, checksum) if process == 0 else ""
-    # One process looks, and tells the others: were each to look for itself, one could find the file and one not.
-    [part] = broadcast_object_list([_read(kept, key) if process == 0 else None])
-    if part is None:
-        width = max(len(one.responses) for one in encoded)
-        mine = rows[process::processes]
-        found = score_encoded(scorer, [encoded[row] for row in mine], progress=progress and process == 0)
-        found = torch.nn.functional.pad(found, (0, width - found.shape[1]))
-        shared = gather_object([(mine, found.numpy())])
-        part = np.zeros((len(encoded), width))
-        for some, values in shared:
-            part[some] = values
-        if process == 0:
-            _write(kept, key, part)
-    return torch.from_numpy(part)
+    key = _key(scorer, encoded, rows, checksum) if process == 0 else ""
+    # One process reads the file and tells the others: if each read it, one could find the file and another one not.
+    [known] = broadcast_object_list([_read(kept, key) if process == 0 else None])
+    if known is not None:
+        return torch.from_numpy(known)
+    mine = list(rows)[process::processes]
+    found = score_encoded(scorer, [encoded[row] for row in mine], progress=progress and process == 0).numpy()
+    logp = np.zeros((len(encoded), max(len(one.responses) for one in encoded)))
+    for some, values in gather_object([(mine, found)]):
+        logp[some, : values.shape[1]] = values
+    if process == 0:
+        _write(kept, key, logp)
+    return torch.from_numpy(logp)
 
 
-def _key(scorer: SetScorer, encoded: Sequence[EncodedSet], rows: list[int], checksum: str | None) -> str:
+def _key(scorer: SetScorer, encoded: Sequence[EncodedSet], rows: Sequence[int], checksum: str | None) -> str:
     """Return the sha256 of all that decides the numbers."""
-    digest = hashlib.sha256(repr((scorer.precision, rows, checksum or weights_checksum(scorer.model))).encode())
+    digest = hashlib.sha256(repr((scorer.precision, list(rows), checksum or weights_checksum(scorer.model))).encode())
     for one in encoded:
         digest.update(repr((one.prompt, one.responses)).encode())
     return digest.hexdigest()
 
 
 def _read(kept: Path, key: str) -> np.ndarray | None:
-    """Return what is kept, None where there is nothing, or nothing that can be read, or it is of something else."""
+    """Return the log-probabilities in a file, None if they are of something else, or there is no file to be read."""
     try:
         with np.load(kept, allow_pickle=False) as arrays:
             return arrays["logp"] if str(arrays["key"]) == key else None

@@ -34,7 +34,7 @@ def base_model(model: Any, device: str | torch.device) -> ModelAndTokenizer:
         is NaN or infinite.
     """
     network, tokenizer = load_model(model, device=device) if isinstance(model, str) else _given(model, device)
-    _require_finite(network, model if isinstance(model, str) else network.name_or_path)
+    _require_finite(network, model if isinstance(model, str) else network.name_or_path or type(network).__name__)
     return network, tokenizer
 
 

@@ -1,4 +1,4 @@
-"""What a run writes down while it trains, so that one can look on and, afterwards, look back."""
+"""The records that a run writes while it trains: one can watch the training by them, and look back at it later."""
 
 import math
 import os
@@ -7,10 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import transformers
 from tqdm import tqdm
+from transformers import TrainerCallback, TrainerState
 
 from mapl_explore.files import atomic_writer
 from mapl_explore.models.encoding import EncodedSet, sides
@@ -24,8 +25,8 @@ MOST_PROBES = 8  # sets: a screen shows no more
 MOST_INTERVALS = 40  # between the steps at which they are scored: a scoring costs a fifth of a training step
 
 
-class ProbeRecorder(transformers.TrainerCallback):
-    """Score the first held-out sets at evenly spaced steps, the first and the last among them, into ``probes.npz``.
+class ProbeRecorder(TrainerCallback):
+    """Score the first held-out sets at evenly spaced steps, from the first to the last, into ``probes.npz``.
 
     The file holds ``step`` (S,), the number of updates before each scoring; ``logp`` (S, sets, n); and ``ref_logp``,
     ``length`` and ``label`` (sets, n), as :class:`ScoredSets` has them. It is replaced whole at each of these steps.
@@ -35,7 +36,7 @@ class ProbeRecorder(transformers.TrainerCallback):
     folder : path
         The run folder.
     scorer : SetScorer
-        Of the model in training. It must still be the reference now, when the recorder is made.
+        The model in training. It must still be the base when the recorder is made.
     held_out : sequence of EncodedSet
         At least one.
     steps : int
@@ -48,16 +49,23 @@ class ProbeRecorder(transformers.TrainerCallback):
         self.ref_logp = self._scored()
         self.scored = {0: self.ref_logp}
 
-    def on_train_begin(self, args, state, control, **kwargs):
-        """Take up what the run that goes on had scored up to its checkpoint."""
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
+        """Take over what a run that goes on had scored up to its checkpoint."""
         if state.global_step > 0:
             self.scored |= {step: logp for step, logp in _read(self.path).items() if step <= state.global_step}
         self._write()
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        """Score where the step is one of those wanted."""
-        # A step is logged before its checkpoint is written: what goes on from there finds this scoring in the file.
-        if is_step(logs) and state.global_step in self.wanted:
+    def on_log(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: Any,
+        logs: Mapping | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Score the sets if this is one of the steps chosen."""
+        # A step is logged before its checkpoint is written: a run that goes on from there finds this scoring.
+        if logs and is_step(logs) and state.global_step in self.wanted:
             self.scored[state.global_step] = self._scored()
             self._write()
 
@@ -66,13 +74,13 @@ class ProbeRecorder(transformers.TrainerCallback):
 
     def _write(self) -> None:
         table = sides(self.probes)
-        arrays = {"step": np.array(list(self.scored)), "logp": np.stack(list(self.scored.values()))}
+        arrays: dict[str, Any] = {"step": np.array(list(self.scored)), "logp": np.stack(list(self.scored.values()))}
         arrays |= {"ref_logp": self.ref_logp, "length": table["length"].numpy(), "label": table["label"].numpy()}
         with atomic_writer(self.path, binary=True) as file:
             np.savez(file, **arrays)
 
 
-class LogRecorder(transformers.TrainerCallback):
+class LogRecorder(TrainerCallback):
     """Write the steps so far into ``run.json``, at most once a second, and with every checkpoint.
 
     Parameters
@@ -80,35 +88,42 @@ class LogRecorder(transformers.TrainerCallback):
     folder : path
         The run folder.
     run : Run
-        What is known of the run.
+        Its record up to now.
     """
 
     def __init__(self, folder: str | os.PathLike, run: Run):
         self.folder, self.run, self.written = folder, run, -math.inf
 
-    def on_log(self, args, state, control, **kwargs):
+    def on_log(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Write, if a second has passed."""
-        # The whole file each time, which at every step of a long run would come to cost more than the steps.
+        # The whole file is written each time: at every step of a long run that would take longer than the steps.
         if time.monotonic() - self.written >= 1:
             self.on_save(args, state, control)
 
-    def on_save(self, args, state, control, **kwargs):
+    def on_save(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Write."""
         write_run(self.folder, replace(self.run, log=steps_of(state)))
         self.written = time.monotonic()
 
 
-class Progress(transformers.TrainerCallback):
-    """Show step, loss and hard margin on stderr: on a terminal one line that moves, elsewhere ten lines in all."""
+class Progress(TrainerCallback):
+    """Show step, loss and hard margin on stderr: on a terminal one line that moves, otherwise ten lines in all."""
 
-    def on_train_begin(self, args, state, control, **kwargs):
+    def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Start the clock."""
         self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step", disable=None)
         self.first, self.started = state.global_step, time.monotonic()
 
-    def on_log(self, args, state, control, logs=None, **kwargs):
+    def on_log(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: Any,
+        logs: Mapping | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Show a step."""
-        if not is_step(logs):
+        if not logs or not is_step(logs):
             return
         shown = {"loss": f"{logs['loss']:.4f}", "hard margin": f"{logs['hard_margin']:.2f}"}
         self.bar.set_postfix(shown, refresh=False)
@@ -120,7 +135,7 @@ class Progress(transformers.TrainerCallback):
             text = ", ".join(f"{name} {value}" for name, value in shown.items())
             print(f"step {step} of {last}: {text}, {seconds:.0f} s, {left:.0f} s to go", file=sys.stderr, flush=True)
 
-    def on_train_end(self, args, state, control, **kwargs):
+    def on_train_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Leave the line as it is."""
         self.bar.close()
 
@@ -130,13 +145,13 @@ def is_step(entry: Mapping) -> bool:
     return "hard_margin" in entry
 
 
-def steps_of(state: transformers.TrainerState) -> list[dict]:
+def steps_of(state: TrainerState) -> list[dict]:
     """Return the entries of the steps so far."""
     return [entry for entry in state.log_history if is_step(entry)]
 
 
 def _read(path: Path) -> dict[int, np.ndarray]:
-    """Return the log-probs of the probes by step; none, and a line that says so, where the file cannot be read."""
+    """Return the log-probs of the probes by step; none, with a note, if the file cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(zip(arrays["step"].tolist(), arrays["logp"], strict=True))

@@ -1,4 +1,4 @@
-"""A disk that takes no more, said in one way whichever library met it."""
+"""A full disk, told in one way whichever library meets it."""
 
 import contextlib
 import errno
@@ -16,14 +16,14 @@ MEBI = 2**20
 
 @contextlib.contextmanager
 def disk_errors(folder: str | os.PathLike, what_next: Callable[[], str]) -> Iterator[None]:
-    """Let what fails in the block because the disk takes no more fail with one OSError.
+    """Make any error in the block that comes from a full disk one OSError.
 
     Parameters
     ----------
     folder : path
-        What is written into, named by the error.
+        The folder that is written into, which the error names.
     what_next : function
-        Gives what is added to the system's words, once they are needed.
+        Returns what is added to the system's words; it is called once there is such an error.
 
     Raises
     ------
@@ -44,11 +44,11 @@ def _refusal(error: BaseException, folder: Path) -> int | None:
     known = [number for each in _behind(error) for number in _numbers(each) if number in REFUSALS]
     if known:
         return known[0]
-    return _tried(folder) if any(FORGETFUL.search(str(each)) for each in _behind(error)) else None
+    return _reason(folder) if any(FORGETFUL.search(str(each)) for each in _behind(error)) else None
 
 
 def _behind(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and those it came from."""
+    """Yield an error and the errors that caused it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -57,12 +57,12 @@ def _behind(error: BaseException | None) -> Iterator[BaseException]:
 def _numbers(error: BaseException) -> list[int]:
     """Return the system's number that an error carries, or names as libraries in Rust do."""
     if isinstance(error, OSError):
-        return [error.errno]
+        return [error.errno] if error.errno else []
     return [int(number) for number in re.findall(r"\(os error (\d+)\)", str(error))]
 
 
-def _tried(folder: Path) -> int:
-    """Return why a file cannot be written into a folder that is longer by 1 MiB than those there."""
+def _reason(folder: Path) -> int:
+    """Return why no file that is 1 MiB longer than the longest one can be written into a folder."""
     longest = max((path.stat().st_size for path in folder.rglob("*") if path.is_file()), default=0)
     try:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
@@ -70,5 +70,5 @@ def _tried(folder: Path) -> int:
             if file.write(bytes(MEBI)) < MEBI:
                 return errno.ENOSPC
     except OSError as error:
-        return error.errno
+        return error.errno or errno.EIO
     return errno.EIO

@@ -21,6 +21,7 @@ from mapl_explore.training.own_loss import blamed_on
 
 RESAMPLES = 2000
 LEVEL = 0.95
+Judge = Callable[[Question, str], bool]  # whether a response to a question is right
 ROUNDING = 1e-12  # of means of up to thousands of equal values, drawn and summed in another order each time
 
 
@@ -92,7 +93,7 @@ class HeldOut:
     encoded: Sequence[EncodedSet]
     ref_logp: torch.Tensor
     questions: Sequence[Question] = ()
-    judge: Callable[[Question, str], bool] | None = None
+    judge: Judge | None = None
     seed: int = 0
     answer_tokens: int | None = None
     chat: bool = False
@@ -130,12 +131,12 @@ def evaluated(
     n = table["label"].shape[1]
     sets = ScoredSets.unchecked(logp[:, :n], held_out.ref_logp[:, :n], table["length"], table["label"])
     with blamed_on(loss):
-        found = {name: Ratio.mean(value.numpy()) for name, value in measures(loss, sets).items()}
+        found = {name: Ratio.mean(np.asarray(value)) for name, value in measures(loss, sets).items()}
     if held_out.questions:
         ends = end_tokens(tokenizer, scorer.model, chat=held_out.chat)
         found |= _of_samples(scorer, held_out, ends, base)
         if held_out.judge:
-            found["right"] = Ratio.mean(_verdicts(scorer.model, tokenizer, held_out, ends))
+            found["right"] = Ratio.mean(_verdicts(scorer.model, tokenizer, held_out, held_out.judge, ends))
     return found
 
 
@@ -180,13 +181,13 @@ def _of_samples(scorer: SetScorer, held_out: HeldOut, ends: Sequence[int], base:
 
 
 def _verdicts(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, held_out: HeldOut, ends: Sequence[int]
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, held_out: HeldOut, judge: Judge, ends: Sequence[int]
 ) -> list[bool]:
     """Return whether the greedy response to each question has ended and is right."""
     responses = _responses(model, held_out, ends, temperature=0)
     texts = [answer_text(tokenizer, ids, ends) for ids in responses]
     pairs = zip(held_out.questions, texts, strict=True)
-    return [text is not None and held_out.judge(question, text) for question, text in pairs]
+    return [text is not None and judge(question, text) for question, text in pairs]
 
 
 def _responses(

@@ -1,4 +1,4 @@
-"""A loss of the user's own in the middle of a training: what fails in its code is shown as its author knows it."""
+"""A loss of the user's own in a training: an error in its code is shown with the place where its author finds it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from mapl_explore.losses import Loss
 from mapl_explore.own_code import own_traceback
 
 
-def kind_of(value) -> str:
-    """Return what a value is, in one line."""
+def kind_of(value: object) -> str:
+    """Return a value as an error message names it, in one line."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return f"a {type(value).__name__}" if "\n" in repr(value) else shortened(value)

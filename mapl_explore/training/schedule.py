@@ -50,7 +50,8 @@ def sets_per_pass(encoded: Sequence[EncodedSet], sets_per_step: int, share_promp
 
 def schedule(count: int, length: int, seed: int) -> list[int]:
     """Return rows 0..count-1 in a new order each round, for as many rounds as make the length."""
-    rng, order = random.Random(seed), []
+    rng = random.Random(seed)
+    order: list[int] = []
     while len(order) < length:
         order += rng.sample(range(count), count)
     return order[:length]

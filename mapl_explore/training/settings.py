@@ -53,7 +53,8 @@ def one_of(*choices: str | bool) -> Rule:
 
 def rate(name: str, value: Any) -> float:
     """Return a learning rate: a number above 0."""
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 < value < math.inf:
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    if not real or not 0 < value < math.inf:
         raise ValueError(f"{name} must be > 0 and finite, not {shortened(value)}")
     return float(value)
 
@@ -218,7 +219,7 @@ class Settings:
     @property
     def model_name(self) -> str:
         """Return the name of the model; that of a model given itself is where it was read from, or nothing."""
-        model = self.model[0] if isinstance(self.model, tuple) else self.model
+        model: Any = self.model[0] if isinstance(self.model, tuple) else self.model
         return model if isinstance(model, str) else model.name_or_path
 
     @property

@@ -5,7 +5,7 @@ seed and is itself the training data of the Trainer: one epoch, no remainder, th
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,7 @@ from transformers.integrations import TensorBoardCallback
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import make_readable
 from mapl_explore.losses import Loss, loss_of
-from mapl_explore.models.checking import context_length
-from mapl_explore.models.encoding import EncodedSet, encode_sets, end_tokens
+from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
@@ -38,10 +37,10 @@ from mapl_explore.sampling.verifiers import verifier as judging
 from mapl_explore.training.base_logp import reference_logp
 from mapl_explore.training.base_model import BaseWeights, base_model
 from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, steps_of
-from mapl_explore.training.evaluation import HeldOut, Measured, estimates, evaluated, intervals
+from mapl_explore.training.evaluation import HeldOut, Judge, Measured, estimates, evaluated, intervals
 from mapl_explore.training.schedule import schedule, sets_per_pass, training_arguments
 from mapl_explore.training.settings import Settings
-from mapl_explore.training.trainer import Example, PreferenceTrainer
+from mapl_explore.training.trainer import Example, PreferenceTrainer, encoded_for
 from mapl_explore.training.training_data import training_data
 from mapl_explore.training.workplace import Workplace
 
@@ -78,7 +77,7 @@ class Prepared:
     train: Sequence[EncodedSet]
     held_out: Sequence[EncodedSet]
     questions: Sequence[Question]
-    judge: Callable[[Question, str], bool] | None
+    judge: Judge | None
     checkpoint: Path | None
 
     @property
@@ -125,7 +124,8 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
     if settings.resume:
         require_same_weights(place.folder, begun, run)
     scorer = SetScorer(network, precision=settings.precision)
-    encoded = _encoded(settings, network, tokenizer, [*train, *held_out])
+    sets = [*train, *held_out]
+    encoded = encoded_for(network, tokenizer, sets, truncate=settings.truncate, chat=settings.chat)
     checkpoint = _found_checkpoint(place.folder) if settings.resume else None
     _begin(place, run, loss_of(settings.loss))
     parts = encoded[: len(train)], encoded[len(train) :]
@@ -138,9 +138,7 @@ def measure(prepared: Prepared) -> Baseline:
     order = schedule(count, settings.steps * settings.sets_per_step, settings.seed)
     ref_logp = _ref_logp(prepared, encoded, sorted({*order, *range(count, len(encoded))}))
     examples = [Example.of(encoded[row], ref_logp[row]) for row in order]
-    room, chat = settings.answer_tokens, settings.chat
-    asked = {"questions": prepared.questions, "judge": prepared.judge, "answer_tokens": room, "chat": chat}
-    held_out = HeldOut(prepared.held_out, ref_logp[count:], seed=settings.seed, **asked)
+    held_out = _held_out(prepared, ref_logp[count:])
     if not prepared.place.first:
         return Baseline(examples, held_out, prepared.run, {}, None)
     _tell(settings, f"measuring {len(held_out.encoded)} held-out sets before training")
@@ -165,7 +163,7 @@ def train(prepared: Prepared, baseline: Baseline) -> list[dict]:
         trainer.remove_callback(PrinterCallback)
         for callback in _callbacks(prepared, baseline) if place.first else []:
             trainer.add_callback(callback)
-        trainer.train(resume_from_checkpoint=prepared.checkpoint and str(prepared.checkpoint))
+        trainer.train(resume_from_checkpoint=str(prepared.checkpoint) if prepared.checkpoint else None)
     return steps_of(trainer.state)
 
 
@@ -202,15 +200,6 @@ def _planned(settings: Settings, train: list[PreferenceSet], held_out: list[Pref
     return Run(loss=repr(settings.loss), arguments=settings.decisive, data=data)
 
 
-def _encoded(
-    settings: Settings, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, sets: list[PreferenceSet]
-) -> list[EncodedSet]:
-    """Return sets in tokens, cut to the context of the model."""
-    ends = end_tokens(tokenizer, network, chat=settings.chat)
-    options = {"context": context_length(network), "truncate": settings.truncate, "chat": settings.chat}
-    return encode_sets(tokenizer, sets, ends=ends, **options)
-
-
 def _found_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint to go on from, and say which."""
     for broken in broken_checkpoints(folder):
@@ -235,12 +224,33 @@ def _begin(place: Workplace, run: Run, loss: Loss) -> None:
         note(f"{loss!r} has no lower bound: it falls for as long as one trains, whatever becomes of the responses")
 
 
+def _held_out(prepared: Prepared, ref_logp: torch.Tensor) -> HeldOut:
+    """Return what the model is measured on."""
+    settings = prepared.settings
+    return HeldOut(
+        encoded=prepared.held_out,
+        ref_logp=ref_logp,
+        questions=prepared.questions,
+        judge=prepared.judge,
+        seed=settings.seed,
+        answer_tokens=settings.answer_tokens,
+        chat=settings.chat,
+    )
+
+
 def _ref_logp(prepared: Prepared, encoded: Sequence[EncodedSet], rows: Sequence[int]) -> torch.Tensor:
     """Return the log-probabilities under the base, of the sets in these rows."""
-    place, checksum = prepared.place, prepared.run.weights_checksum
-    shared = {"checksum": checksum, "process": place.process, "processes": place.processes}
-    kept, progress = place.folder / REFERENCE, prepared.settings.progress
-    return reference_logp(prepared.scorer, encoded, rows, kept, **shared, progress=progress)
+    place = prepared.place
+    return reference_logp(
+        prepared.scorer,
+        encoded,
+        rows,
+        place.folder / REFERENCE,
+        checksum=prepared.run.weights_checksum,
+        process=place.process,
+        processes=place.processes,
+        progress=prepared.settings.progress,
+    )
 
 
 def _callbacks(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:

@@ -6,9 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 import transformers
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import counted, shortened
@@ -59,7 +61,7 @@ class Example:
     encoded: EncodedSet
     ref_logp: tuple[float, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "ref_logp", tuple(map(float, self.ref_logp)))
         responses = len(self.encoded.responses)
         if len(self.ref_logp) != responses:
@@ -75,8 +77,8 @@ class Example:
 
 
 def training_examples(
-    model,
-    tokenizer,
+    model: PreTrainedModel | SetScorer,
+    tokenizer: PreTrainedTokenizerBase,
     sets: Sequence[PreferenceSet],
     *,
     truncate: str = "keep-start",
@@ -118,11 +120,22 @@ def training_examples(
     3
     """
     scorer = model if isinstance(model, SetScorer) else SetScorer(model)
-    network = scorer.model
-    options = {"context": context_length(network), "truncate": truncate, "chat": chat}
-    encoded = encode_sets(tokenizer, sets, ends=end_tokens(tokenizer, network, chat=chat), **options)
+    encoded = encoded_for(scorer.model, tokenizer, sets, truncate=truncate, chat=chat)
     ref_logp = score_encoded(scorer, encoded, progress=progress)
     return [Example.of(*row) for row in zip(encoded, ref_logp, strict=True)]
+
+
+def encoded_for(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    sets: Sequence[PreferenceSet],
+    *,
+    truncate: str,
+    chat: bool,
+) -> list[EncodedSet]:
+    """Return sets in tokens, with the ends of responses that a model knows, cut to its context."""
+    ends, context = end_tokens(tokenizer, model, chat=chat), context_length(model)
+    return encode_sets(tokenizer, sets, ends=ends, context=context, truncate=truncate, chat=chat)
 
 
 class PreferenceTrainer(transformers.Trainer):
@@ -174,9 +187,16 @@ class PreferenceTrainer(transformers.Trainer):
     """
 
     def __init__(
-        self, *, loss: Loss | str, model, args, train_dataset: Sequence[Example], processing_class=None, **options
+        self,
+        *,
+        loss: Loss | str,
+        model: PreTrainedModel | SetScorer,
+        args: TrainingArguments | None,
+        train_dataset: Sequence[Example],
+        processing_class: PreTrainedTokenizerBase | None = None,
+        **options: Any,
     ):
-        loss = loss_of(loss)
+        self.loss = loss_of(loss)
         _require_arguments(args)
         _require_supported(args, options)
         _require_model(model)
@@ -189,15 +209,23 @@ class PreferenceTrainer(transformers.Trainer):
             scorer.precision = "bf16"
         options["data_collator"] = partial(collate_examples, share_prompt=scorer.share_prompt)
         super().__init__(model=scorer, args=args, **options)
-        self.loss = loss
-        self._measured, self._started = [], None
+        self._measured: list[torch.Tensor] = []
+        self._started = 0.0  # when the step under way began, 0 between two steps
 
-    def training_step(self, model, inputs, num_items_in_batch=None):
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
         """Return the loss of a batch, its gradient added; the first batch of a step starts the clock."""
         self._started = self._started or time.perf_counter()
         return super().training_step(model, inputs, num_items_in_batch)
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
         """Return the mean loss of a batch; the Trainer divides it by the batches of a step."""
         columns = {name: inputs.pop(name) for name in ("ref_logp", "length")}
         sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
@@ -205,25 +233,35 @@ class PreferenceTrainer(transformers.Trainer):
             loss = self.loss.at(progress_at(self.state.global_step, self.state.max_steps))  # where a tau anneals
             losses, sides = losses_and_sides(loss, sets)  # each tau is solved once
             measured = measures(loss, sets, losses, sides) | side_measures(loss, sets, sides)
-        measured["tokens"] = (inputs["owner"] >= 0).sum() / len(losses) + torch.zeros_like(losses)
-        self._names, columns = list(measured), [values.double() for values in measured.values()]
-        self._measured.append(torch.stack(columns, dim=-1))
+        measured["tokens"] = (inputs["owner"] >= 0).sum().expand(len(losses)) / len(losses)
+        self._names = list(measured)
+        self._measured.append(torch.stack([torch.as_tensor(each).double() for each in measured.values()], dim=-1))
         return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()
 
-    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+    def prediction_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
+    ) -> tuple[Any, Any, Any]:
         """Return loss, log-probs and labels of a batch that is not trained on."""
-        inputs = self._prepare_inputs(inputs)
+        batch = self._prepare_inputs(inputs)
         with torch.no_grad():
-            loss, outputs = self.compute_loss(model, inputs, return_outputs=True)
+            loss, outputs = self.compute_loss(model, batch, return_outputs=True)
         # Of all processes, without the sets that only fill up the last batch.
         self._measured[-1] = self.accelerator.gather_for_metrics(self._measured[-1])
-        return (loss, None, None) if prediction_loss_only else (loss, outputs["logp"], inputs["label"])
+        return (loss, None, None) if prediction_loss_only else (loss, outputs["logp"], batch["label"])
 
-    def evaluation_loop(self, *args, metric_key_prefix="eval", **options):
+    def evaluation_loop(
+        self,
+        dataloader: torch.utils.data.DataLoader,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> Any:
         """Measure sets that are not trained on, apart from those of the step under way."""
         under_way, self._measured = self._measured, []
         try:
-            output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **options)
+            asked = dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            output: Any = super().evaluation_loop(*asked)
             found = means(torch.cat(self._measured).cpu(), self._names)
         finally:
             self._measured = under_way
@@ -231,7 +269,7 @@ class PreferenceTrainer(transformers.Trainer):
         output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in found.items()})
         return output
 
-    def log(self, logs, start_time=None):
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log a step with the means of its measures; a loss or a weight that is not finite ends the run."""
         if "loss" in logs and self._measured:
             logs |= self._of_step()
@@ -243,9 +281,15 @@ class PreferenceTrainer(transformers.Trainer):
             self._require_finite()  # before the step's checkpoint is written
         super().log(logs, start_time)
 
+    @property
+    def _network(self) -> PreTrainedModel:
+        """Return the model inside the scorer."""
+        scorer: Any = self.model
+        return scorer.model
+
     def _require_finite(self) -> None:
         """Raise FloatingPointError if the last update made a weight NaN or infinite."""
-        wrong = first_not_finite(self.model.model)
+        wrong = first_not_finite(self._network)
         if wrong is not None:
             raise FloatingPointError(
                 f"the weights became {'NaN' if wrong[1].isnan().any() else 'infinite'} at step {self.state.global_step}"
@@ -256,55 +300,57 @@ class PreferenceTrainer(transformers.Trainer):
         """Return the means over the sets of a step, and its speed."""
         table = self.accelerator.gather(torch.cat(self._measured)).cpu()  # once: each number would wait for a GPU
         logs, seconds = means(table, self._names), time.perf_counter() - self._started
-        self._measured, self._started = [], None
+        self._measured, self._started = [], 0.0
         return logs | {"tokens_per_second": logs.pop("tokens") * len(table) / seconds}
 
-    def _get_train_sampler(self, train_dataset=None):
-        return torch.utils.data.SequentialSampler(self.train_dataset)
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler:
+        examples: Any = self.train_dataset
+        return torch.utils.data.SequentialSampler(examples)
 
-    def _save(self, output_dir=None, state_dict=None):
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # The Trainer's own would write the scorer's weights under names no model has, and its arguments as a pickle.
-        output_dir = output_dir or self.args.output_dir
+        folder: Any = output_dir or self.args.output_dir
         self._require_finite()
-        self.model.model.save_pretrained(output_dir)
+        self._network.save_pretrained(folder)
         if self.processing_class is not None:
-            self.processing_class.save_pretrained(output_dir)
+            self.processing_class.save_pretrained(folder)
 
-    def _load_best_model(self):
+    def _load_best_model(self) -> None:
         # The Trainer's own would look for weights under the scorer's names, find none, and go on.
-        self._load_from_checkpoint(self.state.best_model_checkpoint)
+        best: Any = self.state.best_model_checkpoint
+        self._load_from_checkpoint(best)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         saved, _ = load_model(resume_from_checkpoint)
-        self.model.model.load_state_dict(saved.state_dict())
+        self._network.load_state_dict(saved.state_dict())
 
 
-def first_not_finite(network) -> tuple[str, torch.Tensor] | None:
-    """Return the name and the values of the first weight that holds a NaN or an infinity, None if there is none."""
+def first_not_finite(network: torch.nn.Module) -> tuple[str, torch.Tensor] | None:
+    """Return the name and the values of the first weight that is NaN or infinite in places, None if there is none."""
     return next((each for each in network.named_parameters() if not each[1].isfinite().all()), None)
 
 
-def _require_arguments(args) -> None:
+def _require_arguments(args: Any) -> None:
     if args is not None and not isinstance(args, transformers.TrainingArguments):
         hint = ": TrainingArguments(**args)" if isinstance(args, Mapping) else ""
         raise TypeError(f"args must be a transformers.TrainingArguments, not {kind_of(args)}{hint}")
 
 
-def _require_supported(args: transformers.TrainingArguments | None, options: Mapping) -> None:
+def _require_supported(args: TrainingArguments | None, options: Mapping) -> None:
     """Raise ValueError if the arguments ask for what does not work here."""
     for name, reason in UNSUPPORTED.items():
         if getattr(args, name, None) or options.get(name) is not None:
             raise ValueError(f"PreferenceTrainer has no {name}: {reason}")
 
 
-def _require_model(model) -> None:
+def _require_model(model: Any) -> None:
     if not isinstance(model, torch.nn.Module):
         hint = ": load_model returns a pair (model, tokenizer)" if isinstance(model, tuple | str) else ""
         given = "a tuple" if isinstance(model, tuple) else kind_of(model)
         raise TypeError(f"model must be a causal language model or a SetScorer, not {given}{hint}")
 
 
-def _require_examples(name: str, dataset) -> None:
+def _require_examples(name: str, dataset: Any) -> None:
     """Raise unless a data set is None, or holds examples alone, at least one; of several, each."""
     if isinstance(dataset, dict):
         for key, each in dataset.items():

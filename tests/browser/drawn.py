@@ -50,10 +50,23 @@ class Drawn:
         Of the window, in pixels.
     dark : bool
         Whether the page is that of a dark theme.
+    answering : bool
+        Whether somebody answers the page, as in a live notebook.
+    **context
+        Further options of the browser's context.
     """
 
-    def __init__(self, browser, explorer, width: int = 1280, height: int = 720, dark: bool = False, **context):
-        """Open the page and answer its first question."""
+    def __init__(
+        self,
+        browser,
+        explorer,
+        width: int = 1280,
+        height: int = 720,
+        dark: bool = False,
+        answering: bool = True,
+        **context,
+    ):
+        """Open the page, and answer its first question."""
         self.explorer, self.errors = explorer, []
         scheme = "dark" if dark else "light"
         self.context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **context)
@@ -61,10 +74,11 @@ class Drawn:
         self.page.on("console", lambda one: self.errors.append(one.text) if one.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         page = PAGE.replace("LIGHT", "false" if dark else "true").replace("STATE", json.dumps(self.state()))
-        style = "<style>:root { color-scheme: %s }</style>" % scheme
+        style = f"<style>:root {{ color-scheme: {scheme} }}</style>"
         self.page.set_content(style + page.replace("SCRIPT", json.dumps(SCRIPT)))
         self.page.wait_for_function("Boolean(window.end)")  # the function itself would be called
-        self.answer()
+        if answering:
+            self.answer()
 
     def state(self) -> dict:
         """Return what the widget has sent to the browser, as JSON can hold it."""
@@ -73,10 +87,10 @@ class Drawn:
         del state["layout"], state["tabbable"], state["tooltip"]
         return state | {name: base64.b64encode(state[name]).decode() for name in ("curves", "numbers")}
 
-    def answer(self) -> int:
-        """Do what the page has asked for until it asks for nothing more, and return how often it asked."""
+    def answer(self, most: int = 100) -> int:
+        """Do what the page asks for, at most so many things, and return how many they were."""
         asked = 0
-        while messages := self.page.evaluate("window.sent.splice(0)"):
+        while asked < most and (messages := self.page.evaluate("window.sent.splice(0)")):
             for message in messages:
                 asked += 1
                 self._answer(message)

@@ -52,14 +52,6 @@ def library_roots(scores, n, gap, epsilon):
     }
 
 
-def control(explorer, name):
-    return explorer._controls[name]
-
-
-def panels(explorer):
-    return explorer._picture_of(explorer.scene(explorer.reading)).panels
-
-
 def test_every_corner_of_the_sliders_shows_the_librarys_numbers(explorer):
     for values in itertools.product(*ENDS):
         setting = dict(zip(SLIDERS, values, strict=True))
@@ -77,29 +69,50 @@ def test_a_slider_moved_through_its_range_moves_the_picture(explorer, name):
         explorer.set(gap=0.1)
     pictures = []
     for value in (KNOBS[name].low, KNOBS[name].default, KNOBS[name].high):
-        control(explorer, name).slider.value = value
-        assert explorer.settings[name] == value
+        explorer.do({"kind": "set", "knob": name, "value": value})
+        assert explorer.settings[name] == explorer.widget.values[name] == value
         pictures.append(explorer.frame())
     assert all((one != two).any() for one, two in itertools.combinations(pictures, 2))
 
 
 def test_the_picture_draws_the_reading(explorer):
     explorer.set(n=5, gap=0.3, spread=2.0, tau=3.0, epsilon=0.2)
-    reading, (errors, weights) = explorer.reading, panels(explorer)
-    for name, line in errors.curves.items():
-        np.testing.assert_array_equal(line.get_data(), (TAUS, reading.curves[name]))
-        np.testing.assert_array_equal(errors.roots[name].get_data(), ([reading.roots[name]], [0.2]))
-    np.testing.assert_array_equal(errors.here.get_data(), ([3.0], [reading.errors["exact"]]))
-    assert (list(errors.now.get_xdata()), list(errors.target.get_ydata())) == ([3.0, 3.0], [0.2, 0.2])
-    heights = weights.leader.get_data().values[0], *weights.others.get_data().values[2::2]
-    np.testing.assert_array_equal(heights, reading.weights)
+    reading, (errors, scores, weights) = explorer.reading, explorer.panels(explorer.reading)
+    for name in ("lower", "exact", "upper", "asymptote"):
+        np.testing.assert_array_equal((errors[name].x, errors[name].y), (TAUS, reading.curves[name]))
+        root = errors[f"{name} root"]
+        assert (root.x.item(), root.y.item()) == (reading.roots[name], 0.2)
+    assert (errors["here"].x.item(), errors["here"].y.item()) == (3.0, reading.errors["exact"])
+    assert (errors["now"].at, errors["target"].at) == (3.0, 0.2)
+    np.testing.assert_array_equal(scores["scores"].y, reading.scores)
+    np.testing.assert_array_equal(weights["leader"].top + weights["others"].top, reading.weights)
 
 
-def test_a_frame_equals_the_full_drawing_with_the_spines_over_the_curves(explorer):
-    explorer.set(n=64, gap=0.0, spread=0.0, tau=0.1, epsilon=10.0)
-    figure = explorer.snapshot()
-    figure.canvas.draw()
-    np.testing.assert_array_equal(explorer.frame(), np.array(figure.canvas.buffer_rgba())[..., :3])
+@pytest.mark.parametrize(("against", "unit"), [("tau", 3.0), ("gap", 0.25)])
+def test_what_is_seen_to_be_set_is_dragged_where_it_lies(against, unit):
+    explorer = BoundsExplorer(n=5, gap=0.25, spread=2.0, tau=3.0, epsilon=0.2, against=against)
+    errors, scores, _ = explorer.panels(explorer.reading)
+    (target,), (now,) = errors["target"].drags, errors["now"].drags
+    assert (target.knob, target.along, now.knob, now.along) == ("epsilon", "y", against, "x")
+    assert errors["now"].at == explorer.settings[against] == unit
+    drags, places = scores["scores"].drags, scores["scores"].y
+    assert [drag and (drag.knob, drag.along) for drag in drags] == [
+        None,
+        ("gap", "y"),
+        None,
+        None,
+        ("spread", "y"),
+    ]
+    assert [drag.factor * places[which] + drag.offset for which, drag in ((1, drags[1]), (4, drags[4]))] == [0.25, 2.0]
+
+
+def test_scores_of_ones_own_are_seen_and_not_dragged():
+    explorer = BoundsExplorer([-1.0, -2.0, -700.0])
+    _, scores, _ = explorer.panels(explorer.reading)
+    np.testing.assert_array_equal(scores["scores"].y, [0.0, -1.0, -699.0])
+    assert scores.y.low < -699.0
+    (described,) = [mark for mark in explorer.widget.picture["panels"][1]["marks"] if mark["name"] == "scores"]
+    assert not any(described["drags"])
 
 
 def test_runners_up_that_tie_attain_the_upper_bound_and_one_alone_the_lower(explorer):
@@ -119,12 +132,12 @@ def test_one_score_has_no_error_and_no_root_and_says_so(explorer):
     assert reading.roots == {}
     assert "the smoothing error is 0 at every τ" in explorer.html(reading)
     assert "one score: the smoothing error is 0 at every tau" in repr(explorer)
-    assert all(len(mark.get_xdata()) == 0 for mark in panels(explorer)[0].roots.values())
+    assert not [mark.name for mark in explorer.panels(reading)[0].marks if mark.name.endswith("root")]
 
 
 def test_the_readout_tells_the_error_the_roots_and_what_each_is_good_for(explorer):
     explorer.set(n=4, gap=1.0, spread=0.0, tau=2.0, epsilon=0.1)
-    html = explorer._readout.value
+    html = explorer.widget.says
     for text in ("error is <b>0.17</b> nats", "gets 71% of the gradient", "ε = 0.1 nats"):
         assert text in html
     # Roots from mpmath's findroot at 30 digits: 1.6913 (lower), 2.4023 (upper), 2.4892 (Lambert W).
@@ -140,7 +153,7 @@ def test_the_readout_tells_the_error_the_roots_and_what_each_is_good_for(explore
 
 
 def test_the_loss_is_dpo_on_the_smooth_pair_at_the_sliders_tau(explorer):
-    control(explorer, "tau").slider.value = 10**0.8
+    explorer.do({"kind": "set", "knob": "tau", "value": "6.31"})
     assert explorer.loss == parse("DPO(beta=0.1, pair=Smooth(tau=6.31))")
     assert parse(repr(explorer.loss)) == explorer.loss
 

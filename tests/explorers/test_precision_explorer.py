@@ -8,10 +8,7 @@ import pytest
 import torch
 
 from mapl_explore.course.naive_formulas import FORMULAS, naive_error, right_digits, true_error
-from mapl_explore.explorers import (
-    BoundsExplorer,
-    PrecisionExplorer,
-)
+from mapl_explore.explorers import BoundsExplorer, PrecisionExplorer
 
 
 def test_the_true_error_has_fifty_digits_and_naive_ones_are_those_of_the_type():
@@ -58,5 +55,34 @@ def test_each_type_is_compared_with_the_true_error_of_the_scores_that_it_holds_a
         assert reading.truths[dtype] == pytest.approx(float(BoundsExplorer(held, tau=5.0).reading.errors["exact"]))
     html = explorer.html(reading)
     assert "−100, −100.5, −100.5, …" in html
-    assert "0.034<" in html
+    assert ">0.034<" in html
     assert "bfloat16 0.034, float16 0.0267" in repr(explorer)
+
+
+def test_the_picture_draws_the_reading_with_crosses_on_the_true_error_and_tau_to_drag():
+    explorer = PrecisionExplorer(tau=8.0, level=-100.0, formula=FORMULAS[0])
+    reading, (errors, digits) = explorer.reading, explorer.panels(explorer.reading)
+    for dtype, curve in reading.curves.items():
+        np.testing.assert_array_equal(errors[dtype].y, curve)
+        place = reading.lies[dtype]
+        cross = errors[f"{dtype} is off"]
+        assert (cross.x.item(), cross.y.item()) == (explorer._taus[place], reading.curve[place])
+    np.testing.assert_array_equal(errors["true"].y, reading.curve)
+    assert (errors["here"].x.item(), errors["here"].y.item()) == (8.0, reading.truth)
+    assert [(drag.knob, drag.along) for drag in errors["now"].drags] == [("tau", "x")]
+    for name, right in (("this library", reading.our_digits), ("obvious way", reading.naive_digits)):
+        np.testing.assert_array_equal(digits[name].right, np.minimum(list(right.values()), 17))
+
+
+def test_a_type_that_is_never_off_has_no_cross():
+    explorer = PrecisionExplorer(n=2, gap=0.0, level=-1.0)
+    # The error of a tie is log(2)/tau: it never becomes small next to the scores.
+    assert explorer.reading.lies["float64"] is None
+    errors, _ = explorer.panels(explorer.reading)
+    assert np.isnan([errors["float64 is off"].x, errors["float64 is off"].y]).all()
+
+
+def test_the_readout_leads_with_the_right_digits_and_every_column_has_a_heading():
+    explorer = PrecisionExplorer(tau=5.0, level=-100.0)
+    assert "In float32 the obvious way has 4 right digits, this library 7." in explorer.widget.says
+    assert '<th scope="col"></th>' not in explorer.widget.says

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from explorer_controls import EPS
 
-from mapl_explore.explorers import (
-    TemperatureExplorer,
-)
+from mapl_explore.explorers import TemperatureExplorer
+from mapl_explore.explorers.temperature import RULE
+from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
 
 
 def test_each_root_of_the_temperature_explorer_meets_its_target():
@@ -45,3 +45,66 @@ def test_an_error_in_nats_starves_the_others_as_the_gap_grows_and_a_share_does_n
         assert explorer.reading.others["exact"] == pytest.approx(-np.expm1(-tau * 0.1), rel=1e-9)
         assert f"{100 * explorer.reading.others['exact']:.3g}" == percent
         assert explorer.reading.others["share"] == pytest.approx(0.1, rel=64 * EPS)
+
+
+@pytest.mark.parametrize("rule", RULE.options)
+def test_the_picture_draws_the_reading_with_a_ring_at_the_rule_in_use(rule):
+    explorer = TemperatureExplorer(n=5, wide_gap=2.0, spread=1.5, rule=rule)
+    reading, (roots, others) = explorer.reading, explorer.panels(explorer.reading)
+    for name in RULE.options:
+        np.testing.assert_array_equal(roots[name].y, reading.curves[name])
+        np.testing.assert_array_equal(others[name].y, reading.starved[name])
+    assert (roots["here"].x.item(), roots["here"].y.item()) == (2.0, reading.roots[rule])
+    assert (others["here"].x.item(), others["here"].y.item()) == (2.0, reading.others[rule])
+    np.testing.assert_array_equal(roots["surely at most"].low, reading.curves["upper"])
+    np.testing.assert_array_equal(roots["surely at least"].high, reading.curves["lower"])
+    np.testing.assert_array_equal(roots["it depends"].low, reading.curves["lower"])
+    np.testing.assert_array_equal(roots["it depends"].high, reading.curves["upper"])
+
+
+def test_the_gap_is_dragged_in_both_panels_and_the_leaders_share_down_where_the_others_get_more():
+    explorer = TemperatureExplorer(share=0.75)
+    roots, others = explorer.panels(explorer.reading)
+    assert [panel["now"].drags[0].knob for panel in (roots, others)] == ["wide_gap", "wide_gap"]
+    (drag,) = others["target"].drags
+    assert (drag.knob, drag.along, others["target"].at) == ("share", "y", 0.25)
+    assert drag.factor * others["target"].at + drag.offset == 0.75
+
+
+def test_a_tie_rests_on_the_edge_with_an_arrow_and_has_no_ring_where_no_tau_meets_the_share():
+    explorer = TemperatureExplorer([-1.0, -1.0, -2.0], rule="upper")
+    roots, others = explorer.panels(explorer.reading)
+    assert [(panel["here"].x.item(), panel["here"].shape) for panel in (roots, others)] == [(0.01, "left")] * 2
+    assert roots["now"].at == 0.01
+    explorer.set(rule="share")
+    roots, others = explorer.panels(explorer.reading)
+    assert (roots["here"].y.item(), roots["here"].shape) == (1e3, "up")
+    assert np.isnan(others["here"].y.item())
+    assert "a tie keeps the leader's share at or below 1/2" in explorer.widget.says
+
+
+def test_one_score_has_axes_and_says_that_nothing_meets_a_target():
+    explorer = TemperatureExplorer([-1.0])
+    roots, others = explorer.panels(explorer.reading)
+    assert np.isnan([roots["here"].y.item(), others["here"].y.item(), *roots["exact"].y]).all()
+    assert "no τ meets a target" in explorer.widget.says
+    explorer.snapshot()
+
+
+def test_the_readout_leads_with_the_rule_in_use_and_what_other_scores_could_make_of_it():
+    explorer = TemperatureExplorer(n=5, wide_gap=2.0, spread=1.5, epsilon=0.2, rule="exact")
+    reading = explorer.reading
+    tau = reading.roots["exact"]
+    assert reading.reach == (error_lower_bound(gap=2.0, tau=tau), error_upper_bound(n=5, gap=2.0, tau=tau))
+    # Bisection of log(1 + sum exp(-tau d))/tau = 0.2 over d = 2, 2.5, 3, 3.5 gives 1.0841.
+    assert explorer.widget.says.startswith("<p><b>these scores</b>: at τ = <b>1.08</b> E is 0.2 nats")
+    assert '<th scope="col"></th>' not in explorer.widget.says
+
+
+def test_the_list_of_rules_and_the_tooltips_speak_as_the_key_does():
+    explorer = TemperatureExplorer()
+    roots, _ = explorer.panels(explorer.reading)
+    (rule,) = [knob for knob in explorer.widget.knobs if knob["name"] == "rule"]
+    assert rule["labels"] == {name: roots[name].label for name in rule["options"]}
+    tips = {button["label"]: button["tip"] for button in explorer.widget.buttons}
+    assert tips["a share instead"] == "rule in use: leader share, number of scores n = 2, gap δ = 100 nats"

@@ -67,7 +67,7 @@ def test_a_side_of_one_response_has_no_measures_and_an_unused_side_none_at_all()
 
 def test_of_one_response_a_side_is_measured_and_its_tau_is_that_of_the_rule():
     side = measured_sides(DPO(pair=RULED), SETS)["positive"]
-    assert side.count.tolist() == [2, 1]
+    assert side.n.tolist() == [2, 1]
     assert side.gap.tolist() == [1.5, math.inf]
     assert side.share.tolist()[1] == 1
     assert [float(value[1]) for value in side[4:]] == [1000, 0, 0, 0]  # tau: the upper end of its rule

@@ -1,0 +1,32 @@
+"""The inverse temperatures that meet a target for the smoothing error, for the explorers that show them."""
+
+import numpy as np
+
+from mapl_explore.numerics.smoothing import top_gap
+from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
+
+
+def error_roots(scores: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
+    """Return the tau at which the error, its bounds and its large-tau form are epsilon; none for one score.
+
+    Parameters
+    ----------
+    scores : array (..., n)
+        One or several sets, best first, in nats.
+    epsilon : float
+        The target, in nats.
+
+    Examples
+    --------
+    >>> {name: round(float(tau), 2) for name, tau in error_roots(np.array([0.0, -1.0, -1.0]), 0.1).items()}
+    {'lower': 1.69, 'exact': 2.13, 'upper': 2.13, 'asymptote': 2.21}
+    """
+    n, gap = scores.shape[-1], top_gap(scores)
+    if n == 1:
+        return {}
+    return {
+        "lower": solve_tau_lower(epsilon=epsilon, gap=gap),
+        "exact": solve_tau_exact(scores, epsilon=epsilon),
+        "upper": solve_tau_upper(epsilon=epsilon, n=n, gap=gap),
+        "asymptote": solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap),
+    }

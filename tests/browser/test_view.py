@@ -1,0 +1,295 @@
+"""What one takes hold of in a picture: by mouse, finger and keys, in every theme, with Python there or gone."""
+
+import re
+
+import numpy as np
+import pytest
+from browser.drawn import PAINTED, Drawn
+
+from mapl_explore.explorers import BoundsExplorer
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("drawn")]
+# Of text and the ground below it, by the rules of WCAG 2: the least contrast on the page.
+CONTRAST = """() => {
+    const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const channels = (color) => {
+        probe.clearRect(0, 0, 1, 1);
+        probe.fillStyle = color;
+        probe.fillRect(0, 0, 1, 1);
+        return probe.getImageData(0, 0, 1, 1).data;
+    };
+    const bright = (color) => {
+        const [r, g, b] = [...channels(color)].slice(0, 3).map((v) => v / 255)
+            .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ground = (node) => {
+        for (let one = node; one; one = one.parentElement) {
+            const color = getComputedStyle(one).backgroundColor;
+            if (channels(color)[3] > 200) return color;
+        }
+        return getComputedStyle(document.body).backgroundColor;
+    };
+    const words = [...document.querySelectorAll(".mapl-view *")].filter((node) =>
+        [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim()) && node.checkVisibility()
+        && !["TITLE", "title"].includes(node.tagName));
+    return words.map((node) => {
+        const color = node.namespaceURI.endsWith("svg") ? getComputedStyle(node).fill : getComputedStyle(node).color;
+        const [light, dark] = [bright(color), bright(ground(node))].sort((a, b) => b - a);
+        return [(light + 0.05) / (dark + 0.05), node.textContent, color];
+    }).sort((a, b) => a[0] - b[0])[0];
+}"""
+# How far the page, and its words and controls, reach beyond the window.
+CUT = """() => [document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll(
+    ".mapl-panel text, .mapl-view :is(button, label, select)")].filter((node) => node.checkVisibility())
+    .map((node) => node.getBoundingClientRect()).map((box) => Math.max(box.right - innerWidth, -box.left))]"""
+
+
+@pytest.fixture
+def drawn(browser):
+    drawn = Drawn(browser, BoundsExplorer())
+    yield drawn
+    drawn.close()
+
+
+@pytest.fixture
+def phone(browser):
+    drawn = Drawn(browser, BoundsExplorer(), 390, 844, has_touch=True)
+    yield drawn
+    drawn.close()
+
+
+def expect(locator):
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
+def handle(drawn, knob):
+    return drawn.page.locator(f'.mapl-handle[data-knob="{knob}"]')
+
+
+def place(drawn, name="now"):
+    """Where a line is drawn: its first coordinate for one that stands, its second for one that lies."""
+    path = drawn.page.locator(f'[data-name="{name}"]').get_attribute("d")
+    x, y, to_x, _ = map(float, re.findall(r"-?[\d.]+", path))
+    return x if x == to_x else y
+
+
+def grip(drawn, knob):
+    """Where a pointer takes a handle: in the middle of its box, a tenth of its length from the end."""
+    box = handle(drawn, knob).bounding_box()
+    upright = box["height"] > box["width"]
+    part = (0.5, 0.9) if upright else (0.1, 0.5)
+    return box["x"] + part[0] * box["width"], box["y"] + part[1] * box["height"]
+
+
+def test_the_mouse_takes_the_line_at_tau_along_and_the_curves_follow(drawn):
+    x, y = grip(drawn, "tau")
+    drawn.page.mouse.move(x, y)
+    drawn.page.mouse.down()
+    for step in range(1, 11):
+        drawn.page.mouse.move(x + 20 * step, y)
+    drawn.page.evaluate(PAINTED)
+    panel = drawn.page.locator(".mapl-panel").first.bounding_box()
+    # The line is under the pointer before Python has answered anything.
+    assert place(drawn) + panel["x"] == pytest.approx(x + 200, abs=1.5)
+    assert drawn.explorer.settings["tau"] == 5.0
+    asked = drawn.answer()
+    drawn.page.mouse.up()
+    assert asked == 2  # the first move and, when it was answered, the last: none of those between waits in a queue
+    # 270 pixels are a decade, and the line stands at three digits.
+    assert drawn.explorer.settings["tau"] > 20
+    assert place(drawn) + panel["x"] == pytest.approx(x + 200, abs=1.5)
+    assert "At τ = 2" in drawn.page.locator(".mapl-says").inner_text()
+
+
+def test_the_mouse_takes_the_target_up(drawn):
+    x, y = grip(drawn, "epsilon")
+    drawn.page.mouse.move(x, y)
+    drawn.page.mouse.down()
+    drawn.page.mouse.move(x, y - 60)
+    drawn.page.mouse.up()
+    drawn.answer()
+    assert drawn.explorer.settings["epsilon"] > 0.3
+
+
+def test_a_finger_takes_the_line_along_and_the_page_does_not_scroll(phone):
+    x, y = grip(phone, "tau")
+    client = phone.context.new_cdp_session(phone.page)
+    touch = lambda kind, points: client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})  # noqa: E731
+    touch("touchStart", [{"x": x, "y": y}])
+    for step in range(1, 13):
+        touch("touchMove", [{"x": x + 5 * step, "y": y - 5 * step}])
+    touch("touchEnd", [])
+    phone.answer()
+    panel = phone.page.locator(".mapl-panel").first.bounding_box()
+    assert place(phone) + panel["x"] == pytest.approx(x + 60, abs=2)
+    assert phone.page.evaluate("scrollY") == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("ArrowRight", 5.13), ("ArrowDown", 4.9), ("PageUp", 6.31), ("Home", 0.1), ("End", 100.0)]
+)
+def test_keys_move_a_handle_that_says_its_name_and_value(drawn, key, value):
+    handle(drawn, "tau").focus()
+    drawn.page.keyboard.press(key)
+    drawn.answer()
+    assert drawn.explorer.settings["tau"] == pytest.approx(value, rel=0.03)
+    named = drawn.page.get_by_role("slider", name="inverse temperature τ").first
+    expect(named).to_have_attribute("aria-valuetext", f"{drawn.explorer.settings['tau']:g} 1/nats")
+    expect(handle(drawn, "tau")).to_be_focused()
+
+
+def test_a_slider_a_box_and_the_handle_show_one_value_and_say_it_in_words(drawn):
+    slider = drawn.page.get_by_role("slider", name="target ε (nats)")
+    slider.focus()
+    drawn.page.keyboard.press("ArrowRight")
+    drawn.answer()
+    value = f"{drawn.explorer.settings['epsilon']:g}"
+    expect(drawn.page.get_by_role("textbox", name="target ε (nats)")).to_have_value(value)
+    expect(slider).to_have_attribute("aria-valuetext", f"{value} nats")
+    expect(handle(drawn, "epsilon")).to_have_attribute("aria-valuetext", f"{value} nats")
+
+
+def test_a_typed_value_out_of_range_is_said_and_not_clamped(drawn):
+    box = drawn.page.get_by_role("textbox", name="inverse temperature τ (1/nats)")
+    box.fill("1000")
+    box.press("Enter")
+    drawn.answer()
+    expect(drawn.page.get_by_role("alert")).to_have_text("tau must be a number in [0.1, 100], not 1000.0")
+    expect(box).to_have_value("5")
+    box.fill("12.3456")
+    box.press("Enter")
+    drawn.answer()
+    assert drawn.explorer.settings["tau"] == 12.3456
+    expect(drawn.page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_preset_glides_unless_the_reader_wants_no_motion(browser):
+    for motion, moments in (("no-preference", True), ("reduce", False)):
+        drawn = Drawn(browser, BoundsExplorer(), reduced_motion=motion)
+        before = place(drawn, "target")
+        drawn.page.evaluate(
+            """() => {
+                window.seen = new Set();
+                const line = document.querySelector('[data-name="target"]');
+                new MutationObserver(() => window.seen.add(line.getAttribute("d"))).observe(line, { attributes: true });
+            }"""
+        )
+        drawn.page.get_by_role("button", name="leaders tie").click()
+        drawn.answer()
+        drawn.page.wait_for_function(
+            """() => {
+                const now = () => document.querySelector('[data-name="target"]').getAttribute("d");
+                if (window.last !== now()) { window.last = now(); window.still = 0; }
+                return ++window.still > 10;
+            }"""
+        )
+        assert place(drawn, "target") != before
+        assert (drawn.page.evaluate("window.seen.size") > 2) == moments
+        drawn.close()
+
+
+def test_a_pin_leaves_a_ghost_and_says_so(drawn):
+    pin = drawn.page.get_by_role("button", name="pin")
+    pin.click()
+    drawn.answer()
+    expect(pin).to_have_attribute("aria-pressed", "true")
+    drawn.explorer.set(spread=5.0)
+    drawn.show()
+    exact, ghost = (drawn.page.locator(f'[data-name="{name}"]') for name in ("exact", "pinned exact"))
+    assert exact.get_attribute("d") != ghost.get_attribute("d")
+    assert float(ghost.evaluate("(node) => getComputedStyle(node).opacity")) < 0.5
+
+
+def test_hovering_shows_the_numbers_of_every_curve(drawn):
+    panel = drawn.page.locator(".mapl-panel").first.bounding_box()
+    drawn.page.mouse.move(panel["x"] + 0.4 * panel["width"], panel["y"] + 0.8 * panel["height"])
+    tip = drawn.page.locator(".mapl-tip")
+    expect(tip).to_be_visible()
+    lines = tip.inner_text().splitlines()
+    at = float(lines[0].split(": ")[1])
+    reading = drawn.explorer.reading
+    near = int(np.argmin(np.abs(np.log(reading.places / at))))
+    shown = dict(zip(lines[1::2], map(float, lines[2::2]), strict=True))
+    assert shown["these scores"] == pytest.approx(reading.curves["exact"][near], rel=0.05)
+    assert shown["upper bound"] == pytest.approx(reading.curves["upper"][near], rel=0.05)
+
+
+def test_play_sweeps_the_first_slider_until_it_is_stopped(drawn):
+    drawn.page.get_by_role("button", name="play").click()
+    seen = [drawn.explorer.settings["tau"]]
+    for _ in range(4):
+        drawn.page.wait_for_function("window.sent.length > 0")
+        drawn.answer(most=1)
+        seen.append(drawn.explorer.settings["tau"])
+    assert seen == sorted(seen)
+    assert seen[-1] > 5.0
+    drawn.page.get_by_role("button", name="stop").click()
+    drawn.answer()
+    expect(drawn.page.get_by_role("button", name="play")).to_be_visible()
+    assert drawn.page.evaluate("new Promise((done) => setTimeout(() => done(window.sent.length), 100))") == 0
+
+
+def test_the_menu_saves_the_picture_as_it_looks(drawn, tmp_path):
+    for kind, start in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
+        drawn.page.get_by_text("more", exact=True).click()
+        with drawn.page.expect_download() as file:
+            drawn.page.get_by_role("button", name=f"save as {kind}").click()
+        path = tmp_path / file.value.suggested_filename
+        file.value.save_as(path)
+        assert path.read_bytes().startswith(start)
+    assert b"var(--" not in (tmp_path / "explorer.svg").read_bytes()
+
+
+def test_where_nobody_answers_a_banner_says_what_to_do_and_the_picture_stays(drawn):
+    drawn.page.evaluate("window.model.send = () => {}")
+    drawn.page.get_by_role("slider", name="inverse temperature τ (1/nats)").press("PageUp")
+    banner = drawn.page.locator(".mapl-banner")
+    expect(banner).to_contain_text("Run the cell")
+    expect(drawn.page.get_by_role("textbox", name="inverse temperature τ (1/nats)")).to_have_value("5")
+    assert drawn.page.locator(".mapl-curve").count() == 4
+
+
+def test_a_stored_notebook_says_at_once_that_its_cell_must_run(browser):
+    drawn = Drawn(browser, BoundsExplorer(), answering=False)
+    expect(drawn.page.locator(".mapl-banner")).to_contain_text("Run the cell")
+    drawn.close()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_words_stand_out_from_the_page(browser, dark):
+    drawn = Drawn(browser, BoundsExplorer(post="show"), dark=dark)
+    contrast, *word = drawn.page.evaluate(CONTRAST)
+    assert contrast >= 4.5, word
+    drawn.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (1280, 720), (853, 480), (800, 600), (390, 844)])
+def test_nothing_is_cut_off_at_any_size(browser, width, height):
+    drawn = Drawn(browser, BoundsExplorer(), width, height)  # 853 x 480: 150 % of 1280 x 720
+    assert max(drawn.page.evaluate(CUT)) <= 1
+    drawn.close()
+
+
+def test_forced_colours_leave_every_line_visible(browser):
+    drawn = Drawn(browser, BoundsExplorer(), forced_colors="active")
+    strokes = drawn.page.eval_on_selector_all(
+        ".mapl-curve, .mapl-rule", "(nodes) => nodes.map((node) => getComputedStyle(node).stroke)"
+    )
+    ground = drawn.page.evaluate("getComputedStyle(document.querySelector('.mapl-view')).backgroundColor")
+    assert set(strokes).isdisjoint({ground, "none"})
+    drawn.close()
+
+
+def test_500_moves_leave_nothing_behind(drawn):
+    count = "document.querySelectorAll('*').length"
+    before = drawn.page.evaluate(count)
+    for move in range(500):
+        drawn.explorer.set(tau=1 + move / 100)
+        drawn.page.evaluate("(state) => window.model.put(state)", drawn.state())
+    drawn.page.evaluate(PAINTED)
+    drawn.explorer.set(tau=5.0)
+    drawn.show()
+    assert drawn.page.evaluate(count) == before
