@@ -41,6 +41,12 @@ def _by_kernel(kernel: Callable[[Mapping], Kernel]) -> Strategy:
     return Strategy(lambda sets, pairs, loss, now: kernel(now)(pairs.margin), ("center", "width"), kernel=kernel)
 
 
+def _band(settings: Mapping) -> Band:
+    # To 12 digits, as a person would write the ends: 1.05 for 2.3 - 1.25.
+    low, high = (float(f"{settings['center'] + sign * settings['width']:.12g}") for sign in (-1, 1))
+    return Band(low=low, high=high)
+
+
 def _by_rank(first: Callable, rank: Callable[[Pairs], np.ndarray]) -> Strategy:
     def chance(sets, pairs, loss, settings):
         taken = np.zeros(len(pairs))
@@ -62,7 +68,7 @@ def _in_proportion(sets: ScoredSets, pairs: Pairs, loss: Loss, settings: Mapping
 
 STRATEGIES = {
     "random": Strategy(lambda sets, pairs, loss, settings: np.ones(len(pairs))),
-    "band": _by_kernel(lambda now: Band(low=now["center"] - now["width"], high=now["center"] + now["width"])),
+    "band": _by_kernel(_band),
     "bell": _by_kernel(lambda now: Bell(center=now["center"], width=now["width"])),
     "closest": _by_rank(closest_pairs, lambda pairs: np.abs(pairs.margin)),
     "hardest": _by_rank(hardest_pairs, lambda pairs: pairs.margin),

@@ -511,7 +511,8 @@ class Handle {
   }
 
   key(event) {
-    const way = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 }[event.key];
+    const along = Math.sign(this.numbers()[0]); // so that the mark goes where the arrow points
+    const way = { ArrowUp: along, ArrowRight: along, ArrowDown: -along, ArrowLeft: -along, PageUp: 10, PageDown: -10 }[event.key];
     const end = { Home: 0, End: this.range.count }[event.key];
     if (way === undefined && end === undefined) return;
     event.preventDefault();

@@ -359,10 +359,14 @@ def _labelled_places(places: Sequence[float]) -> tuple[tuple[float, str], ...]:
 
 
 def _decades(low: float, high: float) -> list[float]:
-    """Return the powers of ten between two ends, every second or third where there are many."""
+    """Return the powers of ten between two ends, every second or third where there are many, and 2 and 5 where few."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     step = 1 + (last - first) // 7
-    return [10.0**power for power in range(first, last + 1) if power % step == 0]
+    powers = [10.0**power for power in range(first, last + 1) if power % step == 0]
+    if len(powers) > 2:
+        return powers
+    places = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 2, 5)]
+    return [place for place in places if low * (1 - 1e-9) <= place <= high * (1 + 1e-9)]
 
 
 def _rounds(low: float, high: float, least: float = 0.0) -> list[float]:

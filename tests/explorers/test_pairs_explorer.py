@@ -94,6 +94,12 @@ def test_the_edges_and_the_middle_of_a_kernel_are_dragged_to_where_they_stand(st
         assert drag.factor * moved + drag.offset == 3.5
 
 
+def test_the_ends_of_a_band_are_written_as_a_person_would():
+    explorer = PairsExplorer(strategy="band", center=2.3, width=1.25)
+    assert explorer.kernel == Band(low=1.05, high=3.55)
+    assert "<b>Band(low=1.05, high=3.55)</b>" in explorer.widget.says
+
+
 def test_an_edge_beyond_the_margins_is_taken_hold_of_at_the_end_of_the_axis():
     explorer = PairsExplorer(strategy="band", center=0.0, width=12.0)
     panel = explorer.panels(explorer.reading)[1]

@@ -66,3 +66,13 @@ def test_what_lies_beyond_pinned_axes_is_not_drawn():
     panel = curves_panel("curves", x, Axis("y", 0, 2), [], knob="x", now=0.5, rings=[0.5, 1.5])
     np.testing.assert_array_equal(within(panel["rings"], x, y).x, [0.5, np.nan])
     assert within(panel["now"], x, y) is panel["now"]
+
+
+def test_a_logarithmic_axis_of_few_decades_has_ticks_at_2_and_5_too():
+    for ends, ticks in (
+        ((0.3, 4.0), "0.5 1 2"),
+        ((2.0, 6.0), "2 5"),
+        ((0.01, 1.0), "0.01 0.1 1"),
+        ((1.0, 10.0), "1 2 5 10"),
+    ):
+        assert " ".join(text for _, text in Axis("τ", *ends, "log").ticks) == ticks
