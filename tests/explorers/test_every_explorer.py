@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from explorer_controls import SETS, assert_whole, button, drawn_in_full, move
+from explorer_controls import SETS, assert_whole, move, press, shown
 from ipywidgets import Widget
 from patience import HANG
 from recorded_runs import recorded
@@ -59,11 +59,10 @@ def explorer(request):
     Widget.close_all()  # ipywidgets keeps each widget that was ever made, and through it the figures
 
 
-def values_of(control):
+def values_of(explorer, knob):
     """The ends, the middle and an odd value of a slider; the options of a choice, of many three."""
-    knob = control.knob
     if isinstance(knob, Choice):
-        options = control.picker.options
+        options = explorer.widget.options[knob.name]
         return options if len(options) <= 8 else [options[0], options[len(options) // 2], options[-1]]
     middle = knob.value((knob.position(knob.low) + knob.position(knob.high)) / 2)
     if knob.scale == "integer":
@@ -72,65 +71,66 @@ def values_of(control):
 
 
 def test_every_control_goes_to_its_ends_and_its_odd_values_and_everything_stays_whole(explorer):
-    for control in explorer._controls.values():
+    for knob in explorer._knobs.values():
         explorer.reset()
-        for value in values_of(control):
-            move(control, value)
-            assert explorer.settings[control.knob.name] == value
+        for value in values_of(explorer, knob):
+            move(explorer, knob.name, value)
+            assert explorer.settings[knob.name] == explorer.widget.values[knob.name] == value
             assert "nan" not in repr(explorer).lower()
-            assert "nan" not in explorer._readout.value.lower()
+            assert "nan" not in explorer.widget.says.lower()
         assert_whole(explorer)
-
-
-def test_the_picture_kept_for_a_scene_is_the_one_drawn_anew_wherever_its_controls_are(explorer):
-    explorer.reset()
-    scene = explorer.scene(explorer.reading)
-    for control in explorer._controls.values():
-        before = explorer.settings
-        move(control, values_of(control)[-1])
-        if explorer.scene(explorer.reading) != scene:
-            explorer.set(**before)
-    np.testing.assert_array_equal(explorer.frame(), drawn_in_full(explorer.snapshot())[..., :3])
 
 
 def test_every_corner_of_the_sliders_has_numbers(explorer):
     explorer.reset()
-    numeric = [control for control in explorer._controls.values() if not isinstance(control.knob, Choice)]
-    for ends in itertools.product(*([control.knob.low, control.knob.high] for control in numeric)):
-        corner = {control.knob.name: end for control, end in zip(numeric, ends, strict=True)}
+    numeric = [knob for knob in explorer._knobs.values() if not isinstance(knob, Choice)]
+    for ends in itertools.product(*([knob.low, knob.high] for knob in numeric)):
+        corner = {knob.name: end for knob, end in zip(numeric, ends, strict=True)}
         reading = explorer.read(explorer.settings | corner)
         assert "nan" not in explorer.text(reading).lower()
         assert "nan" not in explorer.html(reading).lower()
 
 
-def test_every_option_has_numbers_with_all_sliders_at_either_end(explorer):
+def test_every_option_has_numbers_and_a_picture_with_all_sliders_at_either_end(explorer):
     explorer.reset()
-    choices = [control for control in explorer._controls.values() if isinstance(control.knob, Choice)]
-    sliders = [control.knob for control in explorer._controls.values() if not isinstance(control.knob, Choice)]
+    choices = [knob for knob in explorer._knobs.values() if isinstance(knob, Choice)]
+    sliders = [knob for knob in explorer._knobs.values() if not isinstance(knob, Choice)]
     for choice, end in itertools.product(choices, ("low", "high")):
         corner = {knob.name: getattr(knob, end) for knob in sliders}
-        for option in choice.picker.options:
-            reading = explorer.read(explorer.settings | corner | {choice.knob.name: option})
+        for option in explorer.widget.options[choice.name]:
+            reading = explorer.read(explorer.settings | corner | {choice.name: option})
             assert "nan" not in explorer.text(reading).lower()
             assert "nan" not in explorer.html(reading).lower()
+            assert explorer.panels(reading)
 
 
 def test_every_preset_sets_what_its_button_says(explorer):
     for label, preset in explorer._presets.items():
         explorer.reset()
-        button(explorer, label).click()
+        press(explorer, label)
         assert {name: explorer.settings[name] for name in preset} == preset
-        assert "nan" not in explorer._readout.value.lower()
+        assert "nan" not in explorer.widget.says.lower()
 
 
 def test_reset_returns_to_the_start(explorer):
     explorer.reset()
-    start, picture = explorer.settings, bytes(explorer._image.value)
-    for control in explorer._controls.values():
-        move(control, values_of(control)[-1])
-    button(explorer, "reset").click()
-    assert explorer.settings == start
-    assert bytes(explorer._image.value) == picture
+    start = shown(explorer)
+    for knob in explorer._knobs.values():
+        move(explorer, knob.name, values_of(explorer, knob)[-1])
+    press(explorer, "reset")
+    assert shown(explorer) == start
+
+
+def test_a_pin_and_another_leave_the_picture_as_it_was(explorer):
+    explorer.reset()
+    start = shown(explorer)
+    explorer.pin()
+    for knob in explorer._knobs.values():
+        move(explorer, knob.name, values_of(explorer, knob)[0])
+    assert_whole(explorer)
+    explorer.pin()
+    explorer.reset()
+    assert shown(explorer) == start
 
 
 def test_the_loss_as_set_is_one_that_the_command_line_reads(explorer):
@@ -138,11 +138,11 @@ def test_the_loss_as_set_is_one_that_the_command_line_reads(explorer):
     assert parse(repr(explorer.loss)) == explorer.loss
 
 
-def test_every_control_has_a_name_and_a_help(explorer):
-    for control in explorer._controls.values():
-        named = control.picker if isinstance(control.knob, Choice) else control.box
-        assert named.description.startswith(control.knob.label)
-        assert named.tooltip == control.knob.help
+def test_every_control_has_a_name_and_a_help_and_every_handle_a_control(explorer):
+    explorer.reset()
+    assert all(knob["label"] and knob["help"] for knob in explorer.widget.knobs)
+    marks = [mark for panel in explorer.widget.picture["panels"] for mark in panel["marks"]]
+    assert {drag["knob"] for mark in marks for drag in mark["drags"] if drag} <= set(explorer.settings)
 
 
 def test_to_frame_has_numbers(explorer):
@@ -161,13 +161,12 @@ def test_two_threads_and_30_changes_leave_the_picture_of_the_last_settings(name)
     def shake(seed):
         rng = np.random.default_rng(seed)
         for _ in range(15):
-            control = explorer._controls[rng.choice(list(explorer._controls))]
-            if isinstance(control.knob, Choice):
-                move(control, str(rng.choice(control.picker.options)))
+            knob = explorer._knobs[str(rng.choice(list(explorer._knobs)))]
+            if isinstance(knob, Choice):
+                move(explorer, knob.name, str(rng.choice(explorer.widget.options[knob.name])))
                 continue
-            knob = control.knob
             value = knob.value(rng.uniform(knob.position(knob.low), knob.position(knob.high)))
-            control.slider.value = round(value) if knob.scale == "integer" else value
+            move(explorer, knob.name, round(value) if knob.scale == "integer" else value)
 
     threads = [threading.Thread(target=shake, args=(seed,)) for seed in (1, 2)]
     for thread in threads:
@@ -177,5 +176,4 @@ def test_two_threads_and_30_changes_leave_the_picture_of_the_last_settings(name)
         assert not thread.is_alive()
     fresh = MAKERS[name]()
     fresh.set(**explorer.settings)
-    assert explorer._image.value == fresh._image.value
-    assert explorer._readout.value == fresh._readout.value
+    assert shown(explorer) == shown(fresh)
