@@ -11,7 +11,7 @@ import mapl_explore
 # Rooms with a list of names of their own, in addition to those of the package.
 ROOMS = ("data", "explorers", "losses", "plots")
 # Rooms of which some functions have no types yet.
-UNTYPED = ("mapl_explore.explorers", "mapl_explore.losses", "mapl_explore.training")
+UNTYPED = ("mapl_explore.explorers", "mapl_explore.losses")
 
 
 def public_objects():

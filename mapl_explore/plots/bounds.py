@@ -4,13 +4,30 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mapl_explore.plots.looks import BAND, FINE, LINES, MARKS, NOW
-from mapl_explore.plots.panels import Axis, Band, Curve, Drag, Panel, Points, Rule, Style, Words, above, here, word
+from mapl_explore.plots.looks import BAND, FINE, LINES, MARKS, NOW, Look
+from mapl_explore.plots.panels import (
+    Axis,
+    Band,
+    Curve,
+    Drag,
+    Panel,
+    Points,
+    Rule,
+    Scale,
+    Style,
+    Words,
+    above,
+    here,
+    word,
+)
 
 BOUNDS = ("exact", "upper", "lower", "asymptote")
-POST = {"style": Style("sky", FINE), "label": "the post's"}
+POST: Look = {"style": Style("sky", FINE), "label": "the post's"}
 BOTTOM = 5e-5  # nats, the lower end of the vertical axis
-AXES = {"tau": ("inverse temperature τ (1/nats)", "log"), "gap": ("gap δ (nats)", "linear")}
+AXES: dict[str, tuple[str, Scale]] = {
+    "tau": ("inverse temperature τ (1/nats)", "log"),
+    "gap": ("gap δ (nats)", "linear"),
+}
 SIZES = {"exact": 8.0}  # points, of the mark of a root; the others are larger and lie around it
 
 

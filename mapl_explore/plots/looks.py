@@ -5,8 +5,9 @@ words have them; each line also has a style of its own, and each bar a hatch.
 """
 
 from collections.abc import Sequence
+from typing import TypedDict
 
-from mapl_explore.plots.panels import Style
+from mapl_explore.plots.panels import Shape, Style
 
 # Each colour on a light and on a dark page.
 PALETTE = {
@@ -27,7 +28,15 @@ SHADES = (("#f0883e", "#b3541a"), ("#ffffff", "#222222"), ("#5aa9dd", "#2a6f9e")
 DASHED, DASH_DOT, DOTTED, LONG = (5, 2), (6, 2, 1.5, 2), (1, 1.5), (9, 3)
 FINE = (3, 1, 1, 1)
 
-LINES = {
+
+class Look(TypedDict):
+    """What a curve looks like and is called."""
+
+    style: Style
+    label: str
+
+
+LINES: dict[str, Look] = {
     "exact": {"style": Style("ink", width=5), "label": "these scores"},
     "upper": {"style": Style("orange", DASHED), "label": "upper bound"},
     "lower": {"style": Style("blue", DASH_DOT), "label": "lower bound"},
@@ -36,7 +45,12 @@ LINES = {
 }
 # The triangles touch the root from three sides, so that roots a hair apart show side by side: the lower bound's lies to
 # the left, where the error is surely at least the target, the upper bound's to the right, where it is surely at most.
-MARKS = {"exact": ("circle", "●"), "upper": ("right", "▶"), "lower": ("left", "◀"), "asymptote": ("up", "▲")}
+MARKS: dict[str, tuple[Shape, str]] = {
+    "exact": ("circle", "●"),
+    "upper": ("right", "▶"),
+    "lower": ("left", "◀"),
+    "asymptote": ("up", "▲"),
+}
 # The same lines drawn in text.
 STROKES = {"upper": "╌╌", "exact": "━━", "lower": "─·", "asymptote": "····", "share": "— —"}
 NOW = Style("green", width=1.5)  # the line where the settings are

@@ -7,12 +7,14 @@ pixels and computes nothing else.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Scale = Literal["linear", "log"]
 Along = Literal["x", "y"]
+Shape = Literal["circle", "ring", "diamond", "cross", "left", "right", "up", "down"]
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLAIN = (1e-5, 1e5)  # outside, a power of ten is written as one
 
@@ -51,7 +53,7 @@ class Axis:
     scale: Scale = "linear"
     ticks: Sequence[tuple[float, str]] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the ends, and choose the ticks where none are given."""
         ends = (self.low, self.high)
         if not all(map(math.isfinite, ends)) or self.low == self.high or (self.scale == "log" and min(ends) <= 0):
@@ -59,7 +61,7 @@ class Axis:
         if self.ticks is None:
             object.__setattr__(self, "ticks", _ticks(min(ends), max(ends), self.scale))
 
-    def fraction(self, values) -> np.ndarray:
+    def fraction(self, values: ArrayLike) -> np.ndarray:
         """Return how far along the axis values lie: 0 at ``low``, 1 at ``high``."""
         low, high, values = (self._straight(np.asarray(one, float)) for one in (self.low, self.high, values))
         return (values - low) / (high - low)
@@ -176,7 +178,7 @@ class Points(Mark):
 
     x: np.ndarray
     y: np.ndarray
-    shape: Literal["circle", "ring", "diamond", "cross", "left", "right", "up", "down"] = "circle"
+    shape: Shape = "circle"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -239,7 +241,7 @@ class Panel:
     grid: str = "xy"
     own_key: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check that a name finds one mark."""
         names = [mark.name for mark in self.marks]
         if len(set(names)) < len(names):
@@ -290,20 +292,20 @@ def named_ticks(names: Sequence[str], width: float = 1.0) -> tuple[tuple[float, 
     return tuple(zip(places.tolist(), names, strict=True))[:: math.ceil(letters / 20) or 1]
 
 
-def here(axis_x: Axis, axis_y: Axis, x: float, y: float, **mark) -> Points:
+def here(axis_x: Axis, axis_y: Axis, x: float, y: float, **mark: Any) -> Points:
     """Return the ring that shows where the settings are; beyond the picture, an arrow at its edge."""
     inside = axis_x.inside(x), axis_y.inside(y)
-    shape = "ring" if inside == (x, y) else _arrow(x - inside[0], y - inside[1])
+    shape: Shape = "ring" if inside == (x, y) else _arrow(x - inside[0], y - inside[1])
     style = Style("green", width=11)
     return Points(name="here", style=style, x=np.array([inside[0]]), y=np.array([inside[1]]), shape=shape, **mark)
 
 
-def word(text: str, x: float, y: float, color: str = "ink", **mark) -> Words:
+def word(text: str, x: float, y: float, color: str = "ink", **mark: Any) -> Words:
     """Return one text at a point, in the type of the axes."""
     return Words(texts=[text], x=np.array([x]), y=np.array([y]), style=Style(color, width=16), **mark)
 
 
-def above(text: str, x: Axis, y: Axis, at: float, **mark) -> Words:
+def above(text: str, x: Axis, y: Axis, at: float, **mark: Any) -> Words:
     """Return the name of a line along x, at its right end: above it, below where it is near the top."""
     upright, room = ("above", 0.015) if y.fraction(at) < 0.85 else ("below", -0.015)
     place = y.at(float(y.fraction(at)) + room)
@@ -327,7 +329,7 @@ def within(mark: Mark, x: Axis, y: Axis) -> Mark:
     return replace(mark, texts=[text if there else "" for text, there in zip(mark.texts, inside, strict=True)])
 
 
-def bars(heights: np.ndarray, **mark) -> Boxes:
+def bars(heights: np.ndarray, **mark: Any) -> Boxes:
     """Return bars with gaps between them, side by side over the width from 0 to 1."""
     place, heights = np.arange(len(heights)), np.asarray(heights, float)
     left, right = (place + 0.08) / place.size, (place + 0.92) / place.size
@@ -342,7 +344,7 @@ def _labelled(marks: Iterator[Mark] | Sequence[Mark]) -> Iterator[Mark]:
             yield mark
 
 
-def _arrow(dx: float, dy: float) -> str:
+def _arrow(dx: float, dy: float) -> Shape:
     if dy:
         return "up" if dy > 0 else "down"
     return "right" if dx > 0 else "left"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mapl_explore.plots.looks import DASH_DOT, DASHED, DOTTED, NOW
+from mapl_explore.plots.looks import DASH_DOT, DASHED, DOTTED, NOW, Look
 from mapl_explore.plots.panels import Axis, Boxes, Curve, Drag, Panel, Points, Rule, Style, here
 
 TYPES = {
@@ -14,7 +14,7 @@ TYPES = {
     "float32": Style("blue", DASH_DOT),
     "float64": Style("purple"),
 }
-TRUTH = {"style": Style("grey", width=11), "label": "true smoothing error"}
+TRUTH: Look = {"style": Style("grey", width=11), "label": "true smoothing error"}
 ERRORS = (1e-20, 1e2)  # nats
 MOST = 17  # decimal digits, as many as a float64 has
 

@@ -8,6 +8,7 @@ from mapl_explore.plots.looks import BAND, DASHED, NOW
 from mapl_explore.plots.panels import Axis, Band, Boxes, Curve, Drag, Panel, Points, Rule, Style, Words, here, word
 
 HARD, SOFT = Style("ink"), Style("blue", DASHED, width=3.5)
+ERROR = "smoothing error"
 ROOM = 0.47  # of the width, for the names of the lines
 GAP, LINE = 0.012, 0.1  # of the height: from a line to its name, and of a name with the gaps around it
 
@@ -41,8 +42,7 @@ def scores_panel(
     n, hard = len(names), float(scores[leader])
     x = Axis("response", 0.4, 0.4 + (n + 0.2) / (1 - ROOM), ticks=[(k + 1.0, name) for k, name in enumerate(names)])
     y, places = Axis("score (nats)", *span), np.arange(1.0, n + 1)
-    edges = {"left": x.low, "right": x.high, "bottom": min(hard, y.inside(soft)), "top": max(hard, y.inside(soft))}
-    edges = {name: np.array([edge]) for name, edge in edges.items()}
+    left, right, bottom, top = np.array([[x.low], [x.high], *sorted([[hard], [y.inside(soft)]])])
     return Panel(
         name=f"the scores and their smooth {side}imum",
         x=x,
@@ -50,7 +50,7 @@ def scores_panel(
         share=1.25,
         grid="y",
         marks=[
-            Boxes(name="error", style=BAND, label="smoothing error", **edges),
+            Boxes(name="error", style=BAND, label=ERROR, left=left, right=right, bottom=bottom, top=top),
             Rule(name="hard", style=HARD, at=hard, along="y"),
             Rule(name="soft", style=SOFT, at=soft, along="y"),
             Points(
@@ -115,8 +115,8 @@ def _names(x: Axis, y: Axis, hard: float, soft: float, side: str) -> list[Words]
     at = min(soft, edge) if side == "max" else max(soft, edge)
     texts = [f"{side} {hard:.3g}", f"smooth {side} {soft:.3g}{'' if seen == soft else arrow}"]
     hard_text, soft_text = (text.replace("-", "−") for text in texts)
-    place = {"x": x.at(0.99), "across": "right"}
+    right = x.at(0.99)
     return [
-        word(hard_text, y=hard - gap, name="hard's name", upright=near, **place),
-        word(soft_text, y=at + gap, color="blue", name="soft's name", upright=far, **place),
+        word(hard_text, right, hard - gap, name="hard's name", across="right", upright=near),
+        word(soft_text, right, at + gap, "blue", name="soft's name", across="right", upright=far),
     ]

@@ -32,7 +32,7 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
     """
     places = np.arange(weights.size)
     alone, rest = np.where(places == leader, weights, 0.0), np.where(places == leader, 0.0, weights)
-    shares = [f"leader {weights[leader]:.0%}", f"others {100 * rest.sum():.2g}%"]
+    shares = [f"leader {weights[leader]:.0%}", f"others {_percent(rest.sum())}"]
     return Panel(
         name="the share of the gradient of each response",
         x=Axis("response" if names else "responses, best first", 0.0, 1.0, ticks=named_ticks(names)),
@@ -61,7 +61,7 @@ def gaps_panel(scores: np.ndarray) -> Panel:
     ([None, 'gap', 'spread'], array([ 0., -1., -3.]))
     """
     below = scores - scores[0]
-    drags = [None] * scores.size
+    drags: list[Drag | None] = [None] * scores.size
     if scores.size > 2:
         drags[-1] = Drag("spread", "y", -1.0, float(below[1]))
     if scores.size > 1:
@@ -136,3 +136,7 @@ def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Se
     style = replace(style, dash=(), width=3.5)  # too short for a dash
     left, right = ((np.arange(weights.size) + end) / weights.size for end in (0.2, 0.8))
     return Segments(name=name, style=style, label=label, x=left, to_x=right, y=weights, to_y=weights)
+
+
+def _percent(share: float) -> str:
+    return "under 0.001%" if 0 < share < 1e-5 else f"{100 * share:.2g}%"

@@ -81,3 +81,8 @@ def test_the_names_of_the_lines_stay_inside_and_never_meet(explorer, of, level, 
         assert 0 <= low <= low + 0.08 <= 1
         heights[name] = low
     assert abs(heights["hard's name"] - heights["soft's name"]) >= 0.08
+
+
+def test_a_share_too_small_to_read_has_a_bound():
+    *_, weights = picture(SmoothMaxExplorer([0.0, -9.0], tau=10.0))
+    assert weights["shares"].texts == ["leader 100%", "others under 0.001%"]
