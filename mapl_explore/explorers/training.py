@@ -176,7 +176,7 @@ class TrainingExplorer(Stage):
         if shown == "margins":
             return curves_of(step, list(MARGINS), [history.hard_margin, history.margin], list(MARGINS.values())), []
         sides, styles = history.sides, [SIDES[name] for name in history.sides]
-        names = [name if side.count[0] > 1 else f"{name} (one response)" for name, side in sides.items()]
+        names = [name if side.n[0] > 1 else f"{name} (one response)" for name, side in sides.items()]
         curves = curves_of(step, names, [getattr(side, shown) for side in sides.values()], styles)
         bounds = [(name, SIDES[name], side.lower, side.upper) for name, side in sides.items()]
         return curves, bands_of(step, bounds) if shown == "error" else []

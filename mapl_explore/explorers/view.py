@@ -138,8 +138,9 @@ class _Ink:
         return described
 
     def written(self, kind: int) -> bytes:
-        """Return the long arrays (0) or the short ones (1), one after the other."""
-        return np.concatenate([*self._arrays[kind], []]).astype("<f4").tobytes()
+        """Return the long arrays (0) or the short ones (1), one after the other; infinite beyond 3e38: not drawn."""
+        with np.errstate(over="ignore"):
+            return np.concatenate([*self._arrays[kind], []]).astype("<f4").tobytes()
 
     def _placed(self, array: np.ndarray) -> list[int]:
         """Return kind, start and length of an array, which is written when it is first met."""

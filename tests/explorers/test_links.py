@@ -21,7 +21,7 @@ def test_linked_explorers_go_where_either_goes():
     bounds.link(loss, "tau")
     bounds.link(smooth)
     assert (loss.settings["tau"], smooth.settings["tau"]) == (2.0, 2.0)
-    loss._controls["tau"].box.value = 0.7
+    loss.do({"kind": "set", "knob": "tau", "value": 0.7})
     assert (bounds.settings["tau"], smooth.settings["tau"]) == (0.7, 0.7)
     assert "tau=0.7" in repr(smooth)
     np.testing.assert_array_equal(smooth.frame(), SmoothMaxExplorer(tau=0.7).frame())
@@ -36,7 +36,7 @@ def test_linked_explorers_agree_after_changes_from_two_threads():
     def shake(explorer, seed):
         rng = np.random.default_rng(seed)
         for _ in range(15):
-            explorer._controls["tau"].box.value = float(f"{10 ** rng.uniform(-1, 2):.3g}")
+            explorer.do({"kind": "set", "knob": "tau", "value": float(f"{10 ** rng.uniform(-1, 2):.3g}")})
 
     threads = [threading.Thread(target=shake, args=pair) for pair in ((one, 1), (other, 2))]
     for thread in threads:
