@@ -227,7 +227,7 @@ class LossExplorer(Stage):
         panel = partial(curves_panel, x=x, knob="shift", now=reading.now)
         curves = partial(curves_of, reading.places, labels, styles=styles)
         value = {"y": Axis("loss", *values), "curves": curves(values=reading.values)}
-        slope = {"y": Axis("slope of the loss (per nat)", *slopes), "curves": curves(values=reading.slopes)}
+        slope = {"y": Axis("slope (loss per nat)", *slopes), "curves": curves(values=reading.slopes)}
         return [
             panel("the loss", **value, rings=[reading.value]),
             panel("the slope of the loss", **slope, rings=[reading.slope])

@@ -523,7 +523,6 @@ class Handle {
     const end = { Home: 0, End: this.range.count }[event.key];
     if (way === undefined && end === undefined) return;
     event.preventDefault();
-    event.stopPropagation(); // JupyterLab's arrow keys go to the next cell
     const { view } = this.panel;
     const place = end ?? clamp(this.range.place(view.values[this.drag.knob]) + way, 0, this.range.count);
     view.set(this.drag.knob, this.range.value(place));
@@ -656,6 +655,8 @@ class View {
     const below = element("div", { class: "mapl-below" }, element("div", { class: "mapl-set" }, refusal, knobs), says);
     this.root = element("div", { class: "mapl-view" }, banner, key, panels, tools, below, this.tip.node);
     el.append(this.root);
+    // JupyterLab's arrow keys go to the next cell; here they move a slider.
+    this.root.addEventListener("keydown", (event) => /^(Arrow|Page|Home|End)/.test(event.key) && event.stopPropagation());
     this.line = new Line(model, (lost) => this.silent(lost), (error) => this.refused(error));
     this.line.idle = () => this.settled();
     this.waiting = [];
@@ -711,6 +712,7 @@ class View {
     const nodes = this.panels.map((panel) => panel.node);
     if (nodes.length !== this.nodes.panels.children.length) this.nodes.panels.replaceChildren(...nodes);
     this.nodes.key.replaceChildren(...this.picture.key.map((mark) => this.sample(mark)));
+    this.size = null; // the new picture has a place of its own
     this.resize();
   }
 
@@ -734,6 +736,9 @@ class View {
     this.root.style.setProperty("--mapl-type", `${type}px`);
     this.root.classList.toggle("mapl-narrow", narrow);
     const height = narrow ? clamp(width * 0.7, 200, 320) : clamp(this.room(), 180, width * 0.34);
+    const size = [width, height, type].join();
+    if (size === this.size) return; // the words next to the controls need another line, and the picture has its place
+    this.size = size;
     const whole = this.panels.reduce((sum, { spec }) => sum + spec.share, 0);
     for (const panel of this.panels) panel.resize(narrow ? width : Math.floor((width * panel.spec.share) / whole), height, type);
     this.draw();

@@ -84,6 +84,8 @@ def test_nothing_is_cut_off_at_any_size_and_on_a_projector_nothing_is_below_the_
 
 
 def test_the_page_is_dark_where_the_system_is_dark(page):
+    page.get_by_role("tab", name="Error bounds").click()
+    assert_shows(view(page), set_to(PAGES["Error bounds"]))
     grounds = {}
     for scheme in ("dark", "light"):
         page.emulate_media(color_scheme=scheme)

@@ -6,6 +6,7 @@ With MAPL_SCREENSHOTS=FOLDER the pages are photographed there.
 import os
 from pathlib import Path
 
+import nbformat
 import pytest
 from browser.browsing import (
     assert_shows,
@@ -177,6 +178,48 @@ def test_an_exercise_is_marked_as_often_as_one_answers(lesson):
     cell = lesson.locator(".jp-CodeCell", has_text="my_tau = 1.0")
     rerun(lesson, cell, "my_tau = solve_tau_upper(epsilon=0.02, n=16, gap=0.5)")
     expect(marks).to_contain_text("A is right")
+
+
+@pytest.fixture
+def stored(browser, lab):
+    """A notebook with one explorer, run and saved: the page, its address and its file."""
+    path = lab[1] / "mapl_explore_student" / "explorer.ipynb"
+    cell = nbformat.v4.new_code_cell("from mapl_explore.explorers import BoundsExplorer\n\nBoundsExplorer(n=4)")
+    kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), path)
+    page = opened(browser, lab[0], path.name)
+    run_all(page)
+    assert_shows(view(page), set_to(BoundsExplorer, n=4))
+    page.keyboard.press("Control+S")
+    page.locator(".jp-mod-dirty").wait_for(state="detached")
+    yield page, lab[0], path
+    closed(page, lab[0])
+
+
+def test_a_saved_notebook_shows_its_picture_when_it_is_opened_again(browser, stored):
+    page, address, path = stored
+    page.close()
+    again = opened(browser, address, path.name)
+    assert_shows(view(again), set_to(BoundsExplorer, n=4))
+    slider(view(again), TAU).press("PageUp")
+    expect(box(view(again), TAU)).not_to_have_value("5")
+    assert again.errors == []
+    again.close()
+
+
+def test_after_a_restart_of_the_kernel_a_banner_says_what_to_do(stored):
+    page, *_ = stored
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.locator("li.lm-Menu-item", has_text="Restart Kernel").first.click()
+    page.locator(".jp-Dialog button.jp-mod-warn").click()
+    page.get_by_text("| Idle").wait_for()
+    slider(view(page), TAU).press("PageUp")
+    banner = view(page).locator(".mapl-banner")
+    expect(banner).to_contain_text("Run the cell to bring the sliders to life")
+    expect(box(view(page), TAU)).to_have_value("5")
+    run_all(page)
+    assert_shows(view(page), set_to(BoundsExplorer, n=4))
+    expect(view(page).locator(".mapl-banner")).to_be_hidden()
 
 
 def test_neither_the_console_nor_the_server_reports_an_error(page, lesson, lab):
