@@ -640,7 +640,7 @@ const TRAITS = ["picture", "curves", "numbers", "words", "values", "idle", "opti
 
 class View {
   constructor(model, el) {
-    Object.assign(this, { model, el, panels: [], before: null, part: 1 });
+    Object.assign(this, { model, el, panels: [], before: null, part: 1, asked: {} });
     this.tip = new Tip();
     this.nodes = {
       banner: element("div", { class: "mapl-banner", role: "alert", hidden: true }),
@@ -655,8 +655,10 @@ class View {
     const below = element("div", { class: "mapl-below" }, element("div", { class: "mapl-set" }, refusal, knobs), says);
     this.root = element("div", { class: "mapl-view" }, banner, key, panels, tools, below, this.tip.node);
     el.append(this.root);
-    // JupyterLab's arrow keys go to the next cell; here they move a slider.
-    this.root.addEventListener("keydown", (event) => /^(Arrow|Page|Home|End)/.test(event.key) && event.stopPropagation());
+    // In JupyterLab arrow keys go to the next cell and Enter into it; here they move a slider and end a number.
+    this.root.addEventListener("keydown", (event) => {
+      if (/^(Arrow|Page|Home|End|Enter)/.test(event.key) && !event.shiftKey && !event.ctrlKey) event.stopPropagation();
+    });
     this.line = new Line(model, (lost) => this.silent(lost), (error) => this.refused(error));
     this.line.idle = () => this.settled();
     this.waiting = [];
@@ -690,7 +692,9 @@ class View {
 
   read() {
     this.numbers = ["curves", "numbers"].map((name) => floats(this.model.get(name)));
-    for (const name of ["picture", "words", "values", "idle", "options"]) this[name] = this.model.get(name);
+    for (const name of ["picture", "words", "idle", "options"]) this[name] = this.model.get(name);
+    // What a person has asked for since then holds; else the next key would step from an old place.
+    this.values = { ...this.model.get("values"), ...this.asked };
     this.nodes.pin.setAttribute("aria-pressed", this.model.get("pinned"));
     if (this.said !== this.model.get("says")) {
       this.said = this.model.get("says");
@@ -787,6 +791,7 @@ class View {
 
   set(knob, value) {
     this.glides = false;
+    this.asked[knob] = value;
     this.values = { ...this.values, [knob]: value };
     this.showKnobs();
     this.line.say({ kind: "set", knob, value });
@@ -898,6 +903,7 @@ class View {
   // Python's values hold again, whatever a person last asked for.
   settled() {
     this.waiting.splice(0).forEach((then) => then());
+    this.asked = {};
     this.values = this.model.get("values");
     this.showKnobs();
     this.draw();
