@@ -41,7 +41,7 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
         marks=[
             bars(alone, name="leader", style=LEADER),
             bars(rest, name="others", style=OTHERS),
-            Words(name="shares", style=Style(width=16), x=np.full(2, 0.5), y=np.array([1.22, 1.1]), texts=shares),
+            Words(name="shares", style=Style(width=14), x=np.full(2, 0.5), y=np.array([1.22, 1.1]), texts=shares),
         ],
     )
 
