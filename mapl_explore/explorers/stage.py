@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -197,6 +198,17 @@ class Stage(abc.ABC):
         """
         return figure_of(self._picture(self.reading), *self.size)
 
+    def go(self, address: str) -> None:
+        """Set what the query of an address says, such as ``tau=2.5&n=4``; names that are no control are passed over.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a value is not one of its control; nothing has moved then.
+        """
+        asked = {name: value for name, value in parse_qsl(address) if name in self._knobs}
+        self.set(**self._typed(asked))
+
     def do(self, message: Mapping[str, Any]) -> None:
         """Do what a person has done in the browser.
 
@@ -213,8 +225,7 @@ class Stage(abc.ABC):
         """
         kind, label = message["kind"], message.get("label")
         if kind == "set":
-            knob, value = self._knobs[message["knob"]], message["value"]
-            self.set(**{knob.name: knob.typed(value) if isinstance(knob, Knob) and isinstance(value, str) else value})
+            self.set(**self._typed({message["knob"]: message["value"]}))
         elif kind == "preset":
             self.set(**(self._start | self._presets[label]))
         elif kind == "action":
@@ -232,6 +243,12 @@ class Stage(abc.ABC):
         self.snapshot().savefig(png, format="png")
         picture = base64.b64encode(png.getvalue()).decode()
         return self.widget._repr_mimebundle_()[0] | {"text/plain": repr(self), "image/png": picture}
+
+    def _typed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings with the numbers that a person has typed, as numbers."""
+        typed = {name for name, value in settings.items() if isinstance(value, str)}
+        numbers = {name for name in typed if isinstance(self._knobs.get(name), Knob)}
+        return {name: self._knobs[name].typed(value) if name in numbers else value for name, value in settings.items()}
 
     def _code(self) -> str:
         """Return the settings that have an effect as a call."""
