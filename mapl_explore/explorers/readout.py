@@ -49,7 +49,7 @@ def table(caption: str, rows: Iterable, head: Iterable[str] = ()) -> str:
     top = "".join(f'<th scope="col">{title}</th>' for title in head)
     body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(map(_cell, row[1:]))}</tr>' for row in rows)
     body = f"<tr>{top}</tr>{body}" if top else body
-    return f'<p>{caption}</p><table aria-label="{escape(caption)}">{body}</table>'
+    return f'<div class="mapl-table"><p>{caption}</p><table aria-label="{escape(caption)}">{body}</table></div>'
 
 
 def _cell(cell) -> str:

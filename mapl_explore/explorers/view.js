@@ -378,11 +378,18 @@ class Panel {
       nodes.push(word(text, { x: area.left - type * 0.35, y: place, "text-anchor": "end", "dominant-baseline": "central" }));
     }
     nodes.push(line(area.left, area.bottom, area.right, area.bottom, "mapl-spine"), line(area.left, area.top, area.left, area.bottom, "mapl-spine"));
-    const middle = (area.left + area.right) / 2;
-    nodes.push(word(spec.x.label, { x: middle, y: height - type * 0.45, "text-anchor": "middle" }));
-    const upright = (area.top + area.bottom) / 2;
-    nodes.push(word(spec.y.label, { transform: `translate(${type * 0.9} ${upright}) rotate(-90)`, "text-anchor": "middle" }));
-    if (spec.title) nodes.push(word(spec.title, { x: middle, y: type * 1.1, "text-anchor": "middle" }));
+    // A label that is longer than its side of the panel has smaller letters.
+    const fitted = (text, from, to, room) => {
+      const whole = this.view.wide(text, type);
+      const part = Math.min(1, (room - 4) / whole);
+      const half = (whole * part) / 2 + 2;
+      return [clamp((from + to) / 2, half, room - half), { "text-anchor": "middle", style: `font-size: ${type * part}px` }];
+    };
+    const [middle, across] = fitted(spec.x.label, area.left, area.right, width);
+    nodes.push(word(spec.x.label, { x: middle, y: height - type * 0.45, ...across }));
+    const [upright, along] = fitted(spec.y.label, area.top, area.bottom, height);
+    nodes.push(word(spec.y.label, { transform: `translate(${type * 0.9} ${upright}) rotate(-90)`, ...along }));
+    if (spec.title) nodes.push(word(spec.title, { x: (area.left + area.right) / 2, y: type * 1.1, "text-anchor": "middle" }));
     this.scenery.replaceChildren(...nodes);
   }
 

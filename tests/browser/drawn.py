@@ -1,10 +1,14 @@
-"""An explorer in a browser without Jupyter: the view's own script, with a model that this process answers for."""
+"""An explorer in a browser without Jupyter, and where its marks lie there and on paper."""
 
 import base64
 import json
 from pathlib import Path
 
+import numpy as np
+from matplotlib.text import Text
+
 import mapl_explore.explorers
+from mapl_explore.plots.panels import Rule
 
 SCRIPT = (Path(mapl_explore.explorers.__file__).parent / "view.js").read_text(encoding="utf-8")
 PAGE = """<!doctype html><meta charset="utf-8"><body data-jp-theme-light="LIGHT" style="margin: 0; background: Canvas">
@@ -35,6 +39,64 @@ window.end = (await import(script)).default.render({ model: window.model, el: do
 </script>"""
 # Both are on a page only after the frame in which they are asked for.
 PAINTED = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
+
+# Of text and the ground below it, by the rules of WCAG 2: the least contrast on the page.
+CONTRAST = """() => {
+    const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const channels = (color) => {
+        probe.clearRect(0, 0, 1, 1);
+        probe.fillStyle = color;
+        probe.fillRect(0, 0, 1, 1);
+        return probe.getImageData(0, 0, 1, 1).data;
+    };
+    const bright = (color) => {
+        const [r, g, b] = [...channels(color)].slice(0, 3).map((v) => v / 255)
+            .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const ground = (node) => {
+        for (let one = node; one; one = one.parentElement) {
+            const color = getComputedStyle(one).backgroundColor;
+            if (channels(color)[3] > 200) return color;
+        }
+        return getComputedStyle(document.body).backgroundColor;
+    };
+    const words = [...document.querySelectorAll(".mapl-view *")].filter((node) =>
+        [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim()) && node.checkVisibility()
+        && !["TITLE", "title"].includes(node.tagName));
+    return words.map((node) => {
+        const color = node.namespaceURI.endsWith("svg") ? getComputedStyle(node).fill : getComputedStyle(node).color;
+        const [light, dark] = [bright(color), bright(ground(node))].sort((a, b) => b - a);
+        return [(light + 0.05) / (dark + 0.05), node.textContent, color];
+    }).sort((a, b) => a[0] - b[0])[0];
+}"""
+# What the script has drawn: of each mark all its corners, as fractions of its panel.
+DRAWN = """(view) => [...view.querySelectorAll(".mapl-panel")].map((svg) => {
+    const area = svg.querySelector("clipPath rect");
+    const [left, top, width, height] = ["x", "y", "width", "height"].map((name) => Number(area.getAttribute(name)));
+    const fraction = ([x, y]) => [(x - left) / width, 1 - (y - top) / height];
+    const numbers = (text) => (text ?? "").match(/-?[\\d.]+(e-?\\d+)?/g)?.map(Number) ?? [];
+    const corners = (path) => {
+        const [found, at] = [[], [0, 0]];
+        for (const [, letter, rest] of (path.getAttribute("d") ?? "").matchAll(/([MLHVZ])([^MLHVZ]*)/g)) {
+            const values = numbers(rest);
+            if (letter === "H") [at[0]] = values;
+            else if (letter === "V") [at[1]] = values;
+            else if (letter !== "Z") [at[0], at[1]] = values;
+            if (letter !== "Z") found.push([...at]);
+        }
+        return found;
+    };
+    const places = (node) => {
+        const moved = node.getAttribute("transform");
+        if (moved) return moved.startsWith("scale(0") ? [] : [numbers(moved).slice(0, 2)];
+        if (node.tagName === "text") return [["x", "y"].map((name) => Number(node.getAttribute(name)))];
+        return node.tagName === "g" ? [...node.children].flatMap(places) : corners(node);
+    };
+    return Object.fromEntries([...svg.querySelectorAll("[data-name]")].map((node) => [
+        node.dataset.name, places(node).map(fraction),
+    ]));
+})"""
 
 
 class Drawn:
@@ -111,3 +173,80 @@ class Drawn:
     def _answer(self, message: dict) -> None:
         self.explorer.widget._received(self.explorer.widget, message, [])
         self.show()
+
+
+def on_paper(explorer):
+    """Of each mark all its corners, as fractions of its panel, as matplotlib has them."""
+    figure = explorer.snapshot()
+    for axes, panel in zip(figure.axes, explorer._picture(explorer.reading), strict=True):
+        yield {mark.name: list(corners(axes, mark)) for mark in panel.marks}
+
+
+def corners(axes, mark):
+    for artist in axes.findobj(lambda one: one.get_gid() == mark.name):
+        yield from fractions(axes, artist, mark)
+
+
+def fractions(axes, artist, mark):
+    inverse = axes.transAxes.inverted()
+    if isinstance(artist, Text):
+        places = [artist.get_position()]
+    elif hasattr(artist, "get_xydata"):
+        places = artist.get_xydata()
+    else:
+        places = np.concatenate([path.vertices for path in artist.get_paths()] or [np.empty((0, 2))])
+    if isinstance(mark, Rule):  # one of its two coordinates is a fraction already
+        return inverse.transform(artist.get_transform().transform(places))
+    return inverse.transform(axes.transData.transform(np.asarray(places, float)))
+
+
+def near(places, tolerance=1e-3):
+    """Return places within reach of the panel, those far outside at its rim, each once."""
+    places = np.asarray(places, float).reshape(-1, 2)
+    places = places[np.isfinite(places).all(axis=-1)]
+    return np.unique(np.clip(places, -0.5, 1.5).round(6), axis=0)
+
+
+def apart(some, others):
+    """Return the largest distance from one of some places to the nearest of others."""
+    if not len(some):
+        return 0.0
+    if not len(others):
+        return np.inf
+    return max(np.abs(others - place).max(axis=-1).min() for place in some)
+
+
+def misplaced(explorer, view) -> list[str]:
+    """Return the names of marks that lie elsewhere in a view than on paper, where the explorer's panels say.
+
+    Parameters
+    ----------
+    explorer : Stage
+        Says what the view should show.
+    view : playwright.sync_api.Locator
+        An element that holds the panels.
+
+    Returns
+    -------
+    list of str
+        Also those that only one of the two has.
+    """
+    drawn = view.evaluate(DRAWN)
+    papers = list(on_paper(explorer))
+    if len(drawn) != len(papers):
+        return [f"{len(drawn)} panels, not {len(papers)}"]
+    return [
+        name
+        for paper, page in zip(papers, drawn, strict=True)
+        for name in sorted(paper.keys() | page.keys())
+        if not alike(paper.get(name), page.get(name))
+    ]
+
+
+def alike(paper, page) -> bool:
+    """Tell whether two lists of corners are the same up to 0.005 pixels of rounding and float32 on the way."""
+    if paper is None or page is None:
+        return False
+    paper, page = near(paper), near(page)
+    # In a panel 200 pixels high that is below 1e-3.
+    return max(apart(paper, page), apart(page, paper)) < 1e-3

@@ -33,7 +33,7 @@ PAGE_HEIGHT = 2000  # a few pictures a notebook, and each explorer whole
 # From the number of the cell that each explorer is in; a cell may hold several.
 CELLS = """() => {
     const cells = [...document.querySelectorAll(".jp-Notebook .jp-Cell")];
-    const stages = [...document.querySelectorAll(".jp-Notebook .mapl-stage")];
+    const stages = [...document.querySelectorAll(".jp-Notebook .mapl-view")];
     return stages.map((stage) => cells.indexOf(stage.closest(".jp-Cell")));
 }"""
 OPEN = """() => {
@@ -69,12 +69,12 @@ def tabs(browser, address: str) -> None:
     for width, height in SIZES:
         page = watched(browser, width, height)
         page.goto(address)
-        page.locator(".mapl-stage img").wait_for()
+        page.locator(".mapl-panel").first.wait_for()
         folder = PICTURES / f"{width}x{height}"
         folder.mkdir(parents=True, exist_ok=True)
         for k, tab in enumerate(page.get_by_role("tab").all(), 1):
             tab.click()
-            page.locator(".mapl-stage:visible img").wait_for()
+            page.locator(".mapl-view:visible .mapl-panel").first.wait_for()
             page.wait_for_timeout(500)
             page.screenshot(path=folder / f"app-{k}.png")
         page.close()
@@ -93,7 +93,7 @@ def photographed(browser, address: str, path: Path) -> bool:
         folder = PICTURES / f"{width}x{height}"
         folder.mkdir(parents=True, exist_ok=True)
         resized(page, width, PAGE_HEIGHT)
-        for k, (name, stage) in enumerate(zip(names, page.locator(".mapl-stage").all(), strict=True), 1):
+        for k, (name, stage) in enumerate(zip(names, page.locator(".mapl-view").all(), strict=True), 1):
             stage.screenshot(path=folder / f"{path.stem}-{name}-{k}.png")
         pages(page, folder / f"{path.stem}-page")
     page.evaluate(OPEN)

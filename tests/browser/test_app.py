@@ -4,14 +4,20 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from browser.browsing import SIZES, arrived, assert_shows, box, dragged, label, set_to, settings, slider, watched
+from browser.browsing import SIZES, assert_shows, box, dragged, label, set_to, settings, slider, view, watched
+from browser.drawn import CONTRAST, PAINTED
 from browser.test_outputs import FAULTS
 
 from mapl_explore.explorers.gallery import PAGES
 from mapl_explore.explorers.knobs import Choice
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("test_app")]
-ASKED = ("button", "combobox", "image", "slider", "spinbutton", "tab")  # roles that must have a name
+ASKED = ("button", "combobox", "slider", "tab", "textbox")  # roles that must have a name
+# How large the letters of the explorer are, in pixels, where there are any.
+TYPE = """() => [...document.querySelectorAll(".mapl-gallery .lm-TabBar-tabLabel, .mapl-view *")].filter((node) =>
+    node.checkVisibility() && !node.closest("option, .mapl-menu > div, title")
+    && [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim()))
+    .map((node) => parseFloat(getComputedStyle(node).fontSize))"""
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +26,7 @@ def page(browser, app):
     page.asked = []
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(app[0])
-    page.locator(".mapl-stage img").wait_for()
+    page.locator(".mapl-panel").first.wait_for()
     yield page
     page.close()
 
@@ -29,7 +35,7 @@ def page(browser, app):
 def stage(page, request):
     """An explorer of the page, as it starts."""
     page.get_by_role("tab", name=request.param).click()
-    stage = page.locator(".mapl-stage:visible")
+    stage = view(page)
     expect(stage.get_by_role("button", name="reset")).to_be_visible()
     assert_shows(stage, set_to(PAGES[request.param]))
     yield stage
@@ -51,28 +57,39 @@ def explorer_of(page):
 def first_slider(explorer):
     """The first control that has a slider and an effect."""
     idle = explorer.idle(explorer.settings)
-    knobs = [control.knob for name, control in explorer._controls.items() if name not in idle]
+    knobs = [knob for name, knob in explorer._knobs.items() if name not in idle]
     return next(knob for knob in knobs if not isinstance(knob, Choice))
 
 
 def assert_moved(stage, explorer, knob):
     """The control has moved, and readout and picture are those of the numbers in the boxes."""
     expect(box(stage, knob)).not_to_have_value(f"{explorer.settings[knob.name]:g}")
-    arrived(stage, knob)
     explorer.set(**settings(stage, explorer))
     assert_shows(stage, explorer)
 
 
-def test_everything_fits_the_window_and_no_code_is_visible(page, stage):
-    for width, height in reversed(SIZES):
-        page.set_viewport_size({"width": width, "height": height})
-        wide = "(least) => [...document.querySelectorAll('.mapl-stage img')].some((picture) => picture.width > least)"
-        page.wait_for_function(wide, arg=0.9 * width)
-        page.locator("#rendered_cells").evaluate("(page) => page.scrollTo(0, 0)")
-        bottoms = [one.bounding_box() for one in (*stage.locator("input, select").all(), stage.locator("img"))]
-        assert max(place["y"] + place["height"] for place in bottoms) <= height
-        assert page.locator(".jp-InputArea:visible").count() == 0
-        assert page.evaluate(FAULTS) == []  # scrolls
+@pytest.mark.parametrize(("width", "height"), [*SIZES, (800, 600), (390, 844)])
+def test_nothing_is_cut_off_at_any_size_and_on_a_projector_nothing_is_below_the_fold(page, stage, width, height):
+    page.set_viewport_size({"width": width, "height": height})
+    page.evaluate(PAINTED)
+    page.locator("#rendered_cells").evaluate("(page) => page.scrollTo(0, 0)")
+    place = stage.bounding_box()
+    if (width, height) in SIZES:
+        assert place["y"] + place["height"] <= height
+        assert min(page.evaluate(TYPE)) >= 18
+    assert page.locator("#rendered_cells").evaluate("(page) => page.scrollWidth - page.clientWidth") <= 0
+    assert page.locator(".jp-InputArea:visible").count() == 0
+    assert page.evaluate(FAULTS) == []  # scrolls
+    page.set_viewport_size(dict(zip(("width", "height"), SIZES[0], strict=True)))
+
+
+def test_the_page_is_dark_where_the_system_is_dark(page):
+    grounds = {}
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        grounds[scheme] = view(page).evaluate("(view) => getComputedStyle(view).backgroundColor")
+        assert page.evaluate(CONTRAST)[0] >= 4.5
+    assert grounds == {"dark": "rgb(17, 17, 17)", "light": "rgb(255, 255, 255)"}
 
 
 def test_arrow_keys_move_the_number_the_readout_and_the_picture(page, stage):
@@ -106,10 +123,11 @@ def test_every_control_and_picture_has_a_name(page, stage):
     named = [(role, name) for role, name in found if role in ASKED]
     assert {role for role, _ in named} == set(ASKED)
     assert [role for role, name in named if not name] == []
-    knobs = [control.knob for control in explorer_of(page)._controls.values()]
-    for knob in (knob for knob in knobs if not isinstance(knob, Choice)):
-        kind = "log10 of" if knob.scale == "log" else "slider of"
-        assert ("slider", f"{kind} {label(knob)}") in named
+    explorer = explorer_of(page)
+    for knob in (knob for knob in explorer._knobs.values() if not isinstance(knob, Choice)):
+        assert ("slider", label(knob)) in named
+    for panel in explorer.panels(explorer.reading):
+        assert ("group", panel.name) in found
     session.detach()
 
 
@@ -120,17 +138,22 @@ def test_the_keyboard_goes_from_tab_to_tab_and_into_the_explorer(page):
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page.get_by_role("tab", selected=True)).to_have_text(second)
-    stage, explorer = page.locator(".mapl-stage:visible"), set_to(PAGES[second])
-    expect(stage.locator("img")).to_be_visible()
-    for name in (*explorer._presets, "reset"):
+    stage, explorer = view(page), set_to(PAGES[second])
+    expect(stage.locator(".mapl-panel").first).to_be_visible()
+    for handle in stage.locator(".mapl-handle").all():
+        page.keyboard.press("Tab")
+        expect(handle).to_be_focused()
+    for name in (*explorer._presets, "reset", "pin", "play"):
         page.keyboard.press("Tab")
         expect(stage.get_by_role("button", name=name, exact=True)).to_be_focused()
-    for control in explorer._controls.values():
+    page.keyboard.press("Tab")
+    expect(stage.locator("summary")).to_be_focused()
+    for knob in explorer._knobs.values():
         page.keyboard.press("Tab")
-        expect(box(stage, control.knob)).to_be_focused()
-        if not isinstance(control.knob, Choice):
+        expect(box(stage, knob)).to_be_focused()
+        if not isinstance(knob, Choice):
             page.keyboard.press("Tab")
-            expect(slider(stage, control.knob)).to_be_focused()
+            expect(slider(stage, knob)).to_be_focused()
 
 
 def test_two_windows_have_explorers_of_their_own(browser, page, app):
@@ -138,12 +161,12 @@ def test_two_windows_have_explorers_of_their_own(browser, page, app):
     other = watched(browser)
     other.goto(app[0])
     other.get_by_role("tab", name=page.get_by_role("tab", selected=True).inner_text()).click()
-    stage = other.locator(".mapl-stage:visible")
+    stage = view(other)
     name, preset = next(iter(explorer._presets.items()))
     stage.get_by_role("button", name=name, exact=True).click()
     explorer.set(**(explorer._start | preset))
     assert_shows(stage, explorer)
-    assert_shows(page.locator(".mapl-stage:visible"), explorer_of(page))
+    assert_shows(view(page), explorer_of(page))
     assert other.errors == []
     other.close()
 
@@ -152,7 +175,7 @@ def test_without_the_token_there_is_no_page(browser, app):
     page = browser.new_context().new_page()
     page.goto(app[0].split("?")[0])
     assert "/login" in page.url
-    assert page.locator(".mapl-stage").count() == 0
+    assert page.locator(".mapl-view").count() == 0
     page.context.close()
 
 

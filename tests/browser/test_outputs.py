@@ -16,15 +16,15 @@ FAULTS = """async () => {
         const cell = output.closest(".jp-Cell").querySelector(".jp-InputPrompt")?.textContent;
         if (!faults.includes(`${cell} ${text}`)) faults.push(`${cell} ${text}`);
     };
-    // The knob of a slider hangs over its end by design, and what is for screen readers alone is clipped by design.
-    const apart = (node) => node.closest(".widget-slider, mjx-assistive-mml, select, option") !== null;
+    // What is for screen readers alone is clipped by design.
+    const apart = (node) => node.closest("mjx-assistive-mml, select, option") !== null;
+    const outside = (inner, outer) => Math.max(
+        inner.right - outer.right, inner.bottom - outer.bottom, outer.left - inner.left, outer.top - inner.top);
     const clips = (node) => getComputedStyle(node).overflow !== "visible";
     const cut = (node, output) => {
         const inner = node.getBoundingClientRect();
         for (let outer = node.parentElement; outer !== output.closest(".jp-Cell"); outer = outer.parentElement) {
-            const box = outer.getBoundingClientRect();
-            const [right, bottom] = [inner.right - box.right, inner.bottom - box.bottom];
-            const over = Math.max(right, bottom, box.left - inner.left, box.top - inner.top);
+            const over = outside(inner, outer.getBoundingClientRect());
             if (clips(outer) && over > 1) return `${named(outer)} by ${over.toFixed(0)} px`;
         }
     };
@@ -34,7 +34,7 @@ FAULTS = """async () => {
         context.drawImage(image, 0, 0, 200, 100);
         return new Set(new Uint32Array(context.getImageData(0, 0, 200, 100).data.buffer)).size;
     };
-    for (const output of document.querySelectorAll(".jp-Notebook .jp-OutputArea-output, .mapl-stage")) {
+    for (const output of document.querySelectorAll(".jp-Notebook .jp-OutputArea-output, .mapl-view")) {
         if (!output.checkVisibility()) continue;  // behind another tab
         output.scrollIntoView();
         if (output.getBoundingClientRect().height < 5) tell(output, "an output has no height");
@@ -50,6 +50,14 @@ FAULTS = """async () => {
         for (const image of output.querySelectorAll("img")) {
             if (!image.complete || image.naturalWidth === 0) tell(output, "an image is empty");
             else if (colours(image) < 10) tell(output, "an image is blank");
+        }
+        for (const panel of output.querySelectorAll(".mapl-panel")) {
+            const [frame, name] = [panel.getBoundingClientRect(), panel.getAttribute("aria-label")];
+            if (!panel.querySelector("[data-name] [d], [data-name][d]")) tell(output, `the panel "${name}" is empty`);
+            for (const word of panel.querySelectorAll(".mapl-scenery text")) {
+                const over = outside(word.getBoundingClientRect(), frame);
+                if (over > 2) tell(output, `"${word.textContent}" leaves its panel by ${over.toFixed(0)} px`);
+            }
         }
         for (const text of ["Error displaying widget", "Click to show javascript error", "Loading widget"])
             if (output.innerText.includes(text)) tell(output, text);
@@ -90,6 +98,11 @@ BLANK = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAA
         ('><div style="overflow: clip"><p style="margin-left: -9px">left', '"left" is cut off by div by 9 px'),
         ('>words <img src="data:image/png;base64,AAAA">', "an image is empty"),
         (f'>words <img src="{BLANK}">', "an image is blank"),
+        ('>words <svg class="mapl-panel" aria-label="bars"></svg>', 'the panel "bars" is empty'),
+        (
+            '>words <svg class="mapl-panel"><g class="mapl-scenery"><text x="-20" y="50">nats',
+            '"nats" leaves its panel by',
+        ),
         (">Error displaying widget: model not found", "Error displaying widget"),
         (">Click to show javascript error.", "Click to show javascript error"),
         (' data-mime-type="application/vnd.jupyter.stderr">beware', 'stderr: "beware"'),

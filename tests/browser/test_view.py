@@ -4,41 +4,11 @@ import re
 
 import numpy as np
 import pytest
-from browser.drawn import PAINTED, Drawn
+from browser.drawn import CONTRAST, PAINTED, Drawn
 
 from mapl_explore.explorers import BoundsExplorer
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("drawn")]
-# Of text and the ground below it, by the rules of WCAG 2: the least contrast on the page.
-CONTRAST = """() => {
-    const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-    const channels = (color) => {
-        probe.clearRect(0, 0, 1, 1);
-        probe.fillStyle = color;
-        probe.fillRect(0, 0, 1, 1);
-        return probe.getImageData(0, 0, 1, 1).data;
-    };
-    const bright = (color) => {
-        const [r, g, b] = [...channels(color)].slice(0, 3).map((v) => v / 255)
-            .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const ground = (node) => {
-        for (let one = node; one; one = one.parentElement) {
-            const color = getComputedStyle(one).backgroundColor;
-            if (channels(color)[3] > 200) return color;
-        }
-        return getComputedStyle(document.body).backgroundColor;
-    };
-    const words = [...document.querySelectorAll(".mapl-view *")].filter((node) =>
-        [...node.childNodes].some((one) => one.nodeType === 3 && one.textContent.trim()) && node.checkVisibility()
-        && !["TITLE", "title"].includes(node.tagName));
-    return words.map((node) => {
-        const color = node.namespaceURI.endsWith("svg") ? getComputedStyle(node).fill : getComputedStyle(node).color;
-        const [light, dark] = [bright(color), bright(ground(node))].sort((a, b) => b - a);
-        return [(light + 0.05) / (dark + 0.05), node.textContent, color];
-    }).sort((a, b) => a[0] - b[0])[0];
-}"""
 # How far the page, and its words and controls, reach beyond the window.
 CUT = """() => [document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll(
     ".mapl-panel text, .mapl-view :is(button, label, select)")].filter((node) => node.checkVisibility())
@@ -98,10 +68,10 @@ def test_the_mouse_takes_the_line_at_tau_along_and_the_curves_follow(drawn):
     asked = drawn.answer()
     drawn.page.mouse.up()
     assert asked == 2  # the first move and, when it was answered, the last: none of those between waits in a queue
-    # 270 pixels are a decade, and the line stands at three digits.
+    # 200 pixels are a decade, and the line stands at three digits.
     assert drawn.explorer.settings["tau"] > 20
     assert place(drawn) + panel["x"] == pytest.approx(x + 200, abs=1.5)
-    assert "At τ = 2" in drawn.page.locator(".mapl-says").inner_text()
+    assert f"At τ = {drawn.explorer.settings['tau']:g} " in drawn.page.locator(".mapl-says").inner_text()
 
 
 def test_the_mouse_takes_the_target_up(drawn):
