@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.view import View
@@ -184,9 +185,7 @@ class Stage(abc.ABC):
             As for :meth:`set`.
         """
         checked = self._followed(self._checked(settings))
-        figure = figure_of(self.panels(self.read(self.settings | checked)), *self.size)
-        figure.canvas.draw()
-        return np.array(figure.canvas.buffer_rgba())[..., :3]
+        return _pixels(figure_of(self.panels(self.read(self.settings | checked)), *self.size))
 
     def snapshot(self) -> Figure:
         """Return the picture at the settings as a figure of its own, to save or to change.
@@ -240,7 +239,7 @@ class Stage(abc.ABC):
     def _repr_mimebundle_(self, **_):
         """Return the widget for a live notebook, the picture for a printed one, the line of text for any other."""
         png = io.BytesIO()
-        self.snapshot().savefig(png, format="png")
+        Image.fromarray(_pixels(self.snapshot())).save(png, format="png")
         picture = base64.b64encode(png.getvalue()).decode()
         return self.widget._repr_mimebundle_()[0] | {"text/plain": repr(self), "image/png": picture}
 
@@ -326,6 +325,12 @@ def _over(panel: Panel, pinned: Panel) -> Panel:
     ghosts = [ghost(mark) for mark in pinned.marks if isinstance(mark, Curve | Boxes | Points)]
     marks = [within(mark, pinned.x, pinned.y) for mark in panel.marks]
     return replace(panel, x=pinned.x, y=pinned.y, marks=[*ghosts, *marks])
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    """Return red, green and blue of a figure, (height, width, 3) of uint8."""
+    figure.canvas.draw()
+    return np.array(figure.canvas.buffer_rgba())[..., :3]
 
 
 def _written(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
