@@ -27,6 +27,9 @@ def pytest_collection_modifyitems(items):
     """Take from the example of a public name all that ``from mapl_explore import *`` does not bring."""
     public = set(mapl_explore.__all__)
     for item in items:
-        if isinstance(item, pytest.DoctestItem) and public & set(item.name.split(".")):
-            known = item.dtest.globs
+        if not isinstance(item, pytest.DoctestItem):
+            continue
+        known = item.dtest.globs
+        inside = item.name.removeprefix(f"{known.get('__name__')}.")  # a module may be called as a public name is
+        if public & set(inside.split(".")):
             item.dtest.globs = {name: known[name] for name in known if name in public or name.startswith("__")}

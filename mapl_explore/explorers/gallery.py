@@ -1,6 +1,7 @@
 """All explorers on one page, behind a menu: what the projector shows."""
 
 from collections.abc import Callable
+from urllib.parse import parse_qsl
 
 import ipywidgets as widgets
 
@@ -12,6 +13,7 @@ from mapl_explore.explorers.smooth_max import SmoothMaxExplorer
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.explorers.temperature import TemperatureExplorer
 
+ADDRESS = "address"  # in place of a message's number, where the answer is to the address
 # In the order of the notebooks.
 PAGES: dict[str, Callable[[], Stage]] = {
     "Smooth maximum": SmoothMaxExplorer,
@@ -32,6 +34,8 @@ class Gallery:
     ----------
     pages : mapping, optional
         From the title in the menu to the class of the explorer; all explorers if not given.
+    address : str
+        The query of the address that was opened, such as ``explorer=Error bounds&tau=2.5``: what to show first.
 
     Examples
     --------
@@ -41,14 +45,16 @@ class Gallery:
     Gallery: Smooth maximum, [Error bounds], Temperature, Pairs, Losses, Precision
     """
 
-    def __init__(self, pages: dict[str, Callable[[], Stage]] = PAGES):
+    def __init__(self, pages: dict[str, Callable[[], Stage]] = PAGES, address: str = ""):
         """Make the menu and the first explorer."""
         self.pages, self.stages = pages, {}
         self.widget = widgets.Tab([widgets.VBox() for _ in pages], titles=tuple(pages))
         self.widget.add_class("mapl-gallery")
         self.widget.observe(self._chosen, "selected_index")
-        self.widget.selected_index = 0
+        asked = dict(parse_qsl(address)).get("explorer", "")
+        self.widget.selected_index = list(pages).index(asked) if asked in pages else 0
         self._chosen()
+        self._go(address)
 
     def show(self, title: str) -> None:
         """Show an explorer.
@@ -80,4 +86,13 @@ class Gallery:
         title = list(self.pages)[index]
         if title not in self.stages:
             self.stages[title] = self.pages[title]()
+            self.stages[title].widget.title = title
             self.widget.children[index].children = [self.stages[title].widget]
+
+    def _go(self, address: str) -> None:
+        """Set the first explorer to what an address says; what it cannot be set to is said on the page."""
+        (stage,) = self.stages.values()
+        try:
+            stage.go(address)
+        except (TypeError, ValueError) as error:
+            stage.widget.answer = {"serial": ADDRESS, "error": f"the address: {error}"}

@@ -11,9 +11,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.view import View
@@ -183,9 +185,7 @@ class Stage(abc.ABC):
             As for :meth:`set`.
         """
         checked = self._followed(self._checked(settings))
-        figure = figure_of(self.panels(self.read(self.settings | checked)), *self.size)
-        figure.canvas.draw()
-        return np.array(figure.canvas.buffer_rgba())[..., :3]
+        return _pixels(figure_of(self.panels(self.read(self.settings | checked)), *self.size))
 
     def snapshot(self) -> Figure:
         """Return the picture at the settings as a figure of its own, to save or to change.
@@ -196,6 +196,17 @@ class Stage(abc.ABC):
             For example ``explorer.snapshot().savefig("bounds.pdf")``.
         """
         return figure_of(self._picture(self.reading), *self.size)
+
+    def go(self, address: str) -> None:
+        """Set what the query of an address says, such as ``tau=2.5&n=4``; names that are no control are passed over.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a value is not one of its control; nothing has moved then.
+        """
+        asked = {name: value for name, value in parse_qsl(address) if name in self._knobs}
+        self.set(**self._typed(asked))
 
     def do(self, message: Mapping[str, Any]) -> None:
         """Do what a person has done in the browser.
@@ -213,8 +224,7 @@ class Stage(abc.ABC):
         """
         kind, label = message["kind"], message.get("label")
         if kind == "set":
-            knob, value = self._knobs[message["knob"]], message["value"]
-            self.set(**{knob.name: knob.typed(value) if isinstance(knob, Knob) and isinstance(value, str) else value})
+            self.set(**self._typed({message["knob"]: message["value"]}))
         elif kind == "preset":
             self.set(**(self._start | self._presets[label]))
         elif kind == "action":
@@ -229,9 +239,15 @@ class Stage(abc.ABC):
     def _repr_mimebundle_(self, **_):
         """Return the widget for a live notebook, the picture for a printed one, the line of text for any other."""
         png = io.BytesIO()
-        self.snapshot().savefig(png, format="png")
+        Image.fromarray(_pixels(self.snapshot())).save(png, format="png")
         picture = base64.b64encode(png.getvalue()).decode()
         return self.widget._repr_mimebundle_()[0] | {"text/plain": repr(self), "image/png": picture}
+
+    def _typed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings with the numbers that a person has typed, as numbers."""
+        typed = {name for name, value in settings.items() if isinstance(value, str)}
+        numbers = {name for name in typed if isinstance(self._knobs.get(name), Knob)}
+        return {name: self._knobs[name].typed(value) if name in numbers else value for name, value in settings.items()}
 
     def _code(self) -> str:
         """Return the settings that have an effect as a call."""
@@ -309,6 +325,12 @@ def _over(panel: Panel, pinned: Panel) -> Panel:
     ghosts = [ghost(mark) for mark in pinned.marks if isinstance(mark, Curve | Boxes | Points)]
     marks = [within(mark, pinned.x, pinned.y) for mark in panel.marks]
     return replace(panel, x=pinned.x, y=pinned.y, marks=[*ghosts, *marks])
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    """Return red, green and blue of a figure, (height, width, 3) of uint8."""
+    figure.canvas.draw()
+    return np.array(figure.canvas.buffer_rgba())[..., :3]
 
 
 def _written(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

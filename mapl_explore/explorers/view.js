@@ -672,6 +672,8 @@ class View {
     window.addEventListener("resize", this.resized);
     this.read();
     this.build();
+    const { serial, error } = this.model.get("answer");
+    if (serial === "address") this.refused(error);
     this.line.say({ kind: "hello" }); // a stored notebook has nobody who answers, and says so
   }
 
@@ -763,8 +765,25 @@ class View {
   }
 
   draw() {
+    this.remember();
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => this.panels.forEach((panel) => panel.area && panel.move()));
+  }
+
+  // Where this explorer can be opened again as it is.
+  address() {
+    const url = new URL(location.pathname, location.href);
+    for (const [name, value] of Object.entries({ explorer: this.model.get("title"), ...this.model.get("values") })) {
+      url.searchParams.set(name, value);
+    }
+    return url.href;
+  }
+
+  // A page that is loaded again comes back as it was. Browsers slow down pages that write their address all the time.
+  remember() {
+    clearTimeout(this.remembering);
+    if (!this.model.get("title")) return;
+    this.remembering = setTimeout(() => this.root.offsetHeight && history.replaceState(null, "", this.address()), 300);
   }
 
   // Presets move the picture over a moment, so that one sees what goes where.
@@ -807,6 +826,7 @@ class View {
   menu() {
     const items = {
       "copy as Python": () => navigator.clipboard.writeText(this.model.get("code")),
+      ...(this.model.get("title") && { "copy link": () => navigator.clipboard.writeText(this.address()) }),
       "save as SVG": () => saved(this.pictureFile(), "svg"),
       "save as PNG": () => raster(this.pictureFile()).then((file) => saved(file, "png")),
       "full screen": () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
@@ -915,6 +935,7 @@ class View {
     this.observer.disconnect();
     window.removeEventListener("resize", this.resized);
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.remembering);
     for (const name of TRAITS) this.model.off(`change:${name}`, this.changed);
   }
 }

@@ -45,6 +45,7 @@ class View(anywidget.AnyWidget):
     pinned = traitlets.Bool().tag(sync=True)
     code = traitlets.Unicode().tag(sync=True)
     answer = traitlets.Dict().tag(sync=True)
+    title = traitlets.Unicode().tag(sync=True)  # on a page of its own, whose address then has the settings
 
     def __init__(self, knobs: Sequence[Knob | Choice], buttons: Sequence[tuple[str, str, str]], do: Callable):
         """Describe the controls; the picture comes with :meth:`show`."""

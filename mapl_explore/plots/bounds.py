@@ -74,7 +74,7 @@ def error_panel(
         name="the smoothing error and its bounds",
         x=x,
         y=y,
-        share=2.6,
+        share=2.2,
         marks=[
             Band(name="between the bounds", style=BAND, x=places, low=curves["lower"], high=curves["upper"]),
             *(Curve(name=name, x=places, y=curves[name], **look) for name, look in looks.items()),

@@ -35,13 +35,13 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
     shares = [f"leader {weights[leader]:.0%}", f"others {_percent(rest.sum())}"]
     return Panel(
         name="the share of the gradient of each response",
-        x=Axis("response" if names else "responses, best first", 0.0, 1.0, ticks=named_ticks(names)),
+        x=Axis("response" if names else "best first", 0.0, 1.0, ticks=named_ticks(names)),
         y=Axis("share of the gradient", 0.0, 1.3, ticks=[(0.2 * n, f"{0.2 * n:.1f}") for n in range(6)]),
         grid="y",
         marks=[
             bars(alone, name="leader", style=LEADER),
             bars(rest, name="others", style=OTHERS),
-            Words(name="shares", style=Style(width=16), x=np.full(2, 0.5), y=np.array([1.22, 1.1]), texts=shares),
+            Words(name="shares", style=Style(width=14), x=np.full(2, 0.5), y=np.array([1.22, 1.1]), texts=shares),
         ],
     )
 
@@ -70,7 +70,7 @@ def gaps_panel(scores: np.ndarray) -> Panel:
     style = Style("orange", width=10)
     return Panel(
         name="the scores, from the leader down",
-        x=Axis("responses, best first", 0.0, 1.0, ticks=()),
+        x=Axis("best first", 0.0, 1.0, ticks=()),
         y=Axis("score − leader (nats)", WIDEST if below[-1] > WIDEST else 1.05 * float(below[-1]), 1.0),
         grid="y",
         marks=[
