@@ -121,12 +121,12 @@ def push_panel(
             *others,
             Words(
                 name="down",
-                style=Style("dark-orange", width=15),
+                style=Style("dark-orange", width=16),
                 y=np.array([0.92 * end]),
                 texts=["pushed down"],
                 **words,
             ),
-            Words(name="up", style=Style("blue", width=15), y=np.array([-0.92 * end]), texts=["pushed up"], **words),
+            Words(name="up", style=Style("blue", width=16), y=np.array([-0.92 * end]), texts=["pushed up"], **words),
         ],
     )
 

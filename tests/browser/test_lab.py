@@ -182,7 +182,7 @@ def test_an_exercise_is_marked_as_often_as_one_answers(lesson):
 
 @pytest.fixture
 def stored(browser, lab):
-    """A notebook with one explorer, run and saved: the page, its address and its file."""
+    """A page with a notebook of one explorer, run and saved."""
     path = lab[1] / "mapl_explore_student" / "explorer.ipynb"
     cell = nbformat.v4.new_code_cell("from mapl_explore.explorers import BoundsExplorer\n\nBoundsExplorer(n=4)")
     kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
@@ -192,23 +192,22 @@ def stored(browser, lab):
     assert_shows(view(page), set_to(BoundsExplorer, n=4))
     page.keyboard.press("Control+S")
     page.locator(".jp-mod-dirty").wait_for(state="detached")
-    yield page, lab[0], path
+    yield page
     closed(page, lab[0])
 
 
-def test_a_saved_notebook_shows_its_picture_when_it_is_opened_again(browser, stored):
-    page, address, path = stored
-    page.close()
-    again = opened(browser, address, path.name)
-    assert_shows(view(again), set_to(BoundsExplorer, n=4))
-    slider(view(again), TAU).press("PageUp")
-    expect(box(view(again), TAU)).not_to_have_value("5")
-    assert again.errors == []
-    again.close()
+def test_a_saved_notebook_shows_its_picture_when_it_is_opened_again(stored):
+    page = stored
+    page.reload()
+    page.get_by_text("| Idle").wait_for()
+    assert_shows(view(page), set_to(BoundsExplorer, n=4))
+    slider(view(page), TAU).press("PageUp")
+    expect(box(view(page), TAU)).not_to_have_value("5")
+    assert page.errors == []
 
 
 def test_after_a_restart_of_the_kernel_a_banner_says_what_to_do(stored):
-    page, *_ = stored
+    page = stored
     page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.locator("li.lm-Menu-item", has_text="Restart Kernel").first.click()
     page.locator(".jp-Dialog button.jp-mod-warn").click()
