@@ -41,7 +41,7 @@ def grid_panel(
     cells = {"left": x + 0.01, "right": x + 0.99, "bottom": y + 0.99, "top": y + 0.01}
     # Below the middle of its cell, where the number is not.
     bar = {"x": x + 0.1, "to_x": x + 0.1 + 0.8 * taken.ravel(), "y": y + 0.86, "to_y": y + 0.86}
-    type_size = 15 if max(rows, columns) <= 5 else min(10, 80 / columns)
+    type_size = 16 if max(rows, columns) <= 5 else min(10, 80 / columns)
     texts = [_written(margin) for margin in margins.ravel()] if max(rows, columns) <= LARGEST else []
     return Panel(
         name="the margin of each pair",
