@@ -50,6 +50,16 @@ def test_the_table_of_rooms_has_the_floors_that_are_held():
     assert floors == FLOORS
 
 
+def test_the_list_of_files_has_every_file_of_the_package_and_no_other():
+    part = text_of("docs/architecture.md").split("\n## Which file\n")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `mapl_explore/([\w/]+\.\w+)` \| .+ \|$", part, re.MULTILINE)
+    package = ROOT / "mapl_explore"
+    sources = {path for pattern in ("**/*.py", "explorers/view.*") for path in package.glob(pattern)}
+    there = {path.relative_to(package).as_posix() for path in sources if path.name != "__init__.py"}
+    assert {"missing": there - set(listed), "gone": set(listed) - there} == {"missing": set(), "gone": set()}
+    assert len(listed) == len(there), "a file is listed twice"
+
+
 def test_every_path_that_moved_is_gone_and_is_where_the_changelog_says():
     moves = MOVED.findall(text_of("CHANGELOG.md"))
     assert len(moves) > 40
