@@ -69,11 +69,13 @@ bench: setup build/bench/.ready .peers-venv/.ready
 peers: .peers-venv/.ready
 	@OMP_NUM_THREADS=1 TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/peers/trl_parity.py
 
+NOTEBOOKS = $(patsubst %,notebooks/%.ipynb,$(or $(ARGS),*))
+
 # Without widget state, exports and a fresh checkout show the PNG; without timing, a run changes outputs only.
-notebooks: setup
+notebooks: $(NOTEBOOKS) setup
 	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
-		$(patsubst %,notebooks/%.ipynb,$(or $(ARGS),*))
+		$(NOTEBOOKS)
 
 screenshots: setup
 	@PYTHONPATH=tests $(BIN)/python -m browser.screenshots $(ARGS)
