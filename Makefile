@@ -16,7 +16,7 @@ help:
 	@echo "make lint         check style (ruff) and types (mypy)"
 	@echo "make bench        measure speed and memory, side by side with the alternatives"
 	@echo "make peers        compare the losses with TRL's own, in an environment of its own"
-	@echo "make notebooks    run the notebooks and store their outputs"
+	@echo "make notebooks    run the notebooks and store their outputs (ARGS=05_losses_and_gradients runs that one)"
 	@echo "make screenshots  photograph every explorer and notebook into build/screenshots (needs chromium)"
 	@echo "make alone        install the package alone and run its examples (EXTRA=lab, LOWEST=1, WHAT=a wheel)"
 	@echo "make release      VERSION=x.y.z: check, build and try a release; nothing is published"
@@ -69,10 +69,13 @@ bench: setup build/bench/.ready .peers-venv/.ready
 peers: .peers-venv/.ready
 	@OMP_NUM_THREADS=1 TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/peers/trl_parity.py
 
+NOTEBOOKS = $(patsubst %,notebooks/%.ipynb,$(or $(ARGS),*))
+
 # Without widget state, exports and a fresh checkout show the PNG; without timing, a run changes outputs only.
-notebooks: setup
+notebooks: $(NOTEBOOKS) setup
 	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
-		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
+		$(NOTEBOOKS)
 
 screenshots: setup
 	@PYTHONPATH=tests $(BIN)/python -m browser.screenshots $(ARGS)

@@ -1,5 +1,6 @@
 """What is written about the repository, against the repository: paths, names, floors, moves, versions, targets."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -50,6 +51,16 @@ def test_the_table_of_rooms_has_the_floors_that_are_held():
     assert floors == FLOORS
 
 
+def test_the_list_of_files_has_every_file_of_the_package_and_no_other():
+    part = text_of("docs/architecture.md").split("\n## Which file\n")[1].split("\n## ")[0]
+    listed = re.findall(r"^\| `mapl_explore/([\w/]+\.\w+)` \| .+ \|$", part, re.MULTILINE)
+    package = ROOT / "mapl_explore"
+    sources = {path for pattern in ("**/*.py", "explorers/view.*") for path in package.glob(pattern)}
+    there = {path.relative_to(package).as_posix() for path in sources if path.name != "__init__.py"}
+    assert {"missing": there - set(listed), "gone": set(listed) - there} == {"missing": set(), "gone": set()}
+    assert len(listed) == len(there), "a file is listed twice"
+
+
 def test_every_path_that_moved_is_gone_and_is_where_the_changelog_says():
     moves = MOVED.findall(text_of("CHANGELOG.md"))
     assert len(moves) > 40
@@ -58,6 +69,16 @@ def test_every_path_that_moved_is_gone_and_is_where_the_changelog_says():
         paths = re.findall(r"`(\w+/[\w/.]+)`", new)
         assert paths, old
         assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_sentences_that_a_new_loss_may_make_untrue_are_there():
+    words = text_of("CONTRIBUTING.md").split("**Loss.**")[1].split("\n\n")[0]
+    lesson = json.loads(text_of("notebooks/05_losses_and_gradients.ipynb"))
+    prose = "".join(line for cell in lesson["cells"] for line in cell["source"])
+    pages = " ".join(f"{prose} {text_of('README.md')} {text_of('notebooks/INSTRUCTOR.md')}".split())
+    quoted = [" ".join(text.split()) for text in re.findall(r'"(.+?)"', words, re.DOTALL)]
+    assert quoted
+    assert [text for text in quoted if text not in pages] == []
 
 
 def test_the_citation_has_the_version_of_the_package():

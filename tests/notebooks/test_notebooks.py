@@ -198,6 +198,15 @@ def test_the_tables_of_the_course_have_the_minutes_of_the_lessons(page):
     }
 
 
+def test_both_tables_of_the_course_ask_the_same_question_of_a_lesson():
+    readme, instructor = (
+        re.findall(r"^\| (0\d [^|]*) \| \d+ \| ([^|]*) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+        for page in PAGES
+    )
+    assert len(readme) == len(NOTEBOOKS)
+    assert readme == instructor
+
+
 def plans():
     text = PAGES[1].read_text(encoding="utf-8")
     for title, part in re.findall(r"^## (.*?\d+ minutes.*?)\n(.*?)(?=^## )", text, re.MULTILINE | re.DOTALL):
