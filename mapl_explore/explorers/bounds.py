@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mapl_explore.course.errata import post_smooth_max
+from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, sign, table, tied_lead
 from mapl_explore.explorers.roots import error_roots
@@ -107,7 +108,8 @@ class BoundsExplorer(Stage):
 
     def __init__(self, scores=None, **settings):
         """Make the sliders that the set leaves free."""
-        self._source = source_of(scores)
+        self._source, self._curves = source_of(scores), Kept(_errors)
+        self._roots = Kept(error_roots)
         tau = self._source.tau()
         self._taus = np.geomspace(tau.low, tau.high, 201)
         self._gaps = np.linspace(0.0, max(KNOBS["gap"].high, 1.2 * self._source.widest), 201)
@@ -135,9 +137,9 @@ class BoundsExplorer(Stage):
         scores = self._source.scores(settings)
         against = settings["against"]
         if against == "tau":
-            places, curves = self._taus, _errors(scores, self._taus, post)
+            places, curves = self._taus, self._curves(scores, self._taus, post)
         else:
-            places, curves = self._gaps, _errors(_led_by(scores, self._gaps), tau, post)
+            places, curves = self._gaps, self._curves(self._source.led_by(settings, self._gaps), tau, post)
         return BoundsReading(
             scores=scores,
             tau=tau,
@@ -145,7 +147,7 @@ class BoundsExplorer(Stage):
             epsilon=epsilon,
             against=against,
             errors={name: float(error) for name, error in _errors(scores, tau, post).items()},
-            roots={name: float(tau) for name, tau in error_roots(scores, epsilon).items() if math.isfinite(tau)},
+            roots={name: float(tau) for name, tau in self._roots(scores, epsilon).items() if math.isfinite(tau)},
             places=places,
             curves=curves,
             weights=smooth_max_weights(scores, tau=tau),
@@ -186,15 +188,6 @@ class BoundsExplorer(Stage):
 
         reading = self.reading
         return pandas.DataFrame({reading.against: reading.places, **reading.curves})
-
-
-def _led_by(scores: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """Return the set under leaders at these gaps above its second, (k, n); one score has no second and stays."""
-    if scores.size == 1:
-        return np.tile(scores, (gaps.size, 1))
-    # From a second at 0: gap, second - gap and back would not return the gap.
-    others = np.tile(scores[1:] - scores[1], (gaps.size, 1))
-    return np.concatenate([gaps[:, None], others], axis=-1)
 
 
 def _errors(scores: np.ndarray, tau, post: bool) -> dict[str, np.ndarray]:

@@ -26,6 +26,13 @@ class Source(abc.ABC):
     def scores(self, settings: dict) -> np.ndarray:
         """Return the scores (n,) at these settings, best first, in nats."""
 
+    def led_by(self, settings: dict, gaps: np.ndarray) -> np.ndarray:
+        """Return the set under leaders at these gaps (k,) above its second, (k, n); one score has no second."""
+        # The others lie below a second at 0, whatever the gap is: to the gap and back would not return the gap.
+        scores = self.scores(settings | {"gap": 0.0, "wide_gap": 0.0})
+        below = np.tile(scores[1:] - scores[1:2], (gaps.size, 1))
+        return np.concatenate([gaps[:, None] if scores.size > 1 else 0.0 * gaps[:, None], below], axis=-1)
+
     def tau(self) -> Knob:
         """Return the knob of tau, which reaches down to where tau times the widest gap is 1."""
         low = KNOBS["tau"].low

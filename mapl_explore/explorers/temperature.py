@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, percent, sign, span, table
 from mapl_explore.explorers.roots import error_roots
@@ -115,10 +116,10 @@ class TemperatureExplorer(Stage):
 
     def __init__(self, scores=None, **settings):
         """Make the sliders that the set leaves free."""
-        self._source = source_of(scores, gap="wide_gap")
+        self._source, self._curves = source_of(scores, gap="wide_gap"), Kept(_curves)
         gap = KNOBS["wide_gap"]
         high = max(gap.high, 10.0 ** np.ceil(np.log10(max(self._source.widest, 1.0))))
-        self._gaps = np.geomspace(gap.low, high, 151)
+        self._gaps = np.geomspace(gap.low, high, 101)
         presets = PRESETS if isinstance(self._source, Shaped) else {}
         super().__init__([KNOBS["epsilon"], KNOBS["share"], *self._source.knobs, RULE], presets, settings)
 
@@ -148,8 +149,9 @@ class TemperatureExplorer(Stage):
         """Return every number that is shown at these settings."""
         scores, epsilon, share = self._source.scores(settings), settings["epsilon"], settings["share"]
         roots = {name: float(tau) for name, tau in _roots(scores, epsilon, share).items()}
-        curves, starved = self._curves(scores, epsilon, share)
-        finite = {name: tau for name, tau in roots.items() if np.isfinite(tau)}
+        curves, starved = self._curves(self._source.led_by(settings, self._gaps), epsilon, share)
+        finite = [name for name, tau in roots.items() if np.isfinite(tau)]
+        taus = np.array([roots[name] for name in finite])
         return TemperatureReading(
             scores=scores,
             gap=float(top_gap(scores)),
@@ -157,8 +159,8 @@ class TemperatureExplorer(Stage):
             share=share,
             rule=settings["rule"],
             roots=roots,
-            errors={name: float(smoothing_error(scores, tau=tau)) for name, tau in finite.items()},
-            others={name: float(_others(scores, tau)) for name, tau in finite.items()},
+            errors=dict(zip(finite, smoothing_error(scores, tau=taus).tolist(), strict=True)),
+            others=dict(zip(finite, _others(scores, taus).tolist(), strict=True)),
             curves=curves,
             starved=starved,
         )
@@ -208,16 +210,15 @@ class TemperatureExplorer(Stage):
         others = {f"others_{name}": curve for name, curve in reading.starved.items()}
         return pandas.DataFrame({"gap": self._gaps, **taus, **others})
 
-    def _curves(self, scores, epsilon, share) -> tuple[dict, dict]:
-        """Return each rule's tau and the others' share there, over the gaps; NaN for one score."""
-        if scores.size == 1:
-            none = dict.fromkeys(RULE.options, np.full(self._gaps.size, np.nan))
-            return none, none
-        below = np.tile(scores[1:] - scores[1], (self._gaps.size, 1))
-        sets = np.concatenate([self._gaps[:, None], below], axis=-1)
-        curves = _roots(sets, epsilon, share)
-        del curves["certain"]
-        return curves, {name: _others(sets, tau) for name, tau in curves.items()}
+
+def _curves(sets: np.ndarray, epsilon: float, share: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return each rule's tau and the others' share there, each (k,), of sets (k, n); NaN for one score."""
+    if sets.shape[-1] == 1:
+        none = dict.fromkeys(RULE.options, np.full(len(sets), np.nan))
+        return none, none
+    roots = _roots(sets, epsilon, share)
+    curves = {name: roots[name] for name in RULE.options}
+    return curves, {name: _others(sets, tau) for name, tau in curves.items()}
 
 
 def _lead(reading: TemperatureReading) -> str:
