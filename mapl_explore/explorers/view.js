@@ -819,7 +819,7 @@ class View {
   addTools() {
     const made = this.model.get("buttons").map(({ label, tip, kind }) => button(label, tip, () => this.tell({ kind, label })));
     this.nodes.pin = button("pin", "leave this picture behind, to compare the next with", () => this.tell({ kind: "pin" }));
-    this.nodes.play = button("play", "sweep the first slider from end to end", () => this.play());
+    this.nodes.play = button("play", "go along the horizontal axis from end to end", () => this.play());
     this.nodes.tools.append(...made, this.nodes.pin, this.nodes.play, this.menu());
   }
 
@@ -852,7 +852,7 @@ class View {
       this.stop();
       return;
     }
-    const range = Object.values(this.ranges)[0];
+    const range = this.ranges[this.picture.sweep] ?? Object.values(this.ranges).find(({ knob }) => !this.idle.includes(knob.name));
     const from = range.place(this.values[range.knob.name]) % range.count;
     const start = performance.now() - (from / range.count) * SWEEP;
     this.nodes.play.textContent = "stop";

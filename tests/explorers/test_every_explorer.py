@@ -145,6 +145,19 @@ def test_every_control_has_a_name_and_a_help_and_every_handle_a_control(explorer
     assert {drag["knob"] for mark in marks for drag in mark["drags"] if drag} <= set(explorer.settings)
 
 
+def test_play_sweeps_what_the_horizontal_axis_shows(explorer):
+    explorer.reset()
+    axes = {"smooth": "tau", "bounds": "tau", "precision": "tau", "temperature": "wide_gap", "loss": "shift"}
+    axes |= {"pairs": "center", "training": "step"}
+    axis = axes[type(explorer).__name__.removesuffix("Explorer").removesuffix("Max").lower()]
+    # A set of one's own has no slider of its gap.
+    assert explorer.widget.picture["sweep"] == (axis if axis in explorer.settings else "")
+
+
+def test_play_sweeps_the_gap_where_the_curves_are_drawn_against_it():
+    assert BoundsExplorer(against="gap").widget.picture["sweep"] == "gap"
+
+
 def test_to_frame_has_numbers(explorer):
     explorer.reset()
     frame = explorer.to_frame()
