@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from mapl_explore.explorers.readout import digits, sign, table, tied_lead
 from mapl_explore.explorers.roots import error_roots
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.losses import DPO, Smooth
+from mapl_explore.losses import DPO, ScoredSets, Smooth
+from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.plots.bounds import error_panel
@@ -23,7 +25,7 @@ from mapl_explore.plots.weights import gaps_panel, weights_panel
 LABELS = {name: KNOBS[name].label for name in ("tau", "gap")}
 AGAINST = Choice("against", "curves against", tuple(LABELS), "tau", "What the horizontal axis shows.", labels=LABELS)
 POST = Choice("post", "the post's formula", ("hide", "show"), "hide", "E as the post writes it, sign and all.")
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "runners-up tie": {"spread": 0.0},
     "runners-up far apart": {"spread": 10.0},
     "leaders tie": {"gap": 0.0, "epsilon": 0.1},
@@ -106,7 +108,7 @@ class BoundsExplorer(Stage):
     DPO(beta=0.1, pair=Smooth(tau=2.0))
     """
 
-    def __init__(self, scores=None, **settings):
+    def __init__(self, scores: Numbers | ScoredSets | None = None, **settings: float | str):
         """Make the sliders that the set leaves free."""
         self._source, self._curves = source_of(scores), Kept(_errors)
         self._roots = Kept(error_roots)
@@ -150,7 +152,7 @@ class BoundsExplorer(Stage):
             roots={name: float(tau) for name, tau in self._roots(scores, epsilon).items() if math.isfinite(tau)},
             places=places,
             curves=curves,
-            weights=smooth_max_weights(scores, tau=tau),
+            weights=to_numpy(smooth_max_weights(scores, tau=tau)),
         )
 
     def text(self, reading: BoundsReading) -> str:
@@ -182,15 +184,12 @@ class BoundsExplorer(Stage):
         ]
         return f"<p>{now}</p>{table(caption, rows)}"
 
-    def to_frame(self):
-        """Return the curves as a pandas.DataFrame, one row a tau (1/nats) or a gap (nats): the errors in nats."""
-        import pandas
-
-        reading = self.reading
-        return pandas.DataFrame({reading.against: reading.places, **reading.curves})
+    def columns(self, reading: BoundsReading) -> dict[str, Any]:
+        """Return the curves as columns, one row a tau (1/nats) or a gap (nats): the errors in nats."""
+        return {reading.against: reading.places, **reading.curves}
 
 
-def _errors(scores: np.ndarray, tau, post: bool) -> dict[str, np.ndarray]:
+def _errors(scores: np.ndarray, tau: np.ndarray | float, post: bool) -> dict[str, np.ndarray]:
     """Return the error, its bounds and the asymptote, in nats, of one or several sets."""
     n, gap = scores.shape[-1], top_gap(scores)
     errors = {
@@ -199,10 +198,11 @@ def _errors(scores: np.ndarray, tau, post: bool) -> dict[str, np.ndarray]:
         "upper": error_upper_bound(n=n, gap=gap, tau=tau),
         "asymptote": error_asymptote(n=n, gap=gap, tau=tau),
     }
-    return errors | ({"post": _post_error(scores, tau)} if post else {})
+    named = {name: to_numpy(error) for name, error in errors.items()}
+    return named | ({"post": _post_error(scores, tau)} if post else {})
 
 
-def _post_error(scores: np.ndarray, tau) -> np.ndarray:
+def _post_error(scores: np.ndarray, tau: np.ndarray | float) -> np.ndarray:
     """Return what the post's formula gives as the error; infinite where its exponential overflows."""
     sets, taus = np.broadcast_arrays(scores, np.asarray(tau)[..., None])
     flat = zip(sets.reshape(-1, sets.shape[-1]), taus.reshape(-1, sets.shape[-1]), strict=True)

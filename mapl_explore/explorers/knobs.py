@@ -49,7 +49,7 @@ class Knob:
     scale: Literal["linear", "log", "integer"]
     help: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check that the default lies in the range, and that a log scale starts above 0."""
         if not self.low <= self.default <= self.high:
             raise ValueError(f"default must lie in [{self.low}, {self.high}], not {self.default}")
@@ -58,9 +58,9 @@ class Knob:
 
     def checked(self, value: Any) -> float:
         """Return a value of the knob's kind, or raise the error that names the knob."""
-        kind = int if self.scale == "integer" else float
+        kind: Callable[[Any], float] = int if self.scale == "integer" else float
         try:
-            number = kind(None if isinstance(value, bool) else value)
+            number = kind([] if isinstance(value, bool) else value)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(f"{self.name} must be a number, not {value!r}") from None
         if number != value or not self.low <= number <= self.high:
@@ -129,14 +129,14 @@ class Choice:
     admit: Callable | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check that the default is an option."""
         if self.default not in self.options:
             raise ValueError(f"default must be one of {', '.join(self.options)}, not {self.default!r}")
 
-    def checked(self, value: Any, options: Iterable[str] = ()) -> str:
-        """Return the option that a value names, of these or of its own, or raise the error that names them."""
-        option = named_option(value, (*self.options, *options))
+    def checked(self, value: Any) -> str:
+        """Return the option that a value names, or raise the error that names the options."""
+        option = named_option(value, self.options)
         if option is not None:
             return option
         if self.admit is not None:
@@ -148,7 +148,7 @@ class Choice:
         return f"{self.label}: {self.labels.get(value, value)}"
 
 
-def named_option(value, options: Iterable[str]) -> str | None:
+def named_option(value: Any, options: Iterable[str]) -> str | None:
     """Return the option that a text names, None if there is none; a response may be named by its sign, +1 or −1.
 
     Examples

@@ -52,7 +52,7 @@ def table(caption: str, rows: Iterable, head: Iterable[str] = ()) -> str:
     return f'<div class="mapl-table"><p>{caption}</p><table aria-label="{escape(caption)}">{body}</table></div>'
 
 
-def _cell(cell) -> str:
+def _cell(cell: str | float) -> str:
     if isinstance(cell, str):
         return f"<td>{cell}</td>"
     return f'<td class="mapl-number">{digits(cell)}</td>'

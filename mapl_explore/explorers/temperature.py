@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from mapl_explore.explorers.readout import digits, percent, sign, span, table
 from mapl_explore.explorers.roots import error_roots
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.losses import DPO, ExactError, LeaderShare, LowerBound, Smooth, UpperBound
+from mapl_explore.losses import DPO, ExactError, LeaderShare, LowerBound, ScoredSets, Smooth, UpperBound
+from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.numerics.temperature import solve_tau_share, solve_tau_share_exact
@@ -27,7 +29,7 @@ RULE = Choice(
     "Which root the ring and the loss take.",
     labels={name: look["label"] for name, look in LINES.items()},
 )
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "an error in nats": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 1.0},
     "the same at gap 100": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 100.0},
     "a share instead": {"rule": "share", "n": 2, "wide_gap": 100.0},
@@ -114,7 +116,7 @@ class TemperatureExplorer(Stage):
     DPO(beta=0.1, pair=Smooth(tau=UpperBound(epsilon=0.1, low=0.001, high=1000.0)))
     """
 
-    def __init__(self, scores=None, **settings):
+    def __init__(self, scores: Numbers | ScoredSets | None = None, **settings: float | str):
         """Make the sliders that the set leaves free."""
         self._source, self._curves = source_of(scores, gap="wide_gap"), Kept(_curves)
         gap = KNOBS["wide_gap"]
@@ -141,7 +143,7 @@ class TemperatureExplorer(Stage):
     def panels(self, reading: TemperatureReading) -> list[Panel]:
         """Return the panel of the roots and the panel of the others' share."""
         tau, others = (found.get(reading.rule, math.nan) for found in (reading.roots, reading.others))
-        here = {"gaps": self._gaps, "gap": reading.gap}
+        here: dict[str, Any] = {"gaps": self._gaps, "gap": reading.gap}
         roots = roots_panel(curves=reading.curves, tau=tau, **here)
         return [roots, others_panel(curves=reading.starved, others=others, share=reading.share, **here)]
 
@@ -201,14 +203,11 @@ class TemperatureExplorer(Stage):
         name, end = ("low", SPAN[0]) if tau < SPAN[0] else ("high", SPAN[1])
         return f" In a loss the rule stops at {end:g}, the default of its field <code>{name}</code>."
 
-    def to_frame(self):
-        """Return the curves as a pandas.DataFrame, one row a gap (nats): tau of each rule, and the others' share."""
-        import pandas
-
-        reading = self.reading
+    def columns(self, reading: TemperatureReading) -> dict[str, Any]:
+        """Return the curves as columns, one row a gap (nats): tau of each rule, and the others' share."""
         taus = {f"tau_{name}": curve for name, curve in reading.curves.items()}
         others = {f"others_{name}": curve for name, curve in reading.starved.items()}
-        return pandas.DataFrame({"gap": self._gaps, **taus, **others})
+        return {"gap": self._gaps, **taus, **others}
 
 
 def _curves(sets: np.ndarray, epsilon: float, share: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -231,10 +230,10 @@ def _lead(reading: TemperatureReading) -> str:
     return f"{met} {percent(others)}. Other scores with this n and gap could make E {span(*reading.reach)}."
 
 
-def _others(scores: np.ndarray, tau) -> np.ndarray:
+def _others(scores: np.ndarray, tau: Numbers) -> np.ndarray:
     """Return the share of all but the leader of sorted scores."""
     # As a sum: 1 minus the leader's would cancel where they get next to nothing.
-    return smooth_max_weights(scores, tau=tau)[..., 1:].sum(axis=-1)
+    return to_numpy(smooth_max_weights(scores, tau=tau))[..., 1:].sum(axis=-1)
 
 
 def _roots(scores: np.ndarray, epsilon: float, share: float) -> dict[str, np.ndarray]:
@@ -242,6 +241,6 @@ def _roots(scores: np.ndarray, epsilon: float, share: float) -> dict[str, np.nda
     roots = error_roots(scores, epsilon)
     if not roots:
         return {}
-    roots["share"] = solve_tau_share_exact(scores, share=share)
-    roots["certain"] = solve_tau_share(share=share, gap=top_gap(scores))
+    roots["share"] = to_numpy(solve_tau_share_exact(scores, share=share))
+    roots["certain"] = to_numpy(solve_tau_share(share=share, gap=top_gap(scores)))
     return {name: roots[name] for name in (*RULE.options, "certain")}

@@ -51,7 +51,7 @@ class Axis:
     low: float
     high: float
     scale: Scale = "linear"
-    ticks: Sequence[tuple[float, str]] | None = None
+    ticks: Sequence[tuple[float, str]] = None  # type: ignore[assignment]  # None until they are chosen
 
     def __post_init__(self) -> None:
         """Check the ends, and choose the ticks where none are given."""
