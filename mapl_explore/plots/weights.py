@@ -94,11 +94,7 @@ def gaps_panel(scores: np.ndarray) -> Panel:
 
 
 def push_panel(
-    weights: np.ndarray,
-    names: Sequence[str],
-    most: float,
-    others: Sequence[Mark] = (),
-    label: str = WEIGHT,
+    weights: np.ndarray, names: Sequence[str], most: float, others: Sequence[Mark] = (), label: str = WEIGHT
 ) -> Panel:
     """Return the weight of each response in a loss, d loss / d logp: positives are pushed up, negatives down.
 
