@@ -1,6 +1,5 @@
 """What can be set in an explorer: numbers with their unit, range and default, and choices between words."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -36,8 +35,8 @@ class Knob:
 
     Examples
     --------
-    >>> KNOBS["tau"].position(1.0), KNOBS["tau"].value(2.0)
-    (0.0, 100.0)
+    >>> KNOBS["tau"].typed("2"), KNOBS["tau"].said(2.0)
+    (2.0, 'inverse temperature τ = 2 1/nats')
     """
 
     name: str
@@ -79,14 +78,6 @@ class Knob:
     def said(self, value: float) -> str:
         """Return a value with the words next to the slider, for a tooltip."""
         return f"{self.label} = {value:.4g} {self.unit}".rstrip()
-
-    def value(self, position: float) -> float:
-        """Return the value at a slider's position, which is its log10 on a log scale."""
-        return 10.0**position if self.scale == "log" else position
-
-    def position(self, value: float) -> float:
-        """Return the slider's position of a value, the inverse of :meth:`value`."""
-        return math.log10(value) if self.scale == "log" else value
 
 
 @dataclass(frozen=True)

@@ -135,9 +135,9 @@ class LossReading:
 class LossExplorer(Stage):
     """Show a loss, its slope and its weights per response, against the margin or against one log-prob.
 
-    Moving the log-probs of all positives moves the margin, one to one where the score r is a log-prob or a log-ratio,
-    which it is not for SimPO and ORPO; moving one response shows who is listened to. *Keep* leaves a curve where it is,
-    to be compared with the next; the axes stay with the loss as set, and hold no more than three times its span.
+    The shift moves the log-probs of all positives, and with them the margin: by as much, except for SimPO and ORPO,
+    whose score r is neither a log-prob nor a log-ratio. It can move one response instead, which shows the weight of
+    that response. *Keep* leaves a curve for comparison; the axes hold at most three times the span of the loss as set.
 
     Parameters
     ----------

@@ -133,9 +133,9 @@ class PairsReading:
 class PairsExplorer(Stage):
     """Show every positive against every negative, which pairs a strategy takes, and the gradient of a drawn pair.
 
-    Left, the margins, with a bar under each pair that can be taken, the longer the likelier. Middle, how the margins
-    are spread, what is taken of them, and how steep the loss is at each. Right, the gradient of one pair drawn from
-    this set: its mean as bars, with strokes for that of random pairs, and its standard deviation as whiskers.
+    The left panel has the margins, and under each a bar whose length is the chance that the pair is taken. The middle
+    panel has their histogram, the part that is taken, and the slope of the loss. The right panel has the gradient of
+    one pair drawn from this set: bars for its mean, strokes for that of random pairs, whiskers for its spread.
 
     Parameters
     ----------

@@ -79,8 +79,8 @@ class PrecisionReading:
 class PrecisionExplorer(Stage):
     """Show what each floating-point type makes of the smoothing error: the obvious way, and this library's.
 
-    The set is that of the bounds explorer, with its leader at the level. A cross marks where a type is first off by a
-    tenth; a line that ends has come to 0, below it, or to something that is no number.
+    The set is that of the bounds explorer, with its leader at the level. A cross marks where a type is first wrong by a
+    tenth; a line ends where the computed error is 0, negative or not a number.
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ class Source(abc.ABC):
         return np.concatenate([gaps[:, None] if scores.size > 1 else 0.0 * gaps[:, None], below], axis=-1)
 
     def tau(self) -> Knob:
-        """Return the knob of tau, which reaches down to where tau times the widest gap is 1."""
+        """Return the knob of tau; at its low end, tau times the widest gap is at most 1."""
         low = KNOBS["tau"].low
         if self.widest * low > 1:
             low = 10.0 ** math.floor(-math.log10(self.widest))
@@ -82,7 +82,7 @@ class Own(Source):
 
 
 class Sides(Source):
-    """The positives or the negatives of one of several preference sets, by what a loss compares.
+    """The positives or the negatives of one of several preference sets, ranked by the score that a loss compares.
 
     The negatives are ranked by their score, the positives by minus their score: the leader is the hardest of its side.
 
@@ -112,7 +112,7 @@ class Sides(Source):
 
 
 def source_of(scores: Numbers | ScoredSets | None, gap: str = "gap") -> Source:
-    """Return the source that an explorer's first argument names: sliders for None, else an array or ScoredSets."""
+    """Return the source for the first argument of an explorer: sliders for None, else an array or ScoredSets."""
     if scores is None:
         return Shaped(gap)
     return Sides(scores) if isinstance(scores, ScoredSets) else Own(scores)
@@ -174,5 +174,5 @@ def names_of(one: ScoredSets) -> list[str]:
 
 
 def fitting(names: Iterable[str], sets: ScoredSets) -> tuple[str, ...]:
-    """Return the presets, of these, that the sets can be shown to: without a reference, those that read none."""
+    """Return those of the presets that the sets can be used with: one that reads a reference needs sets with one."""
     return tuple(name for name in names if not (are_own_reference(sets) and reads_reference(LOSSES[name])))

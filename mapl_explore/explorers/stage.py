@@ -253,9 +253,9 @@ class Stage(abc.ABC):
 
     def _typed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings with the numbers that a person has typed, as numbers."""
-        typed = {name for name, value in settings.items() if isinstance(value, str)}
-        numbers = {name for name in typed if isinstance(self._knobs.get(name), Knob)}
-        return {name: self._knobs[name].typed(value) if name in numbers else value for name, value in settings.items()}
+        knobs = [(name, self._knobs.get(name), value) for name, value in settings.items()]
+        texts = {name: knob for name, knob, value in knobs if isinstance(knob, Knob) and isinstance(value, str)}
+        return {name: texts[name].typed(value) if name in texts else value for name, value in settings.items()}
 
     def _code(self) -> str:
         """Return the settings that have an effect as a call."""
@@ -337,8 +337,9 @@ def _over(panel: Panel, pinned: Panel) -> Panel:
 
 def _pixels(figure: Figure) -> np.ndarray:
     """Return red, green and blue of a figure, (height, width, 3) of uint8."""
-    figure.canvas.draw()
-    return np.array(figure.canvas.buffer_rgba())[..., :3]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def _written(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Which tau a target asks for, over the gap: every root, what each promises, and what it leaves to the others."""
+"""Which tau meets a target, over the gap: every root, its promise, and what the other responses get."""
 
 import math
 from dataclasses import dataclass
@@ -88,9 +88,9 @@ class TemperatureReading:
 class TemperatureExplorer(Stage):
     """Show which tau a target for the error or the leader's share asks for, over the gap, and what each choice does.
 
-    Left, every rule's tau; above the upper bound's the error is surely at most the target, below the lower bound's
-    surely at least. Right, what all but the leader get of the gradient there: the error rules starve them as the gap
-    grows, the share rule does not.
+    The left panel has the tau of every rule: above that of the upper bound the error is surely at most the target,
+    below that of the lower bound surely at least. The right panel has the share of the gradient that the others get
+    there: with the error rules it vanishes as the gap grows, with the share rule it does not.
 
     Parameters
     ----------

@@ -92,9 +92,9 @@ class TrainingReading:
 class TrainingExplorer(Stage):
     """Replay a run on a few held-out sets: scores, weights, tau and smoothing error at each recorded step.
 
-    The numbers are those of the run's own loss. Left the score of each response over the training, in the middle the
-    weights, the margins, or each side's tau or error between its bounds, right the weights at the step of the slider.
-    Where a step was not recorded, the nearest that was is shown.
+    The numbers are those of the run's own loss. The left panel has the score of each response over the training, the
+    middle one the weights, the margins, or the tau or error of each side, and the right one the weights at the step of
+    the slider, or at the recorded step nearest to it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a picture is: axes and marks as data, which :mod:`~mapl_explore.plots.paper` and the browser draw alike.
+"""A picture as data: axes and marks, which :mod:`~mapl_explore.plots.paper` and the browser draw alike.
 
 Each explorer describes its picture with these, once. All coordinates are those of the axes; a renderer turns them into
 pixels and computes nothing else.
