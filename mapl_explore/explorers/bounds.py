@@ -125,7 +125,6 @@ class BoundsExplorer(Stage):
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
     def panels(self, reading: BoundsReading) -> list[Panel]:
-        """Return the panels of errors, of scores and of weights."""
         now = reading.tau if reading.against == "tau" else reading.gap
         here = {"now": now, "epsilon": reading.epsilon, "error": reading.errors["exact"], "top": self._top}
         errors = error_panel(
@@ -134,7 +133,6 @@ class BoundsExplorer(Stage):
         return [errors, gaps_panel(reading.scores), weights_panel(reading.weights)]
 
     def read(self, settings: dict) -> BoundsReading:
-        """Return every number that is shown at these settings."""
         tau, epsilon, post = settings["tau"], settings["epsilon"], settings["post"] == "show"
         scores = self._source.scores(settings)
         against = settings["against"]
@@ -156,7 +154,6 @@ class BoundsExplorer(Stage):
         )
 
     def text(self, reading: BoundsReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         if not reading.roots:
             return "one score: the smoothing error is 0 at every tau"
         at = {name: digits(error) for name, error in reading.errors.items()}
@@ -168,7 +165,6 @@ class BoundsExplorer(Stage):
         return f"{now}; it is {digits(reading.epsilon)} at tau {to['exact']}, {bounds}"
 
     def html(self, reading: BoundsReading) -> str:
-        """Return the reading as a sentence and a table of the roots."""
         if not reading.roots:
             return "<p>One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ.</p>"
         at = {name: digits(error) for name, error in reading.errors.items()}

@@ -9,7 +9,7 @@ import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
 from mapl_explore.explorers.loss_controls import NUMBERS, losses_of, numbers_of, text_of, with_numbers
-from mapl_explore.explorers.readout import digits, minus, percent, sign, table
+from mapl_explore.explorers.readout import digits, percent, sign, signed, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, loss_of, require_reference
@@ -231,7 +231,6 @@ class LossExplorer(Stage):
         return set(NUMBERS) - set(numbers_of(loss_of(settings["loss"])))
 
     def panels(self, reading: LossReading) -> list[Panel]:
-        """Return the panels of the value, the slope or the weights along the axis, and the weights where the set is."""
         labels, styles = _labels(reading.losses), [style for style, _ in SERIES]
         values, slopes, most = reading.reach
         x = Axis(f"shift of {reading.moved} (nats)", *self._ends)
@@ -254,7 +253,6 @@ class LossExplorer(Stage):
         return panel("the weight of each response", y=y, curves=curves, rings=reading.weights[0], own_key=True)
 
     def read(self, settings: dict) -> LossReading:
-        """Return every number that is shown at these settings."""
         one = self._sets[settings.get("set", 1) - 1]
         names = names_of(one)
         moved = settings["moved"] if settings["moved"] in names else POSITIVES
@@ -276,13 +274,11 @@ class LossExplorer(Stage):
         )
 
     def text(self, reading: LossReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
-        weights = " ".join(minus(f"{weight + 0.0:+.3f}") for weight in reading.weights[0][:SHOWN])
+        weights = " ".join(signed(weight, "+.3f") for weight in reading.weights[0][:SHOWN])
         margins = f"margin {digits(reading.margin)} (hard {digits(reading.hard_margin)})"
         return f"loss {digits(reading.value)}, slope {digits(reading.slope)}, {margins}; weights {weights}"
 
     def html(self, reading: LossReading) -> str:
-        """Return the reading as a sentence, a table of the losses and a table of the responses."""
         loss = reading.losses[0]
         margins = f"Its margin is {digits(reading.margin)} nats, the hard one {digits(reading.hard_margin)}."
         floor = "" if loss.bounded else " <b>It has no floor</b>: training with it never comes to an end."
@@ -334,7 +330,7 @@ def _row(name: str, row: Explained, named: list[tuple[str, Explained]]) -> tuple
     place = ("hardest" if row.rank == 1 else f"{row.rank} of {len(side)}") + (
         f", tied with {' '.join(tied)}" if tied else ""
     )
-    return name, row.score, minus(f"{row.weight + 0.0:+.3g}"), way, percent(row.share), place
+    return name, row.score, signed(row.weight, "+.3g"), way, percent(row.share), place
 
 
 def _movable(sets: list[ScoredSets]) -> tuple[str, ...]:

@@ -213,7 +213,6 @@ class PairsExplorer(Stage):
         return idle | ({"beta"} - set(numbers_of(_of_pairs(settings))))
 
     def panels(self, reading: PairsReading) -> list[Panel]:
-        """Return the panels of the margins, of what is taken, and of the gradient."""
         rows, columns = ([reading.names[place] for place in places] for places in (reading.rows, reading.columns))
         spread: dict[str, Any] = {"places": reading.places, "slope": reading.push, "kernel": reading.curve}
         return [
@@ -223,7 +222,6 @@ class PairsExplorer(Stage):
         ]
 
     def read(self, settings: dict) -> PairsReading:
-        """Return every number that is shown at these settings."""
         loss, number, strategy = _of_pairs(settings), settings.get("set", 1) - 1, settings["strategy"]
         pairs = self._pool(settings, loss, number)
         taken = {name: one.chance(self._sets, pairs, loss, settings) for name, one in STRATEGIES.items()}
@@ -250,7 +248,6 @@ class PairsExplorer(Stage):
         )
 
     def text(self, reading: PairsReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         if reading.strategy not in reading.gradients:
             return f"{reading.strategy} takes none of {len(reading.pairs)} pairs"
         one = reading.gradients[reading.strategy]
@@ -259,7 +256,6 @@ class PairsExplorer(Stage):
         return f"{self._taken(reading)}, mean margin {digits(_mean_margin(reading))}; {there}"
 
     def html(self, reading: PairsReading) -> str:
-        """Return the reading as sentences and a table of the strategies."""
         caption = "Of a drawn pair's gradient: its mean's size, its noise, and its likeness to that of random pairs"
         rows = [self._row(name, reading) for name in STRATEGIES]
         return (

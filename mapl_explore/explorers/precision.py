@@ -115,13 +115,11 @@ class PrecisionExplorer(Stage):
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
     def panels(self, reading: PrecisionReading) -> list[Panel]:
-        """Return the panel of the curves and the panel of the digits."""
         curves: dict[str, Any] = {"truth": reading.curve, "curves": reading.curves, "lies": reading.lies}
         errors = naive_panel(taus=self._taus, **curves, tau=reading.tau, error=reading.truth)
         return [errors, digits_panel(reading.our_digits, reading.naive_digits)]
 
     def read(self, settings: dict) -> PrecisionReading:
-        """Return every number that is shown at these settings."""
         scores, tau, formula = self._source.scores(settings) + settings["level"], settings["tau"], settings["formula"]
         naive = {dtype: float(naive_error(scores, tau=tau, formula=formula, dtype=dtype)) for dtype in DTYPES}
         ours = {dtype: float(library_error(scores, tau=tau, dtype=dtype)) for dtype in DTYPES}
@@ -150,7 +148,6 @@ class PrecisionExplorer(Stage):
         return int(np.argmax(wrong)) if wrong.any() else None
 
     def text(self, reading: PrecisionReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         if reading.scores.size == 1:
             return "one score: the true smoothing error is 0"
         held = ", ".join(f"{dtype} {digits(truth)}" for dtype, truth in reading.truths.items())
@@ -159,7 +156,6 @@ class PrecisionExplorer(Stage):
         return f"{true}; right digits, obvious way and library: {each}"
 
     def html(self, reading: PrecisionReading) -> str:
-        """Return the reading as a sentence and a table of the types."""
         if reading.scores.size == 1:
             return "<p>One score: the true smoothing error is 0, and there is no digit to be right.</p>"
         rows = [

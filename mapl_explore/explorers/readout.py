@@ -20,6 +20,11 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
+def signed(value: float, form: str) -> str:
+    """Return a number with its sign, and no minus before a zero."""
+    return minus(f"{value + 0.0:{form}}")
+
+
 def percent(share: float) -> str:
     """Return a share in percent; only 1 reads as 100%, and only 0 as 0%."""
     shown = f"{100 * share:.3g}"

@@ -94,7 +94,6 @@ class SmoothMaxExplorer(Stage):
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
     def panels(self, reading: SmoothMaxReading) -> list[Panel]:
-        """Return the panels of the scores, of the approach, and of the weights."""
         low, high = self._span
         # Room for the error, which at a small tau goes far beyond, and on the other side for a word.
         error, word = 0.45 * (high - low), 0.15 * (high - low)
@@ -106,7 +105,6 @@ class SmoothMaxExplorer(Stage):
         return [scores, approach_panel(hard=reading.hard, **taus, **shown), weights]
 
     def read(self, settings: dict) -> SmoothMaxReading:
-        """Return every number that is shown at these settings."""
         scores, tau = np.array([settings[name] for name in self._names]), settings["tau"]
         sharp = 1.0 if settings["of"] == "max" else -1.0
         leader = int(np.argmax(sharp * scores))
@@ -124,13 +122,11 @@ class SmoothMaxExplorer(Stage):
         )
 
     def text(self, reading: SmoothMaxReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         sign = "+" if reading.of == "max" else "−"
         soft = f"smooth {reading.of} {digits(reading.soft)} = {reading.of} {digits(reading.hard)}"
         return f"{soft} {sign} {digits(reading.error)}; weights {' '.join(f'{w:.2f}' for w in reading.weights)}"
 
     def html(self, reading: SmoothMaxReading) -> str:
-        """Return the reading as sentences."""
         beyond = "above" if reading.of == "max" else "below"
         soft = f"The smooth {reading.of} is <b>{digits(reading.soft)}</b> nats: {digits(reading.error)} {beyond} the"
         soft += f" {reading.of}, {digits(reading.hard)}."

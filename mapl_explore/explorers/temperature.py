@@ -141,14 +141,12 @@ class TemperatureExplorer(Stage):
         return {"spread"} if settings.get("n", 3) <= 2 else set()
 
     def panels(self, reading: TemperatureReading) -> list[Panel]:
-        """Return the panel of the roots and the panel of the others' share."""
         tau, others = (found.get(reading.rule, math.nan) for found in (reading.roots, reading.others))
         here: dict[str, Any] = {"gaps": self._gaps, "gap": reading.gap}
         roots = roots_panel(curves=reading.curves, tau=tau, **here)
         return [roots, others_panel(curves=reading.starved, others=others, share=reading.share, **here)]
 
     def read(self, settings: dict) -> TemperatureReading:
-        """Return every number that is shown at these settings."""
         scores, epsilon, share = self._source.scores(settings), settings["epsilon"], settings["share"]
         roots = {name: float(tau) for name, tau in _roots(scores, epsilon, share).items()}
         curves, starved = self._curves(self._source.led_by(settings, self._gaps), epsilon, share)
@@ -168,7 +166,6 @@ class TemperatureExplorer(Stage):
         )
 
     def text(self, reading: TemperatureReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         if not reading.roots:
             return "one score: no tau makes a smoothing error, or a share below 1"
         listed = " ".join(f"{name} {digits(tau)}" for name, tau in reading.roots.items())
@@ -179,7 +176,6 @@ class TemperatureExplorer(Stage):
         return f"tau {listed}; at the {reading.rule} one {there}"
 
     def html(self, reading: TemperatureReading) -> str:
-        """Return the reading as a sentence and a table: each root, what is promised there, and what is not."""
         if not reading.roots:
             return "<p>One score: E is 0 and the leader's share 1 at every τ, so no τ meets a target.</p>"
         caption = f"The τ for ε = {digits(reading.epsilon)} nats, or for a leader's share of {percent(reading.share)}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
-from mapl_explore.explorers.readout import digits, minus, percent, table
+from mapl_explore.explorers.readout import digits, percent, signed, table
 from mapl_explore.explorers.sources import names_of, require_shown, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.files import shortened
@@ -159,7 +159,6 @@ class TrainingExplorer(Stage):
         return self._loss
 
     def panels(self, reading: TrainingReading) -> list[Panel]:
-        """Return the panels of the scores, of the middle picture and of the weights."""
         history, shown = reading.history, reading.curves
         most = round_up(float(np.max(np.abs(history.weights))))
         return [
@@ -211,22 +210,19 @@ class TrainingExplorer(Stage):
         return curves_panel(name, x, y, curves, knob="step", now=reading.step, rings=rings, bands=bands, **panel)
 
     def read(self, settings: dict) -> TrainingReading:
-        """Return every number that is shown at these settings."""
         asked, number = settings["step"], settings.get("set", 1)
         place = int(np.argmin(np.abs(self._probes.step - asked)))
         step = int(self._probes.step[place])
         return TrainingReading(place, step, asked, number, settings["curves"], self._history(number))
 
     def text(self, reading: TrainingReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         history, place = reading.history, reading.place
         margins = f"margin {digits(history.margin[place])} (hard {digits(history.hard_margin[place])})"
         sides = "".join(f"; {name}: {_side_text(side, place)}" for name, side in history.sides.items())
-        weights = " ".join(_signed(weight, "+.3f") for weight in history.weights[place][:SHOWN])
+        weights = " ".join(signed(weight, "+.3f") for weight in history.weights[place][:SHOWN])
         return f"step {reading.step}, loss {digits(history.value[place])}, {margins}{sides}; weights {weights}"
 
     def html(self, reading: TrainingReading) -> str:
-        """Return the reading as a sentence, a table of the sides and a table of the responses."""
         history, place = reading.history, reading.place
         near = "" if reading.step == reading.asked else f", the recorded step nearest to {reading.asked}"
         now = f"After step <b>{reading.step}</b> of {self._steps}{near}, the loss is {digits(history.value[place])}."
@@ -247,7 +243,7 @@ class TrainingExplorer(Stage):
         whole = [np.abs(weight[label == sign]).sum() for sign in label]
         rows = zip(history.names, history.score[place], since, weight, whole, strict=True)
         listed = [
-            (name, float(r), _signed(change, "+.2f"), _signed(push, "+.3g"), percent(abs(push) / all_) if all_ else "")
+            (name, float(r), signed(change, "+.2f"), signed(push, "+.3g"), percent(abs(push) / all_) if all_ else "")
             for name, r, change, push, all_ in rows
         ]
         more = f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
@@ -309,11 +305,6 @@ def _pictures(history: History) -> tuple[str, ...]:
         "margins",
         *(what for what in ("tau", "error") if any(getattr(side, what) is not None for side in sides)),
     )
-
-
-def _signed(value: float, form: str) -> str:
-    """Return a number with its sign, and no minus before a zero."""
-    return minus(f"{value + 0.0:{form}}")
 
 
 def _side_text(side: MeasuredSide, place: int) -> str:

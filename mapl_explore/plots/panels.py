@@ -251,10 +251,6 @@ class Panel:
         """Return the mark of a name."""
         return next(mark for mark in self.marks if mark.name == name)
 
-    def axis(self, along: Along) -> Axis:
-        """Return one of the axes."""
-        return self.x if along == "x" else self.y
-
 
 def key_of(panels: Sequence[Panel]) -> list[Mark]:
     """Return the marks that stand in the key of a picture, one for each label."""
