@@ -2,16 +2,19 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mapl_explore.course.errata import post_smooth_max
+from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, sign, table, tied_lead
 from mapl_explore.explorers.roots import error_roots
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.losses import DPO, Smooth
+from mapl_explore.losses import DPO, ScoredSets, Smooth
+from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.plots.bounds import error_panel
@@ -22,7 +25,7 @@ from mapl_explore.plots.weights import gaps_panel, weights_panel
 LABELS = {name: KNOBS[name].label for name in ("tau", "gap")}
 AGAINST = Choice("against", "curves against", tuple(LABELS), "tau", "What the horizontal axis shows.", labels=LABELS)
 POST = Choice("post", "the post's formula", ("hide", "show"), "hide", "E as the post writes it, sign and all.")
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "runners-up tie": {"spread": 0.0},
     "runners-up far apart": {"spread": 10.0},
     "leaders tie": {"gap": 0.0, "epsilon": 0.1},
@@ -105,9 +108,10 @@ class BoundsExplorer(Stage):
     DPO(beta=0.1, pair=Smooth(tau=2.0))
     """
 
-    def __init__(self, scores=None, **settings):
+    def __init__(self, scores: Numbers | ScoredSets | None = None, **settings: float | str):
         """Make the sliders that the set leaves free."""
-        self._source = source_of(scores)
+        self._source, self._curves = source_of(scores), Kept(_errors)
+        self._roots = Kept(error_roots)
         tau = self._source.tau()
         self._taus = np.geomspace(tau.low, tau.high, 201)
         self._gaps = np.linspace(0.0, max(KNOBS["gap"].high, 1.2 * self._source.widest), 201)
@@ -121,7 +125,6 @@ class BoundsExplorer(Stage):
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
     def panels(self, reading: BoundsReading) -> list[Panel]:
-        """Return the panels of errors, of scores and of weights."""
         now = reading.tau if reading.against == "tau" else reading.gap
         here = {"now": now, "epsilon": reading.epsilon, "error": reading.errors["exact"], "top": self._top}
         errors = error_panel(
@@ -130,14 +133,13 @@ class BoundsExplorer(Stage):
         return [errors, gaps_panel(reading.scores), weights_panel(reading.weights)]
 
     def read(self, settings: dict) -> BoundsReading:
-        """Return every number that is shown at these settings."""
         tau, epsilon, post = settings["tau"], settings["epsilon"], settings["post"] == "show"
         scores = self._source.scores(settings)
         against = settings["against"]
         if against == "tau":
-            places, curves = self._taus, _errors(scores, self._taus, post)
+            places, curves = self._taus, self._curves(scores, self._taus, post)
         else:
-            places, curves = self._gaps, _errors(_led_by(scores, self._gaps), tau, post)
+            places, curves = self._gaps, self._curves(self._source.led_by(settings, self._gaps), tau, post)
         return BoundsReading(
             scores=scores,
             tau=tau,
@@ -145,14 +147,13 @@ class BoundsExplorer(Stage):
             epsilon=epsilon,
             against=against,
             errors={name: float(error) for name, error in _errors(scores, tau, post).items()},
-            roots={name: float(tau) for name, tau in error_roots(scores, epsilon).items() if math.isfinite(tau)},
+            roots={name: float(tau) for name, tau in self._roots(scores, epsilon).items() if math.isfinite(tau)},
             places=places,
             curves=curves,
-            weights=smooth_max_weights(scores, tau=tau),
+            weights=to_numpy(smooth_max_weights(scores, tau=tau)),
         )
 
     def text(self, reading: BoundsReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         if not reading.roots:
             return "one score: the smoothing error is 0 at every tau"
         at = {name: digits(error) for name, error in reading.errors.items()}
@@ -164,7 +165,6 @@ class BoundsExplorer(Stage):
         return f"{now}; it is {digits(reading.epsilon)} at tau {to['exact']}, {bounds}"
 
     def html(self, reading: BoundsReading) -> str:
-        """Return the reading as a sentence and a table of the roots."""
         if not reading.roots:
             return "<p>One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ.</p>"
         at = {name: digits(error) for name, error in reading.errors.items()}
@@ -180,24 +180,12 @@ class BoundsExplorer(Stage):
         ]
         return f"<p>{now}</p>{table(caption, rows)}"
 
-    def to_frame(self):
-        """Return the curves as a pandas.DataFrame, one row a tau (1/nats) or a gap (nats): the errors in nats."""
-        import pandas
-
-        reading = self.reading
-        return pandas.DataFrame({reading.against: reading.places, **reading.curves})
+    def columns(self, reading: BoundsReading) -> dict[str, Any]:
+        """Return the curves as columns, one row a tau (1/nats) or a gap (nats): the errors in nats."""
+        return {reading.against: reading.places, **reading.curves}
 
 
-def _led_by(scores: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """Return the set under leaders at these gaps above its second, (k, n); one score has no second and stays."""
-    if scores.size == 1:
-        return np.tile(scores, (gaps.size, 1))
-    # From a second at 0: gap, second - gap and back would not return the gap.
-    others = np.tile(scores[1:] - scores[1], (gaps.size, 1))
-    return np.concatenate([gaps[:, None], others], axis=-1)
-
-
-def _errors(scores: np.ndarray, tau, post: bool) -> dict[str, np.ndarray]:
+def _errors(scores: np.ndarray, tau: np.ndarray | float, post: bool) -> dict[str, np.ndarray]:
     """Return the error, its bounds and the asymptote, in nats, of one or several sets."""
     n, gap = scores.shape[-1], top_gap(scores)
     errors = {
@@ -206,10 +194,11 @@ def _errors(scores: np.ndarray, tau, post: bool) -> dict[str, np.ndarray]:
         "upper": error_upper_bound(n=n, gap=gap, tau=tau),
         "asymptote": error_asymptote(n=n, gap=gap, tau=tau),
     }
-    return errors | ({"post": _post_error(scores, tau)} if post else {})
+    named = {name: to_numpy(error) for name, error in errors.items()}
+    return named | ({"post": _post_error(scores, tau)} if post else {})
 
 
-def _post_error(scores: np.ndarray, tau) -> np.ndarray:
+def _post_error(scores: np.ndarray, tau: np.ndarray | float) -> np.ndarray:
     """Return what the post's formula gives as the error; infinite where its exponential overflows."""
     sets, taus = np.broadcast_arrays(scores, np.asarray(tau)[..., None])
     flat = zip(sets.reshape(-1, sets.shape[-1]), taus.reshape(-1, sets.shape[-1]), strict=True)

@@ -1,6 +1,7 @@
 """All explorers on one page, behind a menu: what the projector shows."""
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qsl
 
 import ipywidgets as widgets
@@ -47,7 +48,8 @@ class Gallery:
 
     def __init__(self, pages: dict[str, Callable[[], Stage]] = PAGES, address: str = ""):
         """Make the menu and the first explorer."""
-        self.pages, self.stages = pages, {}
+        self.pages = pages
+        self.stages: dict[str, Stage] = {}
         self.widget = widgets.Tab([widgets.VBox() for _ in pages], titles=tuple(pages))
         self.widget.add_class("mapl-gallery")
         self.widget.observe(self._chosen, "selected_index")
@@ -78,10 +80,10 @@ class Gallery:
         titles = [f"[{title}]" if i == self.widget.selected_index else title for i, title in enumerate(self.pages)]
         return f"Gallery: {', '.join(titles)}"
 
-    def _repr_mimebundle_(self, **_):
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         return self.widget._repr_mimebundle_() | {"text/plain": repr(self)}
 
-    def _chosen(self, _=None) -> None:
+    def _chosen(self, _: Any = None) -> None:
         index = self.widget.selected_index
         title = list(self.pages)[index]
         if title not in self.stages:

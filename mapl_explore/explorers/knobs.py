@@ -1,6 +1,5 @@
 """What can be set in an explorer: numbers with their unit, range and default, and choices between words."""
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -36,8 +35,8 @@ class Knob:
 
     Examples
     --------
-    >>> KNOBS["tau"].position(1.0), KNOBS["tau"].value(2.0)
-    (0.0, 100.0)
+    >>> KNOBS["tau"].typed("2"), KNOBS["tau"].said(2.0)
+    (2.0, 'inverse temperature τ = 2 1/nats')
     """
 
     name: str
@@ -49,7 +48,7 @@ class Knob:
     scale: Literal["linear", "log", "integer"]
     help: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check that the default lies in the range, and that a log scale starts above 0."""
         if not self.low <= self.default <= self.high:
             raise ValueError(f"default must lie in [{self.low}, {self.high}], not {self.default}")
@@ -58,9 +57,9 @@ class Knob:
 
     def checked(self, value: Any) -> float:
         """Return a value of the knob's kind, or raise the error that names the knob."""
-        kind = int if self.scale == "integer" else float
+        kind: Callable[[Any], float] = int if self.scale == "integer" else float
         try:
-            number = kind(None if isinstance(value, bool) else value)
+            number = kind([] if isinstance(value, bool) else value)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(f"{self.name} must be a number, not {value!r}") from None
         if number != value or not self.low <= number <= self.high:
@@ -79,14 +78,6 @@ class Knob:
     def said(self, value: float) -> str:
         """Return a value with the words next to the slider, for a tooltip."""
         return f"{self.label} = {value:.4g} {self.unit}".rstrip()
-
-    def value(self, position: float) -> float:
-        """Return the value at a slider's position, which is its log10 on a log scale."""
-        return 10.0**position if self.scale == "log" else position
-
-    def position(self, value: float) -> float:
-        """Return the slider's position of a value, the inverse of :meth:`value`."""
-        return math.log10(value) if self.scale == "log" else value
 
 
 @dataclass(frozen=True)
@@ -129,14 +120,14 @@ class Choice:
     admit: Callable | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check that the default is an option."""
         if self.default not in self.options:
             raise ValueError(f"default must be one of {', '.join(self.options)}, not {self.default!r}")
 
-    def checked(self, value: Any, options: Iterable[str] = ()) -> str:
-        """Return the option that a value names, of these or of its own, or raise the error that names them."""
-        option = named_option(value, (*self.options, *options))
+    def checked(self, value: Any) -> str:
+        """Return the option that a value names, or raise the error that names the options."""
+        option = named_option(value, self.options)
         if option is not None:
             return option
         if self.admit is not None:
@@ -148,7 +139,7 @@ class Choice:
         return f"{self.label}: {self.labels.get(value, value)}"
 
 
-def named_option(value, options: Iterable[str]) -> str | None:
+def named_option(value: Any, options: Iterable[str]) -> str | None:
     """Return the option that a text names, None if there is none; a response may be named by its sign, +1 or −1.
 
     Examples

@@ -1,7 +1,8 @@
 """The controls of a loss: its name in a list, and its numbers on sliders."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
+from typing import Any
 
 from mapl_explore.files import shortened
 from mapl_explore.losses import LOSSES, Loss, loss_of
@@ -10,14 +11,14 @@ from mapl_explore.losses.loss import Paired
 NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have a slider
 
 
-def losses_of(losses) -> tuple[Loss, ...]:
+def losses_of(losses: Iterable[Loss | str]) -> tuple[Loss, ...]:
     """Return several losses, each given itself or by its name."""
     if isinstance(losses, str | Loss) or not isinstance(losses, Iterable):
         raise TypeError(f"over must be a list of losses, such as ['dpo'], not {shortened(losses)}")
     return tuple(map(loss_of, losses))
 
 
-def text_of(loss) -> str:
+def text_of(loss: Loss | str) -> str:
     """Return the name of a loss: that of a preset as it is given, else the ``repr``."""
     return loss if isinstance(loss, str) and loss in LOSSES else repr(loss_of(loss))
 
@@ -31,7 +32,7 @@ def numbers_of(loss: Loss) -> dict[str, float]:
     }
 
 
-def with_numbers(part, settings: dict):
+def with_numbers(part: Any, settings: Mapping[str, Any]) -> Any:
     """Return a loss (or its pair, or its rule) with the numbers of the sliders."""
     news = {}
     for one in fields(part):

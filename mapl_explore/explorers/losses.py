@@ -1,19 +1,21 @@
 """Any loss, or several over each other: value, slope and weights, as the log-probs of a set are moved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
-from mapl_explore.explorers.knobs import KNOBS, Choice
+from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
 from mapl_explore.explorers.loss_controls import NUMBERS, losses_of, numbers_of, text_of, with_numbers
-from mapl_explore.explorers.readout import digits, minus, percent, sign, table
+from mapl_explore.explorers.readout import digits, percent, sign, signed, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, loss_of, require_reference
-from mapl_explore.losses.explaining import explain_unchecked
+from mapl_explore.losses.explaining import Explained, explain_unchecked
 from mapl_explore.losses.naming import short
+from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.plots.axis_limits import ends_around, ends_with, round_up
 from mapl_explore.plots.curves import curves_of, curves_panel
 from mapl_explore.plots.looks import SERIES, response_styles
@@ -22,13 +24,16 @@ from mapl_explore.plots.weights import WEIGHT, push_panel, strokes
 
 # Three positives and three negatives whose log-ratios to the reference are 3, 0.5, 0 and 0, -0.5, -3: hard margin 0.
 EXAMPLE = ScoredSets(
-    logp=[-22.0, -24.5, -25.0, -25.0, -25.5, -28.0], ref_logp=[-25.0] * 6, length=[10] * 6, label=[1, 1, 1, -1, -1, -1]
+    logp=np.array([-22.0, -24.5, -25.0, -25.0, -25.5, -28.0]),
+    ref_logp=np.full(6, -25.0),
+    length=np.full(6, 10),
+    label=np.array([1, 1, 1, -1, -1, -1]),
 )
 POSITIVES = "all positives"
 MIDDLE = Choice(
     "curves", "middle picture", ("slope", "weights"), "slope", "Of each loss its slope, or of each response its weight."
 )
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "hard pair": {"loss": "dpo-hardest"},
     "smooth pair": {"loss": "dpo-smooth", "tau": 0.3},
     "share rule": {"loss": "dpo-share"},
@@ -82,12 +87,12 @@ class LossReading:
     @cached_property
     def values(self) -> list[np.ndarray]:
         """Each loss (k,) over the places."""
-        return [loss(self.swept) for loss in self.losses]
+        return [to_numpy(loss(self.swept)) for loss in self.losses]
 
     @cached_property
     def pushes(self) -> list[np.ndarray]:
         """The weights (k, n) of each loss, d loss / d logp, over the places."""
-        return [loss.weights(self.swept) for loss in self.losses]
+        return [to_numpy(loss.weights(self.swept)) for loss in self.losses]
 
     @cached_property
     def slopes(self) -> list[np.ndarray]:
@@ -97,7 +102,7 @@ class LossReading:
     @cached_property
     def weights(self) -> list[np.ndarray]:
         """The weights (n,) of each loss where the set is now."""
-        return [loss.weights(self.sets) for loss in self.losses]
+        return [to_numpy(loss.weights(self.sets)) for loss in self.losses]
 
     @cached_property
     def value(self) -> float:
@@ -130,9 +135,9 @@ class LossReading:
 class LossExplorer(Stage):
     """Show a loss, its slope and its weights per response, against the margin or against one log-prob.
 
-    Moving the log-probs of all positives moves the margin, one to one where the score r is a log-prob or a log-ratio,
-    which it is not for SimPO and ORPO; moving one response shows who is listened to. *Keep* leaves a curve where it is,
-    to be compared with the next; the axes stay with the loss as set, and hold no more than three times its span.
+    The shift moves the log-probs of all positives, and with them the margin: by as much, except for SimPO and ORPO,
+    whose score r is neither a log-prob nor a log-ratio. It can move one response instead, which shows the weight of
+    that response. *Keep* leaves a curve for comparison; the axes hold at most three times the span of the loss as set.
 
     Parameters
     ----------
@@ -163,7 +168,14 @@ class LossExplorer(Stage):
     DPO(beta=0.2, pair=Smooth(tau=0.5))
     """
 
-    def __init__(self, loss="dpo-smooth", *, over=None, sets=None, **settings):
+    def __init__(
+        self,
+        loss: Loss | str = "dpo-smooth",
+        *,
+        over: Sequence[Loss | str] | None = None,
+        sets: ScoredSets | None = None,
+        **settings: float | str,
+    ):
         """Make the sliders that a loss can have, and one for the set where there are several."""
         self._given = EXAMPLE if sets is None else sets
         self._sets = rows_of(self._given)
@@ -180,8 +192,8 @@ class LossExplorer(Stage):
         moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
         number = set_knob(len(self._sets))
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
-        knobs = [choice, KNOBS["beta"], self._tau, KNOBS["epsilon"], KNOBS["share"], moved, shift, MIDDLE]
-        knobs += [number] if len(self._sets) > 1 else []
+        knobs: list[Knob | Choice] = [choice, KNOBS["beta"], self._tau, KNOBS["epsilon"], KNOBS["share"], moved, shift]
+        knobs += [MIDDLE, number] if len(self._sets) > 1 else [MIDDLE]
         self._ends = shift.low, shift.high
         presets = {label: each for label, each in PRESETS.items() if fitting([each["loss"]], self._given)}
         super().__init__(knobs, presets, {"loss": self._name_of(loss)} | settings)
@@ -210,7 +222,7 @@ class LossExplorer(Stage):
             "clear kept": (self.clear, "Take the kept curves away."),
         }
 
-    def follow(self, name, value) -> dict:
+    def follow(self, name: str, value: Any) -> dict[str, Any]:
         """Return where the sliders go when a loss is chosen: to its own numbers."""
         return numbers_of(loss_of(value)) if name == "loss" else {}
 
@@ -219,18 +231,16 @@ class LossExplorer(Stage):
         return set(NUMBERS) - set(numbers_of(loss_of(settings["loss"])))
 
     def panels(self, reading: LossReading) -> list[Panel]:
-        """Return the panels of the value, the slope or the weights along the axis, and the weights where the set is."""
         labels, styles = _labels(reading.losses), [style for style, _ in SERIES]
         values, slopes, most = reading.reach
         x = Axis(f"shift of {reading.moved} (nats)", *self._ends)
         others = zip(labels[1:], reading.weights[1:], styles[1:], strict=False)
         panel = partial(curves_panel, x=x, knob="shift", now=reading.now)
         curves = partial(curves_of, reading.places, labels, styles=styles)
-        value = {"y": Axis("loss", *values), "curves": curves(values=reading.values)}
-        slope = {"y": Axis("slope (loss per nat)", *slopes), "curves": curves(values=reading.slopes)}
+        y = Axis("slope (loss per nat)", *slopes)
         return [
-            panel("the loss", **value, rings=[reading.value]),
-            panel("the slope of the loss", **slope, rings=[reading.slope])
+            panel("the loss", y=Axis("loss", *values), curves=curves(reading.values), rings=[reading.value]),
+            panel("the slope of the loss", y=y, curves=curves(reading.slopes), rings=[reading.slope])
             if reading.curves == "slope"
             else self._weights(reading, panel),
             push_panel(reading.weights[0], reading.names, most, [strokes(*other) for other in others]),
@@ -243,7 +253,6 @@ class LossExplorer(Stage):
         return panel("the weight of each response", y=y, curves=curves, rings=reading.weights[0], own_key=True)
 
     def read(self, settings: dict) -> LossReading:
-        """Return every number that is shown at these settings."""
         one = self._sets[settings.get("set", 1) - 1]
         names = names_of(one)
         moved = settings["moved"] if settings["moved"] in names else POSITIVES
@@ -265,13 +274,11 @@ class LossExplorer(Stage):
         )
 
     def text(self, reading: LossReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
-        weights = " ".join(minus(f"{weight + 0.0:+.3f}") for weight in reading.weights[0][:SHOWN])
+        weights = " ".join(signed(weight, "+.3f") for weight in reading.weights[0][:SHOWN])
         margins = f"margin {digits(reading.margin)} (hard {digits(reading.hard_margin)})"
         return f"loss {digits(reading.value)}, slope {digits(reading.slope)}, {margins}; weights {weights}"
 
     def html(self, reading: LossReading) -> str:
-        """Return the reading as a sentence, a table of the losses and a table of the responses."""
         loss = reading.losses[0]
         margins = f"Its margin is {digits(reading.margin)} nats, the hard one {digits(reading.hard_margin)}."
         floor = "" if loss.bounded else " <b>It has no floor</b>: training with it never comes to an end."
@@ -288,17 +295,14 @@ class LossExplorer(Stage):
         now += f" The shift ends at {digits(reading.now)}, where a response is certain." if reading.certain else ""
         return f"<p>{now} {margins}{floor}</p>{table('Here, the losses are', lines)}{responses}"
 
-    def to_frame(self):
-        """Return the curves as a pandas.DataFrame, one row a place (nats): value and slope of each loss."""
-        import pandas
-
-        reading = self.reading
+    def columns(self, reading: LossReading) -> dict[str, Any]:
+        """Return the curves as columns, one row a place (nats): value and slope of each loss."""
         columns = {"moved_by": reading.places}
         for number, loss in enumerate(reading.losses):
             columns[f"loss: {loss!r}"], columns[f"slope: {loss!r}"] = reading.values[number], reading.slopes[number]
-        return pandas.DataFrame(columns)
+        return columns
 
-    def _name_of(self, loss) -> str:
+    def _name_of(self, loss: Loss | str) -> str:
         """Return the name of a loss, if the sets have what it reads and its numbers lie on their sliders."""
         text = text_of(loss)
         require_reference(loss_of(text), self._given)
@@ -318,7 +322,7 @@ def _labels(losses: tuple[Loss, ...]) -> tuple[str, ...]:
     return ("as set", *names)
 
 
-def _row(name: str, row, named: list) -> tuple:
+def _row(name: str, row: Explained, named: list[tuple[str, Explained]]) -> tuple:
     """Return a line of the table of responses."""
     way = "nowhere" if row.weight == 0 else "up" if row.weight < 0 else "down"
     side = [(other, its) for other, its in named if its.label == row.label]
@@ -326,7 +330,7 @@ def _row(name: str, row, named: list) -> tuple:
     place = ("hardest" if row.rank == 1 else f"{row.rank} of {len(side)}") + (
         f", tied with {' '.join(tied)}" if tied else ""
     )
-    return name, row.score, minus(f"{row.weight + 0.0:+.3g}"), way, percent(row.share), place
+    return name, row.score, signed(row.weight, "+.3g"), way, percent(row.share), place
 
 
 def _movable(sets: list[ScoredSets]) -> tuple[str, ...]:
@@ -342,7 +346,7 @@ def _room(sets: list[ScoredSets], example: bool) -> float:
     return max(KNOBS["shift"].high, round_up(widest))
 
 
-def _moved(one: ScoredSets, mask: np.ndarray, by) -> ScoredSets:
+def _moved(one: ScoredSets, mask: np.ndarray, by: np.ndarray | float) -> ScoredSets:
     """Return the set with some log-probs moved, once for each amount: (..., n)."""
     logp = one.logp + np.asarray(by)[..., None] * mask
     return one[np.broadcast_to(np.arange(mask.size), logp.shape)].with_logp(logp)

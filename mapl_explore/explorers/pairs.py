@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from mapl_explore.explorers.stage import Stage
 from mapl_explore.explorers.strategies import KEEP, STRATEGIES, STRATEGY, left_out
 from mapl_explore.losses import Comparing, First, Loss, ScoredSets, Smooth, loss_of, require_reference
 from mapl_explore.losses.naming import short
+from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.plots.axis_limits import ends_around, round_up
 from mapl_explore.plots.pairs import drawn_panel, grid_panel, margins_panel
 from mapl_explore.plots.panels import Panel
@@ -22,15 +24,15 @@ from mapl_explore.sampling.pairs import Pairs, pair_margins
 
 # Four positives and four negatives whose log-ratios to the reference are 6, 3, 1, -2 and 3, 0.5, -1, -5.
 EXAMPLE = ScoredSets(
-    logp=[-19.0, -22.0, -24.0, -27.0, -22.0, -24.5, -26.0, -30.0],
-    ref_logp=[-25.0] * 8,
-    length=[10] * 8,
-    label=[1, 1, 1, 1, -1, -1, -1, -1],
+    logp=np.array([-19.0, -22.0, -24.0, -27.0, -22.0, -24.5, -26.0, -30.0]),
+    ref_logp=np.full(8, -25.0),
+    length=np.full(8, 10),
+    label=np.array([1, 1, 1, 1, -1, -1, -1, -1]),
 )
 LISTED = ("dpo", "cpo", "orpo", "simpo", "ipo", "hinge", "maxneg-minpos")
 POOL = Choice("pool", "taken from", ("this set", "all sets"), "this set", "Where the pairs come from.")
 LEAST = 1e-6  # below this mean chance a rejection sampler gives up
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "near 0 only": {"strategy": "band", "center": 0.0, "width": 2.0},
     "a soft band": {"strategy": "bell", "center": 0.0, "width": 2.0},
     "MaxNeg-MinPos": {"strategy": "MaxNeg-MinPos"},
@@ -102,7 +104,7 @@ class PairsReading:
     @cached_property
     def push(self) -> np.ndarray:
         """The size (k,) of the loss's slope at the places, over the largest."""
-        push = np.abs(self.loss.link_slope(self.places))
+        push = np.abs(to_numpy(self.loss.link_slope(self.places)))
         return push / (push.max() or 1.0)
 
     @cached_property
@@ -131,9 +133,9 @@ class PairsReading:
 class PairsExplorer(Stage):
     """Show every positive against every negative, which pairs a strategy takes, and the gradient of a drawn pair.
 
-    Left, the margins, with a bar under each pair that can be taken, the longer the likelier. Middle, how the margins
-    are spread, what is taken of them, and how steep the loss is at each. Right, the gradient of one pair drawn from
-    this set: its mean as bars, with strokes for that of random pairs, and its standard deviation as whiskers.
+    The left panel has the margins, and under each a bar whose length is the chance that the pair is taken. The middle
+    panel has their histogram, the part that is taken, and the slope of the loss. The right panel has the gradient of
+    one pair drawn from this set: bars for its mean, strokes for that of random pairs, whiskers for its spread.
 
     Parameters
     ----------
@@ -165,7 +167,7 @@ class PairsExplorer(Stage):
     DPO(beta=0.1, pair=Smooth(tau=0.5))
     """
 
-    def __init__(self, sets=None, *, loss="dpo", **settings):
+    def __init__(self, sets: ScoredSets | None = None, *, loss: Loss | str = "dpo", **settings: float | str):
         """Make the sliders of the loss and of the strategies, and those of the set where there are several."""
         given = EXAMPLE if sets is None else sets
         self._sets, self._rows = arranged(given), rows_of(given)
@@ -182,7 +184,7 @@ class PairsExplorer(Stage):
             width = replace(width, default=2.0)
         # The range that other explorers have on these sets, so that they can be linked.
         tau = replace(KNOBS["tau"] if sets is None else Sides(sets).tau(), default=1.0)
-        knobs = [choice, KNOBS["beta"], STRATEGY, center, width, KEEP, tau]
+        knobs: list[Knob | Choice] = [choice, KNOBS["beta"], STRATEGY, center, width, KEEP, tau]
         if len(self._rows) > 1:
             number = set_knob(len(self._rows))
             knobs += [POOL, number]
@@ -201,7 +203,7 @@ class PairsExplorer(Stage):
         settings = self.settings
         return STRATEGIES[settings["strategy"]].kernel(settings)
 
-    def follow(self, name, value) -> dict:
+    def follow(self, name: str, value: Any) -> dict[str, Any]:
         """Return where beta goes when a loss is chosen: to that of the loss."""
         return numbers_of(replace(loss_of(value), pair=First())) if name == "loss" else {}
 
@@ -211,17 +213,15 @@ class PairsExplorer(Stage):
         return idle | ({"beta"} - set(numbers_of(_of_pairs(settings))))
 
     def panels(self, reading: PairsReading) -> list[Panel]:
-        """Return the panels of the margins, of what is taken, and of the gradient."""
-        sides = [[reading.names[place] for place in places] for places in (reading.rows, reading.columns)]
-        spread = {"places": reading.places, "slope": reading.push, "kernel": reading.curve}
+        rows, columns = ([reading.names[place] for place in places] for places in (reading.rows, reading.columns))
+        spread: dict[str, Any] = {"places": reading.places, "slope": reading.push, "kernel": reading.curve}
         return [
-            grid_panel(reading.margins, reading.taken, *sides, reading.reach),
+            grid_panel(reading.margins, reading.taken, rows, columns, reading.reach),
             margins_panel(reading.pairs.margin, reading.chance, center=reading.center, width=reading.width, **spread),
             drawn_panel(reading.drawn(reading.strategy), reading.drawn("random")[0], reading.names, reading.most),
         ]
 
     def read(self, settings: dict) -> PairsReading:
-        """Return every number that is shown at these settings."""
         loss, number, strategy = _of_pairs(settings), settings.get("set", 1) - 1, settings["strategy"]
         pairs = self._pool(settings, loss, number)
         taken = {name: one.chance(self._sets, pairs, loss, settings) for name, one in STRATEGIES.items()}
@@ -248,7 +248,6 @@ class PairsExplorer(Stage):
         )
 
     def text(self, reading: PairsReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         if reading.strategy not in reading.gradients:
             return f"{reading.strategy} takes none of {len(reading.pairs)} pairs"
         one = reading.gradients[reading.strategy]
@@ -257,22 +256,18 @@ class PairsExplorer(Stage):
         return f"{self._taken(reading)}, mean margin {digits(_mean_margin(reading))}; {there}"
 
     def html(self, reading: PairsReading) -> str:
-        """Return the reading as sentences and a table of the strategies."""
         caption = "Of a drawn pair's gradient: its mean's size, its noise, and its likeness to that of random pairs"
         rows = [self._row(name, reading) for name in STRATEGIES]
         return (
             f"<p>{self._sentence(reading)}</p>{table(caption, rows, ('strategy', 'size', 'noise', 'likeness'))}{NOTE}"
         )
 
-    def to_frame(self):
-        """Return the pairs of the pool as a pandas.DataFrame, one row each: responses, margin (nats), chance, slope."""
-        import pandas
-
-        reading = self.reading
+    def columns(self, reading: PairsReading) -> dict[str, Any]:
+        """Return the pairs of the pool as columns, one row each: responses, margin (nats), chance, slope."""
         pairs = reading.pairs
         columns = {"pair": np.arange(len(pairs)), "set": pairs.set + 1, "positive": pairs.positive}
         columns |= {"negative": pairs.negative, "margin": pairs.margin, "chance": reading.chance}
-        return pandas.DataFrame(columns | {"slope": reading.loss.link_slope(pairs.margin)})
+        return columns | {"slope": reading.loss.link_slope(pairs.margin)}
 
     def _pool(self, settings: dict, loss: Comparing, number: int) -> Pairs:
         """Return the pairs that are drawn from: of the set that is shown, or of all sets."""
@@ -319,7 +314,7 @@ NOTE = (
 )
 
 
-def _admit(sets: ScoredSets, loss) -> str:
+def _admit(sets: ScoredSets, loss: Loss | str) -> str:
     """Return the name of a loss that compares pairs, if the sets have what it reads and its beta is on the slider."""
     one = loss_of(loss)
     require_reference(one, sets)
@@ -331,18 +326,18 @@ def _admit(sets: ScoredSets, loss) -> str:
     return text_of(loss)
 
 
-def _of_pairs(settings: dict) -> Loss:
+def _of_pairs(settings: dict) -> Comparing:
     """Return the loss as set, on single pairs."""
     return with_numbers(replace(loss_of(settings["loss"]), pair=First()), settings)
 
 
 def _grid(one: ScoredSets, loss: Loss, number: int, pairs: Pairs, chance: np.ndarray) -> tuple:
     """Return positives and negatives of a set, hardest first, and its margins and chances in that order."""
-    r, plus = loss.score(one), np.flatnonzero(one.label > 0)
+    r, plus = to_numpy(loss.score(one)), np.flatnonzero(one.label > 0)
     rows, columns = plus[np.argsort(r[plus], kind="stable")], np.flatnonzero(one.label < 0)
     columns = columns[np.argsort(-r[columns], kind="stable")]
     here = pairs.set == number
-    grids = np.zeros((2, one.label.size, one.label.size))
+    grids = np.zeros((2, len(one.label), len(one.label)))
     grids[:, pairs.positive[here], pairs.negative[here]] = pairs.margin[here], chance[here]
     return rows, columns, *grids[:, rows[:, None], columns]
 

@@ -1,6 +1,7 @@
 """Where a formula that is right on paper goes wrong in floats: the smoothing error in four types."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +20,12 @@ from mapl_explore.explorers.readout import digits, minus, sign, table
 from mapl_explore.explorers.sources import Shaped
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, Smooth
+from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.plots.panels import Panel
 from mapl_explore.plots.precision import MOST, TYPES, digits_panel, naive_panel
 
 FORMULA = Choice("formula", "obvious way", FORMULAS, FORMULAS[1], "How one would compute the smoothing error at first.")
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "near zero": {"level": -1.0},
     "exp of everything": {"formula": FORMULAS[0], "tau": 3.0},
     "small error": {"gap": 5.0, "tau": 8.0, "level": -1.0},
@@ -77,8 +79,8 @@ class PrecisionReading:
 class PrecisionExplorer(Stage):
     """Show what each floating-point type makes of the smoothing error: the obvious way, and this library's.
 
-    The set is that of the bounds explorer, with its leader at the level. A cross marks where a type is first off by a
-    tenth; a line that ends has come to 0, below it, or to something that is no number.
+    The set is that of the bounds explorer, with its leader at the level. A cross marks where a type is first wrong by a
+    tenth; a line ends where the computed error is 0, negative or not a number.
 
     Parameters
     ----------
@@ -99,7 +101,7 @@ class PrecisionExplorer(Stage):
     library: bfloat16 0 and 2, float16 0 and 3, float32 4 and 7, float64 12 and 15
     """
 
-    def __init__(self, **settings):
+    def __init__(self, **settings: float | str):
         """Make the sliders."""
         self._source = Shaped()
         self._taus = np.geomspace(KNOBS["tau"].low, KNOBS["tau"].high, 201)
@@ -113,13 +115,11 @@ class PrecisionExplorer(Stage):
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
     def panels(self, reading: PrecisionReading) -> list[Panel]:
-        """Return the panel of the curves and the panel of the digits."""
-        curves = {"truth": reading.curve, "curves": reading.curves, "lies": reading.lies}
+        curves: dict[str, Any] = {"truth": reading.curve, "curves": reading.curves, "lies": reading.lies}
         errors = naive_panel(taus=self._taus, **curves, tau=reading.tau, error=reading.truth)
         return [errors, digits_panel(reading.our_digits, reading.naive_digits)]
 
     def read(self, settings: dict) -> PrecisionReading:
-        """Return every number that is shown at these settings."""
         scores, tau, formula = self._source.scores(settings) + settings["level"], settings["tau"], settings["formula"]
         naive = {dtype: float(naive_error(scores, tau=tau, formula=formula, dtype=dtype)) for dtype in DTYPES}
         ours = {dtype: float(library_error(scores, tau=tau, dtype=dtype)) for dtype in DTYPES}
@@ -135,12 +135,12 @@ class PrecisionExplorer(Stage):
             ours=ours,
             naive_digits={dtype: right_digits(naive[dtype], truths[dtype]) for dtype in DTYPES},
             our_digits={dtype: right_digits(ours[dtype], truths[dtype]) for dtype in DTYPES},
-            curve=library_error(scores, tau=self._taus, dtype="float64"),
+            curve=to_numpy(library_error(scores, tau=self._taus, dtype="float64")),
             curves={dtype: np.where(curve > 0, curve, np.nan) for dtype, curve in curves.items()},
             lies={dtype: self._first_lie(scores, dtype, curve) for dtype, curve in curves.items()},
         )
 
-    def _first_lie(self, scores, dtype, curve) -> int | None:
+    def _first_lie(self, scores: np.ndarray, dtype: str, curve: np.ndarray) -> int | None:
         """Return the first place at which a curve is off by a tenth of the error of the scores that its type holds."""
         held = held_error(scores, tau=self._taus, dtype=dtype)
         with np.errstate(invalid="ignore"):
@@ -148,7 +148,6 @@ class PrecisionExplorer(Stage):
         return int(np.argmax(wrong)) if wrong.any() else None
 
     def text(self, reading: PrecisionReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         if reading.scores.size == 1:
             return "one score: the true smoothing error is 0"
         held = ", ".join(f"{dtype} {digits(truth)}" for dtype, truth in reading.truths.items())
@@ -157,7 +156,6 @@ class PrecisionExplorer(Stage):
         return f"{true}; right digits, obvious way and library: {each}"
 
     def html(self, reading: PrecisionReading) -> str:
-        """Return the reading as a sentence and a table of the types."""
         if reading.scores.size == 1:
             return "<p>One score: the true smoothing error is 0, and there is no digit to be right.</p>"
         rows = [
@@ -177,12 +175,9 @@ class PrecisionExplorer(Stage):
         right = f"In float32 the obvious way has {naive} right digits, this library {ours}."
         return f"<p>{true}{right}</p>{table(caption, rows, head)}"
 
-    def to_frame(self):
-        """Return the curves as a pandas.DataFrame, one row a tau (1/nats): the true error and each type's, in nats."""
-        import pandas
-
-        reading = self.reading
-        return pandas.DataFrame({"tau": self._taus, "true": reading.curve, **reading.curves})
+    def columns(self, reading: PrecisionReading) -> dict[str, Any]:
+        """Return the curves as columns, one row a tau (1/nats): the true error and each type's, in nats."""
+        return {"tau": self._taus, "true": reading.curve, **reading.curves}
 
 
 def _first(scores: np.ndarray) -> str:

@@ -20,6 +20,11 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
+def signed(value: float, form: str) -> str:
+    """Return a number with its sign, and no minus before a zero."""
+    return minus(f"{value + 0.0:{form}}")
+
+
 def percent(share: float) -> str:
     """Return a share in percent; only 1 reads as 100%, and only 0 as 0%."""
     shown = f"{100 * share:.3g}"
@@ -52,7 +57,7 @@ def table(caption: str, rows: Iterable, head: Iterable[str] = ()) -> str:
     return f'<div class="mapl-table"><p>{caption}</p><table aria-label="{escape(caption)}">{body}</table></div>'
 
 
-def _cell(cell) -> str:
+def _cell(cell: str | float) -> str:
     if isinstance(cell, str):
         return f"<td>{cell}</td>"
     return f'<td class="mapl-number">{digits(cell)}</td>'

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.numerics.smoothing import top_gap
 from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
 
@@ -24,9 +25,10 @@ def error_roots(scores: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
     n, gap = scores.shape[-1], top_gap(scores)
     if n == 1:
         return {}
-    return {
+    taus = {
         "lower": solve_tau_lower(epsilon=epsilon, gap=gap),
         "exact": solve_tau_exact(scores, epsilon=epsilon),
         "upper": solve_tau_upper(epsilon=epsilon, n=n, gap=gap),
         "asymptote": solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap),
     }
+    return {name: to_numpy(tau) for name, tau in taus.items()}

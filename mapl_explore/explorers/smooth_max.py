@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from mapl_explore.explorers.readout import digits, percent, tied_lead
 from mapl_explore.explorers.sources import held
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, Smooth
+from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smoothing_error
 from mapl_explore.plots.panels import Panel
 from mapl_explore.plots.smooth_max import approach_panel, scores_panel
@@ -78,7 +80,7 @@ class SmoothMaxExplorer(Stage):
     SmoothMaxExplorer(tau=1, of='min', s1=-1, s2=-1, s3=-4): smooth min −4.09 = min −4 − 0.0949; weights 0.05 0.05 0.91
     """
 
-    def __init__(self, scores=START, **settings):
+    def __init__(self, scores: Numbers = START, **settings: float | str):
         """Make one slider a score."""
         knobs = _score_knobs(_checked(scores))
         self._names = [knob.name for knob in knobs]
@@ -92,19 +94,17 @@ class SmoothMaxExplorer(Stage):
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
     def panels(self, reading: SmoothMaxReading) -> list[Panel]:
-        """Return the panels of the scores, of the approach, and of the weights."""
         low, high = self._span
         # Room for the error, which at a small tau goes far beyond, and on the other side for a word.
         error, word = 0.45 * (high - low), 0.15 * (high - low)
         span = (low - word, high + error) if reading.of == "max" else (low - error, high + word)
-        shown = {"soft": reading.soft, "span": span, "side": reading.of}
+        shown: dict[str, Any] = {"soft": reading.soft, "span": span, "side": reading.of}
+        taus: dict[str, Any] = {"taus": self._taus, "curve": reading.curve, "tau": reading.tau}
         scores = scores_panel(names=self._names, scores=reading.scores, leader=reading.leader, **shown)
-        approach = {"taus": self._taus, "curve": reading.curve, "hard": reading.hard, "tau": reading.tau}
         weights = weights_panel(reading.weights, reading.leader, self._names)
-        return [scores, approach_panel(**approach, **shown), weights]
+        return [scores, approach_panel(hard=reading.hard, **taus, **shown), weights]
 
     def read(self, settings: dict) -> SmoothMaxReading:
-        """Return every number that is shown at these settings."""
         scores, tau = np.array([settings[name] for name in self._names]), settings["tau"]
         sharp = 1.0 if settings["of"] == "max" else -1.0
         leader = int(np.argmax(sharp * scores))
@@ -117,18 +117,16 @@ class SmoothMaxExplorer(Stage):
             # smooth_min(s) = -smooth_max(-s), and both have the weights of the smooth max.
             soft=float(sharp * smooth_max(sharp * scores, tau=tau)),
             error=float(smoothing_error(sharp * scores, tau=tau)),
-            weights=smooth_max_weights(sharp * scores, tau=tau),
-            curve=sharp * smooth_max(sharp * scores, tau=self._taus),
+            weights=to_numpy(smooth_max_weights(sharp * scores, tau=tau)),
+            curve=sharp * to_numpy(smooth_max(sharp * scores, tau=self._taus)),
         )
 
     def text(self, reading: SmoothMaxReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         sign = "+" if reading.of == "max" else "−"
         soft = f"smooth {reading.of} {digits(reading.soft)} = {reading.of} {digits(reading.hard)}"
         return f"{soft} {sign} {digits(reading.error)}; weights {' '.join(f'{w:.2f}' for w in reading.weights)}"
 
     def html(self, reading: SmoothMaxReading) -> str:
-        """Return the reading as sentences."""
         beyond = "above" if reading.of == "max" else "below"
         soft = f"The smooth {reading.of} is <b>{digits(reading.soft)}</b> nats: {digits(reading.error)} {beyond} the"
         soft += f" {reading.of}, {digits(reading.hard)}."
@@ -139,15 +137,12 @@ class SmoothMaxExplorer(Stage):
         # The weights are the slope: moved up together by one nat, all scores move the smooth max by one.
         return f"<p>{soft}</p><p>Shares of the gradient: {listed}. They add up to 100%.{tied_lead(ties)}</p>"
 
-    def to_frame(self):
-        """Return the scores and their weights as a pandas.DataFrame, one row a response."""
-        import pandas
-
-        reading = self.reading
-        return pandas.DataFrame({"response": self._names, "score": reading.scores, "weight": reading.weights})
+    def columns(self, reading: SmoothMaxReading) -> dict[str, Any]:
+        """Return the scores and their weights as columns, one row a response."""
+        return {"response": self._names, "score": reading.scores, "weight": reading.weights}
 
 
-def _checked(scores) -> np.ndarray:
+def _checked(scores: Numbers) -> np.ndarray:
     scores = held(scores)
     if scores.ndim != 1 or scores.size > MOST or not np.all(scores > -math.inf):
         raise ValueError(f"scores must be 1 to {MOST} finite numbers, not {scores.tolist()!r}")

@@ -10,7 +10,7 @@ import numpy as np
 from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
 from mapl_explore.losses import LOSSES, Loss, MaxMin, ScoredSets, reads_reference
 from mapl_explore.losses.sets import SET_FIELDS, are_own_reference, require_sets
-from mapl_explore.numerics.arrays import Door, to_numpy
+from mapl_explore.numerics.arrays import Door, Numbers, to_numpy
 
 LARGEST = 1e100  # nats from 0: the square of a difference, which IPO computes, is then finite
 SIDE = Choice("side", "side of the set", ("negatives", "positives"), "negatives", "The responses that are compared.")
@@ -26,8 +26,15 @@ class Source(abc.ABC):
     def scores(self, settings: dict) -> np.ndarray:
         """Return the scores (n,) at these settings, best first, in nats."""
 
+    def led_by(self, settings: dict, gaps: np.ndarray) -> np.ndarray:
+        """Return the set under leaders at these gaps (k,) above its second, (k, n); one score has no second."""
+        # The others lie below a second at 0, whatever the gap is: to the gap and back would not return the gap.
+        scores = self.scores(settings | {"gap": 0.0, "wide_gap": 0.0})
+        below = np.tile(scores[1:] - scores[1:2], (gaps.size, 1))
+        return np.concatenate([gaps[:, None] if scores.size > 1 else 0.0 * gaps[:, None], below], axis=-1)
+
     def tau(self) -> Knob:
-        """Return the knob of tau, which reaches down to where tau times the widest gap is 1."""
+        """Return the knob of tau; at its low end, tau times the widest gap is at most 1."""
         low = KNOBS["tau"].low
         if self.widest * low > 1:
             low = 10.0 ** math.floor(-math.log10(self.widest))
@@ -48,7 +55,7 @@ class Shaped(Source):
         self.gap = gap
         self.knobs = (KNOBS["n"], KNOBS[gap], KNOBS["spread"])
 
-    def scores(self, settings):
+    def scores(self, settings: dict) -> np.ndarray:
         gap, spread = settings[self.gap], settings["spread"]
         return np.concatenate([[0.0], np.linspace(-gap, -gap - spread, settings["n"] - 1)])
 
@@ -62,7 +69,7 @@ class Own(Source):
         In nats; ``-inf`` marks padding.
     """
 
-    def __init__(self, scores):
+    def __init__(self, scores: Numbers):
         """Check and sort the scores."""
         scores = held(scores)
         if scores.ndim != 1:
@@ -70,12 +77,12 @@ class Own(Source):
         self._scores = best_first(scores)
         self.widest = finite_gap(self._scores)
 
-    def scores(self, settings):
+    def scores(self, settings: dict) -> np.ndarray:
         return self._scores
 
 
 class Sides(Source):
-    """The positives or the negatives of one of several preference sets, by what a loss compares.
+    """The positives or the negatives of one of several preference sets, ranked by the score that a loss compares.
 
     The negatives are ranked by their score, the positives by minus their score: the leader is the hardest of its side.
 
@@ -100,12 +107,12 @@ class Sides(Source):
         self.knobs = (set_knob(len(scores)), SIDE)
         self.widest = max(finite_gap(one) for side in self._sides.values() for one in side)
 
-    def scores(self, settings):
+    def scores(self, settings: dict) -> np.ndarray:
         return self._sides[settings["side"]][settings["set"] - 1]
 
 
-def source_of(scores, gap: str = "gap") -> Source:
-    """Return the source that an explorer's first argument names: sliders for None, else an array or ScoredSets."""
+def source_of(scores: Numbers | ScoredSets | None, gap: str = "gap") -> Source:
+    """Return the source for the first argument of an explorer: sliders for None, else an array or ScoredSets."""
     if scores is None:
         return Shaped(gap)
     return Sides(scores) if isinstance(scores, ScoredSets) else Own(scores)
@@ -116,7 +123,7 @@ def set_knob(count: int) -> Knob:
     return Knob("set", "preference set", "", 1, count, 1, "integer", "Which of the sets, from 1.")
 
 
-def held(scores) -> np.ndarray:
+def held(scores: Numbers) -> np.ndarray:
     """Return scores in float64; those that :func:`smooth_max` refuses raise its errors."""
     scores = to_numpy(Door(scores=scores).scores())
     _require_near("scores", scores[scores > -math.inf])
@@ -163,9 +170,9 @@ def rows_of(sets: ScoredSets) -> list[ScoredSets]:
 def names_of(one: ScoredSets) -> list[str]:
     """Return what the responses of such a set are called: p1, p2, ... the positives and n1, n2, ... the negatives."""
     count = int((one.label > 0).sum())
-    return [f"p{number}" for number in range(1, count + 1)] + [f"n{n}" for n in range(1, one.label.size - count + 1)]
+    return [f"p{number}" for number in range(1, count + 1)] + [f"n{n}" for n in range(1, len(one.label) - count + 1)]
 
 
 def fitting(names: Iterable[str], sets: ScoredSets) -> tuple[str, ...]:
-    """Return the presets, of these, that the sets can be shown to: without a reference, those that read none."""
+    """Return those of the presets that the sets can be used with: one that reads a reference needs sets with one."""
     return tuple(name for name in names if not (are_own_reference(sets) and reads_reference(LOSSES[name])))

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -82,8 +83,14 @@ class Stage(abc.ABC):
         """Return the reading as the HTML next to the sliders."""
 
     @abc.abstractmethod
-    def to_frame(self):
-        """Return the numbers behind the picture as a pandas.DataFrame."""
+    def columns(self, reading: Any) -> dict[str, Any]:
+        """Return the numbers behind the picture as the columns of :meth:`to_frame`."""
+
+    def to_frame(self) -> Any:
+        """Return the numbers behind the picture as a pandas.DataFrame; pandas need not be there before."""
+        import pandas
+
+        return pandas.DataFrame(self.columns(self.reading))
 
     def idle(self, settings: dict[str, Any]) -> set[str]:
         """Return the names of the controls that have no effect at these settings."""
@@ -108,7 +115,7 @@ class Stage(abc.ABC):
         """Every number that is shown at the settings."""
         return self.read(self.settings)
 
-    def set(self, **settings) -> None:
+    def set(self, **settings: float | str) -> None:
         """Set several controls at once.
 
         Parameters
@@ -166,7 +173,7 @@ class Stage(abc.ABC):
             other._links.append((self, shared))
             self._tell()
 
-    def frame(self, **settings) -> np.ndarray:
+    def frame(self, **settings: float | str) -> np.ndarray:
         """Return the picture at other settings; the sliders do not move.
 
         Parameters
@@ -222,7 +229,7 @@ class Stage(abc.ABC):
         TypeError, ValueError
             If a value is not one of its knob; nothing has moved then.
         """
-        kind, label = message["kind"], message.get("label")
+        kind, label = message["kind"], str(message.get("label"))
         if kind == "set":
             self.set(**self._typed({message["knob"]: message["value"]}))
         elif kind == "preset":
@@ -236,18 +243,19 @@ class Stage(abc.ABC):
         """Return the settings that have an effect and the reading, in a line."""
         return f"{self._code()}: {self.text(self.reading)}"
 
-    def _repr_mimebundle_(self, **_):
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return the widget for a live notebook, the picture for a printed one, the line of text for any other."""
         png = io.BytesIO()
         Image.fromarray(_pixels(self.snapshot())).save(png, format="png")
         picture = base64.b64encode(png.getvalue()).decode()
-        return self.widget._repr_mimebundle_()[0] | {"text/plain": repr(self), "image/png": picture}
+        widget, _ = self.widget._repr_mimebundle_() or ({}, {})
+        return widget | {"text/plain": repr(self), "image/png": picture}
 
     def _typed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings with the numbers that a person has typed, as numbers."""
-        typed = {name for name, value in settings.items() if isinstance(value, str)}
-        numbers = {name for name in typed if isinstance(self._knobs.get(name), Knob)}
-        return {name: self._knobs[name].typed(value) if name in numbers else value for name, value in settings.items()}
+        knobs = [(name, self._knobs.get(name), value) for name, value in settings.items()]
+        texts = {name: knob for name, knob, value in knobs if isinstance(knob, Knob) and isinstance(value, str)}
+        return {name: texts[name].typed(value) if name in texts else value for name, value in settings.items()}
 
     def _code(self) -> str:
         """Return the settings that have an effect as a call."""
@@ -280,7 +288,7 @@ class Stage(abc.ABC):
             if news:
                 other.set(**news)
 
-    def _check_other(self, other) -> None:
+    def _check_other(self, other: object) -> None:
         if not isinstance(other, Stage):
             raise TypeError(f"other must be an explorer, such as BoundsExplorer(), not {shortened(other)}")
         if other is self:
@@ -329,8 +337,9 @@ def _over(panel: Panel, pinned: Panel) -> Panel:
 
 def _pixels(figure: Figure) -> np.ndarray:
     """Return red, green and blue of a figure, (height, width, 3) of uint8."""
-    figure.canvas.draw()
-    return np.array(figure.canvas.buffer_rgba())[..., :3]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def _written(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

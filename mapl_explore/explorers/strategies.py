@@ -48,7 +48,7 @@ def _band(settings: Mapping) -> Band:
 
 
 def _by_rank(first: Callable, rank: Callable[[Pairs], np.ndarray]) -> Strategy:
-    def chance(sets, pairs, loss, settings):
+    def chance(sets: ScoredSets, pairs: Pairs, loss: Loss, settings: Mapping) -> np.ndarray:
         taken = np.zeros(len(pairs))
         taken[first(pairs.margin, settings["keep"])] = 1.0
         return taken

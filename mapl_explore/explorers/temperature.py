@@ -1,16 +1,19 @@
-"""Which tau a target asks for, over the gap: every root, what each promises, and what it leaves to the others."""
+"""Which tau meets a target, over the gap: every root, its promise, and what the other responses get."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, percent, sign, span, table
 from mapl_explore.explorers.roots import error_roots
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.losses import DPO, ExactError, LeaderShare, LowerBound, Smooth, UpperBound
+from mapl_explore.losses import DPO, ExactError, LeaderShare, LowerBound, ScoredSets, Smooth, UpperBound
+from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.numerics.temperature import solve_tau_share, solve_tau_share_exact
@@ -26,7 +29,7 @@ RULE = Choice(
     "Which root the ring and the loss take.",
     labels={name: look["label"] for name, look in LINES.items()},
 )
-PRESETS = {
+PRESETS: dict[str, dict[str, Any]] = {
     "an error in nats": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 1.0},
     "the same at gap 100": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 100.0},
     "a share instead": {"rule": "share", "n": 2, "wide_gap": 100.0},
@@ -85,9 +88,9 @@ class TemperatureReading:
 class TemperatureExplorer(Stage):
     """Show which tau a target for the error or the leader's share asks for, over the gap, and what each choice does.
 
-    Left, every rule's tau; above the upper bound's the error is surely at most the target, below the lower bound's
-    surely at least. Right, what all but the leader get of the gradient there: the error rules starve them as the gap
-    grows, the share rule does not.
+    The left panel has the tau of every rule: above that of the upper bound the error is surely at most the target,
+    below that of the lower bound surely at least. The right panel has the share of the gradient that the others get
+    there: with the error rules it vanishes as the gap grows, with the share rule it does not.
 
     Parameters
     ----------
@@ -113,12 +116,12 @@ class TemperatureExplorer(Stage):
     DPO(beta=0.1, pair=Smooth(tau=UpperBound(epsilon=0.1, low=0.001, high=1000.0)))
     """
 
-    def __init__(self, scores=None, **settings):
+    def __init__(self, scores: Numbers | ScoredSets | None = None, **settings: float | str):
         """Make the sliders that the set leaves free."""
-        self._source = source_of(scores, gap="wide_gap")
+        self._source, self._curves = source_of(scores, gap="wide_gap"), Kept(_curves)
         gap = KNOBS["wide_gap"]
         high = max(gap.high, 10.0 ** np.ceil(np.log10(max(self._source.widest, 1.0))))
-        self._gaps = np.geomspace(gap.low, high, 151)
+        self._gaps = np.geomspace(gap.low, high, 101)
         presets = PRESETS if isinstance(self._source, Shaped) else {}
         super().__init__([KNOBS["epsilon"], KNOBS["share"], *self._source.knobs, RULE], presets, settings)
 
@@ -138,18 +141,17 @@ class TemperatureExplorer(Stage):
         return {"spread"} if settings.get("n", 3) <= 2 else set()
 
     def panels(self, reading: TemperatureReading) -> list[Panel]:
-        """Return the panel of the roots and the panel of the others' share."""
         tau, others = (found.get(reading.rule, math.nan) for found in (reading.roots, reading.others))
-        here = {"gaps": self._gaps, "gap": reading.gap}
+        here: dict[str, Any] = {"gaps": self._gaps, "gap": reading.gap}
         roots = roots_panel(curves=reading.curves, tau=tau, **here)
         return [roots, others_panel(curves=reading.starved, others=others, share=reading.share, **here)]
 
     def read(self, settings: dict) -> TemperatureReading:
-        """Return every number that is shown at these settings."""
         scores, epsilon, share = self._source.scores(settings), settings["epsilon"], settings["share"]
         roots = {name: float(tau) for name, tau in _roots(scores, epsilon, share).items()}
-        curves, starved = self._curves(scores, epsilon, share)
-        finite = {name: tau for name, tau in roots.items() if np.isfinite(tau)}
+        curves, starved = self._curves(self._source.led_by(settings, self._gaps), epsilon, share)
+        finite = [name for name, tau in roots.items() if np.isfinite(tau)]
+        taus = np.array([roots[name] for name in finite])
         return TemperatureReading(
             scores=scores,
             gap=float(top_gap(scores)),
@@ -157,14 +159,13 @@ class TemperatureExplorer(Stage):
             share=share,
             rule=settings["rule"],
             roots=roots,
-            errors={name: float(smoothing_error(scores, tau=tau)) for name, tau in finite.items()},
-            others={name: float(_others(scores, tau)) for name, tau in finite.items()},
+            errors=dict(zip(finite, smoothing_error(scores, tau=taus).tolist(), strict=True)),
+            others=dict(zip(finite, _others(scores, taus).tolist(), strict=True)),
             curves=curves,
             starved=starved,
         )
 
     def text(self, reading: TemperatureReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         if not reading.roots:
             return "one score: no tau makes a smoothing error, or a share below 1"
         listed = " ".join(f"{name} {digits(tau)}" for name, tau in reading.roots.items())
@@ -175,7 +176,6 @@ class TemperatureExplorer(Stage):
         return f"tau {listed}; at the {reading.rule} one {there}"
 
     def html(self, reading: TemperatureReading) -> str:
-        """Return the reading as a sentence and a table: each root, what is promised there, and what is not."""
         if not reading.roots:
             return "<p>One score: E is 0 and the leader's share 1 at every τ, so no τ meets a target.</p>"
         caption = f"The τ for ε = {digits(reading.epsilon)} nats, or for a leader's share of {percent(reading.share)}"
@@ -199,25 +199,21 @@ class TemperatureExplorer(Stage):
         name, end = ("low", SPAN[0]) if tau < SPAN[0] else ("high", SPAN[1])
         return f" In a loss the rule stops at {end:g}, the default of its field <code>{name}</code>."
 
-    def to_frame(self):
-        """Return the curves as a pandas.DataFrame, one row a gap (nats): tau of each rule, and the others' share."""
-        import pandas
-
-        reading = self.reading
+    def columns(self, reading: TemperatureReading) -> dict[str, Any]:
+        """Return the curves as columns, one row a gap (nats): tau of each rule, and the others' share."""
         taus = {f"tau_{name}": curve for name, curve in reading.curves.items()}
         others = {f"others_{name}": curve for name, curve in reading.starved.items()}
-        return pandas.DataFrame({"gap": self._gaps, **taus, **others})
+        return {"gap": self._gaps, **taus, **others}
 
-    def _curves(self, scores, epsilon, share) -> tuple[dict, dict]:
-        """Return each rule's tau and the others' share there, over the gaps; NaN for one score."""
-        if scores.size == 1:
-            none = dict.fromkeys(RULE.options, np.full(self._gaps.size, np.nan))
-            return none, none
-        below = np.tile(scores[1:] - scores[1], (self._gaps.size, 1))
-        sets = np.concatenate([self._gaps[:, None], below], axis=-1)
-        curves = _roots(sets, epsilon, share)
-        del curves["certain"]
-        return curves, {name: _others(sets, tau) for name, tau in curves.items()}
+
+def _curves(sets: np.ndarray, epsilon: float, share: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return each rule's tau and the others' share there, each (k,), of sets (k, n); NaN for one score."""
+    if sets.shape[-1] == 1:
+        none = dict.fromkeys(RULE.options, np.full(len(sets), np.nan))
+        return none, none
+    roots = _roots(sets, epsilon, share)
+    curves = {name: roots[name] for name in RULE.options}
+    return curves, {name: _others(sets, tau) for name, tau in curves.items()}
 
 
 def _lead(reading: TemperatureReading) -> str:
@@ -230,10 +226,10 @@ def _lead(reading: TemperatureReading) -> str:
     return f"{met} {percent(others)}. Other scores with this n and gap could make E {span(*reading.reach)}."
 
 
-def _others(scores: np.ndarray, tau) -> np.ndarray:
+def _others(scores: np.ndarray, tau: Numbers) -> np.ndarray:
     """Return the share of all but the leader of sorted scores."""
     # As a sum: 1 minus the leader's would cancel where they get next to nothing.
-    return smooth_max_weights(scores, tau=tau)[..., 1:].sum(axis=-1)
+    return to_numpy(smooth_max_weights(scores, tau=tau))[..., 1:].sum(axis=-1)
 
 
 def _roots(scores: np.ndarray, epsilon: float, share: float) -> dict[str, np.ndarray]:
@@ -241,6 +237,6 @@ def _roots(scores: np.ndarray, epsilon: float, share: float) -> dict[str, np.nda
     roots = error_roots(scores, epsilon)
     if not roots:
         return {}
-    roots["share"] = solve_tau_share_exact(scores, share=share)
-    roots["certain"] = solve_tau_share(share=share, gap=top_gap(scores))
+    roots["share"] = to_numpy(solve_tau_share_exact(scores, share=share))
+    roots["certain"] = to_numpy(solve_tau_share(share=share, gap=top_gap(scores)))
     return {name: roots[name] for name in (*RULE.options, "certain")}

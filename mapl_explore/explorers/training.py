@@ -3,28 +3,30 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
-from mapl_explore.explorers.readout import digits, minus, percent, table
+from mapl_explore.explorers.readout import digits, percent, signed, table
 from mapl_explore.explorers.sources import names_of, require_shown, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.files import shortened
 from mapl_explore.losses import Loss, ScoredSets, parse
 from mapl_explore.losses.measures import MeasuredSide, losses_and_sides, measured_sides, measures
 from mapl_explore.losses.naming import short
+from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.plots.axis_limits import decades, ends_around, round_up
 from mapl_explore.plots.curves import bands_of, curves_of, curves_panel
 from mapl_explore.plots.looks import MARGINS, SIDES, response_styles
-from mapl_explore.plots.panels import Axis, Band, Curve, Panel, whole_ticks
+from mapl_explore.plots.panels import Axis, Band, Curve, Panel, Scale, whole_ticks
 from mapl_explore.plots.weights import WEIGHT, push_panel
 from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import progress_at, read_run
 
 SHOWN = 8  # responses that are named
-SCORES = ("the score of each response", "score r (nats)", "linear")
-PICTURES = {
+SCORES: tuple[str, str, Scale] = ("the score of each response", "score r (nats)", "linear")
+PICTURES: dict[str, tuple[str, str, Scale]] = {
     "weights": ("the weight of each response over the steps", WEIGHT, "linear"),
     "margins": ("the margins", "margin (nats)", "linear"),
     "tau": ("the inverse temperature of each side", "τ (1/nats)", "log"),
@@ -90,9 +92,9 @@ class TrainingReading:
 class TrainingExplorer(Stage):
     """Replay a run on a few held-out sets: scores, weights, tau and smoothing error at each recorded step.
 
-    The numbers are those of the run's own loss. Left the score of each response over the training, in the middle the
-    weights, the margins, or each side's tau or error between its bounds, right the weights at the step of the slider.
-    Where a step was not recorded, the nearest that was is shown.
+    The numbers are those of the run's own loss. The left panel has the score of each response over the training, the
+    middle one the weights, the margins, or the tau or error of each side, and the right one the weights at the step of
+    the slider, or at the recorded step nearest to it.
 
     Parameters
     ----------
@@ -128,7 +130,7 @@ class TrainingExplorer(Stage):
     array([-0.693,  0.799])
     """
 
-    def __init__(self, run: str | os.PathLike, **settings):
+    def __init__(self, run: str | os.PathLike, **settings: int | str):
         """Read the record and the probes, and make a slider over the steps."""
         if not isinstance(run, str | os.PathLike):
             raise TypeError(f"run must be the path of a run folder, not {shortened(run)}")
@@ -139,7 +141,9 @@ class TrainingExplorer(Stage):
         self._loss, self._steps = parse(record.loss), int(record.arguments["steps"])
         self._histories: dict[int, History] = {}
         first, last = int(self._probes.step[0]), int(self._probes.step[-1])
-        knobs = [Knob("step", "step of the training", "", first, last, last, "integer", "How many updates were made.")]
+        knobs: list[Knob | Choice] = [
+            Knob("step", "step of the training", "", first, last, last, "integer", "How many updates were made.")
+        ]
         shown = _pictures(self._history(1))
         knobs.append(Choice("curves", "middle picture", shown, shown[0], "What is shown over the steps."))
         count = self._probes.sets.label.shape[1]
@@ -155,7 +159,6 @@ class TrainingExplorer(Stage):
         return self._loss
 
     def panels(self, reading: TrainingReading) -> list[Panel]:
-        """Return the panels of the scores, of the middle picture and of the weights."""
         history, shown = reading.history, reading.curves
         most = round_up(float(np.max(np.abs(history.weights))))
         return [
@@ -178,10 +181,23 @@ class TrainingExplorer(Stage):
         sides, styles = history.sides, [SIDES[name] for name in history.sides]
         names = [name if side.n[0] > 1 else f"{name} (one response)" for name, side in sides.items()]
         curves = curves_of(step, names, [getattr(side, shown) for side in sides.values()], styles)
-        bounds = [(name, SIDES[name], side.lower, side.upper) for name, side in sides.items()]
-        return curves, bands_of(step, bounds) if shown == "error" else []
+        if shown != "error":
+            return curves, []
+        bounds = [
+            (name, SIDES[name], to_numpy(side.lower), to_numpy(side.upper))
+            for name, side in sides.items()
+            if side.lower is not None and side.upper is not None
+        ]
+        return curves, bands_of(step, bounds)
 
-    def _over_steps(self, reading: TrainingReading, what: tuple, curves: list, bands: Sequence = (), **panel) -> Panel:
+    def _over_steps(
+        self,
+        reading: TrainingReading,
+        what: tuple[str, str, Scale],
+        curves: list[Curve],
+        bands: Sequence[Band] = (),
+        **panel: Any,
+    ) -> Panel:
         """Return curves over the steps, with rings at the one that is shown."""
         name, label, scale = what
         step, values = self._probes.step, [mark.y for mark in curves]
@@ -194,22 +210,19 @@ class TrainingExplorer(Stage):
         return curves_panel(name, x, y, curves, knob="step", now=reading.step, rings=rings, bands=bands, **panel)
 
     def read(self, settings: dict) -> TrainingReading:
-        """Return every number that is shown at these settings."""
         asked, number = settings["step"], settings.get("set", 1)
         place = int(np.argmin(np.abs(self._probes.step - asked)))
         step = int(self._probes.step[place])
         return TrainingReading(place, step, asked, number, settings["curves"], self._history(number))
 
     def text(self, reading: TrainingReading) -> str:
-        """Return the reading in a line of plain text, rounded."""
         history, place = reading.history, reading.place
         margins = f"margin {digits(history.margin[place])} (hard {digits(history.hard_margin[place])})"
         sides = "".join(f"; {name}: {_side_text(side, place)}" for name, side in history.sides.items())
-        weights = " ".join(_signed(weight, "+.3f") for weight in history.weights[place][:SHOWN])
+        weights = " ".join(signed(weight, "+.3f") for weight in history.weights[place][:SHOWN])
         return f"step {reading.step}, loss {digits(history.value[place])}, {margins}{sides}; weights {weights}"
 
     def html(self, reading: TrainingReading) -> str:
-        """Return the reading as a sentence, a table of the sides and a table of the responses."""
         history, place = reading.history, reading.place
         near = "" if reading.step == reading.asked else f", the recorded step nearest to {reading.asked}"
         now = f"After step <b>{reading.step}</b> of {self._steps}{near}, the loss is {digits(history.value[place])}."
@@ -230,30 +243,26 @@ class TrainingExplorer(Stage):
         whole = [np.abs(weight[label == sign]).sum() for sign in label]
         rows = zip(history.names, history.score[place], since, weight, whole, strict=True)
         listed = [
-            (name, float(r), _signed(change, "+.2f"), _signed(push, "+.3g"), percent(abs(push) / all_) if all_ else "")
+            (name, float(r), signed(change, "+.2f"), signed(push, "+.3g"), percent(abs(push) / all_) if all_ else "")
             for name, r, change, push, all_ in rows
         ]
         more = f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
         head = ("response", "score r", f"log π since step {self._probes.step[0]}", "weight", "of its side")
         return table(f"Each response{more}", listed[:SHOWN], head)
 
-    def to_frame(self):
-        """Return the history of the set as a pandas.DataFrame, one row for each step and response."""
-        import pandas
-
-        history = self.reading.history
+    def columns(self, reading: TrainingReading) -> dict[str, Any]:
+        """Return the history of the set as columns, one row for each step and response."""
+        history = reading.history
         steps, n = history.score.shape
         columns = {"loss": history.value, "margin": history.margin, "hard_margin": history.hard_margin}
-        return pandas.DataFrame(
-            {
-                "step": np.repeat(self._probes.step, n),
-                "response": history.names * steps,
-                "logp": np.concatenate([one.logp for one in history.sets]),
-                "score": history.score.ravel(),
-                "weight": history.weights.ravel(),
-                **{name: np.repeat(values, n) for name, values in columns.items()},
-            }
-        )
+        return {
+            "step": np.repeat(self._probes.step, n),
+            "response": history.names * steps,
+            "logp": np.concatenate([to_numpy(one.logp) for one in history.sets]),
+            "score": history.score.ravel(),
+            "weight": history.weights.ravel(),
+            **{name: np.repeat(values, n) for name, values in columns.items()},
+        }
 
     def _history(self, number: int) -> History:
         """Return the history of a set, computed when it is first looked at."""
@@ -284,7 +293,8 @@ class TrainingExplorer(Stage):
 
 def _stacked(sides: list[MeasuredSide]) -> MeasuredSide:
     """Return a side at each step, of what it is at one step after the other."""
-    return MeasuredSide(*(None if values[0] is None else np.array(values) for values in zip(*sides, strict=True)))
+    columns = zip(MeasuredSide._fields, zip(*sides, strict=True), strict=True)
+    return MeasuredSide(**{name: np.array(values) for name, values in columns if values[0] is not None})
 
 
 def _pictures(history: History) -> tuple[str, ...]:
@@ -297,23 +307,19 @@ def _pictures(history: History) -> tuple[str, ...]:
     )
 
 
-def _signed(value: float, form: str) -> str:
-    """Return a number with its sign, and no minus before a zero."""
-    return minus(f"{value + 0.0:{form}}")
-
-
 def _side_text(side: MeasuredSide, place: int) -> str:
-    words = f"hardest gets {percent(side.share[place])}"
+    words = f"hardest gets {percent(float(side.share[place]))}"
     if side.tau is not None:
-        words = f"tau {digits(side.tau[place])}, {words}"
-    return words if side.error is None else f"smoothing error {digits(side.error[place])} nats, {words}"
+        words = f"tau {digits(float(side.tau[place]))}, {words}"
+    return words if side.error is None else f"smoothing error {digits(float(side.error[place]))} nats, {words}"
 
 
 def _side_row(name: str, side: MeasuredSide, place: int) -> tuple:
     """Return the row of a side: numbers where there are any."""
     gap = "one response" if side.n[place] == 1 else float(side.gap[place])
     tau = "" if side.tau is None else float(side.tau[place])
-    if side.error is None:
-        return name, gap, tau, "", "", percent(side.share[place])
-    could = f"{digits(side.lower[place])} to {digits(side.upper[place])}"
-    return name, gap, tau, float(side.error[place]), could, percent(side.share[place])
+    share = percent(float(side.share[place]))
+    if side.error is None or side.lower is None or side.upper is None:
+        return name, gap, tau, "", "", share
+    could = f"{digits(float(side.lower[place]))} to {digits(float(side.upper[place]))}"
+    return name, gap, tau, float(side.error[place]), could, share

@@ -1,5 +1,5 @@
-// Draws what Python describes, and reports what a person takes hold of. Every number comes from Python; here they only
-// become pixels, and pixels become the value of a knob.
+// Draws what Python describes, and tells Python what a person does. Every number comes from Python: this file turns
+// numbers into pixels, and pixels into the value of a knob.
 
 const SVG = "http://www.w3.org/2000/svg";
 const PATIENCE = 3000; // ms without an answer from Python, after which the banner says so
@@ -19,9 +19,13 @@ function element(tag, attributes = {}, ...children) {
   return node;
 }
 
-function shape(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
+function put(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
+function shape(tag, attributes = {}, ...children) {
+  const node = put(document.createElementNS(SVG, tag), attributes);
   node.append(...children);
   return node;
 }
@@ -39,52 +43,45 @@ const written = (value) => {
   return text.replace("-", "−");
 };
 
-// A copy, since what comes from Python need not lie at a multiple of four.
+// A copy, because a Float32Array must begin at a multiple of four bytes.
 const floats = ({ buffer, byteOffset, byteLength }) => new Float32Array(buffer.slice(byteOffset, byteOffset + byteLength));
+
+// An axis or a knob is even in these numbers.
+const straight = ({ scale }, value) => (scale === "log" ? Math.log10(value) : value);
+const bent = ({ scale }, value) => (scale === "log" ? 10 ** value : value);
 
 class Scale {
   constructor(axis, start, end) {
-    Object.assign(this, { axis, start, end });
-    [this.low, this.high] = [this.straight(axis.low), this.straight(axis.high)];
-  }
-
-  straight(value) {
-    return this.axis.scale === "log" ? Math.log10(value) : value;
+    Object.assign(this, { axis, start, end, low: straight(axis, axis.low), high: straight(axis, axis.high) });
   }
 
   pixel(value) {
     if (!Number.isFinite(value)) return NaN; // a line ends there
-    const place = this.start + ((this.straight(value) - this.low) / (this.high - this.low)) * (this.end - this.start);
-    // Where a log axis has no place for 0 the line goes far down, and no further than a browser can draw.
+    const place = this.start + ((straight(this.axis, value) - this.low) / (this.high - this.low)) * (this.end - this.start);
+    // 0 has no place on a log axis: the line goes far down, as far as a browser can draw.
     return clamp(place, -1e5, 1e5);
   }
 
   value(pixel) {
-    const straight = this.low + ((pixel - this.start) / (this.end - this.start)) * (this.high - this.low);
-    return this.axis.scale === "log" ? 10 ** straight : straight;
+    return bent(this.axis, this.low + ((pixel - this.start) / (this.end - this.start)) * (this.high - this.low));
   }
 }
 
 class Range {
   // The places of a slider: whole numbers from 0 to count, each with its value.
   constructor(knob) {
-    this.knob = knob;
-    const width = this.straight(knob.high) - this.straight(knob.low);
+    Object.assign(this, { knob, low: straight(knob, knob.low) });
+    const width = straight(knob, knob.high) - this.low;
     this.step = { log: 0.01, integer: 1, linear: 10 ** Math.floor(Math.log10(width / 100)) }[knob.scale];
     this.count = Math.round(width / this.step);
   }
 
-  straight(value) {
-    return this.knob.scale === "log" ? Math.log10(value) : value;
-  }
-
   place(value) {
-    return Math.round((this.straight(value) - this.straight(this.knob.low)) / this.step);
+    return Math.round((straight(this.knob, value) - this.low) / this.step);
   }
 
   value(place) {
-    const straight = this.straight(this.knob.low) + place * this.step;
-    return this.fit(this.knob.scale === "log" ? 10 ** straight : straight);
+    return this.fit(bent(this.knob, this.low + place * this.step));
   }
 
   fit(value) {
@@ -95,7 +92,7 @@ class Range {
 
 // ---------------------------------------------------------------- the line to Python
 
-// One message is on its way at a time; while it is, only the newest of the others is kept. So a drag never queues.
+// Only one message waits for its answer at a time, and of those after it only the newest is kept: a drag never queues.
 class Line {
   constructor(model, silent, refused) {
     // Two windows may show one explorer: each looks for its own answers.
@@ -147,16 +144,12 @@ class Line {
 
 // ---------------------------------------------------------------- marks
 
-const path = (xs, ys) => {
-  let text = "";
-  let open = false;
-  for (let i = 0; i < xs.length; i++) {
-    const drawn = Number.isFinite(xs[i]) && Number.isFinite(ys[i]);
-    if (drawn) text += `${open ? "L" : "M"}${xs[i].toFixed(2)} ${ys[i].toFixed(2)}`;
-    open = drawn;
-  }
-  return text;
-};
+const drawn = (x, y) => Number.isFinite(x) && Number.isFinite(y);
+const point = (x, y) => `${x.toFixed(2)} ${y.toFixed(2)}`;
+const path = (xs, ys) =>
+  Array.from(xs, (x, i) => (drawn(x, ys[i]) ? `${i && drawn(xs[i - 1], ys[i - 1]) ? "L" : "M"}${point(x, ys[i])}` : "")).join("");
+const across = (along, place, { left, right, top, bottom }) =>
+  along === "x" ? path([place, place], [top, bottom]) : path([left, right], [place, place]);
 
 const box = (l, r, b, t) => `M${l.toFixed(2)} ${b.toFixed(2)}H${r.toFixed(2)}V${t.toFixed(2)}H${l.toFixed(2)}Z`;
 
@@ -175,16 +168,16 @@ const SHAPES = {
 const MARKS = {
   curve: {
     tag: "path",
-    draw: (node, mark, at) => node.setAttribute("d", path(at("x"), at("y"))),
+    draw: (node, mark, at) => put(node, { d: path(at("x"), at("y")) }),
   },
   band: {
     tag: "path",
     filled: true,
     draw(node, mark, at) {
       const [xs, low, high] = [at("x"), at("low"), at("high")];
-      const there = [...xs.keys()].filter((i) => Number.isFinite(low[i]) && Number.isFinite(high[i]));
-      const way = [...there.map((i) => [xs[i], low[i]]), ...there.reverse().map((i) => [xs[i], high[i]])];
-      node.setAttribute("d", way.length ? `M${way.map(([x, y]) => `${x.toFixed(2)} ${y.toFixed(2)}`).join("L")}Z` : "");
+      const there = [...xs.keys()].filter((i) => drawn(low[i], high[i]));
+      const way = [...there.map((i) => point(xs[i], low[i])), ...there.reverse().map((i) => point(xs[i], high[i]))];
+      put(node, { d: way.length ? `M${way.join("L")}Z` : "" });
     },
   },
   boxes: {
@@ -193,9 +186,8 @@ const MARKS = {
     draw(node, mark, at) {
       const [left, right, bottom, top] = ["left", "right", "bottom", "top"].map(at);
       const shades = mark.arrays.shade && at("shade");
-      keep(node, left.length, "path");
-      [...node.children].forEach((one, i) => {
-        one.setAttribute("d", box(left[i], right[i], bottom[i], top[i]));
+      keep(node, left.length, "path").forEach((one, i) => {
+        put(one, { d: box(left[i], right[i], bottom[i], top[i]) });
         if (shades) one.style.fill = shade(shades[i]);
       });
     },
@@ -204,30 +196,21 @@ const MARKS = {
     tag: "path",
     draw(node, mark, at) {
       const [x, y, toX, toY] = ["x", "y", "to_x", "to_y"].map(at);
-      node.setAttribute("d", Array.from(x, (_, i) => path([x[i], toX[i]], [y[i], toY[i]])).join(""));
+      put(node, { d: Array.from(x, (_, i) => path([x[i], toX[i]], [y[i], toY[i]])).join("") });
     },
   },
   rule: {
     tag: "path",
-    draw(node, mark, at, area) {
-      const [place] = at("at");
-      const across = mark.along === "x";
-      const ends = across ? [area.top, area.bottom] : [area.left, area.right];
-      node.setAttribute("d", across ? path([place, place], ends) : path(ends, [place, place]));
-    },
+    draw: (node, mark, at, area) => put(node, { d: across(mark.along, at("at")[0], area) }),
   },
   points: {
     tag: "g",
     loose: true,
     draw(node, mark, at) {
       const [xs, ys] = [at("x"), at("y")];
-      const size = mark.width * POINT;
-      keep(node, xs.length, "path");
-      [...node.children].forEach((point, i) => {
-        const drawn = Number.isFinite(xs[i]) && Number.isFinite(ys[i]);
-        point.setAttribute("d", SHAPES[mark.shape]);
-        point.setAttribute("class", `mapl-${mark.shape}`);
-        point.setAttribute("transform", drawn ? `translate(${xs[i].toFixed(2)} ${ys[i].toFixed(2)}) scale(${size})` : "scale(0)");
+      keep(node, xs.length, "path").forEach((one, i) => {
+        const transform = drawn(xs[i], ys[i]) ? `translate(${point(xs[i], ys[i])}) scale(${mark.width * POINT})` : "scale(0)";
+        put(one, { d: SHAPES[mark.shape], class: `mapl-${mark.shape}`, transform });
       });
     },
   },
@@ -236,17 +219,14 @@ const MARKS = {
     loose: true,
     draw(node, mark, at, area, words) {
       const [xs, ys] = [at("x"), at("y")];
-      keep(node, xs.length, "text");
-      [...node.children].forEach((word, i) => {
-        word.setAttribute("x", xs[i].toFixed(2));
-        word.setAttribute("y", ys[i].toFixed(2));
-        [word.textContent] = [words[mark.texts[0] + i]];
+      keep(node, xs.length, "text").forEach((word, i) => {
+        put(word, { x: xs[i].toFixed(2), y: ys[i].toFixed(2) }).textContent = words[mark.texts[0] + i];
       });
     },
   },
 };
 
-// From that of the wrong order (-1) over white to that of the right one (1).
+// The colour of a margin: from -1, the wrong order, through white to 1, the right order.
 const shade = (value) => {
   const much = Math.round(100 * clamp(Math.abs(value), 0, 1));
   return `color-mix(in srgb, var(--mapl-shade-${value < 0 ? "low" : "high"}) ${much}%, var(--mapl-shade-zero))`;
@@ -255,9 +235,10 @@ const shade = (value) => {
 function keep(node, count, tag) {
   while (node.children.length > count) node.lastChild.remove();
   while (node.children.length < count) node.append(shape(tag));
+  return [...node.children];
 }
 
-// Which axis each array of a mark lies along; what lies along none stays as it is.
+// The axis of each array of a mark; an array that is not here is no coordinate.
 const ALONG = { x: "x", left: "x", right: "x", to_x: "x", y: "y", low: "y", high: "y", bottom: "y", top: "y", to_y: "y" };
 
 // ---------------------------------------------------------------- a panel
@@ -280,7 +261,7 @@ class Panel {
     this.node = element("div", { class: "mapl-frame" }, this.own, this.svg);
   }
 
-  // Takes another description. What a person holds stays in the document: a handle that is taken out lets go.
+  // The handle that a person holds must stay in the document: outside of it, it would lose the pointer.
   become(spec) {
     this.spec = spec;
     this.svg.setAttribute("aria-label", spec.name);
@@ -302,10 +283,10 @@ class Panel {
   hatch(mark) {
     if (!mark.hatch) return [];
     const turn = mark.hatch === "/" ? 45 : -45;
-    const [size, base] = [8, { width: 8, height: 8 }];
-    const pattern = { id: this.filling(mark), ...base, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
-    const fill = shape("rect", { ...base, style: `fill: ${paint(mark.color)}` });
-    const stroke = shape("rect", { width: size, height: 2, style: "fill: var(--mapl-page)" });
+    const size = { width: 8, height: 8 };
+    const pattern = { id: this.filling(mark), ...size, patternUnits: "userSpaceOnUse", patternTransform: `rotate(${turn})` };
+    const fill = shape("rect", { ...size, style: `fill: ${paint(mark.color)}` });
+    const stroke = shape("rect", { ...size, height: 2, style: "fill: var(--mapl-page)" });
     return [shape("pattern", pattern, fill, stroke)];
   }
 
@@ -358,7 +339,7 @@ class Panel {
   paintScenery(width, height) {
     const { area, type, spec } = this;
     const line = (x1, y1, x2, y2, name) => shape("line", { x1, y1, x2, y2, class: name });
-    const word = (text, attributes) => Object.assign(shape("text", attributes), { textContent: text });
+    const word = (text, attributes) => shape("text", attributes, text);
     const nodes = [];
     let free = -Infinity;
     for (const [value, text] of spec.x.ticks) {
@@ -434,22 +415,24 @@ class Panel {
   }
 }
 
-// ---------------------------------------------------------------- what one takes hold of
+// ---------------------------------------------------------------- handles
 
 class Handle {
   constructor(panel, mark, drag, index) {
     Object.assign(this, { panel, mark, drag, index, held: null });
     this.range = panel.view.ranges[drag.knob];
     this.knob = this.range.knob;
-    const attributes = { role: "slider", tabindex: 0, class: `mapl-handle mapl-along-${drag.along}`, "data-knob": drag.knob };
-    this.node = shape(mark.kind === "rule" ? "path" : "circle", attributes);
-    const title = shape("title");
-    title.textContent = `drag to set ${this.knob.label}`;
-    this.node.append(title);
-    const orientation = drag.along === "x" ? "horizontal" : "vertical";
-    for (const [name, value] of Object.entries({ label: this.knob.label, valuemin: this.knob.low, valuemax: this.knob.high, orientation })) {
-      this.node.setAttribute(`aria-${name}`, value);
-    }
+    const attributes = {
+      role: "slider",
+      tabindex: 0,
+      class: `mapl-handle mapl-along-${drag.along}`,
+      "data-knob": drag.knob,
+      "aria-label": this.knob.label,
+      "aria-valuemin": this.knob.low,
+      "aria-valuemax": this.knob.high,
+      "aria-orientation": drag.along === "x" ? "horizontal" : "vertical",
+    };
+    this.node = shape(mark.kind === "rule" ? "path" : "circle", attributes, shape("title", {}, `drag to set ${this.knob.label}`));
     this.node.addEventListener("pointerdown", (event) => this.take(event));
     // Without this a finger that moves scrolls the page, and the browser takes the pointer away.
     this.node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
@@ -461,18 +444,9 @@ class Handle {
 
   move(at, area) {
     const { node, mark, drag, index } = this;
-    if (mark.kind === "rule") {
-      const [place] = at("at");
-      const ends = drag.along === "x" ? [area.top, area.bottom] : [area.left, area.right];
-      node.setAttribute("d", drag.along === "x" ? path([place, place], ends) : path(ends, [place, place]));
-    } else {
-      node.setAttribute("cx", at("x")[index]);
-      node.setAttribute("cy", at("y")[index]);
-      node.setAttribute("r", 22);
-    }
+    put(node, mark.kind === "rule" ? { d: across(drag.along, at("at")[0], area) } : { cx: at("x")[index], cy: at("y")[index], r: 22 });
     const value = this.panel.view.values[drag.knob];
-    node.setAttribute("aria-valuenow", value);
-    node.setAttribute("aria-valuetext", spoken(this.knob, value));
+    put(node, { "aria-valuenow": value, "aria-valuetext": spoken(this.knob, value) });
     node.toggleAttribute("aria-disabled", this.panel.view.idle.includes(drag.knob));
   }
 
@@ -492,7 +466,7 @@ class Handle {
     this.set(this.valueAt(this.panel[along].value(pixel)));
   }
 
-  // The numbers of the drag move with the picture, so they are read anew.
+  // Read at each use, because they change with the picture.
   numbers() {
     const { view } = this.panel;
     return ["factor", "offset"].map((name) => view.array(this.mark, name)[this.index]);
@@ -563,11 +537,9 @@ class Control {
     if (options && options.join("\n") !== [...this.inputs[0].options].map((one) => one.value).join("\n")) {
       this.inputs[0].replaceChildren(...options.map((text) => element("option", { value: text, text: this.knob.labels[text] ?? text })));
     }
-    if (!this.range) {
-      this.inputs[0].value = value;
-      return;
-    }
     const [box, slider] = this.inputs;
+    box.value = value;
+    if (!slider) return;
     box.value = String(value).replace("-", "−");
     slider.value = this.range.place(value);
     slider.setAttribute("aria-valuetext", spoken(this.knob, value));
@@ -607,7 +579,7 @@ function button(label, tip, action) {
   return node;
 }
 
-// What a file takes along of the page's style.
+// The styles of the page that a saved file needs.
 const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "font-weight", "text-anchor", "dominant-baseline", "paint-order"];
 
 function copyStyles(from, to) {
@@ -704,7 +676,7 @@ class View {
     }
   }
 
-  // An array of a mark, of these numbers: long arrays come first, short ones second.
+  // An array of a mark: its kind says whether it is among the long arrays (0) or the short ones (1).
   array(mark, name, numbers = this.numbers) {
     const [kind, start, count] = mark.arrays[name];
     return numbers[kind].subarray(start, start + count);
@@ -789,15 +761,10 @@ class View {
   // Presets move the picture over a moment, so that one sees what goes where.
   glideFrom(numbers) {
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches || numbers.some((each, i) => each.length !== this.numbers[i].length);
-    const glides = this.glides && !still;
+    this.before = this.glides && !still ? numbers : null;
     this.glides = false;
-    if (!glides) {
-      this.before = null;
-      this.draw();
-      return;
-    }
+    if (!this.before) return this.draw();
     const start = performance.now();
-    this.before = numbers;
     const step = (now) => {
       this.part = clamp((now - start) / GLIDE, 0, 1);
       if (this.part === 1) this.before = null;
@@ -819,7 +786,7 @@ class View {
   addTools() {
     const made = this.model.get("buttons").map(({ label, tip, kind }) => button(label, tip, () => this.tell({ kind, label })));
     this.nodes.pin = button("pin", "leave this picture behind, to compare the next with", () => this.tell({ kind: "pin" }));
-    this.nodes.play = button("play", "sweep the first slider from end to end", () => this.play());
+    this.nodes.play = button("play", "go along the horizontal axis from end to end", () => this.play());
     this.nodes.tools.append(...made, this.nodes.pin, this.nodes.play, this.menu());
   }
 
@@ -848,11 +815,8 @@ class View {
   }
 
   play() {
-    if (this.playing) {
-      this.stop();
-      return;
-    }
-    const range = Object.values(this.ranges)[0];
+    if (this.playing) return this.stop();
+    const range = this.ranges[this.picture.sweep] ?? Object.values(this.ranges).find(({ knob }) => !this.idle.includes(knob.name));
     const from = range.place(this.values[range.knob.name]) % range.count;
     const start = performance.now() - (from / range.count) * SWEEP;
     this.nodes.play.textContent = "stop";
@@ -882,8 +846,7 @@ class View {
       const copy = svg.cloneNode(true);
       copyStyles(svg, copy);
       copy.querySelectorAll(".mapl-handle").forEach((handle) => handle.remove());
-      for (const [name, value] of Object.entries({ x: box.left - frame.left, y: box.top - frame.top })) copy.setAttribute(name, value);
-      file.append(copy);
+      file.append(put(copy, { x: box.left - frame.left, y: box.top - frame.top }));
     }
     return new Blob([new XMLSerializer().serializeToString(file)], { type: "image/svg+xml" });
   }

@@ -35,12 +35,12 @@ class View(anywidget.AnyWidget):
     picture = traitlets.Dict().tag(sync=True)
     curves = traitlets.Bytes().tag(sync=True)
     numbers = traitlets.Bytes().tag(sync=True)
-    words = traitlets.List().tag(sync=True)
-    knobs = traitlets.List().tag(sync=True)
-    buttons = traitlets.List().tag(sync=True)
+    words: traitlets.List = traitlets.List().tag(sync=True)
+    knobs: traitlets.List = traitlets.List().tag(sync=True)
+    buttons: traitlets.List = traitlets.List().tag(sync=True)
     values = traitlets.Dict().tag(sync=True)
     options = traitlets.Dict().tag(sync=True)
-    idle = traitlets.List().tag(sync=True)
+    idle: traitlets.List = traitlets.List().tag(sync=True)
     says = traitlets.Unicode().tag(sync=True)
     pinned = traitlets.Bool().tag(sync=True)
     code = traitlets.Unicode().tag(sync=True)
@@ -57,7 +57,7 @@ class View(anywidget.AnyWidget):
         )
         self.on_msg(self._received)
 
-    def show(self, panels: Sequence[Panel], says: str, values: Mapping[str, Any], **state) -> None:
+    def show(self, panels: Sequence[Panel], says: str, values: Mapping[str, Any], **state: Any) -> None:
         """Show panels, what is said next to the controls (HTML), and the values of the controls, in one message."""
         names = [knob["name"] for knob in self.knobs]
         with self.hold_sync():
@@ -66,7 +66,7 @@ class View(anywidget.AnyWidget):
             for name, value in state.items():
                 setattr(self, name, value)
 
-    def _received(self, _, content: Mapping, buffers) -> None:
+    def _received(self, _: Any, content: Mapping[str, Any], buffers: Any) -> None:
         error = ""
         with self.hold_sync():  # the answer goes with what it is about
             try:
@@ -105,7 +105,7 @@ def encoded(panels: Sequence[Panel], knobs: Iterable[str] = ()) -> tuple[dict, b
         }
         for panel in panels
     ]
-    picture = {"panels": described, "key": [_look(mark) for mark in key_of(panels)]}
+    picture = {"panels": described, "key": [_look(mark) for mark in key_of(panels)], "sweep": ink.swept}
     return picture, ink.written(0), ink.written(1), ink.words
 
 
@@ -116,6 +116,7 @@ class _Ink:
 
     def __init__(self, knobs: Iterable[str]):
         self.words: list[str] = []
+        self.swept = ""  # the knob of the first mark that is dragged along x: what the horizontal axis shows
         self._knobs = set(knobs)
         self._arrays: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         self._lengths = [0, 0]
@@ -128,6 +129,7 @@ class _Ink:
         if isinstance(mark, Rule):
             arrays["at"] = np.array([mark.at])
         drags = [drag if drag and drag.knob in self._knobs else None for drag in mark.drags]
+        self.swept = self.swept or next((drag.knob for drag in drags if drag and drag.along == "x"), "")
         if any(drags):
             arrays["factor"] = np.array([drag.factor if drag else 1.0 for drag in drags])
             arrays["offset"] = np.array([drag.offset if drag else 0.0 for drag in drags])

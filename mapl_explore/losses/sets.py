@@ -11,6 +11,8 @@ from mapl_explore.numerics.arrays import Array, Door, to_numpy
 
 if TYPE_CHECKING:
     from mapl_explore.losses.loss import Loss
+else:
+    Loss = Any  # that file imports this one
 
 
 @dataclass(frozen=True, eq=False)

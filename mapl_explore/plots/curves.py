@@ -10,11 +10,7 @@ from mapl_explore.plots.panels import Axis, Band, Curve, Drag, Panel, Points, Ru
 
 
 def curves_of(
-    places: np.ndarray,
-    names: Sequence[str],
-    values: Iterable[np.ndarray],
-    styles: Sequence[Style],
-    named: bool = True,
+    places: np.ndarray, names: Sequence[str], values: Iterable[np.ndarray], styles: Sequence[Style], named: bool = True
 ) -> list[Curve]:
     """Return a curve for each name over the same places (k,); they stand in the key if they are ``named`` there."""
     return [

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -38,9 +39,9 @@ def grid_panel(
     """
     rows, columns = margins.shape
     y, x = (place.ravel() for place in np.indices(margins.shape))
-    cells = {"left": x + 0.01, "right": x + 0.99, "bottom": y + 0.99, "top": y + 0.01}
+    cells: dict[str, Any] = {"left": x + 0.01, "right": x + 0.99, "bottom": y + 0.99, "top": y + 0.01}
     # Below the middle of its cell, where the number is not.
-    bar = {"x": x + 0.1, "to_x": x + 0.1 + 0.8 * taken.ravel(), "y": y + 0.86, "to_y": y + 0.86}
+    bar: dict[str, Any] = {"x": x + 0.1, "to_x": x + 0.1 + 0.8 * taken.ravel(), "y": y + 0.86, "to_y": y + 0.86}
     type_size = 16 if max(rows, columns) <= 5 else min(10, 80 / columns)
     texts = [_written(margin) for margin in margins.ravel()] if max(rows, columns) <= LARGEST else []
     return Panel(
@@ -100,7 +101,7 @@ def margins_panel(
     edges = _edges((places[0], places[-1]), BINS)
     counts = np.histogram(margins, edges)[0]
     kept = np.histogram(margins, edges, weights=chance)[0]
-    bins = {"left": edges[:-1], "right": edges[1:], "bottom": np.zeros(counts.size)}
+    bins: dict[str, Any] = {"left": edges[:-1], "right": edges[1:], "bottom": np.zeros(counts.size)}
     return Panel(
         name="how the margins are spread",
         x=x,
@@ -135,7 +136,7 @@ def drawn_panel(gradient: np.ndarray, compared: np.ndarray, names: Sequence[str]
     """
     mean, spread = gradient
     middle = (np.arange(mean.size) + 0.5) / mean.size
-    ends = {"x": middle, "to_x": middle, "y": mean - spread, "to_y": mean + spread}
+    ends: dict[str, Any] = {"x": middle, "to_x": middle, "y": mean - spread, "to_y": mean + spread}
     others = [
         Segments(name="spread", label="spread of one draw", style=Style(width=2), **ends),
         strokes("random", compared, Style("purple"), "random pairs"),

@@ -1,4 +1,4 @@
-"""What a picture is: axes and marks as data, which :mod:`~mapl_explore.plots.paper` and the browser draw alike.
+"""A picture as data: axes and marks, which :mod:`~mapl_explore.plots.paper` and the browser draw alike.
 
 Each explorer describes its picture with these, once. All coordinates are those of the axes; a renderer turns them into
 pixels and computes nothing else.
@@ -51,7 +51,7 @@ class Axis:
     low: float
     high: float
     scale: Scale = "linear"
-    ticks: Sequence[tuple[float, str]] | None = None
+    ticks: Sequence[tuple[float, str]] = None  # type: ignore[assignment]  # None until they are chosen
 
     def __post_init__(self) -> None:
         """Check the ends, and choose the ticks where none are given."""
@@ -250,10 +250,6 @@ class Panel:
     def __getitem__(self, name: str) -> Mark:
         """Return the mark of a name."""
         return next(mark for mark in self.marks if mark.name == name)
-
-    def axis(self, along: Along) -> Axis:
-        """Return one of the axes."""
-        return self.x if along == "x" else self.y
 
 
 def key_of(panels: Sequence[Panel]) -> list[Mark]:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from functools import singledispatch
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import PolyCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.markers import CARETDOWN, CARETLEFTBASE, CARETRIGHTBASE, CARETUP
@@ -25,7 +26,7 @@ from mapl_explore.plots.panels import (
     key_of,
     own_key_of,
 )
-from mapl_explore.plots.style import drawing_style, styled_figure
+from mapl_explore.plots.style import Look, drawing_style, styled_figure
 
 SHAPES = {
     "circle": "o",
@@ -71,8 +72,8 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
     for axis, ticks in ((axes.xaxis, panel.x.ticks), (axes.yaxis, panel.y.ticks)):
         axis.set_ticks([place for place, _ in ticks], [text for _, text in ticks])
         axis.set_ticks([], minor=True)
-    for name in "xy":
-        axes.grid(axis=name, visible=name in panel.grid)
+    axes.xaxis.grid("x" in panel.grid)
+    axes.yaxis.grid("y" in panel.grid)
     if panel.title:
         axes.set_title(panel.title, fontsize=16)
     for layer, mark in enumerate(panel.marks):
@@ -80,30 +81,22 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
             artist.set(gid=mark.name, zorder=2 + layer / len(panel.marks), in_layout=False)
     own = own_key_of(panel)
     if own:
-        handles, labels = [_sample(axes, mark) for mark in own], [mark.label for mark in own]
-        axes.legend(
-            handles,
-            labels,
-            loc="best",
-            ncols=1 + len(own) // 4,
-            fontsize=13,
-            frameon=True,
-            framealpha=0.8,
-            edgecolor="none",
-        )
+        look: Look = {"fontsize": 13, "frameon": True, "framealpha": 0.8, "edgecolor": "none"}
+        axes.legend(*_samples(axes, own), loc="best", ncols=1 + len(own) // 4, **look)
 
 
 def _draw_key(figure: Figure, panels: Sequence[Panel]) -> None:
     marks = key_of(panels)
     if marks:
-        handles, labels = [_sample(figure.axes[0], mark) for mark in marks], [mark.label for mark in marks]
-        columns = {"ncols": 8 if max(map(len, labels)) <= 4 else 6, "handlelength": 2.2, "columnspacing": 1.3}
-        figure.legend(handles, labels, loc="outside upper left", **columns)
+        columns = 8 if max(len(mark.label) for mark in marks) <= 4 else 6
+        samples = _samples(figure, marks)
+        figure.legend(*samples, loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.3)
 
 
-def _sample(axes: Axes, mark: Mark):
-    """Return the first artist of a mark, for a key."""
-    return next(artist for artist in axes.figure.findobj(lambda one: one.get_gid() == mark.name))
+def _samples(where: Axes | Figure, marks: Sequence[Mark]) -> tuple[list[Artist], list[str]]:
+    """Return the first artist of each mark, and the labels, for a key."""
+    named = {artist.get_gid(): artist for artist in reversed(where.findobj())}
+    return [named[mark.name] for mark in marks], [mark.label for mark in marks]
 
 
 @singledispatch
@@ -124,9 +117,9 @@ def _(mark: Band, axes: Axes) -> list:
 
 @artists_of.register
 def _(mark: Boxes, axes: Axes) -> list:
-    corners = [(mark.left, mark.bottom), (mark.right, mark.bottom), (mark.right, mark.top), (mark.left, mark.top)]
-    corners = np.stack([np.stack(np.broadcast_arrays(*corner), axis=-1) for corner in corners], axis=1)
-    boxes = PolyCollection(corners, **_fill(mark.style))
+    left, right, bottom, top = np.broadcast_arrays(mark.left, mark.right, mark.bottom, mark.top)
+    corners = [np.stack(corner, axis=-1) for corner in ((left, bottom), (right, bottom), (right, top), (left, top))]
+    boxes = PolyCollection(list(np.stack(corners, axis=1)), **_fill(mark.style))
     if mark.shade is not None:
         boxes.set_facecolor(MAP((np.clip(mark.shade, -1, 1) + 1) / 2))
     return [axes.add_collection(boxes, autolim=False)]
@@ -135,20 +128,18 @@ def _(mark: Boxes, axes: Axes) -> list:
 @artists_of.register
 def _(mark: Points, axes: Axes) -> list:
     color, ring = _color(mark.style), mark.shape == "ring"
-    edge = {"markeredgecolor": color, "markeredgewidth": 3} if ring else {"markeredgecolor": "white"}
-    face = {"color": "white" if ring else color, "markersize": mark.style.width, "alpha": mark.style.opacity}
-    marker = {"marker": SHAPES[mark.shape], "linestyle": "none", "clip_on": False}
-    return axes.plot(mark.x, mark.y, **marker, **face, **edge)
+    edge: Look = {"markeredgecolor": color, "markeredgewidth": 3} if ring else {"markeredgecolor": "white"}
+    face: Look = {"color": "white" if ring else color, "markersize": mark.style.width, "alpha": mark.style.opacity}
+    marker: Look = {"marker": SHAPES[mark.shape], "linestyle": "none", "clip_on": False}
+    return axes.plot(mark.x, mark.y, **marker | face | edge)
 
 
 @artists_of.register
 def _(mark: Segments, axes: Axes) -> list:
     ends = np.broadcast_arrays(mark.x, mark.y, mark.to_x, mark.to_y)
-    strokes = np.stack(ends, axis=-1).reshape(-1, 2, 2)
-    look = {"colors": _color(mark.style), "linewidths": mark.style.width, "alpha": mark.style.opacity}
-    collection = axes.vlines([], 0, 0, **look)
-    collection.set_segments(strokes)
-    return [collection]
+    look: Look = {"colors": _color(mark.style), "linewidths": mark.style.width, "alpha": mark.style.opacity}
+    collection = LineCollection(list(np.stack(ends, axis=-1).reshape(-1, 2, 2)), **look)
+    return [axes.add_collection(collection, autolim=False)]
 
 
 @artists_of.register
@@ -159,26 +150,21 @@ def _(mark: Rule, axes: Axes) -> list:
 
 @artists_of.register
 def _(mark: Words, axes: Axes) -> list:
-    look = {
-        "color": _color(mark.style),
-        "fontsize": mark.style.width,
-        "alpha": mark.style.opacity,
-        "fontweight": "bold",
-    }
-    where = {"ha": ACROSS[mark.across], "va": UPRIGHT[mark.upright]}
-    return [axes.text(x, y, text, **look, **where) for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True)]
+    look: Look = {"color": _color(mark.style), "fontsize": mark.style.width, "alpha": mark.style.opacity}
+    look |= {"fontweight": "bold", "ha": ACROSS[mark.across], "va": UPRIGHT[mark.upright]}
+    return [axes.text(x, y, text, **look) for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True)]
 
 
 def _color(style: Style) -> str:
     return PALETTE[style.color][0]
 
 
-def _line(style: Style) -> dict:
+def _line(style: Style) -> Look:
     dash = (0, style.dash) if style.dash else "-"
     return {"color": _color(style), "linestyle": dash, "linewidth": style.width, "alpha": style.opacity}
 
 
-def _fill(style: Style) -> dict:
+def _fill(style: Style) -> Look:
     color = _color(style)
     if not style.hatch:
         return {"facecolor": color, "alpha": style.opacity, "linewidth": 0}

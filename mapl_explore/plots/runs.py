@@ -8,25 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mapl_explore.plots.style import (
-    AMBER,
-    BLACK,
-    BLUE,
-    DARK_GREY,
-    DASH_DOT,
-    DASHED,
-    DOTTED,
-    GREEN,
-    LONG,
-    ORANGE,
-    PURPLE,
-    SKY,
-    drawing_style,
-    styled_figure,
-)
+from mapl_explore.plots.looks import DASH_DOT, DASHED, DOTTED, LONG, PALETTE
+from mapl_explore.plots.style import Look, drawing_style, styled_figure
 
-COLORS = (BLACK, ORANGE, BLUE, GREEN, PURPLE, SKY, AMBER, DARK_GREY)
-STYLES = ("-", DASHED, DASH_DOT, LONG, DOTTED)
+NAMES = ("ink", "orange", "blue", "green", "purple", "sky", "amber")
+COLORS = (*(PALETTE[name][0] for name in NAMES), "#767676")
+STYLES = ("-", *((0, dash) for dash in (DASHED, DASH_DOT, LONG, DOTTED)))
 MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one for each colour: they tell the runs apart in grey, too
 MARKED = 8  # marks on a line
 MOST = 30  # of the 40 looks that differ: a picture of more runs cannot be read
@@ -114,11 +101,11 @@ def _draw(axes: Axes, runs: Sequence[RunCurves], name: str, label: str) -> None:
         look |= {"markevery": (number % every, every), "label": run.name}
         axes.plot(step, running_mean(values, run.step.size // 10), **look)
         if name in run.held_out and run.step.size:
-            ends = {"linestyle": "none", "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2}
+            ends: Look = {"linestyle": "none", "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2}
             axes.plot([0, run.step[-1]], run.held_out[name], zorder=3, **_look(number) | ends)
 
 
-def _look(number: int) -> dict:
+def _look(number: int) -> Look:
     """Return colour, line style and mark of a run."""
     # Eight colours and five styles have no common divisor: forty runs go by before a pair comes back.
     color, style = COLORS[number % len(COLORS)], STYLES[number % len(STYLES)]

@@ -6,7 +6,20 @@ from dataclasses import replace
 import numpy as np
 
 from mapl_explore.plots.looks import DOWN, UP, ZERO
-from mapl_explore.plots.panels import Axis, Drag, Mark, Panel, Points, Rule, Segments, Style, Words, bars, named_ticks
+from mapl_explore.plots.panels import (
+    Axis,
+    Drag,
+    Mark,
+    Panel,
+    Points,
+    Rule,
+    Segments,
+    Style,
+    Words,
+    bars,
+    named_ticks,
+    word,
+)
 
 WIDEST = -20.5  # nats: the picture stands still while the scores are dragged, each by at most 10
 WEIGHT = "weight ∂loss/∂log π"
@@ -81,11 +94,7 @@ def gaps_panel(scores: np.ndarray) -> Panel:
 
 
 def push_panel(
-    weights: np.ndarray,
-    names: Sequence[str],
-    most: float,
-    others: Sequence[Mark] = (),
-    label: str = WEIGHT,
+    weights: np.ndarray, names: Sequence[str], most: float, others: Sequence[Mark] = (), label: str = WEIGHT
 ) -> Panel:
     """Return the weight of each response in a loss, d loss / d logp: positives are pushed up, negatives down.
 
@@ -108,7 +117,8 @@ def push_panel(
     array([-0.5,  0. ])
     """
     end = 1.25 * (most or 1.0)
-    words = {"x": np.array([0.99]), "across": "right"}
+    down = word("pushed down", 0.99, 0.92 * end, "dark-orange", name="down", across="right")
+    up = word("pushed up", 0.99, -0.92 * end, "blue", name="up", across="right")
     return Panel(
         name=f"the {label} of each response",
         x=Axis("response", 0.0, 1.0, ticks=named_ticks(names)),
@@ -119,14 +129,8 @@ def push_panel(
             bars(np.maximum(weights, 0.0), name="pushed down", style=DOWN),
             Rule(name="zero", style=ZERO, at=0.0, along="y"),
             *others,
-            Words(
-                name="down",
-                style=Style("dark-orange", width=16),
-                y=np.array([0.92 * end]),
-                texts=["pushed down"],
-                **words,
-            ),
-            Words(name="up", style=Style("blue", width=16), y=np.array([-0.92 * end]), texts=["pushed up"], **words),
+            down,
+            up,
         ],
     )
 

@@ -187,7 +187,7 @@ def test_hovering_shows_the_numbers_of_every_curve(drawn):
     assert shown["upper bound"] == pytest.approx(reading.curves["upper"][near], rel=0.05)
 
 
-def test_play_sweeps_the_first_slider_until_it_is_stopped(drawn):
+def test_play_sweeps_the_horizontal_axis_until_it_is_stopped(drawn):
     drawn.page.get_by_role("button", name="play").click()
     seen = [drawn.explorer.settings["tau"]]
     for _ in range(4):

@@ -212,3 +212,12 @@ def test_against_the_gap_the_leader_moves_and_the_others_stay():
         for name, error in expected.items():
             # The scores are the same up to where the zero lies: 8 eps of 12 nats.
             assert abs(reading.curves[name][place] - error) <= 8 * EPS * 12 * error
+
+
+def test_the_curves_are_kept_while_tau_and_the_target_move_and_follow_all_else():
+    explorer = BoundsExplorer()
+    settings, curves = explorer.settings, explorer.reading.curves
+    assert explorer.read(settings | {"tau": 7.3, "epsilon": 0.2}).curves is curves
+    for other in ({"gap": 2.0}, {"n": 5}, {"spread": 3.0}, {"against": "gap"}, {"post": "show"}):
+        moved = explorer.read(settings | other).curves
+        assert moved.keys() != curves.keys() or any(np.any(moved[name] != curves[name]) for name in curves)

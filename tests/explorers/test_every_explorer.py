@@ -59,12 +59,19 @@ def explorer(request):
     Widget.close_all()  # ipywidgets keeps each widget that was ever made, and through it the figures
 
 
+def within(knob, part):
+    """The value at a part of the way along a slider."""
+    if knob.scale == "log":
+        return min(knob.low * (knob.high / knob.low) ** part, knob.high)
+    return knob.low + part * (knob.high - knob.low)
+
+
 def values_of(explorer, knob):
     """The ends, the middle and an odd value of a slider; the options of a choice, of many three."""
     if isinstance(knob, Choice):
         options = explorer.widget.options[knob.name]
         return options if len(options) <= 8 else [options[0], options[len(options) // 2], options[-1]]
-    middle = knob.value((knob.position(knob.low) + knob.position(knob.high)) / 2)
+    middle = within(knob, 0.5)
     if knob.scale == "integer":
         return sorted({knob.low, min(knob.low + 1, knob.high), round(middle), knob.high})
     return [knob.low, middle, knob.high, min(max(np.pi / 3, knob.low), knob.high)]
@@ -145,6 +152,19 @@ def test_every_control_has_a_name_and_a_help_and_every_handle_a_control(explorer
     assert {drag["knob"] for mark in marks for drag in mark["drags"] if drag} <= set(explorer.settings)
 
 
+def test_play_sweeps_what_the_horizontal_axis_shows(explorer):
+    explorer.reset()
+    axes = {"smooth": "tau", "bounds": "tau", "precision": "tau", "temperature": "wide_gap", "loss": "shift"}
+    axes |= {"pairs": "center", "training": "step"}
+    axis = axes[type(explorer).__name__.removesuffix("Explorer").removesuffix("Max").lower()]
+    # A set of one's own has no slider of its gap.
+    assert explorer.widget.picture["sweep"] == (axis if axis in explorer.settings else "")
+
+
+def test_play_sweeps_the_gap_where_the_curves_are_drawn_against_it():
+    assert BoundsExplorer(against="gap").widget.picture["sweep"] == "gap"
+
+
 def test_to_frame_has_numbers(explorer):
     explorer.reset()
     frame = explorer.to_frame()
@@ -165,7 +185,7 @@ def test_two_threads_and_30_changes_leave_the_picture_of_the_last_settings(name)
             if isinstance(knob, Choice):
                 move(explorer, knob.name, str(rng.choice(explorer.widget.options[knob.name])))
                 continue
-            value = knob.value(rng.uniform(knob.position(knob.low), knob.position(knob.high)))
+            value = within(knob, rng.uniform())
             move(explorer, knob.name, round(value) if knob.scale == "integer" else value)
 
     threads = [threading.Thread(target=shake, args=(seed,)) for seed in (1, 2)]

@@ -53,7 +53,7 @@ class DotStage(Stage):
     def html(self, reading):
         return f"<p>{reading['dots']} dots at {digits(reading['place'])}</p>"
 
-    def to_frame(self):
+    def columns(self, reading):
         raise NotImplementedError
 
 

@@ -108,3 +108,12 @@ def test_the_list_of_rules_and_the_tooltips_speak_as_the_key_does():
     assert rule["labels"] == {name: roots[name].label for name in rule["options"]}
     tips = {button["label"]: button["tip"] for button in explorer.widget.buttons}
     assert tips["a share instead"] == "rule in use: leader share, number of scores n = 2, gap δ = 100 nats"
+
+
+def test_the_curves_are_kept_while_the_gap_and_the_rule_move_and_follow_all_else():
+    explorer = TemperatureExplorer()
+    settings, curves = explorer.settings, explorer.reading.curves
+    assert explorer.read(settings | {"wide_gap": 7.3, "rule": "share"}).curves is curves
+    for other in ({"epsilon": 0.2}, {"share": 0.7}, {"n": 5}, {"spread": 3.0}):
+        moved = explorer.read(settings | other).curves
+        assert any(np.any(moved[name] != curves[name]) for name in curves)
