@@ -13,12 +13,19 @@ from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.plots.looks import PALETTE, SHADES
 from mapl_explore.plots.panels import Mark, Panel, Rule, Words, key_of, own_key_of
 
-HERE = Path(__file__).parent
+BROWSER = Path(__file__).parent / "browser"
+# In this order they are one module: no step that builds it, and nothing to fetch.
+SCRIPTS = ("numbers.js", "line.js", "marks.js", "panel.js", "controls.js", "view.js")
 DARK = 'body[data-jp-theme-light="false"] .mapl-view'
 
 
+def script() -> str:
+    """Return the scripts as one module."""
+    return "\n".join((BROWSER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+
+
 class View(anywidget.AnyWidget):
-    """Picture, controls and readout in the browser; ``view.js`` draws them, and sends a message for what is done.
+    """Picture, controls and readout in the browser; the scripts of ``browser`` draw them, and send a message for what is done.
 
     Parameters
     ----------
@@ -30,7 +37,7 @@ class View(anywidget.AnyWidget):
         Called with each message, a mapping with ``kind``; the text of its ValueError or TypeError is shown.
     """
 
-    _esm = HERE / "view.js"
+    _esm = script()
     _css = traitlets.Unicode().tag(sync=True)
     picture = traitlets.Dict().tag(sync=True)
     curves = traitlets.Bytes().tag(sync=True)
@@ -51,7 +58,7 @@ class View(anywidget.AnyWidget):
         """Describe the controls; the picture comes with :meth:`show`."""
         self._do = do
         super().__init__(
-            _css=_palette() + (HERE / "view.css").read_text(encoding="utf-8"),
+            _css=_palette() + (BROWSER / "view.css").read_text(encoding="utf-8"),
             knobs=[_described(knob) for knob in knobs],
             buttons=[{"kind": kind, "label": label, "tip": tip} for kind, label, tip in buttons],
         )

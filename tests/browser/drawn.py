@@ -2,15 +2,14 @@
 
 import base64
 import json
-from pathlib import Path
 
 import numpy as np
 from matplotlib.text import Text
 
-import mapl_explore.explorers
+from mapl_explore.explorers.view import script
 from mapl_explore.plots.panels import Rule
 
-SCRIPT = (Path(mapl_explore.explorers.__file__).parent / "view.js").read_text(encoding="utf-8")
+SCRIPT = script()
 PAGE = """<!doctype html><meta charset="utf-8"><body data-jp-theme-light="LIGHT" style="margin: 0; background: Canvas">
 <div id="here"></div><script type="module">
 const bytes = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
@@ -161,8 +160,13 @@ class Drawn:
 
     def show(self) -> None:
         """Send what the explorer shows, and wait until it is drawn."""
-        self.page.evaluate("(state) => window.model.put(state)", self.state())
+        self.send()
         self.page.evaluate(PAINTED)
+
+    def send(self) -> None:
+        """Send what the explorer shows; some of a widget's state never changes."""
+        state = {name: value for name, value in self.state().items() if name not in ("_css", "knobs", "buttons")}
+        self.page.evaluate("(state) => window.model.put(state)", state)
 
     def close(self) -> None:
         """Take the view off the page; it must have had no errors."""

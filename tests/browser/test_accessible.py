@@ -8,7 +8,7 @@ from recorded_runs import recorded
 
 from mapl_explore import explorers
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("drawn")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("view")]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from browser.drawn import CONTRAST, PAINTED, Drawn
 
 from mapl_explore.explorers import BoundsExplorer
 
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("drawn")]
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("view")]
 # How far the page, and its words and controls, reach beyond the window.
 CUT = """() => [document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll(
     ".mapl-panel text, .mapl-view :is(button, label, select)")].filter((node) => node.checkVisibility())
@@ -258,7 +258,7 @@ def test_500_moves_leave_nothing_behind(drawn):
     before = drawn.page.evaluate(count)
     for move in range(500):
         drawn.explorer.set(tau=1 + move / 100)
-        drawn.page.evaluate("(state) => window.model.put(state)", drawn.state())
+        drawn.send()
     drawn.page.evaluate(PAINTED)
     drawn.explorer.set(tau=5.0)
     drawn.show()

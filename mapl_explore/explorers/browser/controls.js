@@ -1,0 +1,100 @@
+// Sliders, boxes, lists and buttons below the picture, the numbers at the pointer, and the picture as a file.
+
+class Control {
+  constructor(knob, view) {
+    Object.assign(this, { knob, view });
+    const name = knob.unit ? `${knob.label} (${knob.unit})` : knob.label;
+    this.row = element("div", { class: "mapl-knob", title: knob.help, "data-knob": knob.name });
+    if (knob.options) this.addChoice(name);
+    else this.addNumber(name);
+  }
+
+  addChoice(name) {
+    this.inputs = [element("select", {})];
+    this.inputs[0].addEventListener("change", () => this.view.set(this.knob.name, this.inputs[0].value));
+    this.row.append(element("label", {}, element("span", { text: name }), this.inputs[0]));
+  }
+
+  addNumber(name) {
+    this.range = this.view.ranges[this.knob.name];
+    const box = element("input", { type: "text", inputmode: "decimal", autocomplete: "off", size: 7 });
+    const slider = element("input", { type: "range", min: 0, max: this.range.count, step: 1, "aria-label": name });
+    this.inputs = [box, slider];
+    box.addEventListener("change", () => this.view.line.say({ kind: "set", knob: this.knob.name, value: box.value }));
+    slider.addEventListener("pointerdown", () => this.view.stop());
+    slider.addEventListener("input", () => this.view.set(this.knob.name, this.range.value(Number(slider.value))));
+    this.row.append(element("label", {}, element("span", { text: name }), box), slider);
+  }
+
+  show(value, options) {
+    if (options && options.join("\n") !== [...this.inputs[0].options].map((one) => one.value).join("\n")) {
+      this.inputs[0].replaceChildren(...options.map((text) => element("option", { value: text, text: this.knob.labels[text] ?? text })));
+    }
+    const [box, slider] = this.inputs;
+    box.value = value;
+    if (!slider) return;
+    box.value = String(value).replace("-", "−");
+    slider.value = this.range.place(value);
+    slider.setAttribute("aria-valuetext", spoken(this.knob, value));
+  }
+
+  disable(idle) {
+    for (const input of this.inputs) input.disabled = idle;
+  }
+}
+
+class Tip {
+  constructor() {
+    this.node = element("div", { class: "mapl-tip", hidden: true, "aria-hidden": "true" });
+  }
+
+  show(event, head, rows) {
+    const lines = rows.map(([mark, value]) => {
+      const name = element("span", { text: mark.label, style: `border-color: ${paint(mark.color)}` });
+      return element("div", {}, name, element("span", { text: written(value) }));
+    });
+    this.node.replaceChildren(element("div", { text: head }), ...lines);
+    this.node.hidden = false;
+    const frame = this.node.parentElement.getBoundingClientRect();
+    const left = clamp(event.clientX - frame.left + 16, 0, Math.max(0, frame.width - this.node.offsetWidth));
+    this.node.style.left = `${left}px`;
+    this.node.style.top = `${event.clientY - frame.top + 16}px`;
+  }
+
+  hide() {
+    this.node.hidden = true;
+  }
+}
+
+function button(label, tip, action) {
+  const node = element("button", { type: "button", title: tip, text: label });
+  node.addEventListener("click", action);
+  return node;
+}
+
+// The styles of the page that a saved file needs.
+const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "font-weight", "text-anchor", "dominant-baseline", "paint-order"];
+
+function copyStyles(from, to) {
+  const style = getComputedStyle(from);
+  to.removeAttribute("style");
+  for (const name of LOOKS) to.style.setProperty(name, style.getPropertyValue(name));
+  [...from.children].forEach((child, i) => copyStyles(child, to.children[i]));
+}
+
+function saved(file, ending) {
+  const link = element("a", { href: URL.createObjectURL(file), download: `explorer.${ending}` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// Twice as many pixels as on the page: sharp on paper and on dense screens.
+async function raster(file) {
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
+  await image.decode();
+  const canvas = element("canvas", { width: 2 * image.width, height: 2 * image.height });
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  URL.revokeObjectURL(image.src);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}

@@ -1,0 +1,309 @@
+// Draws what Python describes, and tells Python what a person does. Every number comes from Python: these scripts turn
+// numbers into pixels, and pixels into the value of a knob.
+
+const GLIDE = 300; // ms
+const SILENT = "Python does not answer: it is busy, or not there any more. Run the cell to bring the sliders to life.";
+const SWEEP = 8000; // ms, from one end of a slider to the other
+const NARROW = 640; // pixels of width below which panels stand below each other
+
+const TRAITS = ["picture", "curves", "numbers", "words", "values", "idle", "options", "says", "pinned"];
+
+class View {
+  constructor(model, el) {
+    Object.assign(this, { model, el, panels: [], before: null, part: 1, asked: {} });
+    this.tip = new Tip();
+    this.nodes = {
+      banner: element("div", { class: "mapl-banner", role: "alert", hidden: true }),
+      key: element("div", { class: "mapl-key" }),
+      panels: element("div", { class: "mapl-panels" }),
+      tools: element("div", { class: "mapl-tools" }),
+      knobs: element("div", { class: "mapl-knobs" }),
+      refusal: element("div", { class: "mapl-refusal", role: "alert", hidden: true }),
+      says: element("div", { class: "mapl-says", "aria-live": "polite" }),
+    };
+    const { banner, key, panels, tools, knobs, refusal, says } = this.nodes;
+    const below = element("div", { class: "mapl-below" }, element("div", { class: "mapl-set" }, refusal, knobs), says);
+    this.root = element("div", { class: "mapl-view" }, banner, key, panels, tools, below, this.tip.node);
+    el.append(this.root);
+    // In JupyterLab arrow keys go to the next cell and Enter into it; here they move a slider and end a number.
+    this.root.addEventListener("keydown", (event) => {
+      if (/^(Arrow|Page|Home|End|Enter)/.test(event.key) && !event.shiftKey && !event.ctrlKey) event.stopPropagation();
+    });
+    this.line = new Line(model, (lost) => this.silent(lost), (error) => this.refused(error));
+    this.line.idle = () => this.settled();
+    this.waiting = [];
+    this.addTools();
+    this.addKnobs();
+    this.changed = () => this.take();
+    for (const name of TRAITS) model.on(`change:${name}`, this.changed);
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(el);
+    this.resized = () => this.resize();
+    window.addEventListener("resize", this.resized);
+    this.read();
+    this.build();
+    const { serial, error } = this.model.get("answer");
+    if (serial === "address") this.refused(error);
+    this.line.say({ kind: "hello" }); // a stored notebook has nobody who answers, and says so
+  }
+
+  // Several traits change with one message: they are looked at together, before the next picture is painted.
+  take() {
+    if (this.taking) return;
+    this.taking = true;
+    queueMicrotask(() => {
+      this.taking = false;
+      const picture = this.picture;
+      const numbers = this.numbers;
+      this.read();
+      if (this.picture !== picture) this.build();
+      else this.glideFrom(numbers);
+      this.showKnobs();
+    });
+  }
+
+  read() {
+    this.numbers = ["curves", "numbers"].map((name) => floats(this.model.get(name)));
+    for (const name of ["picture", "words", "idle", "options"]) this[name] = this.model.get(name);
+    // What a person has asked for since then holds; else the next key would step from an old place.
+    this.values = { ...this.model.get("values"), ...this.asked };
+    this.nodes.pin.setAttribute("aria-pressed", this.model.get("pinned"));
+    if (this.said !== this.model.get("says")) {
+      this.said = this.model.get("says");
+      this.nodes.says.innerHTML = this.said;
+    }
+  }
+
+  // An array of a mark: its kind says whether it is among the long arrays (0) or the short ones (1).
+  array(mark, name, numbers = this.numbers) {
+    const [kind, start, count] = mark.arrays[name];
+    return numbers[kind].subarray(start, start + count);
+  }
+
+  build() {
+    this.before = null;
+    const specs = this.picture.panels;
+    this.panels = specs.map((spec, i) => this.panels[i] ?? new Panel(this));
+    this.panels.forEach((panel, i) => panel.become(specs[i]));
+    const nodes = this.panels.map((panel) => panel.node);
+    if (nodes.length !== this.nodes.panels.children.length) this.nodes.panels.replaceChildren(...nodes);
+    this.nodes.key.replaceChildren(...this.picture.key.map((mark) => this.sample(mark)));
+    this.size = null; // the new picture has a place of its own
+    this.resize();
+  }
+
+  sample(mark) {
+    const svg = shape("svg", { class: "mapl-sample", viewBox: "0 0 40 16", "aria-hidden": "true" });
+    const dash = mark.dash.map((length) => length * mark.width).join(" ") || "none";
+    const look = MARKS[mark.kind].filled
+      ? shape("rect", { x: 4, y: 2, width: 32, height: 12, style: `fill: ${paint(mark.color)}; opacity: ${mark.opacity}` })
+      : mark.kind === "points"
+        ? shape("path", { d: SHAPES[mark.shape], transform: "translate(20 8) scale(12)", style: `fill: ${paint(mark.color)}` })
+        : shape("path", { d: "M1 8H39", style: `stroke: ${paint(mark.color)}; stroke-width: ${mark.width}; stroke-dasharray: ${dash}; opacity: ${mark.opacity}` });
+    svg.append(look);
+    return element("span", { class: "mapl-label" }, svg, mark.label);
+  }
+
+  resize() {
+    const width = this.el.clientWidth;
+    if (!width || !this.panels.length) return;
+    const narrow = width < NARROW;
+    const type = clamp(width / 68, 13, 24);
+    this.root.style.setProperty("--mapl-type", `${type}px`);
+    this.root.classList.toggle("mapl-narrow", narrow);
+    const height = narrow ? clamp(width * 0.7, 200, 320) : clamp(this.room(), 180, width * 0.34);
+    const size = [width, height, type].join();
+    if (size === this.size) return; // the words next to the controls need another line, and the picture has its place
+    this.size = size;
+    const whole = this.panels.reduce((sum, { spec }) => sum + spec.share, 0);
+    for (const panel of this.panels) panel.resize(narrow ? width : Math.floor((width * panel.spec.share) / whole), height, type);
+    this.draw();
+  }
+
+  // How high the picture can be: on a page of its own all else fits below it, in a notebook the controls begin below.
+  room() {
+    const page = this.el.closest(".mapl-gallery");
+    if (!page) return window.innerHeight * 0.46;
+    const others = this.root.offsetHeight - this.nodes.panels.offsetHeight;
+    return window.innerHeight - this.root.getBoundingClientRect().top - window.scrollY - others - 12;
+  }
+
+  wide(text, type) {
+    View.canvas ??= document.createElement("canvas").getContext("2d");
+    View.canvas.font = `${type}px ${getComputedStyle(this.root).fontFamily}`;
+    return View.canvas.measureText(text).width;
+  }
+
+  draw() {
+    this.remember();
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.panels.forEach((panel) => panel.area && panel.move()));
+  }
+
+  // Where this explorer can be opened again as it is.
+  address() {
+    const url = new URL(location.pathname, location.href);
+    for (const [name, value] of Object.entries({ explorer: this.model.get("title"), ...this.model.get("values") })) {
+      url.searchParams.set(name, value);
+    }
+    return url.href;
+  }
+
+  // A page that is loaded again comes back as it was. Browsers slow down pages that write their address all the time.
+  remember() {
+    clearTimeout(this.remembering);
+    if (!this.model.get("title")) return;
+    this.remembering = setTimeout(() => this.root.offsetHeight && history.replaceState(null, "", this.address()), 300);
+  }
+
+  // Presets move the picture over a moment, so that one sees what goes where.
+  glideFrom(numbers) {
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches || numbers.some((each, i) => each.length !== this.numbers[i].length);
+    this.before = this.glides && !still ? numbers : null;
+    this.glides = false;
+    if (!this.before) return this.draw();
+    const start = performance.now();
+    const step = (now) => {
+      this.part = clamp((now - start) / GLIDE, 0, 1);
+      if (this.part === 1) this.before = null;
+      this.panels.forEach((panel) => panel.area && panel.move());
+      if (this.before === numbers) this.frame = requestAnimationFrame(step);
+    };
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(step);
+  }
+
+  set(knob, value) {
+    this.glides = false;
+    this.asked[knob] = value;
+    this.values = { ...this.values, [knob]: value };
+    this.showKnobs();
+    this.line.say({ kind: "set", knob, value });
+  }
+
+  addTools() {
+    const made = this.model.get("buttons").map(({ label, tip, kind }) => button(label, tip, () => this.tell({ kind, label })));
+    this.nodes.pin = button("pin", "leave this picture behind, to compare the next with", () => this.tell({ kind: "pin" }));
+    this.nodes.play = button("play", "go along the horizontal axis from end to end", () => this.play());
+    this.nodes.tools.append(...made, this.nodes.pin, this.nodes.play, this.menu());
+  }
+
+  menu() {
+    const items = {
+      "copy as Python": () => navigator.clipboard.writeText(this.model.get("code")),
+      ...(this.model.get("title") && { "copy link": () => navigator.clipboard.writeText(this.address()) }),
+      "save as SVG": () => saved(this.pictureFile(), "svg"),
+      "save as PNG": () => raster(this.pictureFile()).then((file) => saved(file, "png")),
+      "full screen": () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
+    };
+    const menu = element("details", { class: "mapl-menu" }, element("summary", { text: "more" }));
+    const chosen = (action) => () => {
+      menu.open = false;
+      Promise.resolve(action()).catch((error) => this.refused(String(error)));
+    };
+    menu.append(element("div", {}, ...Object.entries(items).map(([label, action]) => button(label, null, chosen(action)))));
+    menu.addEventListener("focusout", ({ relatedTarget }) => menu.contains(relatedTarget) || (menu.open = false));
+    return menu;
+  }
+
+  tell(message) {
+    this.stop();
+    this.glides = message.kind === "preset" || message.kind === "reset";
+    this.line.say(message);
+  }
+
+  play() {
+    if (this.playing) return this.stop();
+    const range = this.ranges[this.picture.sweep] ?? Object.values(this.ranges).find(({ knob }) => !this.idle.includes(knob.name));
+    const from = range.place(this.values[range.knob.name]) % range.count;
+    const start = performance.now() - (from / range.count) * SWEEP;
+    this.nodes.play.textContent = "stop";
+    const step = (now) => {
+      const part = clamp((now - start) / SWEEP, 0, 1);
+      if (!this.line.waiting) this.set(range.knob.name, range.value(Math.round(part * range.count)));
+      if (part === 1) this.stop();
+      else this.playing = requestAnimationFrame(step);
+    };
+    this.playing = requestAnimationFrame(step);
+  }
+
+  stop() {
+    cancelAnimationFrame(this.playing);
+    this.playing = null;
+    this.nodes.play.textContent = "play";
+  }
+
+  // The picture as a file of its own: the panels next to each other, with the colours that they have here.
+  pictureFile() {
+    const frame = this.nodes.panels.getBoundingClientRect();
+    const file = shape("svg", { xmlns: SVG, width: frame.width, height: frame.height });
+    const style = getComputedStyle(this.root);
+    file.append(shape("rect", { width: "100%", height: "100%", fill: style.backgroundColor }));
+    for (const { svg } of this.panels) {
+      const box = svg.getBoundingClientRect();
+      const copy = svg.cloneNode(true);
+      copyStyles(svg, copy);
+      copy.querySelectorAll(".mapl-handle").forEach((handle) => handle.remove());
+      file.append(put(copy, { x: box.left - frame.left, y: box.top - frame.top }));
+    }
+    return new Blob([new XMLSerializer().serializeToString(file)], { type: "image/svg+xml" });
+  }
+
+  addKnobs() {
+    const knobs = this.model.get("knobs");
+    this.ranges = Object.fromEntries(knobs.filter((knob) => !knob.options).map((knob) => [knob.name, new Range(knob)]));
+    this.controls = knobs.map((knob) => new Control(knob, this));
+    this.nodes.knobs.append(...this.controls.map((control) => control.row));
+    Object.assign(this, { values: this.model.get("values"), idle: this.model.get("idle"), options: this.model.get("options") });
+    this.showKnobs();
+  }
+
+  showKnobs() {
+    for (const control of this.controls) {
+      control.show(this.values[control.knob.name], this.options[control.knob.name]);
+      control.disable(this.idle.includes(control.knob.name));
+    }
+  }
+
+  silent(lost) {
+    this.nodes.banner.hidden = !lost;
+    this.nodes.banner.textContent = lost ? SILENT : "";
+  }
+
+  refused(error) {
+    this.nodes.refusal.hidden = !error;
+    this.nodes.refusal.textContent = error;
+    if (error) this.settled();
+  }
+
+  whenIdle(then) {
+    this.waiting.push(then);
+    if (!this.line.waiting) this.settled();
+  }
+
+  // Python's values hold again, whatever a person last asked for.
+  settled() {
+    this.waiting.splice(0).forEach((then) => then());
+    this.asked = {};
+    this.values = this.model.get("values");
+    this.showKnobs();
+    this.draw();
+  }
+
+  end() {
+    this.line.end();
+    this.stop();
+    this.observer.disconnect();
+    window.removeEventListener("resize", this.resized);
+    cancelAnimationFrame(this.frame);
+    clearTimeout(this.remembering);
+    for (const name of TRAITS) this.model.off(`change:${name}`, this.changed);
+  }
+}
+
+export default {
+  render({ model, el }) {
+    const view = new View(model, el);
+    return () => view.end();
+  },
+};
