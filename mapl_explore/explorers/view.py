@@ -25,7 +25,7 @@ def script() -> str:
 
 
 class View(anywidget.AnyWidget):
-    """Picture, controls and readout in the browser; the scripts of ``browser`` draw them, and send a message for what is done.
+    """Picture, controls and readout in the browser, drawn by the scripts of ``browser``, which send what a person does.
 
     Parameters
     ----------
