@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from browser.drawn import CONTRAST, PAINTED, Drawn
+from browser.drawn import CONTRAST, PAINTED, Drawn, misplaced
 
 from mapl_explore.explorers import BoundsExplorer
 
@@ -159,6 +159,20 @@ def test_a_preset_glides_unless_the_reader_wants_no_motion(browser):
         assert place(drawn, "target") != before
         assert (drawn.page.evaluate("window.seen.size") > 2) == moments
         drawn.close()
+
+
+def test_a_picture_that_takes_another_size_while_it_glides_arrives_all_the_same(drawn):
+    drawn.page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+            observer.disconnect();
+            window.dispatchEvent(new Event("resize"));
+        }).observe(document.querySelector('[data-name="exact"]'), { attributes: true })"""
+    )
+    drawn.page.get_by_role("button", name="leaders tie").click()
+    drawn.answer()
+    for _ in range(60):  # frames, at 16 ms each; a glide takes 300 ms
+        drawn.page.evaluate(PAINTED)
+    assert misplaced(drawn.explorer, drawn.page.locator(".mapl-view")) == []
 
 
 def test_a_pin_leaves_a_ghost_and_says_so(drawn):

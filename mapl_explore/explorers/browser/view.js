@@ -136,6 +136,7 @@ class View {
 
   draw() {
     this.remember();
+    if (this.before) return; // a glide draws every frame until it has arrived
     cancelAnimationFrame(this.frame);
     this.frame = requestAnimationFrame(() => this.panels.forEach((panel) => panel.area && panel.move()));
   }
