@@ -165,7 +165,7 @@ def test_a_picture_that_takes_another_size_while_it_glides_arrives_all_the_same(
     drawn.page.evaluate(
         """() => new MutationObserver((_, observer) => {
             observer.disconnect();
-            window.dispatchEvent(new Event("resize"));
+            document.getElementById("here").style.width = "1100px";
         }).observe(document.querySelector('[data-name="exact"]'), { attributes: true })"""
     )
     drawn.page.get_by_role("button", name="leaders tie").click()
