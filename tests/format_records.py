@@ -65,6 +65,19 @@ RECORDS = {
         {"conversations": [human("Hi")], "chosen": gpt("a"), "rejected": gpt("b"), "system": "Be kind."},
         PreferenceSet(KIND, [" a"], [" b"]),
     ),
+    "sharegpt, a system and the conversation on both sides": (
+        {"conversations": [human("Hi")], "chosen": [human("Hi"), gpt("a")], "rejected": [human("Hi"), gpt("b")],
+         "system": "Be kind."}, PreferenceSet(KIND, [" a"], [" b"]),
+    ),
+    "trl, a system next to the conversations": (
+        {"chosen": [user("Hi"), assistant("a")], "rejected": [user("Hi"), assistant("b")], "system": "Be kind."},
+        PreferenceSet(KIND, [" a"], [" b"]),
+    ),
+    "trl, a system that the conversations have too": (
+        {"chosen": [{"role": "system", "content": "Be kind."}, user("Hi"), assistant("a")], "system": "Be kind.",
+         "rejected": [{"role": "system", "content": "Be kind."}, user("Hi"), assistant("b")]},
+        PreferenceSet(KIND, [" a"], [" b"]),
+    ),
     "sharegpt, a longer conversation": (
         {"conversations": [human("Hi"), gpt("Hello"), human("2 + 2?")], "chosen": [gpt("4")], "rejected": [gpt("5")]},
         PreferenceSet(TALK, [" 4"], [" 5"]),

@@ -207,11 +207,15 @@ def _from_sets(record: dict, threshold: float | None) -> PreferenceSet:
 def _from_trl(record: dict, threshold: float | None) -> PreferenceSet:
     _refuse_all_but_text(record)
     chosen, rejected = (_field(record, name) for name in ("chosen", "rejected"))
+    system = record.get("system") or ""
+    check_text("system", system)
     if isinstance(chosen, str) or isinstance(rejected, str):
+        _refuse_beyond_prompt(record)
         return _pair(_instruction(record), chosen, rejected)
     # A list under 'prompt' is what comes before the conversations; words, or ShareGPT's field, are how they begin.
     repeats = not isinstance(record.get("prompt"), list)
-    return _from_conversations(_beginning(record), {"chosen": chosen, "rejected": rejected}, repeats=repeats)
+    sides = {"chosen": chosen, "rejected": rejected}
+    return _from_conversations(_beginning(record), sides, repeats=repeats, system=system)
 
 
 def _from_openai(record: dict, threshold: float | None) -> PreferenceSet:
@@ -240,10 +244,13 @@ def _instruction(record: dict) -> str:
     return prompt
 
 
-def _alpaca(record: dict) -> str:
+def _refuse_beyond_prompt(record: dict) -> None:
     for name in ("system", "history"):
         if record.get(name):
-            raise ValueError(f"more than instruction and input is not supported (the field {name!r})")
+            raise ValueError(f"next to texts more than a prompt is not supported (the field {name!r})")
+
+
+def _alpaca(record: dict) -> str:
     about = record.get("input") or ""
     check_text("input", about)
     return "\n".join(filter(None, (record["instruction"], about)))
@@ -255,20 +262,20 @@ def _beginning(record: dict) -> list[tuple[str, str]]:
         return [("Human", record["prompt"])]
     if record.get("prompt") is not None:
         return messages_of("prompt", record["prompt"])
-    if record.get("conversations") is None:
-        return []
-    system = record.get("system") or ""
-    check_text("system", system)
-    return [("System", system)] * bool(system) + messages_of("conversations", record["conversations"])
+    return [] if record.get("conversations") is None else messages_of("conversations", record["conversations"])
 
 
-def _from_conversations(prompt: list[tuple[str, str]], sides: dict[str, Sequence], *, repeats: bool) -> PreferenceSet:
+def _from_conversations(
+    prompt: list[tuple[str, str]], sides: dict[str, Sequence], *, repeats: bool, system: str = ""
+) -> PreferenceSet:
     """Return the set of conversations; where ``repeats``, the prompt is their beginning and is not taken twice."""
     chosen, rejected = (conversation(name, side) for name, side in sides.items())
     shared = alike(chosen[:-1], rejected[:-1])
     prompt = chosen[:shared] if shared and repeats else prompt + chosen[:shared]
     if not prompt:
         raise ValueError("the field 'prompt' is missing, and chosen and rejected do not begin alike")
+    if system and prompt[0] != ("System", system):
+        prompt = [("System", system), *prompt]
     single = len(prompt) == 1 and len(chosen) == len(rejected) == shared + 1
     written = content if single else transcript
     ending = "" if single else TURN

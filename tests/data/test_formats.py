@@ -73,7 +73,7 @@ MALFORMED = [
      "system must be text, not 3"),
     ({"instruction": "a", "input": 3, "chosen": "a", "rejected": "b"}, "input must be text, not 3"),
     ({"instruction": "a", "history": [["b", "c"]], "chosen": "a", "rejected": "b"},
-     r"more than instruction and input is not supported \(the field 'history'\)"),
+     r"next to texts more than a prompt is not supported \(the field 'history'\)"),
     ({"input": "a", "preferred_output": [assistant("a")], "non_preferred_output": [assistant("b")]},
      "input must be an object with messages, not 'a'"),
     ({"input": {"messages": [user("a")]}, "preferred_output": [assistant("a")]},
