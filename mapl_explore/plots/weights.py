@@ -54,7 +54,7 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
         marks=[
             bars(alone, name="leader", style=LEADER),
             bars(rest, name="others", style=OTHERS),
-            Words(name="shares", style=Style(width=14), x=np.full(2, 0.5), y=np.array([1.22, 1.1]), texts=shares),
+            Words(name="shares", style=Style(width=16), x=np.full(2, 0.5), y=np.array([1.22, 1.1]), texts=shares),
         ],
     )
 
@@ -143,4 +143,4 @@ def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Se
 
 
 def _percent(share: float) -> str:
-    return "under 0.001%" if 0 < share < 1e-5 else f"{100 * share:.2g}%"
+    return "< 0.001%" if 0 < share < 1e-5 else f"{100 * share:.2g}%"
