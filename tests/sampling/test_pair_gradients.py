@@ -149,7 +149,7 @@ def test_what_compares_log_ratios_refuses_sets_that_are_their_own_reference():
     pairs = pair_margins(own, CPO())
     asked = [lambda: explain(DPO(), own), lambda: pair_margins(own, IPO()), lambda: maxneg_minpos(own, DPO())]
     for ask in [*asked, lambda: pair_gradient(own, DPO(), pairs, np.ones(len(pairs)))]:
-        with pytest.raises(ValueError, match="compares log-ratios to a reference, and these sets have none"):
+        with pytest.raises(ValueError, match="reference, and in these sets ref_logp equals logp"):
             ask()
     assert explain(CPO(), own)[0].weight < 0
 
