@@ -86,12 +86,11 @@ def test_nothing_is_cut_off_at_any_size_and_on_a_projector_nothing_is_below_the_
 def test_the_page_is_dark_where_the_system_is_dark(page):
     page.get_by_role("tab", name="Error bounds").click()
     assert_shows(view(page), set_to(PAGES["Error bounds"]))
-    grounds = {}
-    for scheme in ("dark", "light"):
+    # The page hears of the change in a frame of its own: it is waited for.
+    for scheme, ground in (("dark", "rgb(17, 17, 17)"), ("light", "rgb(255, 255, 255)")):
         page.emulate_media(color_scheme=scheme)
-        grounds[scheme] = view(page).evaluate("(view) => getComputedStyle(view).backgroundColor")
+        expect(view(page)).to_have_css("background-color", ground)
         assert page.evaluate(CONTRAST)[0] >= 4.5
-    assert grounds == {"dark": "rgb(17, 17, 17)", "light": "rgb(255, 255, 255)"}
 
 
 def test_arrow_keys_move_the_number_the_readout_and_the_picture(page, stage):
