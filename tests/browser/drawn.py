@@ -204,7 +204,7 @@ def fractions(axes, artist, mark):
     return inverse.transform(axes.transData.transform(np.asarray(places, float)))
 
 
-def near(places, tolerance=1e-3):
+def near(places):
     """Return places within reach of the panel, those far outside at its rim, each once."""
     places = np.asarray(places, float).reshape(-1, 2)
     places = places[np.isfinite(places).all(axis=-1)]

@@ -7,6 +7,7 @@ import pytest
 from browser.drawn import CONTRAST, PAINTED, Drawn, misplaced
 
 from mapl_explore.explorers import BoundsExplorer
+from mapl_explore.explorers.gallery import Gallery
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("view")]
 # How far the page, and its words and controls, reach beyond the window.
@@ -173,6 +174,29 @@ def test_a_picture_that_takes_another_size_while_it_glides_arrives_all_the_same(
     for _ in range(60):  # frames, at 16 ms each; a glide takes 300 ms
         drawn.page.evaluate(PAINTED)
     assert misplaced(drawn.explorer, drawn.page.locator(".mapl-view")) == []
+
+
+def test_what_is_done_while_python_works_is_all_done_afterwards(drawn):
+    sliders = [drawn.page.get_by_role("slider", name=name) for name in ("target ε (nats)", "number of scores n")]
+    drawn.page.get_by_role("button", name="leaders tie").click()
+    for slider in sliders:
+        slider.press("PageUp")
+    drawn.page.get_by_role("button", name="pin").click()
+    drawn.answer()
+    start = dict(drawn.explorer._presets["leaders tie"])
+    assert drawn.explorer.settings["gap"] == start["gap"]
+    assert drawn.explorer.settings["epsilon"] != start["epsilon"]
+    assert drawn.explorer.settings["n"] != 8
+    expect(drawn.page.get_by_role("button", name="pin")).to_have_attribute("aria-pressed", "true")
+
+
+def test_what_is_wrong_with_an_address_stays_on_the_page(browser):
+    [stage] = Gallery(address="explorer=Error bounds&tau=1e9").stages.values()
+    drawn = Drawn(browser, stage)
+    expect(drawn.page.get_by_role("alert")).to_have_text(
+        "the address: tau must be a number in [0.1, 100], not 1000000000.0"
+    )
+    drawn.close()
 
 
 def test_a_pin_leaves_a_ghost_and_says_so(drawn):
