@@ -1,6 +1,7 @@
 """Time a slider to changed pixels in JupyterLab and Chromium: an explorer, what it replaced, bqplot, interact.
 
-All four show the numbers of BoundsExplorer, in turn. The replaced picture and bqplot stand in ``replaced.py``;
+All four show the numbers of BoundsExplorer, in turn; a line alone, which shows where its slider is, tells what
+JupyterLab and the browser take for themselves. The replaced picture, bqplot and the line stand in ``replaced.py``;
 ``interact`` draws the replaced picture anew with the inline backend. ``make bench`` installs bqplot into build/bench,
 where only this file looks.
 """
@@ -14,7 +15,7 @@ import nbformat
 import numpy as np
 from browser.browsing import CHROMIUM, ROOT, browsed, closed, opened, run_all, served
 
-KINDS = ("explorer", "replaced picture", "bqplot", "interact")
+KINDS = ("explorer", "replaced picture", "bqplot", "a line alone", "interact")
 ROUNDS, CHANGES = 25, 120
 EXTRA = ROOT / "build" / "bench"
 PROGRAM = """
@@ -27,6 +28,7 @@ CELLS = (
     "from mapl_explore.explorers import BoundsExplorer\n\nexplorer = BoundsExplorer()\nexplorer",
     "from bench.replaced import Pixels, Plotted, figure, read\n\nPixels().widget",
     "Plotted().widget",
+    "from bench.replaced import Alone\n\nAlone()",
     """
 from IPython.core.pylabtools import select_figure_formats
 from IPython.display import display
@@ -48,7 +50,8 @@ WATCH = """() => {
     const canvas = Object.assign(document.createElement("canvas"), { width: 1300, height: 1 });
     const context = canvas.getContext("2d", { willReadFrequently: true });
     const frame = () => new Promise(requestAnimationFrame);
-    const marks = ["[data-name] path, [data-name]", null, ".bqplot path, .bqplot rect, .bqplot g.object_grp", null];
+    const bqplot = ".bqplot path, .bqplot rect, .bqplot g.object_grp";
+    const marks = ["[data-name] path, [data-name]", null, bqplot, ".alone", null];
     const shape = (node) => ["d", "transform", "y", "height"].map((name) => node.getAttribute(name)).join();
     const look = (kind) => {
         const output = cells[kind].querySelector(".jp-OutputArea");
@@ -113,7 +116,7 @@ reach: at most 8 kB a move: {bytes:.1f} kB"""
 
 
 def main() -> None:
-    """Measure all four in turn, then each at 60 changes a second, and print what was found next to the reach."""
+    """Measure all in turn, then each at 60 changes a second, and print what was found next to the reach."""
     if CHROMIUM is None:
         print("latency: skipped, no chromium on PATH")
         return
@@ -134,7 +137,7 @@ def main() -> None:
 
 
 def notebook():
-    """Return a notebook with a cell for each of the four."""
+    """Return a notebook with a cell for each."""
     cells = [nbformat.v4.new_code_cell(text.strip()) for text in CELLS]
     kernel = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
     return nbformat.v4.new_notebook(cells=cells, metadata=kernel)
@@ -176,7 +179,7 @@ def report(times: np.ndarray, sizes: np.ndarray, sweeps: list[dict]) -> None:
             f"{name:17} {sweep['rate']:4.0f} pictures a second, the last {sweep['late']:.0f} ms after the last change"
         )
     first, settled = middle.T
-    found = {"replaced": first[0] / first[1], "bqplot": settled[0] / settled[2], "interact": first[3] / first[0]}
+    found = {"replaced": first[0] / first[1], "bqplot": settled[0] / settled[2], "interact": first[-1] / first[0]}
     print(REACH.format(**found, **sweeps[0], bytes=size[0]))
 
 

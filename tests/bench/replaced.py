@@ -1,5 +1,7 @@
 """BoundsExplorer's numbers in two other pictures, for the bench: matplotlib's pixels in an Image widget, and bqplot.
 
+And a line alone, with nothing to compute and next to nothing to draw.
+
 Before the view the explorers were the first: matplotlib draws the scenery (axes, ticks, labels, legend) once and keeps
 it as pixels; a move restores them, draws the artists that move, and sends one PNG without row filters.
 """
@@ -7,8 +9,10 @@ it as pixels; a move restores them, draws the artists that move, and sends one P
 import struct
 import zlib
 
+import anywidget
 import ipywidgets as widgets
 import numpy as np
+import traitlets
 
 from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.plots.looks import LINES, PALETTE
@@ -106,6 +110,30 @@ class Plotted(Moving):
         put_line(self.ring, [reading.tau], [reading.errors["exact"]])
         put_line(self.roots, list(reading.roots.values()), [reading.epsilon] * len(reading.roots))
         self.bars.y = reading.weights
+
+
+class Alone(anywidget.AnyWidget):
+    """A slider and a line that is where Python says; as in an explorer two messages at most wait for an answer."""
+
+    _esm = """export default { render({ model, el }) {
+        el.innerHTML = `<input type="range" max="1000" value="500"><svg width="1000" height="20"><path class="alone"
+            stroke="black" d="M500 0V20"/></svg>`;
+        const [slider, line] = [el.querySelector("input"), el.querySelector("path")];
+        let [waiting, next] = [0, null];
+        const say = (place) => (waiting < 2 ? (waiting++, model.send({ place })) : (next = place));
+        slider.addEventListener("input", () => say(slider.valueAsNumber));
+        model.on("change:place", () => {
+            line.setAttribute("d", `M${model.get("place")[0]} 0V20`);
+            waiting--;
+            if (next !== null) [next] = [null, say(next)];
+        });
+    } };"""
+    place = traitlets.Tuple((500, 0)).tag(sync=True)
+
+    def __init__(self):
+        """Send back what is received, and how many times, so that each answer differs from the one before."""
+        super().__init__()
+        self.on_msg(lambda _, content, buffers: setattr(self, "place", (content["place"], self.place[1] + 1)))
 
 
 def put_line(mark, x: list[float], y: list[float]) -> None:

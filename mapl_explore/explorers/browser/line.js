@@ -1,49 +1,59 @@
 // The line to Python: what a person does goes there, and the answer comes with the picture.
 
 const PATIENCE = 3000; // ms without an answer from Python, after which the banner says so
+const AHEAD = 2; // messages without an answer: while the browser draws one answer, Python computes the next
 
-// One message at a time waits for its answer, the others wait in a row; a newer value of a knob takes the place of the
+// So many messages are on their way at a time, the others wait in a row; a newer value of a knob takes the place of the
 // one before it, so that a drag never queues.
 class Line {
   constructor(model, silent, refused) {
     // Two windows may show one explorer: each looks for its own answers.
-    Object.assign(this, { model, silent, refused, id: Math.random().toString(36).slice(2), count: 0, waiting: null, queue: [] });
+    Object.assign(this, { model, silent, refused, id: Math.random().toString(36).slice(2), count: 0, sent: new Map(), queue: [] });
     this.answer = () => this.done(model.get("answer"));
     model.on("change:answer", this.answer);
   }
 
+  get busy() {
+    return this.sent.size > 0;
+  }
+
   say(message) {
-    if (!this.waiting) return this.send(message);
+    if (this.sent.size < AHEAD) return this.send(message);
     const last = this.queue.at(-1);
     if (last?.kind === "set" && message.kind === "set" && last.knob === message.knob) this.queue.pop();
     this.queue.push(message);
   }
 
   send(message) {
-    this.waiting = `${this.id}-${++this.count}`;
-    this.greets = message.kind === "hello";
-    this.timer = setTimeout(() => this.lost(), PATIENCE);
+    const serial = `${this.id}-${++this.count}`;
+    this.sent.set(serial, message.kind);
+    this.wait();
     try {
-      this.model.send({ ...message, serial: this.waiting });
+      this.model.send({ ...message, serial });
     } catch {
       this.lost();
     }
   }
 
+  wait() {
+    clearTimeout(this.timer);
+    if (this.busy) this.timer = setTimeout(() => this.lost(), PATIENCE);
+  }
+
   done({ serial, error }) {
     if (!serial?.startsWith(this.id)) return;
     this.silent(false); // also where an answer comes late
-    if (serial !== this.waiting) return;
-    clearTimeout(this.timer);
-    this.waiting = null;
-    if (!this.greets) this.refused(error); // what was wrong with the address stays to be read
+    const kind = this.sent.get(serial);
+    if (!this.sent.delete(serial)) return;
+    this.wait();
+    if (kind !== "hello") this.refused(error); // what was wrong with the address stays to be read
     if (this.queue.length) this.send(this.queue.shift());
-    else this.idle?.();
+    else if (!this.busy) this.idle?.();
   }
 
   lost() {
     clearTimeout(this.timer);
-    this.waiting = null;
+    this.sent.clear();
     this.queue = [];
     this.silent(true);
     this.idle?.();

@@ -76,7 +76,9 @@ const MARKS = {
     draw(node, mark, at, area, words) {
       const [xs, ys] = [at("x"), at("y")];
       keep(node, xs.length, "text").forEach((word, i) => {
-        put(word, { x: xs[i].toFixed(2), y: ys[i].toFixed(2) }).textContent = words[mark.texts[0] + i];
+        put(word, { x: xs[i].toFixed(2), y: ys[i].toFixed(2) });
+        const text = words[mark.texts[0] + i];
+        if (word.textContent !== text) word.textContent = text;
       });
     },
   },

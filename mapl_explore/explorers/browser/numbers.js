@@ -13,8 +13,11 @@ function element(tag, attributes = {}, ...children) {
   return node;
 }
 
+// Only what changes: a browser lays out and paints anew whatever is written, even the same path.
 function put(node, attributes) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (node.getAttribute(name) !== String(value)) node.setAttribute(name, value);
+  }
   return node;
 }
 
