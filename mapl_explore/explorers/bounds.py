@@ -180,6 +180,9 @@ class BoundsExplorer(Stage):
         ]
         return f"<p>{now}</p>{table(caption, rows)}"
 
+    def headline(self, reading: BoundsReading) -> dict[str, float]:
+        return {"E": reading.errors["exact"], "the leader's share": float(reading.weights[0])}
+
     def columns(self, reading: BoundsReading) -> dict[str, Any]:
         """Return the curves as columns, one row a tau (1/nats) or a gap (nats): the errors in nats."""
         return {reading.against: reading.places, **reading.curves}

@@ -295,6 +295,9 @@ class LossExplorer(Stage):
         now += f" The shift ends at {digits(reading.now)}, where a response is certain." if reading.certain else ""
         return f"<p>{now} {margins}{floor}</p>{table('Here, the losses are', lines)}{responses}"
 
+    def headline(self, reading: LossReading) -> dict[str, float]:
+        return {"loss": reading.value, "slope": reading.slope, "margin": reading.margin}
+
     def columns(self, reading: LossReading) -> dict[str, Any]:
         """Return the curves as columns, one row a place (nats): value and slope of each loss."""
         columns = {"moved_by": reading.places}

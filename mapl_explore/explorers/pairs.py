@@ -262,6 +262,12 @@ class PairsExplorer(Stage):
             f"<p>{self._sentence(reading)}</p>{table(caption, rows, ('strategy', 'size', 'noise', 'likeness'))}{NOTE}"
         )
 
+    def headline(self, reading: PairsReading) -> dict[str, float]:
+        if reading.strategy not in reading.gradients:
+            return {}
+        one = reading.gradients[reading.strategy]
+        return {"mean margin": _mean_margin(reading), "gradient": one.size, "noise": one.noise}
+
     def columns(self, reading: PairsReading) -> dict[str, Any]:
         """Return the pairs of the pool as columns, one row each: responses, margin (nats), chance, slope."""
         pairs = reading.pairs

@@ -175,6 +175,9 @@ class PrecisionExplorer(Stage):
         right = f"In float32 the obvious way has {naive} right digits, this library {ours}."
         return f"<p>{true}{right}</p>{table(caption, rows, head)}"
 
+    def headline(self, reading: PrecisionReading) -> dict[str, float]:
+        return {"true E": reading.truth}
+
     def columns(self, reading: PrecisionReading) -> dict[str, Any]:
         """Return the curves as columns, one row a tau (1/nats): the true error and each type's, in nats."""
         return {"tau": self._taus, "true": reading.curve, **reading.curves}

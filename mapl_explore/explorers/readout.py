@@ -1,7 +1,7 @@
 """Numbers as people read them: digits, sentences and tables for the readout next to a picture."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
 
@@ -42,6 +42,27 @@ def span(low: float, high: float) -> str:
 def tied_lead(count: int) -> str:
     """Return a sentence on the responses that tie for the lead, empty where one leads alone."""
     return f" {count} responses tie for the lead and get the same." if count > 1 else ""
+
+
+def since(before: Mapping[str, float], now: Mapping[str, float]) -> str:
+    """Return how far numbers have come from those of a pinned picture, as a paragraph; empty without one.
+
+    Examples
+    --------
+    >>> since({"E": 0.5, "loss": 1.0}, {"E": 0.2})
+    '<p class="mapl-since">Since the pin: E 0.5 → 0.2 (−0.3).</p>'
+    """
+    moved = [
+        f"{name} {digits(before[name])} → {digits(now[name])}{_step(before[name], now[name])}"
+        for name in before
+        if name in now
+    ]
+    return f'<p class="mapl-since">Since the pin: {"; ".join(moved)}.</p>' if moved else ""
+
+
+def _step(before: float, now: float) -> str:
+    step = now - before
+    return f" ({signed(step, '+.3g')})" if math.isfinite(step) else ""
 
 
 def sign(color: str, mark: str) -> str:

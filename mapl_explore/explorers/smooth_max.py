@@ -137,6 +137,9 @@ class SmoothMaxExplorer(Stage):
         # The weights are the slope: moved up together by one nat, all scores move the smooth max by one.
         return f"<p>{soft}</p><p>Shares of the gradient: {listed}. They add up to 100%.{tied_lead(ties)}</p>"
 
+    def headline(self, reading: SmoothMaxReading) -> dict[str, float]:
+        return {f"smooth {reading.of}": reading.soft, "E": reading.error}
+
     def columns(self, reading: SmoothMaxReading) -> dict[str, Any]:
         """Return the scores and their weights as columns, one row a response."""
         return {"response": self._names, "score": reading.scores, "weight": reading.weights}

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from mapl_explore.explorers.knobs import Choice, Knob
+from mapl_explore.explorers.readout import since
 from mapl_explore.explorers.view import View
 from mapl_explore.files import shortened
 from mapl_explore.plots.panels import Boxes, Curve, Panel, Points, ghost, within
@@ -63,6 +64,7 @@ class Stage(abc.ABC):
         self._presets = {label: self._checked(preset) for label, preset in presets.items()}
         self._links: list[tuple[Stage, tuple[str, ...]]] = []
         self._pinned: list[Panel] = []
+        self._before: dict[str, float] = {}  # the headline of the pinned picture
         self.widget = View(list(self._knobs.values()), self._buttons(), self.do)
         self.reset()
 
@@ -91,6 +93,10 @@ class Stage(abc.ABC):
         import pandas
 
         return pandas.DataFrame(self.columns(self.reading))
+
+    def headline(self, reading: Any) -> dict[str, float]:
+        """Return the few numbers that matter, by name: those that are compared with the pinned ones."""
+        return {}
 
     def idle(self, settings: dict[str, Any]) -> set[str]:
         """Return the names of the controls that have no effect at these settings."""
@@ -140,9 +146,13 @@ class Stage(abc.ABC):
         self.set(**self._start)
 
     def pin(self) -> None:
-        """Leave the picture as it is now behind the coming ones, pale and on the same axes; once more takes it away."""
+        """Leave the picture as it is now behind the coming ones, pale and on the same axes; once more takes it away.
+
+        The readout then says how far the numbers have come from the pinned ones.
+        """
         with self._lock:
-            self._pinned = [] if self._pinned else self.panels(self.reading)
+            reading = self.reading
+            self._pinned, self._before = ([], {}) if self._pinned else (self.panels(reading), self.headline(reading))
             self._show()
 
     def link(self, other: "Stage", *names: str) -> None:
@@ -310,7 +320,8 @@ class Stage(abc.ABC):
         reading = self.reading
         idle, options = sorted(self.idle(self._values)), {name: list(each) for name, each in self._options.items()}
         state = {"idle": idle, "options": options, "pinned": bool(self._pinned), "code": self._code()}
-        self.widget.show(self._picture(reading), self.html(reading), self._values, **state)
+        says = since(self._before, self.headline(reading)) + self.html(reading)
+        self.widget.show(self._picture(reading), says, self._values, **state)
 
     def _picture(self, reading: Any) -> list[Panel]:
         """Return the panels of a reading, over what is pinned."""

@@ -199,6 +199,12 @@ class TemperatureExplorer(Stage):
         name, end = ("low", SPAN[0]) if tau < SPAN[0] else ("high", SPAN[1])
         return f" In a loss the rule stops at {end:g}, the default of its field <code>{name}</code>."
 
+    def headline(self, reading: TemperatureReading) -> dict[str, float]:
+        if reading.rule not in reading.errors:
+            return {}
+        error, others = reading.errors[reading.rule], reading.others[reading.rule]
+        return {"τ": reading.roots[reading.rule], "E": error, "the others' share": others}
+
     def columns(self, reading: TemperatureReading) -> dict[str, Any]:
         """Return the curves as columns, one row a gap (nats): tau of each rule, and the others' share."""
         taus = {f"tau_{name}": curve for name, curve in reading.curves.items()}

@@ -250,6 +250,11 @@ class TrainingExplorer(Stage):
         head = ("response", "score r", f"log π since step {self._probes.step[0]}", "weight", "of its side")
         return table(f"Each response{more}", listed[:SHOWN], head)
 
+    def headline(self, reading: TrainingReading) -> dict[str, float]:
+        history, place = reading.history, reading.place
+        numbers = {"loss": history.value, "margin": history.margin, "hard margin": history.hard_margin}
+        return {name: float(values[place]) for name, values in numbers.items()}
+
     def columns(self, reading: TrainingReading) -> dict[str, Any]:
         """Return the history of the set as columns, one row for each step and response."""
         history = reading.history

@@ -1,13 +1,16 @@
 """What one takes hold of in a picture: by mouse, finger and keys, in every theme, with Python there or gone."""
 
+import io
 import re
 
 import numpy as np
 import pytest
 from browser.drawn import CONTRAST, PAINTED, Drawn, misplaced
+from PIL import Image
 
 from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.explorers.gallery import Gallery
+from mapl_explore.plots.panels import key_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("view")]
 # How far the page, and its words and controls, reach beyond the window.
@@ -68,7 +71,7 @@ def test_the_mouse_takes_the_line_at_tau_along_and_the_curves_follow(drawn):
     assert drawn.explorer.settings["tau"] == 5.0
     asked = drawn.answer()
     drawn.page.mouse.up()
-    assert asked == 2  # the first move and, when it was answered, the last: none of those between waits in a queue
+    assert asked == 3  # the first two moves and, after an answer, the last: none of those between waits in a row
     # 200 pixels are a decade, and the line stands at three digits.
     assert drawn.explorer.settings["tau"] > 20
     assert place(drawn) + panel["x"] == pytest.approx(x + 200, abs=1.5)
@@ -248,7 +251,14 @@ def test_the_menu_saves_the_picture_as_it_looks(drawn, tmp_path):
         path = tmp_path / file.value.suggested_filename
         file.value.save_as(path)
         assert path.read_bytes().startswith(start)
-    assert b"var(--" not in (tmp_path / "explorer.svg").read_bytes()
+    svg = (tmp_path / "explorer.svg").read_text(encoding="utf-8")
+    assert "var(--" not in svg
+    for mark in key_of(drawn.explorer.panels(drawn.explorer.reading)):
+        assert f">{mark.label}</text>" in svg
+    page, file = (Image.open(path) for path in (io.BytesIO(drawn.page.screenshot()), tmp_path / "explorer.png"))
+    page = page.crop((0, 0, file.width // 2, file.height // 2))
+    page, file = (np.asarray(one.convert("L").resize((160, 45), Image.Resampling.BOX), float) for one in (page, file))
+    assert np.abs(page - file).max() < 40  # letters are half a pixel elsewhere; a ring too wide is beyond 100
 
 
 def test_where_nobody_answers_a_banner_says_what_to_do_and_the_picture_stays(drawn):

@@ -1,6 +1,7 @@
 """Every explorer, wherever its controls are: no exception, the whole picture, any thread."""
 
 import itertools
+import math
 import threading
 
 import numpy as np
@@ -20,6 +21,7 @@ from mapl_explore.explorers import (
     TrainingExplorer,
 )
 from mapl_explore.explorers.knobs import Choice
+from mapl_explore.explorers.readout import digits
 from mapl_explore.losses import ScoredSets, parse
 
 LARGE = ScoredSets(-np.geomspace(1, 900, 30), [-9.0] * 30, [12] * 30, [1, -1] * 15)
@@ -134,10 +136,24 @@ def test_a_pin_and_another_leave_the_picture_as_it_was(explorer):
     explorer.pin()
     for knob in explorer._knobs.values():
         move(explorer, knob.name, values_of(explorer, knob)[0])
+        assert "nan" not in explorer.widget.says.lower()
     assert_whole(explorer)
     explorer.pin()
     explorer.reset()
     assert shown(explorer) == start
+
+
+def test_a_pin_says_how_far_the_numbers_have_come(explorer):
+    explorer.reset()
+    before = explorer.headline(explorer.reading)
+    assert all(map(math.isfinite, before.values()))
+    explorer.pin()
+    assert ("Since the pin" in explorer.widget.says) == bool(before)  # of one score, or of no pair, there is none
+    knob = next(knob for knob in explorer._knobs.values() if not isinstance(knob, Choice))
+    move(explorer, knob.name, values_of(explorer, knob)[-1])
+    for name, now in explorer.headline(explorer.reading).items():
+        assert name not in before or f"{name} {digits(before[name])} → {digits(now)} (" in explorer.widget.says
+    explorer.pin()
 
 
 def test_the_loss_as_set_is_one_that_the_command_line_reads(explorer):

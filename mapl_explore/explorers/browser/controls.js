@@ -35,7 +35,7 @@ class Control {
     if (!slider) return;
     box.value = String(value).replace("-", "−");
     slider.value = this.range.place(value);
-    slider.setAttribute("aria-valuetext", spoken(this.knob, value));
+    put(slider, { "aria-valuetext": spoken(this.knob, value) });
   }
 
   disable(idle) {

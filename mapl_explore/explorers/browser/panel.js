@@ -67,7 +67,7 @@ class Panel {
   style(mark, { filled }) {
     const opacity = `opacity: ${mark.opacity}`;
     if (filled) return `fill: ${mark.hatch ? `url(#${this.filling(mark)})` : paint(mark.color)}; ${opacity}`;
-    if (mark.kind === "points") return `--color: ${paint(mark.color)}; ${opacity}`;
+    if (mark.kind === "points") return `--color: ${paint(mark.color)}; --size: ${mark.width * POINT}; ${opacity}`;
     if (mark.kind === "words") {
       const anchor = { left: "start", middle: "middle", right: "end" }[mark.across];
       const base = { above: "text-after-edge", middle: "central", below: "text-before-edge" }[mark.upright];

@@ -16,14 +16,16 @@ class View {
       banner: element("div", { class: "mapl-banner", role: "alert", hidden: true }),
       key: element("div", { class: "mapl-key" }),
       panels: element("div", { class: "mapl-panels" }),
+      picture: element("div", {}),
       tools: element("div", { class: "mapl-tools" }),
       knobs: element("div", { class: "mapl-knobs" }),
       refusal: element("div", { class: "mapl-refusal", role: "alert", hidden: true }),
       says: element("div", { class: "mapl-says", "aria-live": "polite" }),
     };
-    const { banner, key, panels, tools, knobs, refusal, says } = this.nodes;
+    const { banner, key, panels, picture, tools, knobs, refusal, says } = this.nodes;
+    picture.append(key, panels);
     const below = element("div", { class: "mapl-below" }, element("div", { class: "mapl-set" }, refusal, knobs), says);
-    this.root = element("div", { class: "mapl-view" }, banner, key, panels, tools, below, this.tip.node);
+    this.root = element("div", { class: "mapl-view" }, banner, picture, tools, below, this.tip.node);
     el.append(this.root);
     // In JupyterLab arrow keys go to the next cell and Enter into it; here they move a slider and end a number.
     this.root.addEventListener("keydown", (event) => {
@@ -138,7 +140,11 @@ class View {
     this.remember();
     if (this.before) return; // a glide draws every frame until it has arrived
     cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.panels.forEach((panel) => panel.area && panel.move()));
+    this.frame = requestAnimationFrame(() => this.move());
+  }
+
+  move() {
+    this.panels.forEach((panel) => panel.area && panel.move());
   }
 
   // Where this explorer can be opened again as it is.
@@ -162,7 +168,7 @@ class View {
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches || numbers.some((each, i) => each.length !== this.numbers[i].length);
     this.before = this.glides && !still ? numbers : null;
     this.glides = false;
-    if (!this.before) return this.draw();
+    if (!this.before) return this.move();
     const start = performance.now();
     const step = (now) => {
       this.part = clamp((now - start) / GLIDE, 0, 1);
@@ -221,7 +227,7 @@ class View {
     this.nodes.play.textContent = "stop";
     const step = (now) => {
       const part = clamp((now - start) / SWEEP, 0, 1);
-      if (!this.line.waiting) this.set(range.knob.name, range.value(Math.round(part * range.count)));
+      if (!this.line.busy) this.set(range.knob.name, range.value(Math.round(part * range.count)));
       if (part === 1) this.stop();
       else this.playing = requestAnimationFrame(step);
     };
@@ -234,18 +240,26 @@ class View {
     this.nodes.play.textContent = "play";
   }
 
-  // The picture as a file of its own: the panels next to each other, with the colours that they have here.
+  // The picture as a file of its own: key and panels where they stand, with the colours that they have here.
   pictureFile() {
-    const frame = this.nodes.panels.getBoundingClientRect();
+    const frame = this.nodes.picture.getBoundingClientRect();
     const file = shape("svg", { xmlns: SVG, width: frame.width, height: frame.height });
     const style = getComputedStyle(this.root);
     file.append(shape("rect", { width: "100%", height: "100%", fill: style.backgroundColor }));
-    for (const { svg } of this.panels) {
-      const box = svg.getBoundingClientRect();
+    const within = ({ left, top }) => ({ x: left - frame.left, y: top - frame.top });
+    for (const svg of this.nodes.picture.querySelectorAll("svg")) {
       const copy = svg.cloneNode(true);
       copyStyles(svg, copy);
       copy.querySelectorAll(".mapl-handle").forEach((handle) => handle.remove());
-      file.append(put(copy, { x: box.left - frame.left, y: box.top - frame.top }));
+      const { width, height, ...box } = svg.getBoundingClientRect().toJSON();
+      file.append(put(copy, { ...within(box), width, height }));
+    }
+    for (const { lastChild: text } of this.nodes.picture.querySelectorAll(".mapl-label")) {
+      const range = document.createRange();
+      range.selectNode(text);
+      const box = range.getBoundingClientRect();
+      const look = { "dominant-baseline": "central", fill: style.color, "font-size": style.fontSize, "font-family": style.fontFamily };
+      if (box.width) file.append(shape("text", { ...within(box), ...look, dy: box.height / 2 }, text.textContent));
     }
     return new Blob([new XMLSerializer().serializeToString(file)], { type: "image/svg+xml" });
   }
@@ -279,7 +293,7 @@ class View {
 
   whenIdle(then) {
     this.waiting.push(then);
-    if (!this.line.waiting) this.settled();
+    if (!this.line.busy) this.settled();
   }
 
   // Python's values hold again, whatever a person last asked for.
