@@ -1,7 +1,9 @@
 """The page of explorers as a lecturer meets it, in a real browser at a projector's sizes."""
 
+import json
 import re
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 from browser.browsing import SIZES, assert_shows, box, dragged, label, set_to, settings, slider, view, watched
@@ -169,6 +171,53 @@ def test_two_windows_have_explorers_of_their_own(browser, page, app):
     assert_shows(stage, explorer)
     assert_shows(view(page), explorer_of(page))
     assert other.errors == []
+    other.close()
+
+
+def test_a_copied_link_and_a_reload_return_to_what_was_set(browser, page, app):
+    other = watched(browser)
+    other.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    other.goto(app[0])
+    other.get_by_role("tab", name="Error bounds").click()
+    stage, explorer = view(other), set_to(PAGES["Error bounds"], tau=2.5, n=4)
+    for name, text in (("tau", "2.5"), ("n", "4")):
+        box(stage, explorer._knobs[name]).fill(text)
+        box(stage, explorer._knobs[name]).press("Enter")
+    assert_shows(stage, explorer)
+    stage.get_by_text("more", exact=True).click()
+    stage.get_by_role("button", name="copy link").click()
+    link = other.evaluate("navigator.clipboard.readText()")
+    other.wait_for_function("(link) => location.href === link", arg=link)
+    other.reload()
+    assert_shows(view(other), explorer)
+    other.goto("about:blank")
+    other.goto(link)  # in this browser: the token is a cookie, and never stands in a link
+    assert_shows(view(other), explorer)
+    assert "token" not in link
+    # What Voila sends as a page goes is refused, with 403: serving.app has the reason.
+    assert all("403" in error for error in other.errors)
+    other.close()
+
+
+@pytest.mark.parametrize("end", ["restart", "delete"])
+def test_a_page_whose_kernel_is_gone_says_so_and_its_picture_stays(browser, app, end):
+    address, _, token = app[0].partition("?token=")
+    kernels = f"{urljoin(address, '/')}api/kernels"
+
+    def asked(method, url):
+        with urlopen(Request(url, method=method, headers={"Authorization": f"token {token}"})) as answer:
+            return answer.read()
+
+    before = {one["id"] for one in json.loads(asked("GET", kernels))}
+    other = watched(browser)
+    other.goto(app[0])
+    stage = view(other)
+    expect(stage.get_by_role("button", name="reset")).to_be_visible()
+    (kernel,) = {one["id"] for one in json.loads(asked("GET", kernels))} - before
+    asked(*{"restart": ("POST", f"{kernels}/{kernel}/restart"), "delete": ("DELETE", f"{kernels}/{kernel}")}[end])
+    slider(stage, first_slider(explorer_of(other))).press("PageUp")
+    expect(stage.locator(".mapl-banner")).to_contain_text("Load the page again")
+    assert stage.locator(".mapl-panel").count() > 0
     other.close()
 
 

@@ -61,6 +61,16 @@ def lesson(browser, lab):
     closed(page, lab[0])
 
 
+# When the slider moves, and when the banner is seen.
+SAID = """() => {
+    const view = document.querySelector(".mapl-view");
+    view.addEventListener("input", () => { window.moved ??= performance.now(); });
+    const banner = view.querySelector(".mapl-banner");
+    const seen = () => { if (!banner.hidden) window.said ??= performance.now(); };
+    new MutationObserver(seen).observe(banner, { attributes: true });
+}"""
+
+
 def expect(locator):
     from playwright.sync_api import expect
 
@@ -212,9 +222,12 @@ def test_after_a_restart_of_the_kernel_a_banner_says_what_to_do(stored):
     page.locator("li.lm-Menu-item", has_text="Restart Kernel").first.click()
     page.locator(".jp-Dialog button.jp-mod-warn").click()
     page.get_by_text("| Idle").wait_for()
+    page.evaluate(SAID)
     slider(view(page), TAU).press("PageUp")
     banner = view(page).locator(".mapl-banner")
     expect(banner).to_contain_text("Run the cell to bring the sliders to life")
+    # By the page's own clock: three seconds of patience, and room for what a busy machine adds to a timer.
+    assert page.evaluate("window.said - window.moved") < 6000
     expect(box(view(page), TAU)).to_have_value("5")
     run_all(page)
     assert_shows(view(page), set_to(BoundsExplorer, n=4))

@@ -2,7 +2,8 @@
 // numbers into pixels, and pixels into the value of a knob.
 
 const GLIDE = 300; // ms
-const SILENT = "Python does not answer: it is busy, or not there any more. Run the cell to bring the sliders to life.";
+const SILENT = "Python does not answer: it is busy, or not there any more.";
+const REMEDY = { cell: "Run the cell to bring the sliders to life.", page: "Load the page again: its address has what you have set." };
 const SWEEP = 8000; // ms, from one end of a slider to the other
 const NARROW = 640; // pixels of width below which panels stand below each other
 
@@ -282,7 +283,7 @@ class View {
 
   silent(lost) {
     this.nodes.banner.hidden = !lost;
-    this.nodes.banner.textContent = lost ? SILENT : "";
+    this.nodes.banner.textContent = lost ? `${SILENT} ${REMEDY[this.model.get("title") ? "page" : "cell"]}` : "";
   }
 
   refused(error) {
