@@ -151,3 +151,35 @@ def hard_margin(r, label):
     return min(x for x, sign in zip(r, label, strict=True) if sign > 0) - max(
         x for x, sign in zip(r, label, strict=True) if sign < 0
     )
+
+
+def tsallis(scores, tau, alpha):
+    """Return error and weights by the definition: halve to the threshold, then take entropy and mean as they stand."""
+    top, distances = split(scores)
+    # Near alpha = 1 the entropy cancels by alpha - 1, and a small error from 1: digits to spare for both.
+    with mp.workdps(60 + 2 * int(-mp.log10(alpha - 1)) + 100):
+        tau, alpha = exact(tau), mp.mpf(alpha)
+        c = alpha - 1
+        terms = Counter([-c * tau * d for d in [mp.mpf(0), *distances]])
+
+        def powers(theta, power):
+            return {x: (x - theta) ** (power / c) if x > theta else mp.mpf(0) for x in terms}
+
+        def total(theta, power):
+            weight = powers(theta, power)
+            return mp.fsum(count * weight[x] for x, count in terms.items())
+
+        # The leader's own weight (-theta)^(1/c) is at most 1, and the total at theta = -1 at least that. Halving comes
+        # so near that Newton's steps, each of which doubles the digits, cannot go elsewhere.
+        low, high = mp.mpf(-1), mp.mpf(0)
+        for _ in range(100):
+            middle = (low + high) / 2
+            low, high = (middle, high) if total(middle, 1) > 1 else (low, middle)
+        for _ in range(10):
+            low += (total(low, 1) - 1) * c / total(low, 1 - c)
+        weight = powers(low, 1)
+        spread = mp.fsum(terms[x] * weight[x] * x / c for x in terms)
+        entropy = (1 - mp.fsum(terms[x] * weight[x] ** alpha for x in terms)) / (alpha * c)
+        padding = -float("inf")
+        listed = [mp.mpf(0) if s == padding else weight[-c * tau * (top - exact(s))] for s in scores]
+        return max((spread + entropy) / tau, mp.mpf(0)), listed

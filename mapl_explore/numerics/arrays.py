@@ -86,6 +86,14 @@ class Door:
         value = self._cast("share")
         return self._require("share", value, (value > 0.5) & (value < 1), "strictly between 1/2 and 1")
 
+    def alpha(self, alpha: float) -> float:
+        """Return alpha, one number from 1 to 2 that says which smoothing."""
+        number = isinstance(alpha, int | float | np.integer | np.floating) and not isinstance(alpha, bool)
+        if not number or not 1 <= alpha <= 2:
+            error = ValueError if number else TypeError
+            raise error(f"alpha must be one number from 1 (log-sum-exp) to 2 (sparsemax), not {_shown(alpha)}")
+        return float(alpha)
+
     def others(self) -> Array:
         """Return n - 1 in floating point, n being a count >= 1."""
         count = self.values["n"]

@@ -9,12 +9,12 @@ from mapl_explore.numerics import unchecked
 from mapl_explore.numerics.arrays import Array, Door, Numbers
 
 
-def error_upper_bound(*, n: Numbers, gap: Numbers, tau: Numbers) -> Array:
+def error_upper_bound(*, n: Numbers, gap: Numbers, tau: Numbers, alpha: float = 1.0) -> Array:
     r"""Return the largest smoothing error that n scores with this gap can have, in nats.
 
     .. math:: D(\tau; n, \delta) = \frac1\tau \log\bigl(1 + (n-1) e^{-\tau\delta}\bigr)
 
-    Attained when all scores but the leader tie.
+    at alpha = 1. Attained when all scores but the leader tie; 0 for alpha > 1 where tau*gap >= 1/(alpha - 1).
 
     Parameters
     ----------
@@ -24,6 +24,8 @@ def error_upper_bound(*, n: Numbers, gap: Numbers, tau: Numbers) -> Array:
         Largest minus second largest score, >= 0, in nats; inf where there is no second.
     tau : array (...)
         Inverse temperature > 0, in 1/nats.
+    alpha : float
+        Which smoothing, from 1 (log-sum-exp) to 2 (sparsemax); see :func:`~mapl_explore.smooth_max`.
 
     Returns
     -------
@@ -39,17 +41,19 @@ def error_upper_bound(*, n: Numbers, gap: Numbers, tau: Numbers) -> Array:
     --------
     >>> error_upper_bound(n=4, gap=1.0, tau=2.402).round(4)
     np.float64(0.1)
+    >>> error_upper_bound(n=4, gap=0.25, tau=2.0, alpha=2.0).round(6)
+    np.float64(0.046875)
     """
     door = Door(n=n, gap=gap, tau=tau, integers=["n"])
-    return door.leave(unchecked.upper_bound(door.others(), door.gap(), door.positive("tau")))
+    return door.leave(unchecked.upper_bound(door.others(), door.gap(), door.positive("tau"), door.alpha(alpha)))
 
 
-def error_lower_bound(*, gap: Numbers, tau: Numbers) -> Array:
+def error_lower_bound(*, gap: Numbers, tau: Numbers, alpha: float = 1.0) -> Array:
     r"""Return the smallest smoothing error that scores with this gap can have, in nats.
 
     .. math:: L(\tau; \delta) = \frac1\tau \log\bigl(1 + e^{-\tau\delta}\bigr)
 
-    Attained when no score but the leader and one other is finite.
+    at alpha = 1. Attained when no score but the leader and one other is finite.
 
     Parameters
     ----------
@@ -57,6 +61,8 @@ def error_lower_bound(*, gap: Numbers, tau: Numbers) -> Array:
         Largest minus second largest score, >= 0, in nats; inf where there is no second.
     tau : array (...)
         Inverse temperature > 0, in 1/nats.
+    alpha : float
+        Which smoothing, from 1 (log-sum-exp) to 2 (sparsemax); see :func:`~mapl_explore.smooth_max`.
 
     Returns
     -------
@@ -75,7 +81,7 @@ def error_lower_bound(*, gap: Numbers, tau: Numbers) -> Array:
     """
     door = Door(gap=gap, tau=tau)
     gap = door.gap()
-    return door.leave(unchecked.upper_bound(door.xp.ones_like(gap), gap, door.positive("tau")))
+    return door.leave(unchecked.upper_bound(door.xp.ones_like(gap), gap, door.positive("tau"), door.alpha(alpha)))
 
 
 def error_asymptote(*, n: Numbers, gap: Numbers, tau: Numbers) -> Array:

@@ -1,6 +1,7 @@
 """What the public functions of smoothing and bounds compute, without their checks: for losses, which run at every step.
 
 Arrays are of one library and dtype, scores are (..., n) with -inf at padding, parameters are (...) and in their domain.
+alpha says which smoothing: 1 is log-sum-exp, computed here; above it is :mod:`~mapl_explore.numerics.tsallis`.
 """
 
 import math
@@ -8,37 +9,48 @@ from collections.abc import Callable
 
 import numpy as np
 
+from mapl_explore.numerics import tsallis
 from mapl_explore.numerics.arrays import Array, column, detach, namespace, positions, row_sum
 
 
-def smooth_max(scores: Array, tau: Array) -> Array:
+def smooth_max(scores: Array, tau: Array, alpha: float = 1.0) -> Array:
     """Return the smooth maximum (...)."""
     leader, distance, others = split_off_leader(scores)
-    return leader + _error(distance, others, tau)
+    return leader + _error(distance, others, tau, alpha)
 
 
-def smoothing_error(scores: Array, tau: Array) -> Array:
+def smoothing_error(scores: Array, tau: Array, alpha: float = 1.0) -> Array:
     """Return by how much the smooth maximum exceeds the maximum (...)."""
     _, distance, others = split_off_leader(scores)
-    return _error(distance, others, tau)
+    return _error(distance, others, tau, alpha)
 
 
 @np.errstate(over="ignore")
-def smooth_max_weights(scores: Array, tau: Array) -> Array:
-    """Return the softmax of tau * scores (..., n)."""
+def smooth_max_weights(scores: Array, tau: Array, alpha: float = 1.0) -> Array:
+    """Return the gradient of the smooth maximum in the scores (..., n): at alpha = 1 the softmax of tau * scores."""
     xp = namespace(scores)
-    _, distance, _ = split_off_leader(scores)
+    _, distance, others = split_off_leader(scores)
+    if alpha > 1:
+        found = tsallis.weights(column(tau) * distance, xp.astype(others, distance.dtype), alpha)
+        leader = positions(scores) == xp.argmax(scores, axis=-1, keepdims=True)
+        return xp.where(leader, column(xp.exp(found.log)), found.others)
     # The leader's distance to itself is 0, so its term is 1, and the total 1 + S.
     terms = xp.where(scores > -math.inf, xp.exp(-column(tau) * distance), 0.0)
     return terms / column(row_sum(terms))
 
 
 @np.errstate(over="ignore")  # of distances: their terms are 0
-def smooth_max_with_weights(scores: Array, tau: Array) -> tuple[Array, Array]:
+def smooth_max_with_weights(scores: Array, tau: Array, alpha: float = 1.0) -> tuple[Array, Array]:
     """Return the smooth maximum (...) and its weights (..., n) from one pass, for use without a graph."""
     xp = namespace(scores)
     place = xp.argmax(scores, axis=-1, keepdims=True)
     leader = xp.take_along_axis(scores, place, axis=-1)
+    if alpha > 1:
+        _, distance, others = split_off_leader(scores)
+        count = xp.astype(others, distance.dtype)
+        error, found = tsallis.error_with_weights(column(tau) * distance, count, alpha)
+        weights = xp.where(positions(scores) == place, column(xp.exp(found.log)), found.others)
+        return leader[..., 0] + error / tau, weights
     # 1 at the leader and, without a gradient to spoil, exp(-inf) = 0 at padding.
     terms = xp.exp(-column(tau) * (leader - scores))
     total = row_sum(xp.where(positions(scores) == place, 0.0, terms))
@@ -72,8 +84,12 @@ def split_off_leader(scores: Array) -> tuple[Array, Array, Array]:
     return leader[..., 0], distance, others
 
 
-def _error(distance: Array, others: Array, tau: Array) -> Array:
+@np.errstate(over="ignore")  # of tau * distance: the weight is 0
+def _error(distance: Array, others: Array, tau: Array, alpha: float) -> Array:
     xp = namespace(distance)
+    if alpha > 1:
+        error, _ = tsallis.error_with_weights(column(tau) * distance, xp.astype(others, distance.dtype), alpha)
+        return error / tau
     alone = ~xp.any(others, axis=-1)
     z = log_sum(distance, others, tau)
     return xp.where(alone, 0.0, exp_over(z, tau, outer=xp.log1p))
@@ -115,8 +131,14 @@ def exp_over(z: Array, tau: Array, *, outer: Callable[[Array], Array]) -> Array:
     return xp.where(tiny, xp.exp(xp.where(tiny, z - xp.log(tau), 0.0)), quotient)
 
 
-def upper_bound(others: Array, gap: Array, tau: Array) -> Array:
+@np.errstate(over="ignore")  # of tau * gap: the weight is 0
+def upper_bound(others: Array, gap: Array, tau: Array, alpha: float = 1.0) -> Array:
     """Return the upper bound on the error (...), others being n - 1; the lower bound is that of one other."""
+    if alpha > 1:
+        xp, paired = namespace(gap), (others > 0) & (gap < math.inf)
+        x, count = xp.broadcast_arrays(xp.where(paired, gap, 0.0) * tau, xp.where(paired, others, 0.0))
+        error, _ = tsallis.error_with_weights(column(x), column(count), alpha)
+        return error / tau
     return _through_exp(others, gap, tau, outer=namespace(gap).log1p)
 
 
