@@ -49,20 +49,15 @@ def since(before: Mapping[str, float], now: Mapping[str, float]) -> str:
 
     Examples
     --------
-    >>> since({"E": 0.5, "loss": 1.0}, {"E": 0.2})
-    '<p class="mapl-since">Since the pin: E 0.5 → 0.2 (−0.3).</p>'
+    >>> since({"E": 0.5, "loss": 1.0, "slope": -0.25}, {"E": 0.2, "slope": -0.25})
+    '<p class="mapl-since">Since the pin: E −0.3, slope as it was.</p>'
     """
-    moved = [
-        f"{name} {digits(before[name])} → {digits(now[name])}{_step(before[name], now[name])}"
-        for name in before
-        if name in now
-    ]
-    return f'<p class="mapl-since">Since the pin: {"; ".join(moved)}.</p>' if moved else ""
+    moved = [f"{name} {_moved(before[name], now[name])}" for name in before if name in now]
+    return f'<p class="mapl-since">Since the pin: {", ".join(moved)}.</p>' if moved else ""
 
 
-def _step(before: float, now: float) -> str:
-    step = now - before
-    return f" ({signed(step, '+.3g')})" if math.isfinite(step) else ""
+def _moved(before: float, now: float) -> str:
+    return "as it was" if before == now else signed(now - before, "+.3g")
 
 
 def sign(color: str, mark: str) -> str:

@@ -21,7 +21,7 @@ from mapl_explore.explorers import (
     TrainingExplorer,
 )
 from mapl_explore.explorers.knobs import Choice
-from mapl_explore.explorers.readout import digits
+from mapl_explore.explorers.readout import signed
 from mapl_explore.losses import ScoredSets, parse
 
 LARGE = ScoredSets(-np.geomspace(1, 900, 30), [-9.0] * 30, [12] * 30, [1, -1] * 15)
@@ -152,7 +152,8 @@ def test_a_pin_says_how_far_the_numbers_have_come(explorer):
     knob = next(knob for knob in explorer._knobs.values() if not isinstance(knob, Choice))
     move(explorer, knob.name, values_of(explorer, knob)[-1])
     for name, now in explorer.headline(explorer.reading).items():
-        assert name not in before or f"{name} {digits(before[name])} → {digits(now)} (" in explorer.widget.says
+        moved = "as it was" if now == before.get(name) else signed(now - before.get(name, 0.0), "+.3g")
+        assert name not in before or f"{name} {moved}" in explorer.widget.says
     explorer.pin()
 
 
