@@ -9,7 +9,7 @@ import numpy as np
 from mapl_explore.course.errata import post_smooth_max
 from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import digits, sign, table, tied_lead
+from mapl_explore.explorers.readout import digits, sign, surely, table, tied_lead
 from mapl_explore.explorers.roots import error_roots
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
@@ -169,23 +169,33 @@ class BoundsExplorer(Stage):
             return "<p>One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ.</p>"
         at = {name: digits(error) for name, error in reading.errors.items()}
         now = f"At τ = {digits(reading.tau)} the smoothing error is <b>{at['exact']}</b> nats."
-        now += f" Other scores with this n and gap could make it {at['lower']} to {at['upper']}."
+        if reading.scores.size > 2:
+            now += f" Other scores with this n and gap could make it {at['lower']} to {at['upper']}."
         now += f" The leader gets {reading.weights[0]:.0%} of the gradient."
         now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
         now += f" The post's formula says {at['post']}." if "post" in at else ""
         caption = f"The τ for E = ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"
         rows = [
-            (f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}", tau, MEANINGS[name])
+            (
+                f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}",
+                _root(name, tau),
+                MEANINGS[name],
+            )
             for name, tau in reading.roots.items()
         ]
         return f"<p>{now}</p>{table(caption, rows)}"
 
     def headline(self, reading: BoundsReading) -> dict[str, float]:
-        return {"E": reading.errors["exact"], "the leader's share": float(reading.weights[0])}
+        return {"E": reading.errors["exact"], "the leader's share (%)": 100 * float(reading.weights[0])}
 
     def columns(self, reading: BoundsReading) -> dict[str, Any]:
         """Return the curves as columns, one row a tau (1/nats) or a gap (nats): the errors in nats."""
         return {reading.against: reading.places, **reading.curves}
+
+
+def _root(name: str, tau: float) -> float:
+    """Return a root for the table: rounded to the side on which its bound keeps its promise."""
+    return tau if name == "exact" else surely(tau, up=name != "lower")
 
 
 def _errors(scores: np.ndarray, tau: np.ndarray | float, post: bool) -> dict[str, np.ndarray]:

@@ -55,25 +55,26 @@ class Knob:
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f"low must be > 0 on a log scale, not {self.low}")
 
-    def checked(self, value: Any) -> float:
-        """Return a value of the knob's kind, or raise the error that names the knob."""
+    def checked(self, value: Any, name: str = "", shown: Any = None) -> float:
+        """Return a value of the knob's kind, or raise the error that names the knob, as code does unless told."""
+        name, shown = name or self.name, value if shown is None else shown
         kind: Callable[[Any], float] = int if self.scale == "integer" else float
         try:
             number = kind([] if isinstance(value, bool) else value)
         except (TypeError, ValueError, OverflowError):
-            raise TypeError(f"{self.name} must be a number, not {value!r}") from None
+            raise TypeError(f"{name} must be a number, not {shown!r}") from None
         if number != value or not self.low <= number <= self.high:
             words = "a whole number" if self.scale == "integer" else "a number"
-            raise ValueError(f"{self.name} must be {words} in [{self.low:g}, {self.high:g}], not {value!r}")
+            raise ValueError(f"{name} must be {words} in [{self.low:g}, {self.high:g}], not {shown!r}")
         return number
 
     def typed(self, text: str) -> float:
-        """Return the value that a person has typed, or raise the error that names the knob."""
+        """Return the value that a person has typed, or raise the error that has the words next to the slider."""
         try:
             number = float(text.strip().replace("−", "-"))
         except ValueError:
-            raise ValueError(f"{self.name} must be a number, not {text!r}") from None
-        return self.checked(number)
+            raise ValueError(f"{self.label} must be a number, such as 2.5 or 1e-3, not {text!r}") from None
+        return self.checked(number, self.label, text.strip())
 
     def said(self, value: float) -> str:
         """Return a value with the words next to the slider, for a tooltip."""

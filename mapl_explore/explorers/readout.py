@@ -15,6 +15,19 @@ def digits(value: float) -> str:
     return minus(f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}")
 
 
+def surely(value: float, up: bool) -> float:
+    """Return a number in three digits that is not below it, or not above it: what is promised of it stays true.
+
+    Examples
+    --------
+    >>> digits(5.9944), digits(surely(5.9944, up=True)), digits(surely(3.3862, up=False))
+    ('5.99', '6', '3.38')
+    """
+    step = 10.0 ** (math.floor(math.log10(value)) - 2)
+    # Room for rounding, so that a number of three digits stays itself.
+    return (math.ceil(value / step * (1 - 1e-12)) if up else math.floor(value / step * (1 + 1e-12))) * step
+
+
 def minus(text: str) -> str:
     """Return a number's text with the minus sign that the axes have."""
     return text.replace("-", "−")
@@ -57,6 +70,8 @@ def since(before: Mapping[str, float], now: Mapping[str, float]) -> str:
 
 
 def _moved(before: float, now: float) -> str:
+    """Return the step between two numbers as they are read, so that it is what a reader finds who subtracts them."""
+    before, now = (float(f"{value:.3g}") for value in (before, now))
     return "as it was" if before == now else signed(now - before, "+.3g")
 
 

@@ -138,7 +138,7 @@ class SmoothMaxExplorer(Stage):
         return f"<p>{soft}</p><p>Shares of the gradient: {listed}. They add up to 100%.{tied_lead(ties)}</p>"
 
     def headline(self, reading: SmoothMaxReading) -> dict[str, float]:
-        return {f"smooth {reading.of}": reading.soft, "E": reading.error}
+        return {f"smooth {reading.of}": reading.soft, f"its distance from the {reading.of}": reading.error}
 
     def columns(self, reading: SmoothMaxReading) -> dict[str, Any]:
         """Return the scores and their weights as columns, one row a response."""

@@ -28,6 +28,7 @@ from mapl_explore.plots.paper import figure_of
 # JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on another thread than cells. All stages share one lock: with a
 # lock for each, two linked stages would wait for each other for ever.
 LOCK = threading.RLock()
+REST = "; all else as at the start"
 
 
 class Stage(abc.ABC):
@@ -267,6 +268,11 @@ class Stage(abc.ABC):
         texts = {name: knob for name, knob, value in knobs if isinstance(knob, Knob) and isinstance(value, str)}
         return {name: texts[name].typed(value) if name in texts else value for name, value in settings.items()}
 
+    def _program(self) -> str:
+        """Return what a person runs to have the explorer as it is."""
+        kind = type(self)
+        return f"from {kind.__module__} import {kind.__name__}\n\n{self._code()}"
+
     def _code(self) -> str:
         """Return the settings that have an effect as a call."""
         settings, idle = self.settings, self.idle(self.settings)
@@ -319,7 +325,7 @@ class Stage(abc.ABC):
     def _show(self) -> None:
         reading = self.reading
         idle, options = sorted(self.idle(self._values)), {name: list(each) for name, each in self._options.items()}
-        state = {"idle": idle, "options": options, "pinned": bool(self._pinned), "code": self._code()}
+        state = {"idle": idle, "options": options, "pinned": bool(self._pinned), "code": self._program()}
         says = since(self._before, self.headline(reading)) + self.html(reading)
         self.widget.show(self._picture(reading), says, self._values, **state)
 
@@ -330,7 +336,7 @@ class Stage(abc.ABC):
 
     def _buttons(self) -> list[tuple[str, str, str]]:
         presets = [
-            ("preset", label, ", ".join(self._knobs[name].said(value) for name, value in preset.items()))
+            ("preset", label, ", ".join(self._knobs[name].said(value) for name, value in preset.items()) + REST)
             for label, preset in self._presets.items()
         ]
         actions = [("action", label, tip) for label, (_, tip) in self.actions().items()]

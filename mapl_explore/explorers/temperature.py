@@ -203,7 +203,7 @@ class TemperatureExplorer(Stage):
         if reading.rule not in reading.errors:
             return {}
         error, others = reading.errors[reading.rule], reading.others[reading.rule]
-        return {"τ": reading.roots[reading.rule], "E": error, "the others' share": others}
+        return {"τ": reading.roots[reading.rule], "E": error, "the others' share (%)": 100 * others}
 
     def columns(self, reading: TemperatureReading) -> dict[str, Any]:
         """Return the curves as columns, one row a gap (nats): tau of each rule, and the others' share."""
@@ -229,7 +229,8 @@ def _lead(reading: TemperatureReading) -> str:
         return f"<b>{label}</b>: a tie keeps the leader's share at or below 1/2 at every τ."
     tau, error, others = (found[reading.rule] for found in (reading.roots, reading.errors, reading.others))
     met = f"<b>{label}</b>: at τ = <b>{digits(tau)}</b> E is {digits(error)} nats, and the others get"
-    return f"{met} {percent(others)}. Other scores with this n and gap could make E {span(*reading.reach)}."
+    other = f" Other scores with this n and gap could make E {span(*reading.reach)}." if reading.scores.size > 2 else ""
+    return f"{met} {percent(others)}.{other}"
 
 
 def _others(scores: np.ndarray, tau: Numbers) -> np.ndarray:

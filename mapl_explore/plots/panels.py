@@ -243,6 +243,10 @@ class Panel:
 
     def __post_init__(self) -> None:
         """Check that a name finds one mark."""
+        # A point beyond the axes would lie on what is beside the panel.
+        object.__setattr__(
+            self, "marks", [within(m, self.x, self.y) if isinstance(m, Points) else m for m in self.marks]
+        )
         names = [mark.name for mark in self.marks]
         if len(set(names)) < len(names):
             raise ValueError(f"the marks of a panel must have different names, not {names}")

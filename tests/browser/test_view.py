@@ -131,7 +131,9 @@ def test_a_typed_value_out_of_range_is_said_and_not_clamped(drawn):
     box.fill("1000")
     box.press("Enter")
     drawn.answer()
-    expect(drawn.page.get_by_role("alert")).to_have_text("tau must be a number in [0.1, 100], not 1000.0")
+    expect(drawn.page.get_by_role("alert")).to_have_text(
+        "inverse temperature τ must be a number in [0.1, 100], not '1000'"
+    )
     expect(box).to_have_value("5")
     box.fill("12.3456")
     box.press("Enter")
@@ -197,8 +199,10 @@ def test_what_is_wrong_with_an_address_stays_on_the_page(browser):
     [stage] = Gallery(address="explorer=Error bounds&tau=1e9").stages.values()
     drawn = Drawn(browser, stage)
     expect(drawn.page.get_by_role("alert")).to_have_text(
-        "the address: tau must be a number in [0.1, 100], not 1000000000.0"
+        "the address: inverse temperature τ must be a number in [0.1, 100], not '1e9'"
     )
+    # Longer than until the page writes its address, which a page without a server does not have.
+    drawn.page.evaluate("new Promise((done) => setTimeout(done, 400))")
     drawn.close()
 
 
@@ -299,6 +303,47 @@ def test_forced_colours_leave_every_line_visible(browser):
     ground = drawn.page.evaluate("getComputedStyle(document.querySelector('.mapl-view')).backgroundColor")
     assert set(strokes).isdisjoint({ground, "none"})
     drawn.close()
+
+
+def test_letters_typed_on_a_control_stay_with_it_and_commands_go_on(drawn):
+    drawn.page.evaluate("window.heard = []; document.addEventListener('keydown', ({ key }) => window.heard.push(key))")
+    for control in (
+        handle(drawn, "tau"),
+        drawn.page.get_by_role("button", name="pin"),
+        drawn.page.locator("select").first,
+    ):
+        control.focus()
+        for key in ("x", "m", "d", "Escape"):
+            control.press(key)
+    assert drawn.page.evaluate("window.heard") == []
+    drawn.page.locator("select").first.press("Control+s")
+    drawn.page.get_by_role("textbox").first.press("Shift+Enter")
+    assert set(drawn.page.evaluate("window.heard")) == {"Control", "s", "Shift", "Enter"} - {"Shift"}
+    drawn.answer()
+
+
+def test_escape_takes_a_typed_number_back(drawn):
+    tau = drawn.page.get_by_role("textbox", name="inverse temperature τ (1/nats)")
+    tau.fill("33")
+    tau.press("Escape")
+    expect(tau).to_have_value("5")
+    tau.press("Tab")
+    assert drawn.answer() == 0
+
+
+def test_play_ends_at_the_end_and_then_begins_at_the_start(drawn):
+    drawn.explorer.set(tau=96.0)
+    drawn.show()
+    drawn.page.get_by_role("button", name="play").click()
+    while drawn.page.get_by_role("button", name="stop").count() or drawn.page.evaluate("window.sent.length"):
+        drawn.answer(most=1)
+    assert drawn.explorer.settings["tau"] == 100.0
+    drawn.page.get_by_role("button", name="play").click()
+    drawn.page.wait_for_function("window.sent.length > 0")
+    drawn.answer(most=1)
+    assert drawn.explorer.settings["tau"] < 1.0
+    drawn.page.get_by_role("button", name="stop").click()
+    drawn.answer()
 
 
 def test_500_moves_leave_nothing_behind(drawn):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -144,7 +145,7 @@ def test_the_readout_tells_the_error_the_roots_and_what_each_is_good_for(explore
     for name, tau, meaning in (
         ("lower bound", "1.69", "below: surely ≥ ε"),
         ("these scores", "2.4", "exactly ε"),
-        ("upper bound", "2.4", "above: surely ≤ ε"),
+        ("upper bound", "2.41", "above: surely ≤ ε"),
         ("large-τ form", "2.49", "never below ▶"),
     ):
         row = next(row for row in html.split("<tr>") if name in row)
@@ -221,3 +222,19 @@ def test_the_curves_are_kept_while_tau_and_the_target_move_and_follow_all_else()
     for other in ({"gap": 2.0}, {"n": 5}, {"spread": 3.0}, {"against": "gap"}, {"post": "show"}):
         moved = explorer.read(settings | other).curves
         assert moved.keys() != curves.keys() or any(np.any(moved[name] != curves[name]) for name in curves)
+
+
+def test_no_mark_lies_beyond_its_panel_where_a_root_is_beyond_the_axis():
+    explorer = BoundsExplorer(gap=0.0, epsilon=0.0045)
+    panel = explorer.panels(explorer.reading)[0]
+    assert explorer.reading.roots["exact"] > 100
+    assert not np.isfinite(panel["exact root"].x).any()
+
+
+def test_a_root_in_the_table_keeps_its_promise_as_it_is_written():
+    explorer = BoundsExplorer(n=8, gap=0.5, epsilon=0.05)
+    roots = explorer.reading.roots
+    assert 5.99 < roots["upper"] < 6.0
+    assert ">6</td>" in explorer.widget.says
+    lower = re.search('lower bound</th><td class="mapl-number">([0-9.]+)</td>', explorer.widget.says)
+    assert float(lower[1]) <= roots["lower"]

@@ -102,12 +102,12 @@ def test_a_typed_number_keeps_all_its_digits(stage, text, value):
 @pytest.mark.parametrize(
     ("knob", "value", "message"),
     [
-        ("size", "1000", "size must be a number in [1, 100], not 1000.0"),
-        ("size", "a lot", "size must be a number, not 'a lot'"),
-        ("size", "", "size must be a number, not ''"),
-        ("size", "nan", "size must be a number in [1, 100], not nan"),
-        ("size", "−3", "size must be a number in [1, 100], not -3.0"),
-        ("dots", "2.5", "dots must be a whole number in [1, 5], not 2.5"),
+        ("size", "1000", "size of the dot must be a number in [1, 100], not '1000'"),
+        ("size", "a lot", "size of the dot must be a number, such as 2.5 or 1e-3, not 'a lot'"),
+        ("size", "", "size of the dot must be a number, such as 2.5 or 1e-3, not ''"),
+        ("size", "nan", "size of the dot must be a number in [1, 100], not 'nan'"),
+        ("size", "−3", "size of the dot must be a number in [1, 100], not '−3'"),
+        ("dots", "2.5", "number of dots must be a whole number in [1, 5], not '2.5'"),
         ("place", 7, "place must be a number in [0, 1], not 7"),
     ],
 )

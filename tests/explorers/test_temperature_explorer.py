@@ -6,6 +6,7 @@ import pytest
 from explorer_controls import EPS
 
 from mapl_explore.explorers import TemperatureExplorer
+from mapl_explore.explorers.stage import REST
 from mapl_explore.explorers.temperature import RULE
 from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
 
@@ -107,7 +108,7 @@ def test_the_list_of_rules_and_the_tooltips_speak_as_the_key_does():
     (rule,) = [knob for knob in explorer.widget.knobs if knob["name"] == "rule"]
     assert rule["labels"] == {name: roots[name].label for name in rule["options"]}
     tips = {button["label"]: button["tip"] for button in explorer.widget.buttons}
-    assert tips["a share instead"] == "rule in use: leader share, number of scores n = 2, gap δ = 100 nats"
+    assert tips["a share instead"] == "rule in use: leader share, number of scores n = 2, gap δ = 100 nats" + REST
 
 
 def test_the_curves_are_kept_while_the_gap_and_the_rule_move_and_follow_all_else():

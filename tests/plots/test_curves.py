@@ -12,8 +12,8 @@ from mapl_explore.plots.panels import Axis, Style, named_ticks, whole_ticks, wit
 def test_a_value_beyond_the_axis_has_no_ring():
     x, y = Axis("step", 0, 2), Axis("error", 0.1, 1.0, "log")
     panel = curves_panel("errors", x, y, [], knob="step", now=1.0, rings=[0.1, 0.0, 1.5, 1.0, np.nan])
-    np.testing.assert_array_equal(panel["rings"].y, [0.1, np.nan, np.nan, 1.0, np.nan])
-    np.testing.assert_array_equal(panel["rings"].x, [1.0] * 5)
+    there = np.isfinite(panel["rings"].x + panel["rings"].y)
+    assert there.tolist() == [True, False, False, True, False]
 
 
 def test_a_line_at_zero_lies_on_linear_axes_alone():

@@ -21,6 +21,8 @@ class Control {
     const slider = element("input", { type: "range", min: 0, max: this.range.count, step: 1, "aria-label": name });
     this.inputs = [box, slider];
     box.addEventListener("change", () => this.view.line.say({ kind: "set", knob: this.knob.name, value: box.value }));
+    box.addEventListener("input", () => this.view.stop());
+    box.addEventListener("keydown", ({ key }) => key === "Escape" && this.show(this.view.values[this.knob.name]));
     slider.addEventListener("pointerdown", () => this.view.stop());
     slider.addEventListener("input", () => this.view.set(this.knob.name, this.range.value(Number(slider.value))));
     this.row.append(element("label", {}, element("span", { text: name }), box), slider);

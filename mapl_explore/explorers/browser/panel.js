@@ -248,7 +248,7 @@ class Handle {
 
   key(event) {
     const along = Math.sign(this.numbers()[0]); // so that the mark goes where the arrow points
-    const way = { ArrowUp: along, ArrowRight: along, ArrowDown: -along, ArrowLeft: -along, PageUp: 10, PageDown: -10 }[event.key];
+    const way = { ArrowUp: along, ArrowRight: along, ArrowDown: -along, ArrowLeft: -along, PageUp: 10 * along, PageDown: -10 * along }[event.key];
     const end = { Home: 0, End: this.range.count }[event.key];
     if (way === undefined && end === undefined) return;
     event.preventDefault();

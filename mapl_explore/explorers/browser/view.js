@@ -28,9 +28,11 @@ class View {
     const below = element("div", { class: "mapl-below" }, element("div", { class: "mapl-set" }, refusal, knobs), says);
     this.root = element("div", { class: "mapl-view" }, banner, picture, tools, below, this.tip.node);
     el.append(this.root);
-    // In JupyterLab arrow keys go to the next cell and Enter into it; here they move a slider and end a number.
+    // In JupyterLab a key is a command: arrows leave the cell, x cuts it, m makes it text. Here keys move sliders and
+    // write numbers; what is held with ctrl, alt or meta, and shift with Enter, which runs the cell, remain commands.
     this.root.addEventListener("keydown", (event) => {
-      if (/^(Arrow|Page|Home|End|Enter)/.test(event.key) && !event.shiftKey && !event.ctrlKey) event.stopPropagation();
+      const command = event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && event.key === "Enter");
+      if (!command) event.stopPropagation();
     });
     this.line = new Line(model, (lost) => this.silent(lost), (error) => this.refused(error));
     this.line.idle = () => this.settled();
@@ -160,7 +162,7 @@ class View {
   // A page that is loaded again comes back as it was. Browsers slow down pages that write their address all the time.
   remember() {
     clearTimeout(this.remembering);
-    if (!this.model.get("title")) return;
+    if (!this.model.get("title") || location.origin === "null") return; // a page without a server has no address
     this.remembering = setTimeout(() => this.root.offsetHeight && history.replaceState(null, "", this.address()), 300);
   }
 
@@ -228,7 +230,7 @@ class View {
     this.nodes.play.textContent = "stop";
     const step = (now) => {
       const part = clamp((now - start) / SWEEP, 0, 1);
-      if (!this.line.busy) this.set(range.knob.name, range.value(Math.round(part * range.count)));
+      if (!this.line.busy || part === 1) this.set(range.knob.name, range.value(Math.round(part * range.count)));
       if (part === 1) this.stop();
       else this.playing = requestAnimationFrame(step);
     };
