@@ -18,7 +18,7 @@ import numpy as np
 
 from mapl_explore.numerics.arrays import Array, column, detach, namespace, row_sum
 
-STEPS = 100  # 22 were the most in 20,000 random sets
+STEPS = 100  # 12 were the most in 20,000 random sets of up to 300 scores
 HALF = 0.5  # of sigma and of q^c: below and above it different forms keep all digits
 
 
