@@ -29,7 +29,8 @@ from mapl_explore.losses import (
 )
 
 INF = float("inf")
-PAIRS = [First(), Mean(), Hardest(), Smooth(tau=0.3), Smooth(tau=40.0), Mellow(tau=1e-3), Mellow(tau=2.0)]
+SPARSE = [Smooth(tau=0.1, alpha=1.3), Smooth(tau=0.3, alpha=1.5), Smooth(tau=0.4, alpha=2.0)]
+PAIRS = [First(), Mean(), Hardest(), Smooth(tau=0.3), Smooth(tau=40.0), Mellow(tau=1e-3), Mellow(tau=2.0), *SPARSE]
 OBJECTIVES = [DPO(), DPO(beta=5.0), MaxMin(), OneSided(lam=0.5), CPO(), ORPO(), SimPO(), IPO(), Hinge(), SFT()]
 COMPARING = [loss for loss in OBJECTIVES if not isinstance(loss, OneSided | SFT)]
 EVERY = OBJECTIVES + [replace(loss, pair=pair) for loss in (DPO(), ORPO(), OneSided()) for pair in PAIRS]
@@ -58,4 +59,4 @@ def replace_logp(sets, logp):
     return ScoredSets.unchecked(logp, sets.ref_logp, sets.length, sets.label)
 
 
-SMOOTH = [Smooth(tau=2.0), Mellow(tau=1.0), Smooth(tau=LeaderShare(share=0.9))]
+SMOOTH = [Smooth(tau=2.0), Mellow(tau=1.0), Smooth(tau=LeaderShare(share=0.9)), *SPARSE]

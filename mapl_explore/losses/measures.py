@@ -77,7 +77,7 @@ def measured_sides(loss: Loss, sets: ScoredSets, sides: Sides | None = None) -> 
     sets = sets.with_logp(detach(sets.logp))
     sides, r = sides or loss.sides(sets), loss.score(sets)
     scores = {"positive": positives(-r, sets.label), "negative": negatives(r, sets.label)}
-    smooth = isinstance(loss, Paired) and isinstance(loss.pair, Smooth)
+    smooth = loss.pair if isinstance(loss, Paired) and isinstance(loss.pair, Smooth) else None
     return {name: _measured(side, scores[name], smooth) for name, side in sides._asdict().items() if side is not None}
 
 
@@ -106,7 +106,7 @@ def means(measured: Array, names: Sequence[str]) -> dict[str, float]:
     return {name: float(column.mean()) for name, column in counted.items() if len(column)}
 
 
-def _measured(side: Side, scores: Array, smooth: bool) -> MeasuredSide:
+def _measured(side: Side, scores: Array, smooth: Smooth | None) -> MeasuredSide:
     xp, gap = namespace(scores), top_gap(scores)
     count = row_sum(xp.astype(scores > -math.inf, scores.dtype))
     hardest = xp.argmax(scores, axis=-1, keepdims=True)
@@ -115,10 +115,10 @@ def _measured(side: Side, scores: Array, smooth: bool) -> MeasuredSide:
     if side.tau is None:
         return measured
     tau = xp.broadcast_to(side.tau, count.shape)
-    if not smooth:
+    if smooth is None:
         return measured._replace(tau=tau)
-    bounds = {"lower": upper_bound(xp.ones_like(gap), gap, tau), "upper": upper_bound(count - 1, gap, tau)}
-    return measured._replace(tau=tau, error=smoothing_error(scores, tau), **bounds)
+    lower, upper = (upper_bound(others, gap, tau, smooth.alpha) for others in (xp.ones_like(gap), count - 1))
+    return measured._replace(tau=tau, error=smoothing_error(scores, tau, smooth.alpha), lower=lower, upper=upper)
 
 
 def _mean_where(mask: Array, values: Array) -> Array:

@@ -15,6 +15,7 @@ RULES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "positive": ("> 0 and finite", lambda value: 0 < value < math.inf),
     "nonnegative": (">= 0 and finite", lambda value: 0 <= value < math.inf),
     "share": ("strictly between 1/2 and 1", lambda value: 0.5 < value < 1),
+    "alpha": ("from 1 to 2", lambda value: 1 <= value <= 2),
     "finite": ("finite", math.isfinite),
 }
 
@@ -32,6 +33,11 @@ def nonnegative(default: float) -> float:
 def share(default: float) -> float:
     """Return a dataclass field for a number strictly between 1/2 and 1."""
     return field(default=default, metadata={"rule": "share"})
+
+
+def alpha(default: float) -> float:
+    """Return a dataclass field for the alpha of a smoothing."""
+    return field(default=default, metadata={"rule": "alpha"})
 
 
 class Named:

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self, cast
 
-from mapl_explore.losses.naming import Named, positive
+from mapl_explore.losses.naming import Named, alpha, positive
 from mapl_explore.losses.rules import ErrorRule, TauRule, tau_at, tau_of
 from mapl_explore.losses.trials import made_up_scores, require_shape, tried_once
 from mapl_explore.numerics.arrays import Array, Door, column, detach, namespace, positions, row_sum, with_gradient
@@ -128,23 +128,35 @@ class Smooth(Pair):
 
     .. math:: m = -\tfrac1\tau \log\sum_{A^+} e^{-\tau r} - \tfrac1\tau \log\sum_{A^-} e^{\tau r}
 
+    That is for alpha = 1; in general each side is a :func:`~mapl_explore.smooth_max`.
+
     Parameters
     ----------
     tau : float or TauRule
         Inverse temperature > 0, in 1/nats, or the rule that chooses it for each side of each set. The margin is
         below that of :class:`Hardest` by the smoothing errors of both sides.
+    alpha : float
+        From 1, where every response has a share of the gradient, to 2 (sparsemax). Above 1 the hardest response of a
+        side has all of it once tau*gap reaches 1/(alpha - 1). The repr leaves it out at 1.
 
     Examples
     --------
     >>> Smooth(tau=2.0).top(np.array([-np.inf, 1.0, 2.0])).round(6)
     np.float64(2.063464)
+    >>> Smooth(tau=2.0, alpha=2.0).top(np.array([-np.inf, 1.0, 2.0]))
+    np.float64(2.0)
     """
 
     tau: float | TauRule = positive(1.0)
+    alpha: float = alpha(1.0)
+
+    def __repr__(self) -> str:
+        shown = "" if self.alpha == 1 else f", alpha={self.alpha!r}"
+        return f"Smooth(tau={self.tau!r}{shown})"
 
     def side(self, scores: Array) -> Side:
-        tau = tau_of(self.tau, scores)
-        return Side(*smooth_max_with_weights(scores, tau), tau)
+        tau = tau_of(self.tau, scores, self.alpha)
+        return Side(*smooth_max_with_weights(scores, tau, self.alpha), tau)
 
     def at(self, progress: float) -> Self:
         return replace(self, tau=tau_at(self.tau, progress))

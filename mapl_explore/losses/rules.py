@@ -35,14 +35,17 @@ class TauRule(Named, ABC):
         """Register the class; one that brings a ``tau`` of its own is asked for that alone."""
         super().__init_subclass__(**kwargs)
         if "tau" in vars(cls) and "unchecked" not in vars(cls):
-            cls.unchecked = cls.tau  # type: ignore[method-assign]
+            cls.unchecked = TauRule.unchecked  # type: ignore[method-assign]
 
     @abstractmethod
     def tau(self, scores: Array) -> Array:
         """Return tau (...) > 0 for the scores (..., n) of one side, -inf at all except the side."""
 
-    def unchecked(self, scores: Array) -> Array:
-        """Return tau without checks of the scores: what a pair asks for at every step."""
+    def unchecked(self, scores: Array, alpha: float = 1.0) -> Array:
+        """Return tau without checks of the scores, for a smoothing: what a pair asks for at every step.
+
+        A rule of one's own has the same tau for every smoothing.
+        """
         return self.tau(scores)
 
     def at(self, progress: float) -> "float | TauRule":
@@ -53,12 +56,12 @@ class TauRule(Named, ABC):
 class _OfLibrary(TauRule):
     """A rule of this library, whose ``tau`` checks the scores."""
 
-    def tau(self, scores: Array) -> Array:
+    def tau(self, scores: Array, *, alpha: float = 1.0) -> Array:
         door = Door(scores=scores)
-        return door.leave(self.unchecked(door.scores()))
+        return door.leave(self.unchecked(door.scores(), door.alpha(alpha)))
 
     @abstractmethod
-    def unchecked(self, scores: Array) -> Array: ...
+    def unchecked(self, scores: Array, alpha: float = 1.0) -> Array: ...
 
 
 class _Solved(_OfLibrary):
@@ -72,16 +75,16 @@ class _Solved(_OfLibrary):
         if self.low > self.high:
             raise ValueError(f"{type(self).__name__}: low must be <= high, not {self.low} > {self.high}")
 
-    def unchecked(self, scores: Array) -> Array:
+    def unchecked(self, scores: Array, alpha: float = 1.0) -> Array:
         xp, scores = namespace(scores), detach(scores)
         alone = top_gap(scores) == math.inf
         # A side of one has no root and no error: it takes the sharp end. Meanwhile it solves for scores 0, -1, -2...
         stand_in = xp.astype(-positions(scores), scores.dtype)
-        root = self.root(xp.where(column(alone), stand_in, scores))
+        root = self.root(xp.where(column(alone), stand_in, scores), alpha)
         return xp.where(alone, self.high, xp.clip(root, self.low, self.high))
 
     @abstractmethod
-    def root(self, scores: Array) -> Array:
+    def root(self, scores: Array, alpha: float) -> Array:
         """Return the root (...), before clamping, for sides of at least two."""
 
 
@@ -110,9 +113,9 @@ class UpperBound(ErrorRule):
     low: float = positive(0.001)
     high: float = positive(1000.0)
 
-    def root(self, scores: Array) -> Array:
+    def root(self, scores: Array, alpha: float) -> Array:
         count = row_sum(namespace(scores).astype(scores > -math.inf, scores.dtype))
-        return roots.tau_upper(held("epsilon", self.epsilon, scores), count - 1, top_gap(scores))
+        return roots.tau_upper(held("epsilon", self.epsilon, scores), count - 1, top_gap(scores), alpha=alpha)
 
 
 @dataclass(frozen=True)
@@ -136,9 +139,10 @@ class LowerBound(ErrorRule):
     low: float = positive(0.001)
     high: float = positive(1000.0)
 
-    def root(self, scores: Array) -> Array:
+    def root(self, scores: Array, alpha: float) -> Array:
         gap = top_gap(scores)
-        return roots.tau_upper(held("epsilon", self.epsilon, scores), namespace(gap).ones_like(gap), gap)
+        one = namespace(gap).ones_like(gap)
+        return roots.tau_upper(held("epsilon", self.epsilon, scores), one, gap, alpha=alpha)
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,8 @@ class ExactError(ErrorRule):
     low: float = positive(0.001)
     high: float = positive(1000.0)
 
-    def root(self, scores: Array) -> Array:
-        return roots.tau_exact(scores, held("epsilon", self.epsilon, scores))
+    def root(self, scores: Array, alpha: float) -> Array:
+        return roots.tau_exact(scores, held("epsilon", self.epsilon, scores), alpha=alpha)
 
 
 @dataclass(frozen=True)
@@ -187,8 +191,9 @@ class LeaderShare(_Solved):
     low: float = positive(0.001)
     high: float = positive(1000.0)
 
-    def root(self, scores: Array) -> Array:
-        return roots.tau_share_exact(scores, held("share", self.share, scores, low=0.5, high=1.0))
+    def root(self, scores: Array, alpha: float) -> Array:
+        share = held("share", self.share, scores, low=0.5, high=1.0)
+        return roots.tau_share_exact(scores, share, alpha=alpha)
 
 
 @dataclass(frozen=True)
@@ -217,7 +222,7 @@ class Anneal(_OfLibrary):
         if self.shape not in SHAPES:
             raise ValueError(f"Anneal: shape must be one of {', '.join(SHAPES)}, not {self.shape!r}")
 
-    def unchecked(self, scores: Array) -> Array:
+    def unchecked(self, scores: Array, alpha: float = 1.0) -> Array:
         return held("start", self.start, scores)
 
     def at(self, progress: float) -> float:
@@ -233,12 +238,12 @@ SHAPES = {
 }
 
 
-def tau_of(tau: float | TauRule, scores: Array) -> Array:
-    """Return the tau (...) of a number or a rule for the scores (..., n) of one side."""
+def tau_of(tau: float | TauRule, scores: Array, alpha: float = 1.0) -> Array:
+    """Return the tau (...) of a number or a rule for the scores (..., n) of one side, and for a smoothing."""
     if not isinstance(tau, TauRule):
         return held("tau", tau, scores)
     try_rule(tau, scores)
-    return tau.unchecked(scores)
+    return tau.unchecked(scores, alpha)
 
 
 @tried_once

@@ -2,7 +2,8 @@
 
 Every equation is solved for t = tau*epsilon with a = gap/epsilon, where nothing overflows, in the form "concave and
 increasing function of t = 0". Newton's method then climbs to the root from the left without ever passing it, and from
-the right it lands on the left after one step.
+the right it lands on the left after one step. Roots for an alpha above 1, other equations, are those of
+:mod:`~mapl_explore.numerics.tsallis_roots`.
 """
 
 import math
@@ -12,6 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from mapl_explore.numerics import tsallis_roots
 from mapl_explore.numerics.arrays import Array, column, detach, in_blocks, like, namespace, row_sum, to_numpy
 from mapl_explore.numerics.unchecked import log_sum, split_off_leader, terms_beyond
 
@@ -22,8 +24,12 @@ Equation: TypeAlias = Callable[..., Residual]  # of tau and the parameters
 STEPS = 100  # 4 were the most for 3,000 random bounds, 5 for the exact root of a million ties
 
 
-def tau_upper(epsilon: Array, others: Array, gap: Array, method: str = "newton") -> Array:
+def tau_upper(epsilon: Array, others: Array, gap: Array, method: str = "newton", alpha: float = 1.0) -> Array:
     """Return the root (...) for the upper bound, others being n - 1; that for the lower bound has one other."""
+    if _is_tsallis(alpha, method):
+        xp = namespace(gap)
+        epsilon, others, gap = xp.broadcast_arrays(epsilon, xp.astype(others, gap.dtype), gap)
+        return tsallis_roots.tau_error(epsilon, column(gap), column(others), alpha)
     return in_blocks(partial(_tau_upper_of_block, method), epsilon, others, gap)
 
 
@@ -52,10 +58,12 @@ def _tau_asymptotic_of_block(epsilon: Array, others: Array, gap: Array) -> Array
     return _with_gradient(_asymptotic_equation, (epsilon, gap, others), tau)
 
 
-def tau_exact(scores: Array, epsilon: Array, method: str = "newton") -> Array:
+def tau_exact(scores: Array, epsilon: Array, method: str = "newton", alpha: float = 1.0) -> Array:
     """Return the root (...) for the smoothing error of sets of two scores or more."""
     xp = namespace(scores)
     _, distance, others = split_off_leader(scores)
+    if _is_tsallis(alpha, method):
+        return tsallis_roots.tau_error(epsilon, distance, xp.astype(others, distance.dtype), alpha)
     distance, others, spread = xp.broadcast_arrays(distance, others, column(epsilon))
     with np.errstate(over="ignore"):  # of a far score: its term is 0
         scaled = xp.clip(detach(distance / spread), max=xp.finfo(distance.dtype).max)
@@ -66,13 +74,14 @@ def tau_exact(scores: Array, epsilon: Array, method: str = "newton") -> Array:
     return _with_gradient(_exact_equation, (epsilon, distance, others), tau)
 
 
-def tau_share(share: Array, gap: Array) -> Array:
+def tau_share(share: Array, gap: Array, alpha: float = 1.0) -> Array:
     """Return the largest tau (...) at which the leader's share is certain to be at most this; inf at a gap of 0."""
-    xp = namespace(gap)
-    return xp.where(gap > 0, _log_odds(share) / xp.where(gap > 0, gap, 1.0), math.inf)
+    xp, log_odds = namespace(gap), _log_odds(share)
+    times_gap = tsallis_roots.share_distance(share, log_odds, alpha) if alpha > 1 else log_odds
+    return xp.where(gap > 0, times_gap / xp.where(gap > 0, gap, 1.0), math.inf)
 
 
-def tau_share_exact(scores: Array, share: Array, method: str = "newton") -> Array:
+def tau_share_exact(scores: Array, share: Array, method: str = "newton", alpha: float = 1.0) -> Array:
     """Return the tau (...) at which the leader's share is this, for two scores or more; inf at ties."""
     xp = namespace(scores)
     _, distance, others = split_off_leader(scores)
@@ -80,6 +89,9 @@ def tau_share_exact(scores: Array, share: Array, method: str = "newton") -> Arra
     # A tied set has no root: it solves a harmless equation along with the rest, and is told apart at the end.
     distance = xp.where(column(tied), 1.0, distance)
     log_odds = _log_odds(share)
+    if _is_tsallis(alpha, method):
+        count = xp.astype(others, distance.dtype)
+        return xp.where(tied, math.inf, tsallis_roots.tau_share_exact(share, log_odds, distance, count, alpha))
     distance, others, odds_column = xp.broadcast_arrays(distance, others, column(log_odds))
     log_odds = odds_column[..., 0]
     gap = _nearest(distance, others)
@@ -87,6 +99,13 @@ def tau_share_exact(scores: Array, share: Array, method: str = "newton") -> Arra
     parameters = distance, others, log_odds
     tau = _with_gradient(_share_equation, parameters, _root(_share_equation, parameters, low, (low, high), method))
     return xp.where(tied, math.inf, tau)
+
+
+def _is_tsallis(alpha: float, method: str) -> bool:
+    """Return whether alpha is above 1; that has one method, which is Newton's within a bracket."""
+    if alpha > 1 and method != "newton":
+        raise ValueError(f"method must be 'newton' where alpha is above 1, not {method!r}")
+    return alpha > 1
 
 
 def _upper_equation(tau: Array, epsilon: Parameter, gap: Array, log_others: Array) -> Residual:

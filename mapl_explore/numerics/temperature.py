@@ -4,6 +4,8 @@ tau_lower  <=  tau_exact  <=  tau_upper  <=  tau_asymptotic                    (
 
 tau <= tau_lower: the error is at least epsilon, whatever the other scores are.
 tau >= tau_upper: the error is at most epsilon, whatever the other scores are.
+
+alpha says of which smoothing, as in :func:`~mapl_explore.smooth_max`; the order above holds for each.
 """
 
 import math
@@ -15,7 +17,7 @@ from mapl_explore.numerics import roots, unchecked
 from mapl_explore.numerics.arrays import Array, Door, Numbers
 
 
-def solve_tau_upper(*, epsilon: Numbers, n: Numbers, gap: Numbers, method: str = "newton") -> Array:
+def solve_tau_upper(*, epsilon: Numbers, n: Numbers, gap: Numbers, method: str = "newton", alpha: float = 1.0) -> Array:
     r"""Return the inverse temperature at which the upper bound on the smoothing error is epsilon, in 1/nats.
 
     .. math:: \frac1\tau \log\bigl(1 + (n-1) e^{-\tau\delta}\bigr) = \varepsilon
@@ -31,12 +33,16 @@ def solve_tau_upper(*, epsilon: Numbers, n: Numbers, gap: Numbers, method: str =
     gap : array (...)
         Largest minus second largest score, >= 0 and finite, in nats.
     method : {"newton", "bracket"}
-        ``"bracket"`` is SciPy's ``optimize.elementwise.find_root`` between proven bounds, which is slower.
+        ``"bracket"`` is SciPy's ``optimize.elementwise.find_root`` between proven bounds, which is slower; only for
+        alpha = 1.
+    alpha : float
+        From 1 to 2, as for :func:`~mapl_explore.smooth_max`; the formula is that of alpha = 1.
 
     Returns
     -------
     array (...)
         Within 4 eps of the root, which is the only one. It falls as epsilon grows and as gap grows, and rises with n.
+        Above alpha = 1 it is below 1/((alpha - 1) gap), from where on the error is 0.
         Differentiable in torch, by implicit differentiation, twice.
 
     Raises
@@ -51,15 +57,17 @@ def solve_tau_upper(*, epsilon: Numbers, n: Numbers, gap: Numbers, method: str =
     --------
     >>> solve_tau_upper(epsilon=0.1, n=4, gap=1.0).round(3)
     np.float64(2.402)
+    >>> solve_tau_upper(epsilon=0.1, n=4, gap=1.0, alpha=2.0).round(3)
+    np.float64(0.6)
     """
     door = Door(epsilon=epsilon, n=n, gap=gap, integers=["n"])
     epsilon, others, gap = door.positive("epsilon"), door.others(), door.gap()
     _require_root(door.xp, (others > 0) & (gap < math.inf))
     _require_ratio(door, gap, epsilon)
-    return door.leave(roots.tau_upper(epsilon, others, gap, method))
+    return door.leave(roots.tau_upper(epsilon, others, gap, method, door.alpha(alpha)))
 
 
-def solve_tau_lower(*, epsilon: Numbers, gap: Numbers, method: str = "newton") -> Array:
+def solve_tau_lower(*, epsilon: Numbers, gap: Numbers, method: str = "newton", alpha: float = 1.0) -> Array:
     r"""Return the inverse temperature at which the lower bound on the smoothing error is epsilon, in 1/nats.
 
     .. math:: \frac1\tau \log\bigl(1 + e^{-\tau\delta}\bigr) = \varepsilon
@@ -72,7 +80,7 @@ def solve_tau_lower(*, epsilon: Numbers, gap: Numbers, method: str = "newton") -
         Target > 0, in nats.
     gap : array (...)
         Largest minus second largest score, >= 0 and finite, in nats.
-    method : {"newton", "bracket"}
+    method, alpha : {"newton", "bracket"}, float
         As for :func:`solve_tau_upper`.
 
     Returns
@@ -94,7 +102,7 @@ def solve_tau_lower(*, epsilon: Numbers, gap: Numbers, method: str = "newton") -
     epsilon, gap = door.positive("epsilon"), door.gap()
     _require_root(door.xp, gap < math.inf)
     _require_ratio(door, gap, epsilon)
-    return door.leave(roots.tau_upper(epsilon, door.xp.ones_like(gap), gap, method))
+    return door.leave(roots.tau_upper(epsilon, door.xp.ones_like(gap), gap, method, door.alpha(alpha)))
 
 
 def solve_tau_asymptotic(*, epsilon: Numbers, n: Numbers, gap: Numbers) -> Array:
@@ -140,7 +148,7 @@ def solve_tau_asymptotic(*, epsilon: Numbers, n: Numbers, gap: Numbers) -> Array
     return door.leave(roots.tau_asymptotic(epsilon, others, gap))
 
 
-def solve_tau_exact(scores: Numbers, *, epsilon: Numbers, method: str = "newton") -> Array:
+def solve_tau_exact(scores: Numbers, *, epsilon: Numbers, method: str = "newton", alpha: float = 1.0) -> Array:
     r"""Return the inverse temperature at which the smoothing error of these scores is epsilon, in 1/nats.
 
     .. math:: \mathrm{smoothing\_error}(s; \tau) = \varepsilon
@@ -151,7 +159,7 @@ def solve_tau_exact(scores: Numbers, *, epsilon: Numbers, method: str = "newton"
         Finite, in nats, at least two in every set; ``-inf`` marks padding.
     epsilon : array (...)
         Target > 0, in nats.
-    method : {"newton", "bracket"}
+    method, alpha : {"newton", "bracket"}, float
         As for :func:`solve_tau_upper`.
 
     Returns
@@ -176,13 +184,14 @@ def solve_tau_exact(scores: Numbers, *, epsilon: Numbers, method: str = "newton"
     gap = unchecked.top_gap(scores)
     _require_root(door.xp, gap < math.inf)
     _require_ratio(door, gap, epsilon)
-    return door.leave(roots.tau_exact(scores, epsilon, method))
+    return door.leave(roots.tau_exact(scores, epsilon, method, door.alpha(alpha)))
 
 
-def solve_tau_share(*, share: Numbers, gap: Numbers) -> Array:
+def solve_tau_share(*, share: Numbers, gap: Numbers, alpha: float = 1.0) -> Array:
     r"""Return the largest inverse temperature at which a leader share of at most ``share`` is certain, in 1/nats.
 
-    .. math:: \tau = \log\frac{\text{share}}{1 - \text{share}} \Big/ \delta
+    .. math:: \tau = \log\frac{\text{share}}{1 - \text{share}} \Big/ \delta, \qquad
+              \frac{\text{share}^c - (1 - \text{share})^c}{c\,\delta} \text{ for } c = \alpha - 1 > 0
 
     The leader's weight in the smooth maximum is then at most ``share``, so at least 1 - share of the gradient reaches
     the others, however many there are. With a single other score the leader has exactly ``share``.
@@ -193,6 +202,8 @@ def solve_tau_share(*, share: Numbers, gap: Numbers) -> Array:
         Target, strictly between 1/2 and 1.
     gap : array (...)
         Largest minus second largest score, >= 0 and finite, in nats.
+    alpha : float
+        From 1 to 2, as for :func:`~mapl_explore.smooth_max`.
 
     Returns
     -------
@@ -213,13 +224,15 @@ def solve_tau_share(*, share: Numbers, gap: Numbers) -> Array:
     door = Door(share=share, gap=gap)
     share, gap = door.share(), door.gap()
     _require_share(door.xp, gap < math.inf)
-    return door.leave(roots.tau_share(share, gap))
+    return door.leave(roots.tau_share(share, gap, door.alpha(alpha)))
 
 
-def solve_tau_share_exact(scores: Numbers, *, share: Numbers, method: str = "newton") -> Array:
+def solve_tau_share_exact(scores: Numbers, *, share: Numbers, method: str = "newton", alpha: float = 1.0) -> Array:
     r"""Return the inverse temperature at which the leader share of these scores is ``share``, in 1/nats.
 
     .. math:: \sum_{i \neq (1)} e^{-\tau (s_{(1)} - s_i)} = \frac{1 - \text{share}}{\text{share}}
+
+    That is the equation for alpha = 1; in general the leader's weight is share.
 
     Parameters
     ----------
@@ -227,7 +240,7 @@ def solve_tau_share_exact(scores: Numbers, *, share: Numbers, method: str = "new
         Finite, in nats, at least two in every set; ``-inf`` marks padding.
     share : array (...)
         Target, strictly between 1/2 and 1.
-    method : {"newton", "bracket"}
+    method, alpha : {"newton", "bracket"}, float
         As for :func:`solve_tau_upper`.
 
     Returns
@@ -249,7 +262,7 @@ def solve_tau_share_exact(scores: Numbers, *, share: Numbers, method: str = "new
     door = Door(scores=scores, share=share)
     scores, share = door.scores(), door.share()
     _require_share(door.xp, unchecked.top_gap(scores) < math.inf)
-    return door.leave(roots.tau_share_exact(scores, share, method))
+    return door.leave(roots.tau_share_exact(scores, share, method, door.alpha(alpha)))
 
 
 def _require_root(xp: ModuleType, exists: Array) -> None:

@@ -43,7 +43,7 @@ def weights(x: Array, count: Array, alpha: float) -> Weights:
     if bool(xp.any(small)):
         found = _refined(x, count, c, xp.where(small, power, 1.0))
         power, log = xp.where(small, found, power), xp.where(small, xp.log(found) / c, log)
-    others, _ = _deformed(x / column(power), count > 0, c)
+    others, _ = deformed(x / column(power), count > 0, c)
     return Weights(column(xp.exp(log)) * others, -xp.expm1(log), log, power)
 
 
@@ -77,7 +77,7 @@ def _stepped(x: Array, count: Array, c: float, zeta: Array) -> Array:
 def _left_over(x: Array, count: Array, c: float, zeta: Array) -> tuple[Array, Array]:
     """Return by how much the others' weights add up to more than 1 - q, and minus its slope in zeta."""
     xp, log = namespace(x), _log(zeta, c)
-    value, slope = _deformed(x + column(zeta), count > 0, c)
+    value, slope = deformed(x + column(zeta), count > 0, c)
     return row_sum(count * value) + xp.expm1(log), row_sum(count * slope) + xp.exp((1 - c) * log)
 
 
@@ -88,7 +88,7 @@ def _refined(x: Array, count: Array, c: float, power: Array) -> Array:
     return power - c * whole / detach(row_sum(count * slope) + power ** (1 / c - 1))
 
 
-def _deformed(y: Array, there: Array, c: float) -> tuple[Array, Array]:
+def deformed(y: Array, there: Array, c: float) -> tuple[Array, Array]:
     """Return [1 - c*y]_+ ^ (1/c), which tends to exp(-y) as c falls to 0, and minus its slope in y."""
     xp, base = namespace(y), 1 - c * y
     if c in (0.5, 1.0):

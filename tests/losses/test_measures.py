@@ -24,7 +24,7 @@ SETS = ScoredSets(LOGP, torch.zeros_like(LOGP), torch.full(LABEL.shape, 3), LABE
 def solved(monkeypatch):
     """Return a list that grows by one with each tau that is solved."""
     found, solver = [], roots.tau_share_exact
-    monkeypatch.setattr(roots, "tau_share_exact", lambda *given: found.append(1) or solver(*given))
+    monkeypatch.setattr(roots, "tau_share_exact", lambda *given, **named: found.append(1) or solver(*given, **named))
     return found
 
 

@@ -35,6 +35,12 @@ def test_a_number_has_one_name():
     assert repr(DPO(beta=1, pair=Smooth(tau=np.float32(0.5)))) == "DPO(beta=1.0, pair=Smooth(tau=0.5))"
 
 
+def test_the_alpha_of_a_smooth_pair_is_named_where_it_is_not_one():
+    assert repr(Smooth(tau=2, alpha=1)) == "Smooth(tau=2.0)"
+    assert repr(Smooth(tau=2, alpha=1.5)) == "Smooth(tau=2.0, alpha=1.5)"
+    assert parse("DPO(pair=Smooth(alpha=2))") == DPO(pair=Smooth(tau=1.0, alpha=2.0))
+
+
 def test_a_loss_of_ones_own_is_read_by_its_name():
     @dataclass(frozen=True)
     class Perceptron(Loss):
@@ -103,6 +109,8 @@ def test_the_lists_of_what_exists_are_whole():
         ("DPO(beta=-1)", "DPO: beta must be > 0 and finite, not -1.0"),
         ("DPO(beta=1e999)", "DPO: beta must be > 0 and finite, not inf"),
         ("DPO(beta=" + "9" * 400 + ")", "DPO: beta must be a number that a float can hold"),
+        ("DPO(pair=Smooth(alpha=0.9))", "Smooth: alpha must be from 1 to 2, not 0.9"),
+        ("DPO(pair=Smooth(alpha=nan))", "Smooth: alpha must be from 1 to 2, not nan"),
         ("DPO(pair=Smooth(tau=0))", "Smooth: tau must be > 0 and finite, not 0.0"),
     ],
 )

@@ -1,6 +1,6 @@
 """Rules for tau: the root for each side, as a constant to the gradient, and annealing."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import oracle
@@ -18,9 +18,12 @@ from mapl_explore.losses import (
     LeaderShare,
     LowerBound,
     Smooth,
+    TauRule,
     UpperBound,
     margin,
 )
+from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
+from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smoothing_error, top_gap
 
 
 def root_of(rule, scores):
@@ -38,6 +41,34 @@ def root_of(rule, scores):
 def test_a_rule_gives_each_side_the_root_for_its_own_scores(rule, library):
     sides = [[0.0, -1.0, -2.5, -INF], [-3.0, -INF, -3.25, -9.0], [-7.0, -6.0, -5.0, -4.5]]
     assert_close(rule.tau(library(sides)), [float(root_of(rule, scores)) for scores in sides], k=4)
+
+
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 2.0])
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_a_rule_meets_its_target_for_the_smoothing_of_the_pair_that_asks(rule, alpha, library):
+    scores = library([[0.0, -1.0, -2.5, -INF], [-3.0, -INF, -3.25, -9.0], [-7.0, -6.0, -5.0, -4.5]])
+    tau, gap = rule.tau(scores, alpha=alpha), top_gap(scores)
+    assert_close(Smooth(tau=rule, alpha=alpha).side(scores).tau, numbers(tau), k=0)
+    n = np.sum(numbers(scores) > -INF, axis=-1)
+    met, target = {
+        UpperBound: lambda: (error_upper_bound(n=n, gap=numbers(gap), tau=numbers(tau), alpha=alpha), 0.05),
+        LowerBound: lambda: (error_lower_bound(gap=gap, tau=tau, alpha=alpha), 0.05),
+        ExactError: lambda: (smoothing_error(scores, tau=tau, alpha=alpha), 0.05),
+        LeaderShare: lambda: (numbers(smooth_max_weights(scores, tau=tau, alpha=alpha)).max(axis=-1), 0.8),
+    }[type(rule)]()
+    # An error falls by (1 + mean distance / error) times what tau is off, relatively.
+    assert_close(met, [target] * 3, k=256)
+
+
+def test_a_rule_of_ones_own_serves_every_smoothing(library):
+    @dataclass(frozen=True)
+    class AlwaysThree(TauRule):
+        def tau(self, scores):
+            return 0 * top_gap(scores) + 3.0
+
+    side = Smooth(tau=AlwaysThree(), alpha=2.0).side(library([[0.0, -0.2, -1.0]]))
+    assert numbers(side.tau).tolist() == [3.0]
+    assert_close(side.value, numbers(smooth_max([[0.0, -0.2, -1.0]], tau=3.0, alpha=2.0)), k=4)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
