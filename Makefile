@@ -53,6 +53,7 @@ build/bench/.ready: tests/bench/requirements.txt | setup
 bench: setup build/bench/.ready .peers-venv/.ready
 	@$(BIN)/python tests/bench/numerics.py
 	@$(BIN)/python tests/bench/losses.py
+	@$(BIN)/python tests/bench/smoothings.py
 	@$(BIN)/python tests/bench/likelihood.py
 	@$(BIN)/python tests/bench/sampling.py
 	@PYTHONPATH=tests $(BIN)/python tests/bench/latency.py

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mapl_explore.numerics.arrays import Array, column, detach, namespace, row_sum
+from mapl_explore.numerics.arrays import Array, column, detach, namespace, positions, row_sum
 
 STEPS = 100  # 12 were the most in 20,000 random sets of up to 300 scores
 HALF = 0.5  # of sigma and of q^c: below and above it different forms keep all digits
@@ -53,6 +53,52 @@ def error_with_weights(x: Array, count: Array, alpha: float) -> tuple[Array, Wei
     there = found.others > 0
     powers = xp.where(there, xp.where(there, found.others, 1.0) ** alpha, 0.0)
     return _integral(found, alpha) + row_sum(count * powers) / alpha, found
+
+
+@np.errstate(over="ignore")  # of tau * distance: the weight is 0
+def closed_form(scores: Array, tau: Array, alpha: float) -> tuple[Array, Array]:
+    """Return the error (...) and all weights (..., n) at alpha 3/2 or 2, in a quarter of the time; without a graph.
+
+    With y = c*x and p = q^c, the weights [p - y]^(1/c) of the leader and its nearest others add up to 1 where a line or
+    a parabola in p is 0. No sum has terms of two signs, except in the root of the parabola; a step of Newton's method
+    gives it its digits back.
+    """
+    xp, c = namespace(scores), alpha - 1
+    ordered = xp.sort(scores, axis=-1, descending=True)
+    leader, sharp = ordered[..., :1], column(c * tau)
+    y = xp.clip(sharp * (leader - ordered), max=1.0)  # from 1 on the weight is 0: p is at most 1
+    p = column(_line(y) if c == 1 else _parabola(y))
+    others = xp.clip(p - y[..., 1:], min=0.0)
+    p, squares = p[..., 0], row_sum(others * others)
+    if c == 1:
+        rest = row_sum(others)
+        error = (rest * rest + squares) / 2
+    else:
+        lost = squares / (1 + p)  # 1 - p, as q = p^2 and all else add up to 1
+        error = 2 / 3 * (lost * lost * (2 + p) + row_sum(others * others * others))
+    powers = xp.clip(column(p) - sharp * (leader - scores), min=0.0)
+    return error / tau, powers if c == 1 else powers * powers
+
+
+def _line(y: Array) -> Array:
+    """Return p (...) for the y (..., n) of the leader, which is 0, and of the others in order."""
+    # The sum of [p - y] over all is the largest that one has over the first k, so its root is the least of theirs.
+    return namespace(y).min((1 + namespace(y).cumulative_sum(y, axis=-1)) / _counts(y), axis=-1)
+
+
+def _parabola(y: Array) -> Array:
+    """Return p (...) for the y (..., n) of the leader, which is 0, and of the others in order."""
+    xp, k = namespace(y), _counts(y)
+    total, squares = xp.cumulative_sum(y, axis=-1), xp.cumulative_sum(y * y, axis=-1)
+    roots = (total + xp.sqrt(xp.clip(total * total + k * (1 - squares), min=0.0))) / k
+    p = xp.min(xp.where(roots > y, roots, 1.0), axis=-1)  # as many as have a weight; they fall with their number
+    above = xp.clip(column(p) - y, min=0.0)
+    return p - (row_sum(above * above) - 1) / (2 * row_sum(above))
+
+
+def _counts(array: Array) -> Array:
+    """Return 1, 2, ..., n along the last axis, in the array's dtype."""
+    return namespace(array).astype(1 + positions(array), array.dtype)
 
 
 def _root(x: Array, count: Array, c: float) -> Array:

@@ -100,7 +100,10 @@ def _error_step(distance: Array, count: Array, alpha: float) -> Callable[[Array]
 
 def _from_weights(tau: Array, epsilon: Array, distance: Array, count: Array, alpha: float) -> Array:
     error, spread = _error_and_spread(tau, distance, count, alpha)
-    return (error + tau * spread) / (epsilon + spread)
+    # A root within an ulp of 1/((alpha - 1) gap) may round to where the leader has all: it moves as that does.
+    nearest = _nearest(distance, count)
+    there = detach(tau * nearest) / namespace(tau).where(nearest > 0, nearest, 1.0)
+    return namespace(tau).where(error > 0, (error + tau * spread) / (epsilon + spread), there)
 
 
 def _error_and_spread(tau: Array, distance: Array, count: Array, alpha: float) -> tuple[Array, Array]:

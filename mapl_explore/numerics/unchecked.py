@@ -43,6 +43,9 @@ def smooth_max_weights(scores: Array, tau: Array, alpha: float = 1.0) -> Array:
 def smooth_max_with_weights(scores: Array, tau: Array, alpha: float = 1.0) -> tuple[Array, Array]:
     """Return the smooth maximum (...) and its weights (..., n) from one pass, for use without a graph."""
     xp = namespace(scores)
+    if alpha in (1.5, 2):
+        error, weights = tsallis.closed_form(scores, tau, alpha)
+        return xp.max(scores, axis=-1) + error, weights
     place = xp.argmax(scores, axis=-1, keepdims=True)
     leader = xp.take_along_axis(scores, place, axis=-1)
     if alpha > 1:

@@ -12,6 +12,7 @@ from numerics.test_smoothing import random_set
 from conftest import EPS, SUBNORMAL, numbers
 from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smooth_min, smoothing_error
+from mapl_explore.numerics.unchecked import smooth_max_with_weights
 
 INF = float("inf")
 ALPHAS = [1 + 1e-12, 1 + 1e-6, 1.02, 1.2, 1.5, 1.8, 2.0]
@@ -47,6 +48,38 @@ def test_error_weights_and_smooth_max_are_within_four_conditions_of_the_definiti
         slope = expected * (1 + far * expected ** (1 - alpha)) if expected else 0
         edge = 0 if expected else (4 * EPS[dtype] * (1 + far)) ** (1 / (alpha - 1)) if alpha > 1.01 else 0
         assert abs(oracle.exact(weight) - expected) <= 4 * EPS[dtype] * slope + SUBNORMAL[dtype] + edge
+
+
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 2.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(8))
+def test_what_a_loss_takes_in_one_pass_is_within_four_conditions_as_well(library, dtype, alpha, seed):
+    rng = np.random.default_rng([seed, len(dtype), int(100 * alpha)])
+    scores = random_set(rng, dtype, 60)
+    scores[rng.random(scores.size) < 0.1 * (scores < scores.max())] = -INF
+    tau = sharpest(rng, scores, alpha, dtype)
+    error, weights = oracle.tsallis(scores, tau, alpha)
+    value, got = smooth_max_with_weights(library(scores, dtype), library(tau, dtype), alpha)
+    assert value.dtype == got.dtype == library(scores, dtype).dtype
+    allowed = 4 * EPS[dtype] * (1 + math.log(len(scores)))
+    top, _ = oracle.split(scores)
+    mean = mp.fsum(w * (top - oracle.exact(s)) for w, s in zip(weights, scores, strict=True) if w)
+    assert abs(oracle.exact(value) - top - error) <= allowed * (abs(top) + error + mean)
+    for weight, expected, score in zip(numbers(got), weights, scores, strict=True):
+        far = oracle.exact(tau) * (top - oracle.exact(score)) if score > -INF else 0
+        slope = expected + far * expected ** (2 - alpha) if expected else 0
+        edge = 0 if expected or score == -INF else (4 * EPS[dtype] * (1 + far)) ** (1 / (alpha - 1))
+        assert abs(oracle.exact(weight) - expected) <= allowed * slope + SUBNORMAL[dtype] + edge
+
+
+@pytest.mark.parametrize("alpha", [1.5, 2.0])
+def test_the_closed_forms_keep_their_digits_for_many_ties_and_near_ties(library, alpha):
+    for n in (2, 1000, 100_000):
+        for apart in (0.0, 1e-9, 1e-3):
+            scores = library(-apart * np.linspace(0, 1, n))
+            _, weights = smooth_max_with_weights(scores, library(1.0), alpha)
+            expected = numbers(smooth_max_weights(scores, tau=1.0, alpha=alpha))
+            np.testing.assert_allclose(numbers(weights), expected, rtol=0, atol=8 * EPS["float64"] * expected[0])
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)

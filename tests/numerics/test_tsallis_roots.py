@@ -9,7 +9,7 @@ import pytest
 import torch
 from numerics.test_smoothing import random_set
 
-from conftest import EPS
+from conftest import EPS, assert_close
 from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.numerics.temperature import (
@@ -161,6 +161,21 @@ def test_a_root_put_back_gives_the_target_also_for_a_million_ties():
     assert smoothing_error(scores, tau=solve_tau_exact(scores, epsilon=0.1, alpha=1.5), alpha=1.5) == pytest.approx(0.1)
     tau = solve_tau_share_exact(scores, share=0.9, alpha=1.5)
     assert smooth_max_weights(scores, tau=tau, alpha=1.5)[0] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("alpha", [1.3, 1.5, 1.85, 2.0])
+@DTYPES
+def test_a_tiny_target_has_its_root_next_to_where_the_error_ends(library, dtype, alpha):
+    for size in (0.7, 78010.16, 855041.9):
+        gap = torch.tensor(size, dtype=getattr(torch, dtype), requires_grad=True)
+        tau = solve_tau_upper(epsilon=1e-14 * size, n=30, gap=gap, alpha=alpha)
+        (slope,) = torch.autograd.grad(tau, gap)
+        tau = tau.detach()
+        # The root is 4e-4 below that at 1.3, and 1e-7 at 2; its slope moves by the same order.
+        assert float(tau) == pytest.approx(1 / ((alpha - 1) * size), rel=2e-3)
+        assert float(slope) == pytest.approx(-float(tau) / size, rel=2e-3)
+        plain = solve_tau_upper(epsilon=library(1e-14 * size, dtype), n=30, gap=library(size, dtype), alpha=alpha)
+        assert_close(plain, float(tau), k=4, dtype=dtype)
 
 
 def test_above_one_there_is_one_method():
