@@ -133,6 +133,7 @@ def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
 
     from mapl_explore.numerics.bounds import error_upper_bound
     from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_lower, solve_tau_upper
+    from mapl_explore.rounding import surely
 
     with np.errstate(all="ignore"):  # an overflow ends in an error of our own
         upper = solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method)
@@ -141,9 +142,11 @@ def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
     bound = error_upper_bound(n=n, gap=gap, tau=asymptotic)
     over = f"{asymptotic / upper - 1:.1%} too large, where the bound is {bound:.3g} and not {epsilon:g}."
     print(f"{n} scores, the largest {gap:g} nats above the second; target error {epsilon:g} nats; tau in 1/nats")
-    print(f"lower      {lower:12.6g}  At and below it, the error is at least {epsilon:g}, whatever the others.")
-    print(f"upper      {upper:12.6g}  At and above it, the error is at most {epsilon:g}, whatever the others.")
-    print(f"asymptotic {asymptotic:12.6g}  The Lambert-W form of upper, meant for large tau: here {over}")
+    sides = ((lower, False), (upper, True), (asymptotic, True))
+    least, most, form = (surely(float(tau), up=up, digits=6) for tau, up in sides)
+    print(f"lower      {least:12.6g}  At and below it, the error is at least {epsilon:g}, whatever the others.")
+    print(f"upper      {most:12.6g}  At and above it, the error is at most {epsilon:g}, whatever the others.")
+    print(f"asymptotic {form:12.6g}  The Lambert-W form of upper, meant for large tau: here {over}")
     if n > 2:
         print("Between lower and upper, the error depends on the other scores.")
 

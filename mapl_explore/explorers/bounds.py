@@ -9,8 +9,8 @@ import numpy as np
 from mapl_explore.course.errata import post_smooth_max
 from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import digits, sign, surely, table, tied_lead
-from mapl_explore.explorers.roots import error_roots
+from mapl_explore.explorers.readout import digits, sign, table, tied_lead
+from mapl_explore.explorers.roots import error_roots, shown_root
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, ScoredSets, Smooth
@@ -102,8 +102,8 @@ class BoundsExplorer(Stage):
     >>> explorer.set(tau=2.0)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
     BoundsExplorer(tau=2, epsilon=0.1, n=4, gap=1, spread=0, against='tau', post='hide'): smoothing error 0.17 nats
-    between 0.0635 and 0.17, leader share 71%; it is 0.1 at tau 2.4, the bounds are at 1.69 and 2.4, the large-tau form
-    at 2.49
+    between 0.0635 and 0.17, leader share 71%; it is 0.1 at tau 2.4, the bounds are at 1.691 and 2.403, the large-tau
+    form at 2.49
     >>> explorer.loss
     DPO(beta=0.1, pair=Smooth(tau=2.0))
     """
@@ -160,7 +160,7 @@ class BoundsExplorer(Stage):
         now = f"smoothing error {at['exact']} nats between {at['lower']} and {at['upper']}, leader share"
         now += f" {reading.weights[0]:.0%}"
         now += f", the post's formula {at['post']}" if "post" in at else ""
-        to = {name: digits(tau) for name, tau in reading.roots.items()}
+        to = {name: shown_root(name, tau) for name, tau in reading.roots.items()}
         bounds = f"the bounds are at {to['lower']} and {to['upper']}, the large-tau form at {to['asymptote']}"
         return f"{now}; it is {digits(reading.epsilon)} at tau {to['exact']}, {bounds}"
 
@@ -178,7 +178,7 @@ class BoundsExplorer(Stage):
         rows = [
             (
                 f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}",
-                _root(name, tau),
+                shown_root(name, tau),
                 MEANINGS[name],
             )
             for name, tau in reading.roots.items()
@@ -191,11 +191,6 @@ class BoundsExplorer(Stage):
     def columns(self, reading: BoundsReading) -> dict[str, Any]:
         """Return the curves as columns, one row a tau (1/nats) or a gap (nats): the errors in nats."""
         return {reading.against: reading.places, **reading.curves}
-
-
-def _root(name: str, tau: float) -> float:
-    """Return a root for the table: rounded to the side on which its bound keeps its promise."""
-    return tau if name == "exact" else surely(tau, up=name != "lower")
 
 
 def _errors(scores: np.ndarray, tau: np.ndarray | float, post: bool) -> dict[str, np.ndarray]:

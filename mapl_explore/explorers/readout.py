@@ -4,28 +4,32 @@ import math
 from collections.abc import Iterable, Mapping
 from html import escape
 
+from mapl_explore.rounding import surely
 
-def digits(value: float) -> str:
+
+class Figure(str):
+    """A number as text, which stands to the right in a table as other numbers do."""
+
+
+def digits(value: float, most: int = 3) -> str:
     """Return a number as people read it: three digits, whole from a thousand on, a bound below 1e-12."""
     if math.isnan(value):
         return "no number"
     if 0 < abs(value) < 1e-12:
         return "under 1e-12"
     value = value + 0.0  # no minus before a zero
-    return minus(f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.3g}")
+    return minus(f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{most}g}")
 
 
-def surely(value: float, up: bool) -> float:
-    """Return a number in three digits that is not below it, or not above it: what is promised of it stays true.
+def promised(value: float, up: bool) -> Figure:
+    """Return a number in four digits that is not below it, or not above it: what is promised of it stays true.
 
     Examples
     --------
-    >>> digits(5.9944), digits(surely(5.9944, up=True)), digits(surely(3.3862, up=False))
-    ('5.99', '6', '3.38')
+    >>> digits(5.9944), promised(5.9944, up=True), promised(3.3862, up=False)
+    ('5.99', '5.995', '3.386')
     """
-    step = 10.0 ** (math.floor(math.log10(value)) - 2)
-    # Room for rounding, so that a number of three digits stays itself.
-    return (math.ceil(value / step * (1 - 1e-12)) if up else math.floor(value / step * (1 + 1e-12))) * step
+    return Figure(digits(surely(value, up=up), most=4))
 
 
 def minus(text: str) -> str:
@@ -89,6 +93,6 @@ def table(caption: str, rows: Iterable, head: Iterable[str] = ()) -> str:
 
 
 def _cell(cell: str | float) -> str:
-    if isinstance(cell, str):
+    if isinstance(cell, str) and not isinstance(cell, Figure):
         return f"<td>{cell}</td>"
-    return f'<td class="mapl-number">{digits(cell)}</td>'
+    return f'<td class="mapl-number">{cell if isinstance(cell, str) else digits(cell)}</td>'

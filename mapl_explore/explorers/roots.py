@@ -2,9 +2,13 @@
 
 import numpy as np
 
+from mapl_explore.explorers.readout import Figure, digits, promised
 from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.numerics.smoothing import top_gap
 from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_exact, solve_tau_lower, solve_tau_upper
+
+# The side on which the promise of a root lies: up where it holds at every larger tau, down where at every smaller one.
+SIDES = {"upper": True, "asymptote": True, "lower": False, "certain": False}
 
 
 def error_roots(scores: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
@@ -32,3 +36,14 @@ def error_roots(scores: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
         "asymptote": solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap),
     }
     return {name: to_numpy(tau) for name, tau in taus.items()}
+
+
+def shown_root(name: str, tau: float) -> Figure:
+    """Return a root as text: one that promises something in four digits, rounded to the side where it keeps its word.
+
+    Examples
+    --------
+    >>> shown_root("upper", 2.4023), shown_root("lower", 1.6913), shown_root("exact", 2.1345)
+    ('2.403', '1.691', '2.13')
+    """
+    return promised(tau, up=SIDES[name]) if name in SIDES else Figure(digits(tau))

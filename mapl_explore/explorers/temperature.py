@@ -9,7 +9,7 @@ import numpy as np
 from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, percent, sign, span, table
-from mapl_explore.explorers.roots import error_roots
+from mapl_explore.explorers.roots import error_roots, shown_root
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, ExactError, LeaderShare, LowerBound, ScoredSets, Smooth, UpperBound
@@ -109,8 +109,8 @@ class TemperatureExplorer(Stage):
     --------
     >>> explorer = TemperatureExplorer(n=4, wide_gap=1.0, spread=0.0, epsilon=0.1, share=0.9)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    TemperatureExplorer(epsilon=0.1, share=0.9, n=4, wide_gap=1, spread=0, rule='upper'): tau upper 2.4 exact 2.4 lower
-    1.69 asymptote 2.49 share 3.3 certain 2.2; at the upper one the smoothing error is 0.1 nats and the
+    TemperatureExplorer(epsilon=0.1, share=0.9, n=4, wide_gap=1, spread=0, rule='upper'): tau upper 2.403 exact 2.4
+    lower 1.691 asymptote 2.49 share 3.3 certain 2.197; at the upper one the smoothing error is 0.1 nats and the
     others get 21.4%
     >>> explorer.loss
     DPO(beta=0.1, pair=Smooth(tau=UpperBound(epsilon=0.1, low=0.001, high=1000.0)))
@@ -168,7 +168,7 @@ class TemperatureExplorer(Stage):
     def text(self, reading: TemperatureReading) -> str:
         if not reading.roots:
             return "one score: no tau makes a smoothing error, or a share below 1"
-        listed = " ".join(f"{name} {digits(tau)}" for name, tau in reading.roots.items())
+        listed = " ".join(f"{name} {shown_root(name, tau)}" for name, tau in reading.roots.items())
         if reading.rule not in reading.errors:
             return f"tau {listed}; a tie keeps the leader's share below the target at every tau"
         error, others = reading.errors[reading.rule], reading.others[reading.rule]
@@ -189,7 +189,8 @@ class TemperatureExplorer(Stage):
         head = f"<u>{head}</u>" if name == reading.rule else head
         if name not in reading.errors:
             return head, "any", "", "", "a tie: share ≤ 1/2"
-        return head, reading.roots[name], reading.errors[name], percent(reading.others[name]), PROMISES[name]
+        tau, others = shown_root(name, reading.roots[name]), percent(reading.others[name])
+        return head, tau, reading.errors[name], others, PROMISES[name]
 
     def _limits(self, reading: TemperatureReading) -> str:
         """Return a word where the rule that trains would not go as far as its root."""
@@ -227,8 +228,9 @@ def _lead(reading: TemperatureReading) -> str:
     label = RULE.labels[reading.rule]
     if reading.rule not in reading.errors:
         return f"<b>{label}</b>: a tie keeps the leader's share at or below 1/2 at every τ."
-    tau, error, others = (found[reading.rule] for found in (reading.roots, reading.errors, reading.others))
-    met = f"<b>{label}</b>: at τ = <b>{digits(tau)}</b> E is {digits(error)} nats, and the others get"
+    error, others = reading.errors[reading.rule], reading.others[reading.rule]
+    tau = shown_root(reading.rule, reading.roots[reading.rule])
+    met = f"<b>{label}</b>: at τ = <b>{tau}</b> E is {digits(error)} nats, and the others get"
     other = f" Other scores with this n and gap could make E {span(*reading.reach)}." if reading.scores.size > 2 else ""
     return f"{met} {percent(others)}.{other}"
 

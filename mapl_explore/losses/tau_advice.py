@@ -21,9 +21,11 @@ from mapl_explore.losses.loss import require_loss
 from mapl_explore.losses.pairs import negatives, positives
 from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.numerics.smoothing import smooth_max_weights, top_gap
+from mapl_explore.rounding import surely
 
 Rules = tuple[UpperBound, ExactError, LowerBound, LeaderShare]
 QUANTILES = (0.05, 0.5, 0.95)
+PROMISED = {"UpperBound": True, "LowerBound": False}  # which way a tau is rounded so that it keeps its promise
 STEADY = (0.6, 0.99)  # leader shares between which a number does for a rule: neither all tied nor all silent but one
 
 
@@ -69,7 +71,7 @@ class Advice:
             lines.append(f"{name}: {counted(sizes.size, 'side')} of two or more, {self.alone[name]} of one response")
             if sizes.size:
                 lines += [_row("  responses", sizes), _row("  gap (nats)", gaps)]
-        lines += ["tau (1/nats)", *(_points(f"  {rule}", taus) for rule, taus in self.taus.items())]
+        lines += ["tau (1/nats)", *(_points(f"  {rule}", _kept(rule, taus)) for rule, taus in self.taus.items())]
         lines += ["leader's share of the gradient", *(_points(f"  {rule}", each) for rule, each in self.shares.items())]
         low, _, high = self.fixed_shares
         lines.append(f"recommended: Smooth(tau={self.recommended})")
@@ -162,6 +164,12 @@ def _quantiles(values: np.ndarray) -> tuple[float, ...]:
 
 def _row(name: str, values: np.ndarray) -> str:
     return _points(name, _quantiles(values))
+
+
+def _kept(rule: str, taus: Sequence[float]) -> list[float]:
+    """Return each tau of a rule that promises something in four digits, on the side where the promise holds."""
+    up = PROMISED.get(rule.partition("(")[0])
+    return [tau if up is None else surely(tau, up=up) for tau in taus]
 
 
 def _points(name: str, values: Sequence[float]) -> str:
