@@ -124,6 +124,10 @@ class BoundsExplorer(Stage):
         """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
+    def idle(self, settings: dict) -> set[str]:
+        """Return the sliders of the set that move nothing: one score has no gap, and two have no spread."""
+        return self._source.idle(settings)
+
     def panels(self, reading: BoundsReading) -> list[Panel]:
         now = reading.tau if reading.against == "tau" else reading.gap
         here = {"now": now, "epsilon": reading.epsilon, "error": reading.errors["exact"], "top": self._top}
@@ -166,7 +170,8 @@ class BoundsExplorer(Stage):
 
     def html(self, reading: BoundsReading) -> str:
         if not reading.roots:
-            return "<p>One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ.</p>"
+            now = "One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ."
+            return f"<p>{now}{self._source.why_idle(1)}</p>"
         at = {name: digits(error) for name, error in reading.errors.items()}
         now = f"At τ = {digits(reading.tau)} the smoothing error is <b>{at['exact']}</b> nats."
         if reading.scores.size > 2:
@@ -174,6 +179,7 @@ class BoundsExplorer(Stage):
         now += f" The leader gets {reading.weights[0]:.0%} of the gradient."
         now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
         now += f" The post's formula says {at['post']}." if "post" in at else ""
+        now += self._source.why_idle(reading.scores.size)
         caption = f"The τ for E = ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"
         rows = [
             (

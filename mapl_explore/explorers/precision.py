@@ -114,6 +114,10 @@ class PrecisionExplorer(Stage):
         """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
         return DPO(pair=Smooth(tau=self.settings["tau"]))
 
+    def idle(self, settings: dict) -> set[str]:
+        """Return the sliders of the set that move nothing: one score has no gap, and two have no spread."""
+        return self._source.idle(settings)
+
     def panels(self, reading: PrecisionReading) -> list[Panel]:
         curves: dict[str, Any] = {"truth": reading.curve, "curves": reading.curves, "lies": reading.lies}
         errors = naive_panel(taus=self._taus, **curves, tau=reading.tau, error=reading.truth)
@@ -157,7 +161,8 @@ class PrecisionExplorer(Stage):
 
     def html(self, reading: PrecisionReading) -> str:
         if reading.scores.size == 1:
-            return "<p>One score: the true smoothing error is 0, and there is no digit to be right.</p>"
+            now = "One score: the true smoothing error is 0, and there is no digit to be right."
+            return f"<p>{now}{self._source.why_idle(1)}</p>"
         rows = [
             (
                 f"{sign(TYPES[dtype].color, '━')} {dtype}",
@@ -173,7 +178,8 @@ class PrecisionExplorer(Stage):
         naive, ours = (_count(right["float32"]) for right in (reading.naive_digits, reading.our_digits))
         true = f"At τ = {digits(reading.tau)} the true smoothing error E is <b>{digits(reading.truth)}</b> nats. "
         right = f"In float32 the obvious way has {naive} right digits, this library {ours}."
-        return f"<p>{true}{right}</p>{table(caption, rows, head)}"
+        why = self._source.why_idle(reading.scores.size)
+        return f"<p>{true}{right}{why}</p>{table(caption, rows, head)}"
 
     def headline(self, reading: PrecisionReading) -> dict[str, float]:
         return {"true E": reading.truth}

@@ -13,6 +13,10 @@ from mapl_explore.losses.sets import SET_FIELDS, are_own_reference, require_sets
 from mapl_explore.numerics.arrays import Door, Numbers, to_numpy
 
 LARGEST = 1e100  # nats from 0: the square of a difference, which IPO computes, is then finite
+WHY_IDLE = {
+    1: " One score has no gap and no spread: their sliders are off.",
+    2: " Two scores have no spread: its slider is off.",
+}
 SIDE = Choice("side", "side of the set", ("negatives", "positives"), "negatives", "The responses that are compared.")
 
 
@@ -25,6 +29,14 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def scores(self, settings: dict) -> np.ndarray:
         """Return the scores (n,) at these settings, best first, in nats."""
+
+    def idle(self, settings: dict) -> set[str]:
+        """Return the names of the controls that move nothing at these settings."""
+        return set()
+
+    def why_idle(self, n: int) -> str:
+        """Return a sentence, a space before it, that says so of n scores; empty where all controls move something."""
+        return ""
 
     def led_by(self, settings: dict, gaps: np.ndarray) -> np.ndarray:
         """Return the set under leaders at these gaps (k,) above its second, (k, n); one score has no second."""
@@ -54,6 +66,12 @@ class Shaped(Source):
         """Take the knob of the gap."""
         self.gap = gap
         self.knobs = (KNOBS["n"], KNOBS[gap], KNOBS["spread"])
+
+    def idle(self, settings: dict) -> set[str]:
+        return {1: {self.gap, "spread"}, 2: {"spread"}}.get(settings["n"], set())
+
+    def why_idle(self, n: int) -> str:
+        return WHY_IDLE.get(n, "")
 
     def scores(self, settings: dict) -> np.ndarray:
         gap, spread = settings[self.gap], settings["spread"]

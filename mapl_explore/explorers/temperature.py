@@ -137,8 +137,8 @@ class TemperatureExplorer(Stage):
         return DPO(pair=Smooth(tau=(rules | {"share": LeaderShare(share)})[settings["rule"]]))
 
     def idle(self, settings: dict) -> set[str]:
-        """Return the spread where it moves nothing: of two scores none lies beyond the second."""
-        return {"spread"} if settings.get("n", 3) <= 2 else set()
+        """Return the sliders of the set that move nothing: one score has no gap, and two have no spread."""
+        return self._source.idle(settings)
 
     def panels(self, reading: TemperatureReading) -> list[Panel]:
         tau, others = (found.get(reading.rule, math.nan) for found in (reading.roots, reading.others))
@@ -177,12 +177,14 @@ class TemperatureExplorer(Stage):
 
     def html(self, reading: TemperatureReading) -> str:
         if not reading.roots:
-            return "<p>One score: E is 0 and the leader's share 1 at every τ, so no τ meets a target.</p>"
+            now = "One score: E is 0 and the leader's share 1 at every τ, so no τ meets a target."
+            return f"<p>{now}{self._source.why_idle(1)}</p>"
         caption = f"The τ for ε = {digits(reading.epsilon)} nats, or for a leader's share of {percent(reading.share)}"
         caption += " (surely: whatever the scores after the second)"
         head = ("rule", "τ", "E", "others get", "promise")
         rows = [self._row(reading, name) for name in reading.roots]
-        return f"<p>{_lead(reading)}{self._limits(reading)}</p>{table(caption, rows, head)}"
+        now = _lead(reading) + self._limits(reading) + self._source.why_idle(reading.scores.size)
+        return f"<p>{now}</p>{table(caption, rows, head)}"
 
     def _row(self, reading: TemperatureReading, name: str) -> tuple:
         head = f"{sign(LINES[name]['style'].color, STROKES[name])} {RULE.labels[name]}" if name in LINES else CERTAIN

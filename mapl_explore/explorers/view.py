@@ -68,7 +68,10 @@ class View(anywidget.AnyWidget):
         """Show panels, what is said next to the controls (HTML), and the values of the controls, in one message."""
         names = [knob["name"] for knob in self.knobs]
         with self.hold_sync():
-            self.picture, self.curves, self.numbers, self.words = encoded(panels, names)
+            picture, curves, numbers, words = encoded(panels, names)
+            # Where the axis is that of a control without effect, "play" takes the first that has one.
+            picture |= {"sweep": ""} if picture["sweep"] in state.get("idle", ()) else {}
+            self.picture, self.curves, self.numbers, self.words = picture, curves, numbers, words
             self.says, self.values = says, dict(values)
             for name, value in state.items():
                 setattr(self, name, value)

@@ -219,3 +219,25 @@ def test_changes_from_two_threads_leave_the_picture_of_the_last_settings(name, m
     fresh = MAKERS[name]()
     fresh.set(**explorer.settings)
     assert shown(explorer) == shown(fresh)
+
+
+@pytest.mark.parametrize("maker", [BoundsExplorer, TemperatureExplorer, PrecisionExplorer])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_slider_of_the_set_is_off_exactly_where_it_moves_nothing(maker, n):
+    explorer = maker(n=n)
+    gap = "gap" if "gap" in explorer.settings else "wide_gap"
+    for name in (gap, "spread"):
+        knob, seen = explorer._knobs[name], []
+        for value in (knob.low, knob.default, knob.high):
+            explorer.set(**{name: value})
+            seen.append({what: has for what, has in shown(explorer).items() if what != "values"})
+        assert (name in explorer.widget.idle) == (seen[0] == seen[1] == seen[2])
+    assert explorer.idle(explorer.settings) == {1: {gap, "spread"}, 2: {"spread"}, 3: set()}[n]
+
+
+@pytest.mark.parametrize("maker", [BoundsExplorer, TemperatureExplorer, PrecisionExplorer])
+def test_the_readout_says_why_a_slider_of_the_set_is_off(maker):
+    assert "One score has no gap and no spread: their sliders are off." in maker(n=1).widget.says
+    assert "Two scores have no spread: its slider is off." in maker(n=2).widget.says
+    assert "off." not in maker(n=3).widget.says
+    assert maker(n=1).widget.picture["sweep"] in ("tau", "")  # "play" moves no slider that is off
