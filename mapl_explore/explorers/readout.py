@@ -11,12 +11,12 @@ class Figure(str):
     """A number as text, which stands to the right in a table as other numbers do."""
 
 
-def digits(value: float, most: int = 3) -> str:
-    """Return a number as people read it: three digits, whole from a thousand on, a bound below 1e-12."""
+def digits(value: float, most: int = 3, least: float = 1e-12) -> str:
+    """Return a number as people read it: three digits, whole from a thousand on, a bound below ``least``."""
     if math.isnan(value):
         return "no number"
-    if 0 < abs(value) < 1e-12:
-        return "under 1e-12"
+    if 0 < abs(value) < least:
+        return f"under {least:g}"
     value = value + 0.0  # no minus before a zero
     return minus(f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{most}g}")
 

@@ -6,6 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 import torch
+from explorer_controls import press
 
 from mapl_explore.course.naive_formulas import FORMULAS, naive_error, right_digits, true_error
 from mapl_explore.explorers import BoundsExplorer, PrecisionExplorer
@@ -86,3 +87,22 @@ def test_the_readout_leads_with_the_right_digits_and_every_column_has_a_heading(
     explorer = PrecisionExplorer(tau=5.0, level=-100.0)
     assert "In float32 the obvious way has 4 right digits, this library 7." in explorer.widget.says
     assert '<th scope="col"></th>' not in explorer.widget.says
+
+
+def test_the_preset_of_a_small_error_shows_the_digits_that_float32_loses():
+    explorer = PrecisionExplorer()
+    press(explorer, "small error")
+    says = explorer.widget.says
+    # log1p of the sum of exp(-8 d) over d = 1.5, 1.5 + 1/6, ..., 2.5, over 8, by mpmath: 1.0428e-6.
+    assert "error E is <b>1.04e−06</b> nats" in says
+    assert "the obvious way has 1 right digit, this library 6." in says
+    row = says.split("float32</th>")[1]
+    assert "<td>1.01e−06 (1)</td><td>1.04e−06 (6)</td>" in row
+
+
+@pytest.mark.parametrize(("tau", "error"), [(4.0, "2.16e−18"), (20.0, "7.18e−89"), (100.0, "under 4.94e−324")])
+def test_every_true_error_is_a_number_above_0_however_small(tau, error):
+    # log1p(exp(-10 tau) (1 + exp(-tau/6) + ... + exp(-tau)))/tau, by mpmath; the last is 5e-437.
+    explorer = PrecisionExplorer(gap=10.0, tau=tau, level=-1.0)
+    assert f"error E is <b>{error}</b> nats" in explorer.widget.says
+    assert f"true smoothing error {error} nats" in repr(explorer)
