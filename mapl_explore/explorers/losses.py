@@ -65,6 +65,8 @@ class LossReading:
         Which responses these are.
     now : float
         By how much it is moved, in nats.
+    gone : tuple of Loss
+        The oldest kept one, if it has made room for the last.
     certain : bool
         Whether that is less than asked for, as a response is certain there: log-prob 0.
     places : array (k,)
@@ -80,6 +82,7 @@ class LossReading:
     moved: str
     mask: np.ndarray
     now: float
+    gone: tuple[Loss, ...]
     certain: bool
     places: np.ndarray
     curves: str
@@ -181,11 +184,13 @@ class LossExplorer(Stage):
         self._sets = rows_of(self._given)
         self._tau = KNOBS["tau"] if sets is None else Sides(sets).tau()
         over = fitting(["dpo-hardest"], self._given) if over is None else over
-        self.kept = losses_of(over)
-        for one in self.kept:
+        self._over = losses_of(over)
+        self.kept: tuple[Loss, ...] = ()
+        self.gone: tuple[Loss, ...] = ()
+        for one in self._over:
             require_reference(one, self._given)
-        if len(self.kept) > MOST:
-            raise ValueError(f"over must hold at most {MOST} losses, not {len(self.kept)}")
+        if len(self._over) > MOST:
+            raise ValueError(f"over must hold at most {MOST} losses, not {len(self._over)}")
         named = fitting(LOSSES, self._given)
         options = (*named, *({self._name_of(loss)} - set(named)))
         choice = Choice("loss", "loss", options, text_of(loss), "A preset, or any loss set from Python.", self._name_of)
@@ -204,16 +209,23 @@ class LossExplorer(Stage):
         return with_numbers(loss_of(self.settings["loss"]), self.settings)
 
     def keep(self) -> None:
-        """Leave the curve of the loss as set where it is; beyond four, the oldest goes."""
+        """Leave the curve of the loss as set where it is; beyond four, the oldest goes, and the readout says so."""
         with self._lock:
-            self.kept = (*self.kept, self.loss)[-MOST:]
+            kept = (*self.kept, self.loss)
+            self.kept, self.gone = kept[-MOST:], kept[:-MOST]
             self._show()
 
     def clear(self) -> None:
         """Take the kept curves away."""
         with self._lock:
-            self.kept = ()
+            self.kept, self.gone = (), ()
             self._show()
+
+    def reset(self) -> None:
+        """Set every control to its value at the start, and bring back the curves of the start."""
+        with self._lock:
+            self.kept, self.gone = self._over, ()
+            super().reset()
 
     def actions(self) -> dict:
         """Return the buttons that keep and clear curves."""
@@ -268,6 +280,7 @@ class LossExplorer(Stage):
             moved=moved,
             mask=mask,
             now=now,
+            gone=self.gone,
             certain=now < settings["shift"],
             places=places,
             curves=settings["curves"],
@@ -293,7 +306,8 @@ class LossExplorer(Stage):
         caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
         responses = table(caption, listed[:SHOWN], RESPONSES)
         now += f" The shift ends at {digits(reading.now)}, where a response is certain." if reading.certain else ""
-        return f"<p>{now} {margins}{floor}</p>{table('Here, the losses are', lines)}{responses}"
+        gone = "".join(f"<p>At most {MOST} curves are kept: {short(one)} made room.</p>" for one in reading.gone)
+        return f"<p>{now} {margins}{floor}</p>{gone}{table('Here, the losses are', lines)}{responses}"
 
     def headline(self, reading: LossReading) -> dict[str, float]:
         return {"loss": reading.value, "slope": reading.slope, "margin": reading.margin}

@@ -28,7 +28,7 @@ from mapl_explore.plots.paper import figure_of
 # JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on another thread than cells. All stages share one lock: with a
 # lock for each, two linked stages would wait for each other for ever.
 LOCK = threading.RLock()
-REST = "; all else as at the start"
+REST = "; all other controls as at the start"
 
 
 class Stage(abc.ABC):
@@ -340,7 +340,7 @@ class Stage(abc.ABC):
             for label, preset in self._presets.items()
         ]
         actions = [("action", label, tip) for label, (_, tip) in self.actions().items()]
-        return [*presets, ("reset", "reset", "where the sliders started"), *actions]
+        return [*presets, ("reset", "reset", "everything as at the start; a pin stays"), *actions]
 
 
 def _over(panel: Panel, pinned: Panel) -> Panel:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from explorer_controls import EPS, SETS
+from explorer_controls import EPS, SETS, press, shown
 
 from mapl_explore.explorers import LossExplorer
+from mapl_explore.explorers.stage import REST
 from mapl_explore.losses import LOSSES, ScoredSets, parse
 
 
@@ -152,3 +153,39 @@ def test_the_hardest_response_of_each_side_is_called_hardest():
     explorer = LossExplorer("dpo-smooth")
     rows = [row for row in explorer.widget.says.split("<tr>") if "hardest</td>" in row]
     assert [row.split("</th>")[0][-2:] for row in rows] == ["p3", "n1"]
+
+
+def test_the_curve_that_makes_room_for_a_fifth_is_named():
+    explorer = LossExplorer("dpo-smooth", over=["dpo-hardest"], tau=0.5)
+    for tau in (1.0, 2.0, 3.0):
+        press(explorer, "keep this curve")
+        explorer.set(tau=tau)
+    assert len(explorer.kept) == 4
+    assert "made room" not in explorer.widget.says
+    press(explorer, "keep this curve")
+    assert "At most 4 curves are kept: DPO(beta=0.1, pair=Hardest()) made room." in explorer.widget.says
+    press(explorer, "clear kept")
+    assert "made room" not in explorer.widget.says
+
+
+def test_reset_brings_back_the_curves_of_the_start():
+    explorer = LossExplorer("dpo-smooth")
+    start = shown(explorer)
+    press(explorer, "clear kept")
+    press(explorer, "reset")
+    assert shown(explorer) == start
+    explorer.set(loss="ipo")
+    for _ in range(6):
+        press(explorer, "keep this curve")
+    press(explorer, "reset")
+    assert explorer.kept == (parse("DPO(beta=0.1, pair=Hardest())"),)
+    assert shown(explorer)["says"] == start["says"]
+
+
+def test_a_preset_leaves_the_kept_curves_and_says_that_it_sets_the_controls():
+    explorer = LossExplorer("dpo-smooth", over=["cpo"])
+    press(explorer, "keep this curve")
+    press(explorer, "hard pair")
+    assert len(explorer.kept) == 2
+    assert all(button["tip"].endswith(REST) for button in explorer.widget.buttons if button["kind"] == "preset")
+    assert REST == "; all other controls as at the start"
