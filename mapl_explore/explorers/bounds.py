@@ -9,7 +9,7 @@ import numpy as np
 from mapl_explore.course.errata import post_smooth_max
 from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import digits, sign, table, tied_lead
+from mapl_explore.explorers.readout import digits, part, positive, sign, span, table, tied_lead
 from mapl_explore.explorers.roots import error_roots, shown_root
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
@@ -34,10 +34,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "the post's sign": {"n": 4, "gap": 1.0, "spread": 1.0, "tau": 1.0, "post": "show"},
 }
 MEANINGS = {
-    "lower": "below: surely ≥ ε",
-    "exact": "exactly ε",
-    "upper": "above: surely ≤ ε",
-    "asymptote": "never below ▶",
+    "lower": "smaller τ: E surely ≥ ε",
+    "exact": "E = ε",
+    "upper": "larger τ: E surely ≤ ε",
+    "asymptote": "never left of ▶",
 }
 
 
@@ -102,8 +102,8 @@ class BoundsExplorer(Stage):
     >>> explorer.set(tau=2.0)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
     BoundsExplorer(tau=2, epsilon=0.1, n=4, gap=1, spread=0, against='tau', post='hide'): smoothing error 0.17 nats
-    between 0.0635 and 0.17, leader share 71%; it is 0.1 at tau 2.4, the bounds are at 1.691 and 2.403, the large-tau
-    form at 2.49
+    between 0.0635 and 0.17, leader share 71.1%; it is 0.1 at tau 2.402, the bounds are at 1.691 and 2.403, the
+    large-tau form at 2.49
     >>> explorer.loss
     DPO(beta=0.1, pair=Smooth(tau=2.0))
     """
@@ -160,9 +160,9 @@ class BoundsExplorer(Stage):
     def text(self, reading: BoundsReading) -> str:
         if not reading.roots:
             return "one score: the smoothing error is 0 at every tau"
-        at = {name: digits(error) for name, error in reading.errors.items()}
+        at = {name: positive(error) for name, error in reading.errors.items()}
         now = f"smoothing error {at['exact']} nats between {at['lower']} and {at['upper']}, leader share"
-        now += f" {reading.weights[0]:.0%}"
+        now += f" {part(float(reading.weights[0]))}"
         now += f", the post's formula {at['post']}" if "post" in at else ""
         to = {name: shown_root(name, tau) for name, tau in reading.roots.items()}
         bounds = f"the bounds are at {to['lower']} and {to['upper']}, the large-tau form at {to['asymptote']}"
@@ -172,24 +172,22 @@ class BoundsExplorer(Stage):
         if not reading.roots:
             now = "One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ."
             return f"<p>{now}{self._source.why_idle(1)}</p>"
-        at = {name: digits(error) for name, error in reading.errors.items()}
-        now = f"At τ = {digits(reading.tau)} the smoothing error is <b>{at['exact']}</b> nats."
+        caption = (
+            f"Where each curve is ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"
+        )
+        rows = [(_signed(name), shown_root(name, tau), MEANINGS[name]) for name, tau in reading.roots.items()]
+        return f"<p>{self._sentences(reading)}</p>{table(caption, rows)}"
+
+    def _sentences(self, reading: BoundsReading) -> str:
+        """Return what there is to say of several scores at tau."""
+        errors = reading.errors
+        now = f"At τ = {digits(reading.tau)} the smoothing error is <b>{positive(errors['exact'])}</b> nats."
         if reading.scores.size > 2:
-            now += f" Other scores with this n and gap could make it {at['lower']} to {at['upper']}."
-        now += f" The leader gets {reading.weights[0]:.0%} of the gradient."
+            now += f" Other scores with this n and gap could make it {span(errors['lower'], errors['upper'])}."
+        now += f" The leader gets {part(float(reading.weights[0]))} of the gradient."
         now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
-        now += f" The post's formula says {at['post']}." if "post" in at else ""
-        now += self._source.why_idle(reading.scores.size)
-        caption = f"The τ for E = ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"
-        rows = [
-            (
-                f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}",
-                shown_root(name, tau),
-                MEANINGS[name],
-            )
-            for name, tau in reading.roots.items()
-        ]
-        return f"<p>{now}</p>{table(caption, rows)}"
+        now += f" The post's formula says {positive(errors['post'])}." if "post" in errors else ""
+        return now + self._source.why_idle(reading.scores.size)
 
     def headline(self, reading: BoundsReading) -> dict[str, float]:
         return {"E": reading.errors["exact"], "the leader's share (%)": 100 * float(reading.weights[0])}
@@ -197,6 +195,11 @@ class BoundsExplorer(Stage):
     def columns(self, reading: BoundsReading) -> dict[str, Any]:
         """Return the curves as columns, one row a tau (1/nats) or a gap (nats): the errors in nats."""
         return {reading.against: reading.places, **reading.curves}
+
+
+def _signed(name: str) -> str:
+    """Return what a curve is called, with its mark."""
+    return f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}"
 
 
 def _errors(scores: np.ndarray, tau: np.ndarray | float, post: bool) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ from mapl_explore.course.naive_formulas import (
     true_error,
 )
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import digits, minus, sign, table
+from mapl_explore.explorers.readout import digits, minus, positive, sign, table
 from mapl_explore.explorers.sources import Shaped
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, Smooth
@@ -31,7 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small error": {"gap": 1.5, "tau": 8.0, "level": -1.0},
     "leaders tie": {"gap": 0.0, "level": -1000.0},
 }
-LEAST = float(np.finfo(np.float64).smallest_subnormal)  # nats; a float64 has nothing smaller but 0
+LEAST = 1e-307  # nats; a float64 has fewer digits below
 WRONG = 0.1  # a relative error from which a curve counts as wrong
 
 
@@ -155,9 +155,9 @@ class PrecisionExplorer(Stage):
     def text(self, reading: PrecisionReading) -> str:
         if reading.scores.size == 1:
             return "one score: the true smoothing error is 0"
-        held = ", ".join(f"{dtype} {_true(truth)}" for dtype, truth in reading.truths.items())
+        held = ", ".join(f"{dtype} {positive(truth, LEAST)}" for dtype, truth in reading.truths.items())
         each = ", ".join(f"{d} {_count(reading.naive_digits[d])} and {_count(reading.our_digits[d])}" for d in DTYPES)
-        true = f"true smoothing error {_true(reading.truth)} nats (of the scores as held: {held})"
+        true = f"true smoothing error {positive(reading.truth, LEAST)} nats (of the scores as held: {held})"
         return f"{true}; right digits, obvious way and library: {each}"
 
     def html(self, reading: PrecisionReading) -> str:
@@ -168,7 +168,7 @@ class PrecisionExplorer(Stage):
             (
                 f"{sign(TYPES[dtype].color, '━')} {dtype}",
                 _first(reading.held[dtype]),
-                _true(reading.truths[dtype]),
+                positive(reading.truths[dtype], LEAST),
                 _value(reading.naive[dtype], reading.naive_digits[dtype]),
                 _value(reading.ours[dtype], reading.our_digits[dtype]),
             )
@@ -177,7 +177,9 @@ class PrecisionExplorer(Stage):
         head = ("type", "holds the scores as", "true E", "obvious way", "library")
         caption = "Each row has the true E, in nats, of the scores as its type holds them; in brackets, right digits."
         naive, ours = (_count(right["float32"]) for right in (reading.naive_digits, reading.our_digits))
-        true = f"At τ = {digits(reading.tau)} the true smoothing error E is <b>{_true(reading.truth)}</b> nats. "
+        true = (
+            f"At τ = {digits(reading.tau)} the true smoothing error E is <b>{positive(reading.truth, LEAST)}</b> nats. "
+        )
         right = f"In float32 the obvious way has {naive} right digit{'' if naive == '1' else 's'}, this library {ours}."
         why = self._source.why_idle(reading.scores.size)
         return f"<p>{true}{right}{why}</p>{table(caption, rows, head)}"
@@ -194,11 +196,6 @@ def _first(scores: np.ndarray) -> str:
     """Return the first three scores, with the digits that tell the types apart."""
     shown = ", ".join(minus(f"{score:.6g}") for score in scores[:3])
     return f"{shown}, …" if scores.size > 3 else shown
-
-
-def _true(error: float) -> str:
-    """Return the true error of several scores, which is above 0, however small."""
-    return digits(error, least=0.0) if error else f"under {digits(LEAST, least=0.0)}"
 
 
 def _value(error: float, right: float) -> str:

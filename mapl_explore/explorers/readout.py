@@ -6,6 +6,8 @@ from html import escape
 
 from mapl_explore.rounding import surely
 
+SMALLEST = 5e-324  # of the numbers above 0 that a float64 holds
+
 
 class Figure(str):
     """A number as text, which stands to the right in a table as other numbers do."""
@@ -16,9 +18,20 @@ def digits(value: float, most: int = 3, least: float = 1e-12) -> str:
     if math.isnan(value):
         return "no number"
     if 0 < abs(value) < least:
-        return f"under {least:g}"
+        return minus(f"under {least:g}")
     value = value + 0.0  # no minus before a zero
     return minus(f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{most}g}")
+
+
+def positive(value: float, least: float = 1e-12) -> str:
+    """Return a number that is above 0 as people read it, also where a float has only 0 left of it.
+
+    Examples
+    --------
+    >>> positive(0.05), positive(0.0)
+    ('0.05', 'under 1e−12')
+    """
+    return digits(max(value, SMALLEST), least=least)
 
 
 def promised(value: float, up: bool) -> Figure:
@@ -50,9 +63,20 @@ def percent(share: float) -> str:
     return "under 0.001%" if 0 < share < 1e-5 else f"{shown}%"
 
 
+def part(share: float) -> str:
+    """Return the percent of one of several that all have a share, also where a float has only 0 or 1 left of it.
+
+    Examples
+    --------
+    >>> part(0.25), part(1.0), part(0.0)
+    ('25%', 'over 99.9%', 'under 0.001%')
+    """
+    return percent(min(max(share, SMALLEST), 1 - 2.0**-53))
+
+
 def span(low: float, high: float) -> str:
-    """Return a range in digits: one number where both ends read the same."""
-    ends = digits(low), digits(high)
+    """Return a range of numbers above 0 in digits: one number where both ends read the same."""
+    ends = positive(low), positive(high)
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 

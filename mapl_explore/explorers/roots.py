@@ -39,11 +39,12 @@ def error_roots(scores: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
 
 
 def shown_root(name: str, tau: float) -> Figure:
-    """Return a root as text: one that promises something in four digits, rounded to the side where it keeps its word.
+    """Return a root in four digits; one that promises something is rounded to the side on which it keeps its word.
 
     Examples
     --------
-    >>> shown_root("upper", 2.4023), shown_root("lower", 1.6913), shown_root("exact", 2.1345)
-    ('2.403', '1.691', '2.13')
+    >>> shown_root("upper", 2.40231), shown_root("lower", 1.69139), shown_root("exact", 2.13456)
+    ('2.403', '1.691', '2.135')
     """
-    return promised(tau, up=SIDES[name]) if name in SIDES else Figure(digits(tau))
+    # All in as many digits: in three, that of the scores could read as larger than that of the upper bound.
+    return promised(tau, up=SIDES[name]) if name in SIDES else Figure(digits(tau, most=4))

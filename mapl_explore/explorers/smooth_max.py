@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import digits, percent, tied_lead
+from mapl_explore.explorers.readout import digits, part, positive, tied_lead
 from mapl_explore.explorers.sources import held
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, Smooth
@@ -128,11 +128,12 @@ class SmoothMaxExplorer(Stage):
 
     def html(self, reading: SmoothMaxReading) -> str:
         beyond = "above" if reading.of == "max" else "below"
-        soft = f"The smooth {reading.of} is <b>{digits(reading.soft)}</b> nats: {digits(reading.error)} {beyond} the"
-        soft += f" {reading.of}, {digits(reading.hard)}."
+        soft = f"The smooth {reading.of} is <b>{digits(reading.soft)}</b> nats:"
         if reading.weights.size == 1:
-            return f"<p>{soft} With one score there is nothing to smooth: the smoothing error is 0 at every τ.</p>"
-        listed = ", ".join(f"s{number} {percent(weight)}" for number, weight in enumerate(reading.weights, start=1))
+            alone = "With one score there is nothing to smooth: the smoothing error is 0 at every τ."
+            return f"<p>{soft} the score itself. {alone}</p>"
+        soft += f" {positive(reading.error)} {beyond} the {reading.of}, which is {digits(reading.hard)}."
+        listed = ", ".join(f"s{number} {part(weight)}" for number, weight in enumerate(reading.weights, start=1))
         ties = int(np.sum(reading.scores == reading.hard))
         # The weights are the slope: moved up together by one nat, all scores move the smooth max by one.
         return f"<p>{soft}</p><p>Shares of the gradient: {listed}. They add up to 100%.{tied_lead(ties)}</p>"

@@ -8,7 +8,7 @@ import numpy as np
 
 from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import digits, percent, sign, span, table
+from mapl_explore.explorers.readout import Figure, digits, part, percent, positive, sign, span, table
 from mapl_explore.explorers.roots import error_roots, shown_root
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
@@ -36,14 +36,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "large-τ form off": {"rule": "asymptote", "n": 8, "wide_gap": 0.02, "spread": 0.0, "epsilon": 0.2},
 }
 PROMISES = {
-    "upper": "surely ≤ ε",
-    "exact": "= ε, here",
-    "lower": "surely ≥ ε",
-    "asymptote": "surely < ε",
-    "share": "= share, here",
-    "certain": "surely ≤ share",
+    "upper": "E surely ≤ ε",
+    "exact": "E = ε, here",
+    "lower": "E surely ≥ ε",
+    "asymptote": "E surely &lt; ε",
+    "share": "share = target, here",
+    "certain": "share surely ≤ target",
 }
-CERTAIN = "certain share"
+CERTAIN = "share bound"
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ class TemperatureExplorer(Stage):
     --------
     >>> explorer = TemperatureExplorer(n=4, wide_gap=1.0, spread=0.0, epsilon=0.1, share=0.9)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
-    TemperatureExplorer(epsilon=0.1, share=0.9, n=4, wide_gap=1, spread=0, rule='upper'): tau upper 2.403 exact 2.4
-    lower 1.691 asymptote 2.49 share 3.3 certain 2.197; at the upper one the smoothing error is 0.1 nats and the
+    TemperatureExplorer(epsilon=0.1, share=0.9, n=4, wide_gap=1, spread=0, rule='upper'): tau upper 2.403 exact
+    2.402 lower 1.691 asymptote 2.49 share 3.296 certain 2.197; at the upper one the smoothing error is 0.1 nats and the
     others get 21.4%
     >>> explorer.loss
     DPO(beta=0.1, pair=Smooth(tau=UpperBound(epsilon=0.1, low=0.001, high=1000.0)))
@@ -172,7 +172,7 @@ class TemperatureExplorer(Stage):
         if reading.rule not in reading.errors:
             return f"tau {listed}; a tie keeps the leader's share below the target at every tau"
         error, others = reading.errors[reading.rule], reading.others[reading.rule]
-        there = f"the smoothing error is {digits(error)} nats and the others get {percent(others)}"
+        there = f"the smoothing error is {positive(error)} nats and the others get {part(others)}"
         return f"tau {listed}; at the {reading.rule} one {there}"
 
     def html(self, reading: TemperatureReading) -> str:
@@ -191,8 +191,8 @@ class TemperatureExplorer(Stage):
         head = f"<u>{head}</u>" if name == reading.rule else head
         if name not in reading.errors:
             return head, "any", "", "", "a tie: share ≤ 1/2"
-        tau, others = shown_root(name, reading.roots[name]), percent(reading.others[name])
-        return head, tau, reading.errors[name], others, PROMISES[name]
+        tau, error, others = shown_root(name, reading.roots[name]), reading.errors[name], part(reading.others[name])
+        return head, tau, Figure(positive(error)), others, PROMISES[name]
 
     def _limits(self, reading: TemperatureReading) -> str:
         """Return a word where the rule that trains would not go as far as its root."""
@@ -232,9 +232,9 @@ def _lead(reading: TemperatureReading) -> str:
         return f"<b>{label}</b>: a tie keeps the leader's share at or below 1/2 at every τ."
     error, others = reading.errors[reading.rule], reading.others[reading.rule]
     tau = shown_root(reading.rule, reading.roots[reading.rule])
-    met = f"<b>{label}</b>: at τ = <b>{tau}</b> E is {digits(error)} nats, and the others get"
+    met = f"<b>{label}</b>: at τ = <b>{tau}</b> E is {positive(error)} nats, and the others get"
     other = f" Other scores with this n and gap could make E {span(*reading.reach)}." if reading.scores.size > 2 else ""
-    return f"{met} {percent(others)}.{other}"
+    return f"{met} {part(others)} of the gradient.{other}"
 
 
 def _others(scores: np.ndarray, tau: Numbers) -> np.ndarray:

@@ -45,7 +45,7 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
     """
     places = np.arange(weights.size)
     alone, rest = np.where(places == leader, weights, 0.0), np.where(places == leader, 0.0, weights)
-    shares = [f"leader {weights[leader]:.0%}", f"others {_percent(rest.sum())}"]
+    shares = [f"leader {_leading(weights, leader)}", f"others {_percent(rest.sum(), alone=weights.size == 1)}"]
     return Panel(
         name="the share of the gradient of each response",
         x=Axis("response" if names else "best first", 0.0, 1.0, ticks=named_ticks(names)),
@@ -142,5 +142,12 @@ def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Se
     return Segments(name=name, style=style, label=label, x=left, to_x=right, y=weights, to_y=weights)
 
 
-def _percent(share: float) -> str:
-    return "< 0.001%" if 0 < share < 1e-5 else f"{100 * share:.2g}%"
+def _leading(weights: np.ndarray, leader: int) -> str:
+    """Return the share of the leader; only one that is alone has all of it."""
+    share = f"{weights[leader]:.0%}"
+    return "over 99%" if share == "100%" and weights.size > 1 else share
+
+
+def _percent(share: float, alone: bool) -> str:
+    """Return the share of the others, which is above 0 if there are any, however small."""
+    return "< 0.001%" if share < 1e-5 and not alone else f"{100 * share:.2g}%"

@@ -139,14 +139,14 @@ def test_one_score_has_no_error_and_no_root_and_says_so(explorer):
 def test_the_readout_tells_the_error_the_roots_and_what_each_is_good_for(explorer):
     explorer.set(n=4, gap=1.0, spread=0.0, tau=2.0, epsilon=0.1)
     html = explorer.widget.says
-    for text in ("error is <b>0.17</b> nats", "gets 71% of the gradient", "ε = 0.1 nats"):
+    for text in ("error is <b>0.17</b> nats", "gets 71.1% of the gradient", "ε = 0.1 nats"):
         assert text in html
     # Roots from mpmath's findroot at 30 digits: 1.6913 (lower), 2.4023 (upper), 2.4892 (Lambert W).
     for name, tau, meaning in (
-        ("lower bound", "1.691", "below: surely ≥ ε"),
-        ("these scores", "2.4", "exactly ε"),
-        ("upper bound", "2.403", "above: surely ≤ ε"),
-        ("large-τ form", "2.49", "never below ▶"),
+        ("lower bound", "1.691", "smaller τ: E surely ≥ ε"),
+        ("these scores", "2.402", "E = ε"),
+        ("upper bound", "2.403", "larger τ: E surely ≤ ε"),
+        ("large-τ form", "2.49", "never left of ▶"),
     ):
         row = next(row for row in html.split("<tr>") if name in row)
         assert f">{tau}</td>" in row

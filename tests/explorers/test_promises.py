@@ -7,7 +7,7 @@ import pytest
 from explorer_controls import EPS
 
 from mapl_explore.cli.main import main
-from mapl_explore.explorers import BoundsExplorer, TemperatureExplorer
+from mapl_explore.explorers import BoundsExplorer, SmoothMaxExplorer, TemperatureExplorer
 from mapl_explore.explorers.knobs import KNOBS
 from mapl_explore.losses import MaxMin, ScoredSets
 from mapl_explore.losses.tau_advice import advise
@@ -32,10 +32,9 @@ def number(text):
     return float(re.sub("<[^>]*>", "", text).replace(",", "").replace("−", "-"))
 
 
-def listed(html):
+def listed(html, *names):
     """Return the number in the second column, by the words in the first."""
     rows = [re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row) for row in re.findall("<tr>(.*?)</tr>", html)]
-    names = ("lower bound", "upper bound", "large-τ form", "certain share")
     return {name: number(row[1]) for name in names for row in rows if name in row[0]}
 
 
@@ -54,7 +53,7 @@ def test_a_tau_in_the_bounds_explorer_keeps_its_promise(seed):
     setting = drawn(seed, "epsilon", "gap", "spread")
     explorer = BoundsExplorer(**setting)
     target = {name: setting[name] for name in ("n", "gap", "epsilon")}
-    table = listed(explorer.widget.says)
+    table = listed(explorer.widget.says, "lower bound", "upper bound", "large-τ form")
     assert_kept(
         {"lower": table["lower bound"], "upper": table["upper bound"], "asymptote": table["large-τ form"]}, **target
     )
@@ -67,8 +66,8 @@ def test_a_tau_in_the_temperature_explorer_keeps_its_promise(seed):
     setting = drawn(seed, "epsilon", "wide_gap", "share", "spread")
     target = {"n": setting["n"], "gap": setting["wide_gap"], "epsilon": setting["epsilon"], "share": setting["share"]}
     explorer = TemperatureExplorer(**setting)
-    table = listed(explorer.widget.says)
-    names = {"lower": "lower bound", "upper": "upper bound", "asymptote": "large-τ form", "certain": "certain share"}
+    names = {"lower": "lower bound", "upper": "upper bound", "asymptote": "large-τ form", "certain": "share bound"}
+    table = listed(explorer.widget.says, *names.values())
     assert_kept({name: table[words] for name, words in names.items()}, **target)
     text = repr(explorer)
     line = {name: number(re.search(f" {name} ([0-9.,e+]+)", text)[1]) for name in names}
@@ -103,3 +102,32 @@ def test_a_tau_of_the_advice_keeps_its_promise_for_a_side_alone(seed):
         assert error_upper_bound(n=n, gap=gap, tau=tau) <= epsilon * (1 + SLACK) or tau == 1000.0
     for tau in lower:
         assert error_lower_bound(gap=gap, tau=tau) >= epsilon * (1 - SLACK)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_roots_are_shown_in_their_order(seed):
+    """Rounded to fewer digits than its bounds, that of the scores stood above the one or below the other."""
+    for explorer, gap in ((BoundsExplorer, "gap"), (TemperatureExplorer, "wide_gap")):
+        says = explorer(**drawn(seed, "epsilon", gap), spread=0.0).widget.says
+        table = listed(says, "lower bound", "these scores", "upper bound", "large-τ form")
+        assert list(table.values()) == sorted(table.values())
+
+
+@pytest.mark.parametrize("n", [2, 8])
+def test_what_is_above_0_never_reads_as_0_and_a_share_below_1_never_as_100_percent(n):
+    explorers = [
+        BoundsExplorer(tau=100.0, gap=10.0, n=n),
+        BoundsExplorer([0.0] + [-1e3] * (n - 1), tau=50.0),
+        TemperatureExplorer([0.0] + [-1e3] * (n - 1), share=0.999),
+        SmoothMaxExplorer([0.0] + [-90.0] * (n - 1), tau=100.0),
+    ]
+    for explorer in explorers:
+        said = explorer.widget.says + repr(explorer)
+        assert not re.search(r"\b0 nats|[^.\d]0%|between 0|: 0 above", said.replace("share=0", "")), said
+        assert not re.search("share 100%|gets? 100%|s1 100%", said), said
+        words = [text for panel in explorer.panels(explorer.reading) for mark in panel.marks for text in texts(mark)]
+        assert not any("100%" in text for text in words)
+
+
+def texts(mark):
+    return getattr(mark, "texts", [])

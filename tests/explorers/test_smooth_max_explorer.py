@@ -85,4 +85,4 @@ def test_the_names_of_the_lines_stay_inside_and_never_meet(explorer, of, level, 
 
 def test_a_share_too_small_to_read_has_a_bound():
     *_, weights = picture(SmoothMaxExplorer([0.0, -9.0], tau=10.0))
-    assert weights["shares"].texts == ["leader 100%", "others < 0.001%"]
+    assert weights["shares"].texts == ["leader over 99%", "others < 0.001%"]

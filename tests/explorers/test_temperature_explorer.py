@@ -98,7 +98,7 @@ def test_the_readout_leads_with_the_rule_in_use_and_what_other_scores_could_make
     tau = reading.roots["exact"]
     assert reading.reach == (error_lower_bound(gap=2.0, tau=tau), error_upper_bound(n=5, gap=2.0, tau=tau))
     # Bisection of log(1 + sum exp(-tau d))/tau = 0.2 over d = 2, 2.5, 3, 3.5 gives 1.0841.
-    assert explorer.widget.says.startswith("<p><b>these scores</b>: at τ = <b>1.08</b> E is 0.2 nats")
+    assert explorer.widget.says.startswith("<p><b>these scores</b>: at τ = <b>1.084</b> E is 0.2 nats")
     assert '<th scope="col"></th>' not in explorer.widget.says
 
 

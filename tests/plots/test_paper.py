@@ -27,7 +27,7 @@ def pixels(figure):
 
 
 def test_shares_are_written_so_that_a_small_one_is_not_zero():
-    assert weights_panel(np.array([1 - 3e-7, 3e-7]))["shares"].texts == ["leader 100%", "others < 0.001%"]
+    assert weights_panel(np.array([1 - 3e-7, 3e-7]))["shares"].texts == ["leader over 99%", "others < 0.001%"]
 
 
 def test_no_two_curves_look_alike_without_their_colours():
