@@ -9,7 +9,7 @@ import numpy as np
 from mapl_explore.course.errata import post_smooth_max
 from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import digits, part, positive, sign, span, table, tied_lead
+from mapl_explore.explorers.readout import digits, positive, sign, span, table, tied_lead, wording
 from mapl_explore.explorers.roots import error_roots, shown_root
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
@@ -31,6 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "leaders tie": {"gap": 0.0, "epsilon": 0.1},
     "one response": {"n": 1},
     "large-τ form off": {"n": 8, "gap": 0.2, "spread": 0.0, "epsilon": 0.2, "tau": 2.0},
+    "error of 0": {"alpha": 2.0, "gap": 0.5, "tau": 2.0},
     "the post's sign": {"n": 4, "gap": 1.0, "spread": 1.0, "tau": 1.0, "post": "show"},
 }
 MEANINGS = {
@@ -49,14 +50,14 @@ class BoundsReading:
     ----------
     scores : array (n,)
         Best first, in nats.
-    tau, gap, epsilon : float
-        Inverse temperature (1/nats), gap (nats, inf for one score) and target for the error (nats).
+    tau, gap, epsilon, alpha : float
+        Inverse temperature (1/nats), gap (nats, inf for one score), target for the error (nats), and which smoothing.
     against : {"tau", "gap"}
         What the curves run over.
     errors : dict of float
-        ``lower``, ``exact``, ``upper``, ``asymptote`` at tau, in nats, and ``post`` where it is shown.
+        ``lower``, ``exact``, ``upper``, at tau, in nats; ``asymptote`` at alpha = 1, and ``post`` where it is shown.
     roots : dict of float
-        The tau at which each of the first four is epsilon, in 1/nats; empty for one score, which has no error.
+        The tau at which each but the last is epsilon, in 1/nats; empty for one score, which has no error.
     places : array (k,)
         Where the curves are computed, of tau or of the gap.
     curves : dict of arrays (k,)
@@ -69,6 +70,7 @@ class BoundsReading:
     tau: float
     gap: float
     epsilon: float
+    alpha: float
     against: str
     errors: dict[str, float]
     roots: dict[str, float]
@@ -89,7 +91,8 @@ class BoundsExplorer(Stage):
     scores : array (n,) or ScoredSets, optional
         A set of your own instead, in nats (``-inf`` marks padding), or preference sets, of which one side is shown.
     **settings : float, int or str
-        Where the controls start: ``tau``, ``epsilon``, ``n``, ``gap``, ``spread``, ``against``, ``post``.
+        Where the controls start: ``tau``, ``epsilon``, ``n``, ``gap``, ``spread``, ``alpha``, ``against``,
+        ``post``.
 
     Raises
     ------
@@ -117,12 +120,12 @@ class BoundsExplorer(Stage):
         self._gaps = np.linspace(0.0, max(KNOBS["gap"].high, 1.2 * self._source.widest), 201)
         self._top = 1e2 * max(1.0, KNOBS["tau"].low / tau.low)
         presets = PRESETS if isinstance(self._source, Shaped) else {}
-        super().__init__([tau, KNOBS["epsilon"], *self._source.knobs, AGAINST, POST], presets, settings)
+        super().__init__([tau, KNOBS["epsilon"], *self._source.knobs, KNOBS["alpha"], AGAINST, POST], presets, settings)
 
     @property
     def loss(self) -> DPO:
         """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
-        return DPO(pair=Smooth(tau=self.settings["tau"]))
+        return DPO(pair=Smooth(tau=self.settings["tau"], alpha=self.settings["alpha"]))
 
     def idle(self, settings: dict) -> set[str]:
         """Return the sliders of the set that move nothing: one score has no gap, and two have no spread."""
@@ -138,34 +141,37 @@ class BoundsExplorer(Stage):
 
     def read(self, settings: dict) -> BoundsReading:
         tau, epsilon, post = settings["tau"], settings["epsilon"], settings["post"] == "show"
-        scores = self._source.scores(settings)
+        scores, alpha = self._source.scores(settings), settings["alpha"]
         against = settings["against"]
         if against == "tau":
-            places, curves = self._taus, self._curves(scores, self._taus, post)
+            places, curves = self._taus, self._curves(scores, self._taus, alpha, post)
         else:
-            places, curves = self._gaps, self._curves(self._source.led_by(settings, self._gaps), tau, post)
+            places, curves = self._gaps, self._curves(self._source.led_by(settings, self._gaps), tau, alpha, post)
         return BoundsReading(
             scores=scores,
             tau=tau,
             gap=float(top_gap(scores)),
             epsilon=epsilon,
+            alpha=alpha,
             against=against,
-            errors={name: float(error) for name, error in _errors(scores, tau, post).items()},
-            roots={name: float(tau) for name, tau in self._roots(scores, epsilon).items() if math.isfinite(tau)},
+            errors={name: float(error) for name, error in _errors(scores, tau, alpha, post).items()},
+            roots={name: float(tau) for name, tau in self._roots(scores, epsilon, alpha).items() if math.isfinite(tau)},
             places=places,
             curves=curves,
-            weights=to_numpy(smooth_max_weights(scores, tau=tau)),
+            weights=to_numpy(smooth_max_weights(scores, tau=tau, alpha=alpha)),
         )
 
     def text(self, reading: BoundsReading) -> str:
         if not reading.roots:
             return "one score: the smoothing error is 0 at every tau"
-        at = {name: positive(error) for name, error in reading.errors.items()}
+        error_said, share_said = wording(reading.alpha)
+        at = {name: error_said(error) for name, error in reading.errors.items()}
         now = f"smoothing error {at['exact']} nats between {at['lower']} and {at['upper']}, leader share"
-        now += f" {part(float(reading.weights[0]))}"
+        now += f" {share_said(float(reading.weights[0]))}"
         now += f", the post's formula {at['post']}" if "post" in at else ""
         to = {name: shown_root(name, tau) for name, tau in reading.roots.items()}
-        bounds = f"the bounds are at {to['lower']} and {to['upper']}, the large-tau form at {to['asymptote']}"
+        bounds = f"the bounds are at {to['lower']} and {to['upper']}"
+        bounds += f", the large-tau form at {to['asymptote']}" if "asymptote" in to else ""
         return f"{now}; it is {digits(reading.epsilon)} at tau {to['exact']}, {bounds}"
 
     def html(self, reading: BoundsReading) -> str:
@@ -180,11 +186,12 @@ class BoundsExplorer(Stage):
 
     def _sentences(self, reading: BoundsReading) -> str:
         """Return what there is to say of several scores at tau."""
-        errors = reading.errors
-        now = f"At τ = {digits(reading.tau)} the smoothing error is <b>{positive(errors['exact'])}</b> nats."
+        errors, (error_said, share_said) = reading.errors, wording(reading.alpha)
+        now = f"At τ = {digits(reading.tau)} the smoothing error is <b>{error_said(errors['exact'])}</b> nats."
         if reading.scores.size > 2:
-            now += f" Other scores with this n and gap could make it {span(errors['lower'], errors['upper'])}."
-        now += f" The leader gets {part(float(reading.weights[0]))} of the gradient."
+            reach = span(errors["lower"], errors["upper"], error_said)
+            now += f" Other scores with this n and gap could make it {reach}."
+        now += f" The leader gets {share_said(float(reading.weights[0]))} of the gradient."
         now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
         now += f" The post's formula says {positive(errors['post'])}." if "post" in errors else ""
         return now + self._source.why_idle(reading.scores.size)
@@ -202,15 +209,16 @@ def _signed(name: str) -> str:
     return f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}"
 
 
-def _errors(scores: np.ndarray, tau: np.ndarray | float, post: bool) -> dict[str, np.ndarray]:
-    """Return the error, its bounds and the asymptote, in nats, of one or several sets."""
+def _errors(scores: np.ndarray, tau: np.ndarray | float, alpha: float, post: bool) -> dict[str, np.ndarray]:
+    """Return the error, its bounds and at alpha = 1 the asymptote, in nats, of one or several sets."""
     n, gap = scores.shape[-1], top_gap(scores)
     errors = {
-        "lower": error_lower_bound(gap=gap, tau=tau),
-        "exact": smoothing_error(scores, tau=tau),
-        "upper": error_upper_bound(n=n, gap=gap, tau=tau),
-        "asymptote": error_asymptote(n=n, gap=gap, tau=tau),
+        "lower": error_lower_bound(gap=gap, tau=tau, alpha=alpha),
+        "exact": smoothing_error(scores, tau=tau, alpha=alpha),
+        "upper": error_upper_bound(n=n, gap=gap, tau=tau, alpha=alpha),
     }
+    if alpha == 1:
+        errors["asymptote"] = error_asymptote(n=n, gap=gap, tau=tau)
     named = {name: to_numpy(error) for name, error in errors.items()}
     return named | ({"post": _post_error(scores, tau)} if post else {})
 

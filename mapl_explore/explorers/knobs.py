@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+ALPHA = "1 is log-sum-exp, where every score has a share of the gradient; above it, scores far below have none."
 SIGNS = str.maketrans("+-−", "pnn")
 
 
@@ -27,6 +28,8 @@ class Knob:
         How the positions of the slider map to values.
     help : str
         One sentence for a tooltip.
+    unsaid : bool
+        Whether a written call leaves it out at its default.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class Knob:
     default: float
     scale: Literal["linear", "log", "integer"]
     help: str
+    unsaid: bool = False
 
     def __post_init__(self) -> None:
         """Check that the default lies in the range, and that a log scale starts above 0."""
@@ -160,6 +164,7 @@ KNOBS = {
         Knob("gap", "gap δ", "nats", 0.0, 10.0, 0.5, "linear", "The largest score minus the second largest."),
         Knob("wide_gap", "gap δ", "nats", 0.01, 1000.0, 1.0, "log", "The largest score minus the second largest."),
         Knob("tau", "inverse temperature τ", "1/nats", 0.1, 100.0, 5.0, "log", "Larger is sharper."),
+        Knob("alpha", "smoothing α", "", 1.0, 2.0, 1.0, "linear", ALPHA, unsaid=True),
         Knob("epsilon", "target ε", "nats", 0.0001, 10.0, 0.05, "log", "The smoothing error to aim at."),
         Knob("share", "leader share", "", 0.51, 0.999, 0.9, "linear", "The part of the gradient the leader may take."),
         Knob("spread", "spread of the others", "nats", 0.0, 10.0, 1.0, "linear", "From second to last score."),

@@ -7,8 +7,9 @@ from typing import Any
 from mapl_explore.files import shortened
 from mapl_explore.losses import LOSSES, Loss, loss_of
 from mapl_explore.losses.loss import Paired
+from mapl_explore.losses.pairs import Pair
 
-NUMBERS = ("beta", "tau", "epsilon", "share")  # the fields of a loss that have a slider
+NUMBERS = ("beta", "tau", "alpha", "epsilon", "share")  # the fields of a loss that have a slider
 
 
 def losses_of(losses: Iterable[Loss | str]) -> tuple[Loss, ...]:
@@ -27,9 +28,7 @@ def numbers_of(loss: Loss) -> dict[str, float]:
     """Return the numbers of a loss, its pair and its rule that have a slider."""
     pair = loss.pair if isinstance(loss, Paired) else None
     parts = [loss, pair, getattr(pair, "tau", None)]
-    return {
-        name: getattr(part, name) for part in parts for name in NUMBERS if isinstance(getattr(part, name, None), float)
-    }
+    return {name: getattr(part, name) for part in parts for name in NUMBERS if _has(part, name)}
 
 
 def with_numbers(part: Any, settings: Mapping[str, Any]) -> Any:
@@ -37,8 +36,13 @@ def with_numbers(part: Any, settings: Mapping[str, Any]) -> Any:
     news = {}
     for one in fields(part):
         value = getattr(part, one.name)
-        if one.name in NUMBERS and isinstance(value, float):
+        if one.name in NUMBERS and _has(part, one.name):
             news[one.name] = settings[one.name]
         elif hasattr(value, "__dataclass_fields__"):
             news[one.name] = with_numbers(value, settings)
     return replace(part, **news)
+
+
+def _has(part: Any, name: str) -> bool:
+    """Return whether a loss, its pair or its rule has a number of this name; CPO's alpha is not that of a smoothing."""
+    return isinstance(getattr(part, name, None), float) and (name != "alpha" or isinstance(part, Pair))

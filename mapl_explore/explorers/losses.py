@@ -36,6 +36,7 @@ MIDDLE = Choice(
 PRESETS: dict[str, dict[str, Any]] = {
     "hard pair": {"loss": "dpo-hardest"},
     "smooth pair": {"loss": "dpo-smooth", "tau": 0.3},
+    "sparse pair": {"loss": "dpo-smooth", "tau": 0.3, "alpha": 2.0},
     "share rule": {"loss": "dpo-share"},
     "no floor": {"loss": "smooth-maxneg-minpos"},
     "with NLL": {"loss": "cpo-smooth"},
@@ -151,8 +152,8 @@ class LossExplorer(Stage):
     sets : ScoredSets, optional
         Preference sets of your own, as ``score_sets`` returns them, in place of the example of three and three.
     **settings : float, int or str
-        Where the other controls start: ``beta``, ``tau``, ``epsilon``, ``share``, ``moved``, ``shift``, ``curves``, and
-        ``set`` where there are several.
+        Where the other controls start: ``beta``, ``tau``, ``alpha``, ``epsilon``, ``share``, ``moved``, ``shift``,
+        ``curves``, and ``set`` where there are several.
 
     Raises
     ------
@@ -197,8 +198,9 @@ class LossExplorer(Stage):
         moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
         number = set_knob(len(self._sets))
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
-        knobs: list[Knob | Choice] = [choice, KNOBS["beta"], self._tau, KNOBS["epsilon"], KNOBS["share"], moved, shift]
-        knobs += [MIDDLE, number] if len(self._sets) > 1 else [MIDDLE]
+        numbers = (KNOBS["beta"], self._tau, *(KNOBS[name] for name in ("alpha", "epsilon", "share")))
+        knobs: list[Knob | Choice] = [choice, *numbers, moved, shift, MIDDLE]
+        knobs += [number] if len(self._sets) > 1 else []
         self._ends = shift.low, shift.high
         presets = {label: each for label, each in PRESETS.items() if fitting([each["loss"]], self._given)}
         super().__init__(knobs, presets, {"loss": self._name_of(loss)} | settings)

@@ -1,7 +1,7 @@
 """Numbers as people read them: digits, sentences and tables for the readout next to a picture."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
 
 from mapl_explore.rounding import surely
@@ -74,9 +74,20 @@ def part(share: float) -> str:
     return percent(min(max(share, SMALLEST), 1 - 2.0**-53))
 
 
-def span(low: float, high: float) -> str:
-    """Return a range of numbers above 0 in digits: one number where both ends read the same."""
-    ends = positive(low), positive(high)
+def wording(alpha: float) -> tuple[Callable[[float], str], Callable[[float], str]]:
+    """Return how errors and shares of the gradient are said: with log-sum-exp none is 0, above alpha = 1 a 0 is one.
+
+    Examples
+    --------
+    >>> [said(0.0) for alpha in (1.0, 2.0) for said in wording(alpha)]
+    ['under 1e−12', 'under 0.001%', '0', '0%']
+    """
+    return (positive, part) if alpha == 1 else (digits, percent)
+
+
+def span(low: float, high: float, said: Callable[[float], str] = positive) -> str:
+    """Return a range of numbers, by default above 0, in digits: one number where both ends read the same."""
+    ends = said(low), said(high)
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 

@@ -11,8 +11,10 @@ from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_ex
 SIDES = {"upper": True, "asymptote": True, "lower": False, "certain": False}
 
 
-def error_roots(scores: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
+def error_roots(scores: np.ndarray, epsilon: float, alpha: float = 1.0) -> dict[str, np.ndarray]:
     """Return the tau at which the error, its bounds and its large-tau form are epsilon; none for one score.
+
+    The large-tau form is of log-sum-exp, alpha = 1, alone.
 
     Parameters
     ----------
@@ -20,6 +22,8 @@ def error_roots(scores: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
         One or several sets, best first, in nats.
     epsilon : float
         The target, in nats.
+    alpha : float
+        Which smoothing, from 1 to 2.
 
     Examples
     --------
@@ -30,11 +34,12 @@ def error_roots(scores: np.ndarray, epsilon: float) -> dict[str, np.ndarray]:
     if n == 1:
         return {}
     taus = {
-        "lower": solve_tau_lower(epsilon=epsilon, gap=gap),
-        "exact": solve_tau_exact(scores, epsilon=epsilon),
-        "upper": solve_tau_upper(epsilon=epsilon, n=n, gap=gap),
-        "asymptote": solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap),
+        "lower": solve_tau_lower(epsilon=epsilon, gap=gap, alpha=alpha),
+        "exact": solve_tau_exact(scores, epsilon=epsilon, alpha=alpha),
+        "upper": solve_tau_upper(epsilon=epsilon, n=n, gap=gap, alpha=alpha),
     }
+    if alpha == 1:
+        taus["asymptote"] = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
     return {name: to_numpy(tau) for name, tau in taus.items()}
 
 

@@ -32,8 +32,8 @@ class SmoothMaxReading:
         Which of the two.
     scores : array (n,)
         In the order of the sliders, in nats.
-    tau : float
-        Inverse temperature, in 1/nats.
+    tau, alpha : float
+        Inverse temperature, in 1/nats, and which smoothing, from 1 to 2.
     leader : int
         The place of the maximum or minimum, the first of those that tie.
     hard, soft, error : float
@@ -47,6 +47,7 @@ class SmoothMaxReading:
     of: str
     scores: np.ndarray
     tau: float
+    alpha: float
     leader: int
     hard: float
     soft: float
@@ -63,7 +64,7 @@ class SmoothMaxExplorer(Stage):
     scores : array (n,), optional
         Where the sliders of the scores start, one to eight of them, in nats.
     **settings : float or str
-        Where the other controls start: ``tau``, ``of``, and any score by its name ``s1``, ``s2``, ...
+        Where the other controls start: ``tau``, ``alpha``, ``of``, and any score by its name ``s1``, ``s2``, ...
 
     Raises
     ------
@@ -86,12 +87,14 @@ class SmoothMaxExplorer(Stage):
         self._names = [knob.name for knob in knobs]
         self._span = min(knob.low for knob in knobs), max(knob.high for knob in knobs)
         self._taus = np.geomspace(KNOBS["tau"].low, KNOBS["tau"].high, 201)
-        super().__init__([KNOBS["tau"], SIDE, *knobs], _presets(self._names, self._span), {"tau": 1.0} | settings)
+        super().__init__(
+            [KNOBS["tau"], KNOBS["alpha"], SIDE, *knobs], _presets(self._names, self._span), {"tau": 1.0} | settings
+        )
 
     @property
     def loss(self) -> DPO:
         """The loss as set: DPO on the smooth hardest pair at the slider's tau."""
-        return DPO(pair=Smooth(tau=self.settings["tau"]))
+        return DPO(pair=Smooth(tau=self.settings["tau"], alpha=self.settings["alpha"]))
 
     def panels(self, reading: SmoothMaxReading) -> list[Panel]:
         low, high = self._span
@@ -106,19 +109,20 @@ class SmoothMaxExplorer(Stage):
 
     def read(self, settings: dict) -> SmoothMaxReading:
         scores, tau = np.array([settings[name] for name in self._names]), settings["tau"]
-        sharp = 1.0 if settings["of"] == "max" else -1.0
+        sharp, alpha = 1.0 if settings["of"] == "max" else -1.0, settings["alpha"]
         leader = int(np.argmax(sharp * scores))
         return SmoothMaxReading(
             of=settings["of"],
             scores=scores,
             tau=tau,
+            alpha=alpha,
             leader=leader,
             hard=float(scores[leader]),
             # smooth_min(s) = -smooth_max(-s), and both have the weights of the smooth max.
-            soft=float(sharp * smooth_max(sharp * scores, tau=tau)),
-            error=float(smoothing_error(sharp * scores, tau=tau)),
-            weights=to_numpy(smooth_max_weights(sharp * scores, tau=tau)),
-            curve=sharp * to_numpy(smooth_max(sharp * scores, tau=self._taus)),
+            soft=float(sharp * smooth_max(sharp * scores, tau=tau, alpha=alpha)),
+            error=float(smoothing_error(sharp * scores, tau=tau, alpha=alpha)),
+            weights=to_numpy(smooth_max_weights(sharp * scores, tau=tau, alpha=alpha)),
+            curve=sharp * to_numpy(smooth_max(sharp * scores, tau=self._taus, alpha=alpha)),
         )
 
     def text(self, reading: SmoothMaxReading) -> str:
@@ -172,5 +176,6 @@ def _presets(names: list[str], span: tuple[float, float]) -> dict:
         "two lead": {name: high if number < 2 else low for number, name in enumerate(names)},
         "soft": {"tau": 0.3},
         "sharp": {"tau": 30.0},
+        "sparse": {"alpha": 2.0},
         "minimum": {"of": "min"},
     }

@@ -276,8 +276,14 @@ class Stage(abc.ABC):
     def _code(self) -> str:
         """Return the settings that have an effect as a call."""
         settings, idle = self.settings, self.idle(self.settings)
-        effective = {name: value for name, value in settings.items() if name not in idle}
+        effective = {
+            name: value for name, value in settings.items() if name not in idle and not self._unsaid(name, value)
+        }
         return f"{type(self).__name__}({', '.join(map('='.join, _written(effective)))})"
+
+    def _unsaid(self, name: str, value: Any) -> bool:
+        knob = self._knobs[name]
+        return isinstance(knob, Knob) and knob.unsaid and value == knob.default
 
     def _checked(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         unknown = sorted(set(settings) - set(self._knobs))

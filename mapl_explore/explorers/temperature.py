@@ -8,7 +8,7 @@ import numpy as np
 
 from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import Figure, digits, part, percent, positive, sign, span, table
+from mapl_explore.explorers.readout import Figure, digits, percent, sign, span, table, wording
 from mapl_explore.explorers.roots import error_roots, shown_root
 from mapl_explore.explorers.sources import Shaped, source_of
 from mapl_explore.explorers.stage import Stage
@@ -54,10 +54,10 @@ class TemperatureReading:
     ----------
     scores : array (n,)
         Best first, in nats.
-    gap, epsilon, share : float
-        Gap and target for the error (nats), target for the leader's share.
+    gap, epsilon, share, alpha : float
+        Gap and target for the error (nats), target for the leader's share, and which smoothing.
     rule : str
-        The one in use.
+        The one in use: where there is no large-tau form, that of the upper bound in its place.
     roots : dict of float
         The tau (1/nats) of each rule, ``certain`` being the share's from the gap alone; inf where a tie keeps the share
         below the target at every tau; empty for one score.
@@ -71,6 +71,7 @@ class TemperatureReading:
     gap: float
     epsilon: float
     share: float
+    alpha: float
     rule: str
     roots: dict[str, float]
     errors: dict[str, float]
@@ -81,7 +82,7 @@ class TemperatureReading:
     @property
     def reach(self) -> tuple[float, float]:
         """Between which the error of any scores with this n and gap lies, in nats, at the finite root in use."""
-        at = {"gap": self.gap, "tau": self.roots[self.rule]}
+        at = {"gap": self.gap, "tau": self.roots[self.rule], "alpha": self.alpha}
         return float(error_lower_bound(**at)), float(error_upper_bound(n=self.scores.size, **at))
 
 
@@ -98,7 +99,7 @@ class TemperatureExplorer(Stage):
         A set of your own instead, in nats (``-inf`` marks padding), or preference sets, of which one side is shown. The
         curves then move its leader and leave the others where they are.
     **settings : float, int or str
-        Where the controls start: ``epsilon``, ``share``, ``n``, ``wide_gap``, ``spread``, ``rule``.
+        Where the controls start: ``epsilon``, ``share``, ``n``, ``wide_gap``, ``spread``, ``alpha``, ``rule``.
 
     Raises
     ------
@@ -123,18 +124,20 @@ class TemperatureExplorer(Stage):
         high = max(gap.high, 10.0 ** np.ceil(np.log10(max(self._source.widest, 1.0))))
         self._gaps = np.geomspace(gap.low, high, 101)
         presets = PRESETS if isinstance(self._source, Shaped) else {}
-        super().__init__([KNOBS["epsilon"], KNOBS["share"], *self._source.knobs, RULE], presets, settings)
+        super().__init__(
+            [KNOBS["epsilon"], KNOBS["share"], *self._source.knobs, KNOBS["alpha"], RULE], presets, settings
+        )
 
     @property
     def loss(self) -> DPO:
         """The loss as set: DPO on the smooth pair by the rule in use, or at the large-tau form's number."""
-        settings = self.settings
+        settings, rule = self.settings, _rule_in_use(self.settings)
         epsilon, share = settings["epsilon"], settings["share"]
-        if settings["rule"] == "asymptote":
+        if rule == "asymptote":
             roots = self.reading.roots
             return DPO(pair=Smooth(tau=roots["asymptote"])) if roots else DPO()
         rules = {"upper": UpperBound(epsilon), "exact": ExactError(epsilon), "lower": LowerBound(epsilon)}
-        return DPO(pair=Smooth(tau=(rules | {"share": LeaderShare(share)})[settings["rule"]]))
+        return DPO(pair=Smooth(tau=(rules | {"share": LeaderShare(share)})[rule], alpha=settings["alpha"]))
 
     def idle(self, settings: dict) -> set[str]:
         """Return the sliders of the set that move nothing: one score has no gap, and two have no spread."""
@@ -148,8 +151,9 @@ class TemperatureExplorer(Stage):
 
     def read(self, settings: dict) -> TemperatureReading:
         scores, epsilon, share = self._source.scores(settings), settings["epsilon"], settings["share"]
-        roots = {name: float(tau) for name, tau in _roots(scores, epsilon, share).items()}
-        curves, starved = self._curves(self._source.led_by(settings, self._gaps), epsilon, share)
+        alpha = settings["alpha"]
+        roots = {name: float(tau) for name, tau in _roots(scores, epsilon, share, alpha).items()}
+        curves, starved = self._curves(self._source.led_by(settings, self._gaps), epsilon, share, alpha)
         finite = [name for name, tau in roots.items() if np.isfinite(tau)]
         taus = np.array([roots[name] for name in finite])
         return TemperatureReading(
@@ -157,10 +161,11 @@ class TemperatureExplorer(Stage):
             gap=float(top_gap(scores)),
             epsilon=epsilon,
             share=share,
-            rule=settings["rule"],
+            alpha=alpha,
+            rule=_rule_in_use(settings),
             roots=roots,
-            errors=dict(zip(finite, smoothing_error(scores, tau=taus).tolist(), strict=True)),
-            others=dict(zip(finite, _others(scores, taus).tolist(), strict=True)),
+            errors=dict(zip(finite, smoothing_error(scores, tau=taus, alpha=alpha).tolist(), strict=True)),
+            others=dict(zip(finite, _others(scores, taus, alpha).tolist(), strict=True)),
             curves=curves,
             starved=starved,
         )
@@ -172,7 +177,8 @@ class TemperatureExplorer(Stage):
         if reading.rule not in reading.errors:
             return f"tau {listed}; a tie keeps the leader's share below the target at every tau"
         error, others = reading.errors[reading.rule], reading.others[reading.rule]
-        there = f"the smoothing error is {positive(error)} nats and the others get {part(others)}"
+        error_said, share_said = wording(reading.alpha)
+        there = f"the smoothing error is {error_said(error)} nats and the others get {share_said(others)}"
         return f"tau {listed}; at the {reading.rule} one {there}"
 
     def html(self, reading: TemperatureReading) -> str:
@@ -191,8 +197,9 @@ class TemperatureExplorer(Stage):
         head = f"<u>{head}</u>" if name == reading.rule else head
         if name not in reading.errors:
             return head, "any", "", "", "a tie: share ≤ 1/2"
-        tau, error, others = shown_root(name, reading.roots[name]), reading.errors[name], part(reading.others[name])
-        return head, tau, Figure(positive(error)), others, PROMISES[name]
+        error_said, share_said = wording(reading.alpha)
+        tau, error, others = shown_root(name, reading.roots[name]), reading.errors[name], reading.others[name]
+        return head, tau, Figure(error_said(error)), share_said(others), PROMISES[name]
 
     def _limits(self, reading: TemperatureReading) -> str:
         """Return a word where the rule that trains would not go as far as its root."""
@@ -215,14 +222,18 @@ class TemperatureExplorer(Stage):
         return {"gap": self._gaps, **taus, **others}
 
 
-def _curves(sets: np.ndarray, epsilon: float, share: float) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return each rule's tau and the others' share there, each (k,), of sets (k, n); NaN for one score."""
-    if sets.shape[-1] == 1:
-        none = dict.fromkeys(RULE.options, np.full(len(sets), np.nan))
-        return none, none
-    roots = _roots(sets, epsilon, share)
-    curves = {name: roots[name] for name in RULE.options}
-    return curves, {name: _others(sets, tau) for name, tau in curves.items()}
+def _rule_in_use(settings: dict) -> str:
+    """Return the rule as set; the large-tau form is of alpha = 1 alone, and the upper bound takes its place."""
+    return "upper" if settings["rule"] == "asymptote" and settings["alpha"] > 1 else settings["rule"]
+
+
+def _curves(
+    sets: np.ndarray, epsilon: float, share: float, alpha: float
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return each rule's tau and the others' share there, each (k,), of sets (k, n); NaN where there is none."""
+    none = np.full(len(sets), np.nan)
+    curves = {name: _roots(sets, epsilon, share, alpha).get(name, none) for name in RULE.options}
+    return curves, {name: none if tau is none else _others(sets, tau, alpha) for name, tau in curves.items()}
 
 
 def _lead(reading: TemperatureReading) -> str:
@@ -232,22 +243,23 @@ def _lead(reading: TemperatureReading) -> str:
         return f"<b>{label}</b>: a tie keeps the leader's share at or below 1/2 at every τ."
     error, others = reading.errors[reading.rule], reading.others[reading.rule]
     tau = shown_root(reading.rule, reading.roots[reading.rule])
-    met = f"<b>{label}</b>: at τ = <b>{tau}</b> E is {positive(error)} nats, and the others get"
-    other = f" Other scores with this n and gap could make E {span(*reading.reach)}." if reading.scores.size > 2 else ""
-    return f"{met} {part(others)} of the gradient.{other}"
+    error_said, share_said = wording(reading.alpha)
+    met = f"<b>{label}</b>: at τ = <b>{tau}</b> E is {error_said(error)} nats, and the others get"
+    reach = f" Other scores with this n and gap could make E {span(*reading.reach, error_said)}."
+    return f"{met} {share_said(others)} of the gradient.{reach if reading.scores.size > 2 else ''}"
 
 
-def _others(scores: np.ndarray, tau: Numbers) -> np.ndarray:
+def _others(scores: np.ndarray, tau: Numbers, alpha: float) -> np.ndarray:
     """Return the share of all but the leader of sorted scores."""
     # As a sum: 1 minus the leader's would cancel where they get next to nothing.
-    return to_numpy(smooth_max_weights(scores, tau=tau))[..., 1:].sum(axis=-1)
+    return to_numpy(smooth_max_weights(scores, tau=tau, alpha=alpha))[..., 1:].sum(axis=-1)
 
 
-def _roots(scores: np.ndarray, epsilon: float, share: float) -> dict[str, np.ndarray]:
+def _roots(scores: np.ndarray, epsilon: float, share: float, alpha: float) -> dict[str, np.ndarray]:
     """Return the tau of each rule for one or several sets; none for one score."""
-    roots = error_roots(scores, epsilon)
+    roots = error_roots(scores, epsilon, alpha)
     if not roots:
         return {}
-    roots["share"] = to_numpy(solve_tau_share_exact(scores, share=share))
-    roots["certain"] = to_numpy(solve_tau_share(share=share, gap=top_gap(scores)))
-    return {name: roots[name] for name in (*RULE.options, "certain")}
+    roots["share"] = to_numpy(solve_tau_share_exact(scores, share=share, alpha=alpha))
+    roots["certain"] = to_numpy(solve_tau_share(share=share, gap=top_gap(scores), alpha=alpha))
+    return {name: roots[name] for name in (*RULE.options, "certain") if name in roots}

@@ -49,7 +49,7 @@ def error_panel(
     places : array (k,)
         Where the curves are computed, of tau (1/nats) or of the gap (nats); they span the horizontal axis.
     curves : mapping of arrays (k,)
-        ``exact``, ``upper``, ``lower``, ``asymptote``, in nats, and ``post`` where it is shown.
+        ``exact``, ``upper``, ``lower``, in nats, and ``asymptote`` and ``post`` where they are shown.
     roots : mapping of float
         The tau at which each is ``epsilon``; shown against tau only.
     now, epsilon, error : float
@@ -69,7 +69,9 @@ def error_panel(
     """
     label, scale = AXES[against]
     x, y = Axis(label, places[0], places[-1], scale), Axis("smoothing error E (nats)", BOTTOM, top, "log")
-    looks = {name: LINES[name] for name in BOUNDS} | ({"post": POST} if "post" in curves else {})
+    looks = {
+        name: look for name, look in ({name: LINES[name] for name in BOUNDS} | {"post": POST}).items() if name in curves
+    }
     return Panel(
         name="the smoothing error and its bounds",
         x=x,

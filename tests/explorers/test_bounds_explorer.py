@@ -167,7 +167,7 @@ def test_to_frame_holds_the_curves(explorer):
 
 def test_a_set_of_ones_own_is_shown_best_first_without_its_padding():
     explorer = BoundsExplorer(scores=[-50.0, 0.0, -math.inf, -1.0, -50.0], epsilon=0.1)
-    assert list(explorer.settings) == ["tau", "epsilon", "against", "post"]
+    assert list(explorer.settings) == ["tau", "epsilon", "alpha", "against", "post"]
     np.testing.assert_array_equal(explorer.reading.scores, [0.0, -1.0, -50.0, -50.0])
     assert_reading_is_the_librarys(explorer.reading, [0.0, -1.0, -50.0, -50.0], 1.0, 5.0, 0.1)
 
