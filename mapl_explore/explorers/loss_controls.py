@@ -1,13 +1,26 @@
-"""The controls of a loss: its name in a list, and its numbers on sliders."""
+"""The controls of a loss: its name in a list, and its numbers on sliders; what it compares, in words."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from mapl_explore.explorers.readout import digits
 from mapl_explore.files import shortened
-from mapl_explore.losses import LOSSES, Loss, loss_of
+from mapl_explore.losses import (
+    LOSSES,
+    SFT,
+    Comparing,
+    First,
+    Hardest,
+    Loss,
+    Mean,
+    Mellow,
+    OneSided,
+    Pair,
+    Smooth,
+    loss_of,
+)
 from mapl_explore.losses.loss import Paired
-from mapl_explore.losses.pairs import Pair
 
 NUMBERS = ("beta", "tau", "alpha", "epsilon", "share")  # the fields of a loss that have a slider
 
@@ -46,3 +59,60 @@ def with_numbers(part: Any, settings: Mapping[str, Any]) -> Any:
 def _has(part: Any, name: str) -> bool:
     """Return whether a loss, its pair or its rule has a number of this name; CPO's alpha is not that of a smoothing."""
     return isinstance(getattr(part, name, None), float) and (name != "alpha" or isinstance(part, Pair))
+
+
+# What each pair is called, and what it makes of the positives and of the negatives.
+PAIRS: dict[type[Pair], tuple[str, str, str]] = {
+    First: ("first", "the first positive", "the first negative"),
+    Mean: ("mean", "the mean of the positives", "the mean of the negatives"),
+    Hardest: ("hardest", "the hardest positive (least r)", "the hardest negative (largest r)"),
+    Smooth: ("smooth", "the smooth minimum of the positives", "the smooth maximum of the negatives"),
+    Mellow: (
+        "mellow",
+        "the smooth minimum of the positives",
+        "the smooth maximum of the negatives, both by log-mean-exp",
+    ),
+}
+
+
+def labels_of(names: Iterable[str]) -> dict[str, str]:
+    """Return what the list shows for the presets among some names: with the pair that each compares.
+
+    Examples
+    --------
+    >>> labels_of(["dpo", "dpo-hardest", "sft"])
+    {'dpo': 'dpo (first pair)', 'dpo-hardest': 'dpo-hardest (hardest pair)', 'sft': 'sft (no pair)'}
+    """
+    return {name: f"{name} ({_pair_name(LOSSES[name])})" for name in names if name in LOSSES}
+
+
+def _pair_name(loss: Loss) -> str:
+    if not isinstance(loss, Paired):
+        return "no pair"
+    return f"{PAIRS[type(loss.pair)][0]} {'negative' if isinstance(loss, OneSided) else 'pair'}"
+
+
+def compared(loss: Loss) -> str:
+    """Return a sentence on what a loss compares, a space before it; empty for one of somebody's own.
+
+    Examples
+    --------
+    >>> compared(LOSSES["dpo"])
+    ' It compares the first positive with the first negative.'
+    """
+    if isinstance(loss, SFT):
+        return " It looks at the positives alone."
+    words = PAIRS.get(type(loss.pair)) if isinstance(loss, Comparing | OneSided) else None
+    if words is None:
+        return ""
+    _, positive, negative = words
+    return (
+        f" It looks at {negative} alone." if isinstance(loss, OneSided) else f" It compares {positive} with {negative}."
+    )
+
+
+def margins_said(loss: Loss, margin: float, hard: float) -> str:
+    """Return a sentence on both margins, in nats, a space before it."""
+    if isinstance(loss, SFT | OneSided):
+        return f" The hard margin of the log-probs, which it does not see, is {digits(hard)} nats."
+    return f" Its margin is {digits(margin)} nats; the hard margin is {digits(hard)}."

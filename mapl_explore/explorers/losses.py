@@ -8,7 +8,16 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
-from mapl_explore.explorers.loss_controls import NUMBERS, losses_of, numbers_of, text_of, with_numbers
+from mapl_explore.explorers.loss_controls import (
+    NUMBERS,
+    compared,
+    labels_of,
+    losses_of,
+    margins_said,
+    numbers_of,
+    text_of,
+    with_numbers,
+)
 from mapl_explore.explorers.readout import digits, percent, sign, signed, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
@@ -42,7 +51,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "with NLL": {"loss": "cpo-smooth"},
 }
 MOST = len(SERIES) - 1  # curves that can be kept
-RESPONSES = ("response", "score r", "weight", "pushed", "of its side", "how hard")
+RESPONSES = ("response", "score r", "weight", "pushed", "share of its side", "rank, hardest first")
 SHOWN = 8  # responses listed in the readout
 
 
@@ -194,7 +203,8 @@ class LossExplorer(Stage):
             raise ValueError(f"over must hold at most {MOST} losses, not {len(self._over)}")
         named = fitting(LOSSES, self._given)
         options = (*named, *({self._name_of(loss)} - set(named)))
-        choice = Choice("loss", "loss", options, text_of(loss), "A preset, or any loss set from Python.", self._name_of)
+        about = "A preset, with what it compares, or any loss set from Python."
+        choice = Choice("loss", "loss", options, text_of(loss), about, self._name_of, labels_of(named))
         moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
         number = set_knob(len(self._sets))
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
@@ -295,21 +305,26 @@ class LossExplorer(Stage):
 
     def html(self, reading: LossReading) -> str:
         loss = reading.losses[0]
-        margins = f"Its margin is {digits(reading.margin)} nats, the hard one {digits(reading.hard_margin)}."
-        floor = "" if loss.bounded else " <b>It has no floor</b>: training with it never comes to an end."
-        now = f"The loss is <b>{digits(reading.value)}</b> and changes by {digits(reading.slope)} a nat."
+        margins = compared(loss) + margins_said(loss, reading.margin, reading.hard_margin)
+        floor = "" if loss.bounded else " <b>It has no floor</b>: training can lower it without end."
+        now = f"The loss is <b>{digits(reading.value)}</b>; its slope is {digits(reading.slope)} per nat of shift."
+        named_lines = zip(reading.losses, _labels(reading.losses), SERIES, strict=False)
         lines = [
-            (f"{sign(style.color, mark)} {short(one)}", float(one(reading.sets)))
-            for one, (style, mark) in zip(reading.losses, SERIES, strict=False)
+            (f"{sign(style.color, mark)} {label}", short(one), float(one(reading.sets)))
+            for one, label, (style, mark) in named_lines
         ]
         named = list(zip(reading.names, explain_unchecked(loss, reading.sets), strict=True))
         listed = [_row(name, row, named) for name, row in named]
         caption = "Each response: the score r that is compared, and where it is pushed"
         caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
         responses = table(caption, listed[:SHOWN], RESPONSES)
-        now += f" The shift ends at {digits(reading.now)}, where a response is certain." if reading.certain else ""
+        now += (
+            f" The shift ends at {digits(reading.now)}, where a response is certain (log π = 0)."
+            if reading.certain
+            else ""
+        )
         gone = "".join(f"<p>At most {MOST} curves are kept: {short(one)} made room.</p>" for one in reading.gone)
-        return f"<p>{now} {margins}{floor}</p>{gone}{table('Here, the losses are', lines)}{responses}"
+        return f"<p>{now}{margins}{floor}</p>{gone}{table('Here, the losses are', lines)}{responses}"
 
     def headline(self, reading: LossReading) -> dict[str, float]:
         return {"loss": reading.value, "slope": reading.slope, "margin": reading.margin}

@@ -159,7 +159,7 @@ class PairsExplorer(Stage):
     >>> explorer = PairsExplorer(strategy="band", center=0.0, width=2.0)
     >>> explorer  # doctest: +NORMALIZE_WHITESPACE
     PairsExplorer(loss='dpo', beta=0.1, strategy='band', center=0, width=2): band takes 5 of 16 pairs (5 in effect),
-    mean margin −0.1; gradient 0.0449, noise 1.52, like that of random pairs 0.842
+    mean margin −0.1; gradient 0.0449, noise 1.52, likeness to random pairs 0.842
     >>> explorer.kernel
     Band(low=-2.0, high=2.0)
     >>> explorer.set(strategy="smooth", tau=0.5)
@@ -173,7 +173,9 @@ class PairsExplorer(Stage):
         self._sets, self._rows = arranged(given), rows_of(given)
         admit, listed = partial(_admit, self._sets), fitting(LISTED, self._sets)
         options = (*listed, *({admit(loss)} - set(listed)))
-        choice = Choice("loss", "loss", options, text_of(loss), "Its score makes the margins.", admit)
+        choice = Choice(
+            "loss", "loss", options, text_of(loss), "Its score makes the margins; the strategy takes the pairs.", admit
+        )
         sizes = [np.abs(pair_margins(self._sets, loss_of(name)).margin) for name in options]
         wide = max(round_up(float(np.max(each))) for each in sizes) or 1.0
         # At first about half of the pairs are taken.
@@ -251,12 +253,14 @@ class PairsExplorer(Stage):
         if reading.strategy not in reading.gradients:
             return f"{reading.strategy} takes none of {len(reading.pairs)} pairs"
         one = reading.gradients[reading.strategy]
+        taken = f"{self._taken(reading)}, mean margin {digits(_mean_margin(reading))}"
+        if not one.size:
+            return f"{taken}; no gradient"
         like = digits(one.likeness(reading.gradients["random"]))
-        there = f"gradient {digits(one.size)}, noise {digits(one.noise)}, like that of random pairs {like}"
-        return f"{self._taken(reading)}, mean margin {digits(_mean_margin(reading))}; {there}"
+        return f"{taken}; gradient {digits(one.size)}, noise {digits(one.noise)}, likeness to random pairs {like}"
 
     def html(self, reading: PairsReading) -> str:
-        caption = "Of a drawn pair's gradient: its mean's size, its noise, and its likeness to that of random pairs"
+        caption = "The gradient of a drawn pair: size of its mean, noise, and likeness to random pairs"
         rows = [self._row(name, reading) for name in STRATEGIES]
         return (
             f"<p>{self._sentence(reading)}</p>{table(caption, rows, ('strategy', 'size', 'noise', 'likeness'))}{NOTE}"
@@ -299,23 +303,28 @@ class PairsExplorer(Stage):
         if reading.strategy not in reading.gradients:
             low, high = digits(reading.pairs.margin.min()), digits(reading.pairs.margin.max())
             return f"<b>{name}</b> takes none: the margins reach from {low} to {high} nats."
-        taken = self._taken(reading).removeprefix(f"{reading.strategy} ")
-        mean = f"Their mean margin is {digits(_mean_margin(reading))} nats."
-        rate = f" It accepts {percent(float(reading.chance.mean()))} of what is proposed."
+        taken, mean = _counted(reading.chance), digits(_mean_margin(reading))
+        one = np.count_nonzero(reading.chance) == 1
+        mean = f"Its margin is {mean} nats." if one else f"Their mean margin is {mean} nats."
+        idle = "" if reading.gradients[reading.strategy].size else f" The loss does not push {'it' if one else 'them'}."
+        rate = f" It accepts {percent(float(reading.chance.mean()))} of the pairs that are proposed."
         rate = rate if reading.kernel is not None else ""
         ties = left_out(STRATEGIES[reading.strategy], reading.pairs, reading.chance)
-        return f"<b>{name}</b> {taken}. {mean}{rate}{ties}"
+        return f"<b>{name}</b> {taken}. {mean}{idle}{rate}{ties}"
 
     def _row(self, name: str, reading: PairsReading) -> tuple:
         head = f"<u>{name}</u>" if name == reading.strategy else name
         one = reading.gradients.get(name)
         if one is None:
             return head, "none taken", "", ""
+        if not one.size:
+            return head, "no gradient", "", ""
         return head, one.size, one.noise, one.likeness(reading.gradients["random"])
 
 
 NOTE = (
-    "<p>Noise: so many pairs a step must average until noise is as large as signal. The smooth pair and, in one set, "
+    "<p>Noise: how many drawn pairs a step must average until the noise is no larger than the mean. Likeness: the "
+    "cosine between the mean and that of random pairs, 1 for the same direction. The smooth pair and, in one set, "
     "MaxNeg-MinPos are computed whole, without drawing.</p>"
 )
 
@@ -346,6 +355,13 @@ def _grid(one: ScoredSets, loss: Loss, number: int, pairs: Pairs, chance: np.nda
     grids = np.zeros((2, len(one.label), len(one.label)))
     grids[:, pairs.positive[here], pairs.negative[here]] = pairs.margin[here], chance[here]
     return rows, columns, *grids[:, rows[:, None], columns]
+
+
+def _counted(chance: np.ndarray) -> str:
+    """Return how many pairs are taken, and how many there are in effect where some are likelier than others."""
+    count, effect = int(np.count_nonzero(chance)), digits(effective_number(chance))
+    taken = f"takes {count} of {len(chance)} pairs"
+    return taken if effect == digits(count) else f"{taken}, in effect as many as {effect} that are equally likely"
 
 
 def _mean_margin(reading: PairsReading) -> float:

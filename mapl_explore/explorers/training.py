@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
-from mapl_explore.explorers.readout import digits, percent, signed, table
+from mapl_explore.explorers.loss_controls import compared, margins_said
+from mapl_explore.explorers.readout import Figure, digits, part, percent, positive, signed, span, table
 from mapl_explore.explorers.sources import names_of, require_shown, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.files import shortened
@@ -226,14 +227,13 @@ class TrainingExplorer(Stage):
         history, place = reading.history, reading.place
         near = "" if reading.step == reading.asked else f", the recorded step nearest to {reading.asked}"
         now = f"After step <b>{reading.step}</b> of {self._steps}{near}, the loss is {digits(history.value[place])}."
-        margins = (
-            f"Its margin is {digits(history.margin[place])} nats, the hard one {digits(history.hard_margin[place])}."
-        )
+        used = history.losses[place]
+        margins = margins_said(used, float(history.margin[place]), float(history.hard_margin[place]))
         sides = [_side_row(name, side, place) for name, side in history.sides.items()]
-        head = ("side", "gap", "τ", "E", "could be", "hardest gets")
+        head = ("side", "gap", "τ", "E", "E could be", "hardest gets")
         about = table("Each side", sides, head) if sides else ""
-        loss = f"<p>The loss of the run is {short(history.losses[place])}.</p>"
-        return f"<p>{now} {margins}</p>{loss}{about}{self._responses(reading)}"
+        loss = f"<p>The loss of the run is {short(used)}.{compared(used)}</p>"
+        return f"<p>{now}{margins}</p>{loss}{about}{self._responses(reading)}"
 
     def _responses(self, reading: TrainingReading) -> str:
         """Return a row for each response: its score, how far it has come, its weight, and its part of its side's."""
@@ -247,7 +247,13 @@ class TrainingExplorer(Stage):
             for name, r, change, push, all_ in rows
         ]
         more = f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
-        head = ("response", "score r", f"log π since step {self._probes.step[0]}", "weight", "of its side")
+        head = (
+            "response",
+            "score r",
+            f"change of log π since step {self._probes.step[0]}",
+            "weight",
+            "share of its side",
+        )
         return table(f"Each response{more}", listed[:SHOWN], head)
 
     def headline(self, reading: TrainingReading) -> dict[str, float]:
@@ -313,18 +319,29 @@ def _pictures(history: History) -> tuple[str, ...]:
 
 
 def _side_text(side: MeasuredSide, place: int) -> str:
-    words = f"hardest gets {percent(float(side.share[place]))}"
+    words = f"hardest gets {_share(side, place)}"
     if side.tau is not None:
         words = f"tau {digits(float(side.tau[place]))}, {words}"
-    return words if side.error is None else f"smoothing error {digits(float(side.error[place]))} nats, {words}"
+    return words if side.error is None else f"smoothing error {_error(side, place)} nats, {words}"
+
+
+def _share(side: MeasuredSide, place: int) -> str:
+    """Return the share of the hardest: by a smooth pair all of a side have one, by another the hardest may have all."""
+    share = float(side.share[place])
+    return percent(share) if side.tau is None or side.n[place] == 1 else part(share)
+
+
+def _error(side: MeasuredSide, place: int) -> Figure:
+    """Return the smoothing error: 0 of one response, above 0 of several."""
+    return Figure("0" if side.error is None or side.n[place] == 1 else positive(float(side.error[place])))
 
 
 def _side_row(name: str, side: MeasuredSide, place: int) -> tuple:
     """Return the row of a side: numbers where there are any."""
     gap = "one response" if side.n[place] == 1 else float(side.gap[place])
     tau = "" if side.tau is None else float(side.tau[place])
-    share = percent(float(side.share[place]))
+    share = _share(side, place)
     if side.error is None or side.lower is None or side.upper is None:
         return name, gap, tau, "", "", share
-    could = f"{digits(float(side.lower[place]))} to {digits(float(side.upper[place]))}"
-    return name, gap, tau, float(side.error[place]), could, share
+    could = "0" if side.n[place] == 1 else span(float(side.lower[place]), float(side.upper[place]))
+    return name, gap, tau, _error(side, place), could, share

@@ -105,7 +105,7 @@ def margins_panel(
     return Panel(
         name="how the margins are spread",
         x=x,
-        y=Axis("share of the largest", 0.0, 1.06),
+        y=Axis("relative height (1 = largest)", 0.0, 1.06),
         share=1.2,
         marks=[
             Boxes(name="pairs", label="pairs", style=Style("grey"), top=counts / counts.max(), **bins),
@@ -141,7 +141,7 @@ def drawn_panel(gradient: np.ndarray, compared: np.ndarray, names: Sequence[str]
         Segments(name="spread", label="spread of one draw", style=Style(width=2), **ends),
         strokes("random", compared, Style("purple"), "random pairs"),
     ]
-    return push_panel(mean, names, most, others, "gradient of a pair")
+    return push_panel(mean, names, most, others, "gradient of a drawn pair (loss per nat)")
 
 
 def _kernel(x: Axis, places: np.ndarray, kernel: np.ndarray, center: float, width: float) -> list[Mark]:

@@ -22,7 +22,7 @@ from mapl_explore.plots.panels import (
 )
 
 WIDEST = -20.5  # nats: the picture stands still while the scores are dragged, each by at most 10
-WEIGHT = "weight ∂loss/∂log π"
+WEIGHT = "weight (loss per nat of log π)"
 LEADER, OTHERS = Style("ink"), Style("orange", hatch="/")
 
 
@@ -120,7 +120,7 @@ def push_panel(
     down = word("pushed down", 0.99, 0.92 * end, "dark-orange", name="down", across="right")
     up = word("pushed up", 0.99, -0.92 * end, "blue", name="up", across="right")
     return Panel(
-        name=f"the {label} of each response",
+        name=f"for each response, the {label.partition(' (')[0]}",
         x=Axis("response", 0.0, 1.0, ticks=named_ticks(names)),
         y=Axis(label, -end, end),
         grid="y",

@@ -1,5 +1,7 @@
 """LossExplorer: it shows the loss that is set, on the sets that are given, and keeps curves."""
 
+import re
+
 import numpy as np
 import pytest
 from explorer_controls import EPS, SETS, press, shown
@@ -189,3 +191,45 @@ def test_a_preset_leaves_the_kept_curves_and_says_that_it_sets_the_controls():
     assert len(explorer.kept) == 2
     assert all(button["tip"].endswith(REST) for button in explorer.widget.buttons if button["kind"] == "preset")
     assert REST == "; all other controls as at the start"
+
+
+@pytest.mark.parametrize(
+    ("loss", "label", "sentence"),
+    [
+        ("dpo", "dpo (first pair)", "It compares the first positive with the first negative. Its margin is 3 nats"),
+        (
+            "dpo-hardest",
+            "dpo-hardest (hardest pair)",
+            "It compares the hardest positive (least r) with the hardest negative (largest r). Its margin is 0 nats",
+        ),
+        (
+            "dpo-smooth",
+            "dpo-smooth (smooth pair)",
+            "It compares the smooth minimum of the positives with the smooth maximum of the negatives. Its margin is",
+        ),
+        (
+            "post-orpo",
+            "post-orpo (hardest negative)",
+            "It looks at the hardest negative (largest r) alone. The hard margin",
+        ),
+        (
+            "sft",
+            "sft (no pair)",
+            "It looks at the positives alone. The hard margin of the log-probs, which it does not",
+        ),
+    ],
+)
+def test_the_list_and_the_readout_say_which_pair_a_loss_compares(loss, label, sentence):
+    explorer = LossExplorer(loss)
+    assert sentence in explorer.widget.says
+    (choice,) = [knob for knob in explorer.widget.knobs if knob["name"] == "loss"]
+    assert choice["labels"][loss] == label
+    assert set(choice["labels"]) == set(LOSSES)
+
+
+def test_the_readout_names_the_curves_as_the_key_does():
+    explorer = LossExplorer("dpo-smooth", over=["dpo-hardest", "DPO(beta=0.2)"])
+    labels = [mark.label for mark in explorer.panels(explorer.reading)[0].marks if mark.label]
+    assert labels == ["as set", "dpo-hardest", "kept 2"]
+    table = explorer.widget.says.split("the losses are")[-1].split("</table>")[0]
+    assert re.findall("</span> ([^<]*)</th><td>", table) == labels

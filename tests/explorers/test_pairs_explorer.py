@@ -151,3 +151,16 @@ def test_it_goes_where_a_loss_explorer_on_the_same_sets_goes(sets):
     loss.link(pairs, "beta", "tau")
     loss.set(beta=0.4, tau=0.25)
     assert pairs.loss == loss.loss == parse("DPO(beta=0.4, pair=Smooth(tau=0.25))")
+
+
+def test_a_pair_that_the_loss_does_not_push_has_no_gradient_and_says_so():
+    explorer = PairsExplorer(loss="hinge", beta=10.0, strategy="easiest", keep=1)
+    assert "inf" not in explorer.widget.says + repr(explorer).removeprefix("PairsExplorer")
+    assert "Its margin is 11 nats. The loss does not push it." in explorer.widget.says
+    assert repr(explorer).endswith("mean margin 11; no gradient")
+
+
+def test_the_readout_says_what_noise_and_likeness_are():
+    says = PairsExplorer(strategy="bell", center=0.0, width=2.0).widget.says
+    assert "takes 16 of 16 pairs, in effect as many as 8.32 that are equally likely." in says
+    assert "Likeness: the cosine between the mean and that of random pairs" in says

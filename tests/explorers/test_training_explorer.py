@@ -4,7 +4,7 @@ import mpmath
 import numpy as np
 import pytest
 from explorer_controls import EPS
-from recorded_runs import record
+from recorded_runs import record, recorded
 
 from mapl_explore.explorers import TrainingExplorer
 from mapl_explore.losses import parse
@@ -151,3 +151,13 @@ def test_a_record_without_its_number_of_steps_is_refused(tmp_path):
     write_run(tmp_path, Run(loss="DPO()", arguments={}, data={}))
     with pytest.raises(ValueError, match="must say how many steps it has"):
         TrainingExplorer(tmp_path)
+
+
+def test_one_response_has_no_smoothing_error_and_several_have_one_above_0():
+    alone = recorded(TrainingExplorer, "OneSided(pair=Smooth(tau=2.0))", per_side=1).widget.says
+    assert '<td class="mapl-number">0</td><td>0</td><td>100%' in alone
+    several = recorded(TrainingExplorer, "DPO(pair=Smooth(tau=1000.0))").widget.says
+    sides = several.split("Each side")[-1].split("Each response")[0]
+    assert "under 1e−12" in sides
+    assert ">0<" not in sides
+    assert "100%" not in sides
