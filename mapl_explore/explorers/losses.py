@@ -51,7 +51,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "with NLL": {"loss": "cpo-smooth"},
 }
 MOST = len(SERIES) - 1  # curves that can be kept
-RESPONSES = ("response", "score r", "weight", "pushed", "share of its side", "rank, hardest first")
+RESPONSES = ("response", "score r", "weight", "pushed", "share", "rank")
 SHOWN = 8  # responses listed in the readout
 
 
@@ -315,7 +315,7 @@ class LossExplorer(Stage):
         ]
         named = list(zip(reading.names, explain_unchecked(loss, reading.sets), strict=True))
         listed = [_row(name, row, named) for name, row in named]
-        caption = "Each response: the score r that is compared, and where it is pushed"
+        caption = "Each response: its score r, its weight (loss per nat of its log π), its share of its side, its rank"
         caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
         responses = table(caption, listed[:SHOWN], RESPONSES)
         now += (

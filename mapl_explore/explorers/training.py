@@ -247,14 +247,9 @@ class TrainingExplorer(Stage):
             for name, r, change, push, all_ in rows
         ]
         more = f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
-        head = (
-            "response",
-            "score r",
-            f"change of log π since step {self._probes.step[0]}",
-            "weight",
-            "share of its side",
-        )
-        return table(f"Each response{more}", listed[:SHOWN], head)
+        caption = f"Each response: its score r, how far its log π has moved since step {self._probes.step[0]}"
+        caption += f", its weight (loss per nat of its log π), and its share of its side{more}"
+        return table(caption, listed[:SHOWN], ("response", "score r", "moved", "weight", "share"))
 
     def headline(self, reading: TrainingReading) -> dict[str, float]:
         history, place = reading.history, reading.place

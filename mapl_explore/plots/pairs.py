@@ -141,7 +141,7 @@ def drawn_panel(gradient: np.ndarray, compared: np.ndarray, names: Sequence[str]
         Segments(name="spread", label="spread of one draw", style=Style(width=2), **ends),
         strokes("random", compared, Style("purple"), "random pairs"),
     ]
-    return push_panel(mean, names, most, others, "gradient of a drawn pair (loss per nat)")
+    return push_panel(mean, names, most, others, "gradient of a drawn pair")
 
 
 def _kernel(x: Axis, places: np.ndarray, kernel: np.ndarray, center: float, width: float) -> list[Mark]:

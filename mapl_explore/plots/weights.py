@@ -22,7 +22,7 @@ from mapl_explore.plots.panels import (
 )
 
 WIDEST = -20.5  # nats: the picture stands still while the scores are dragged, each by at most 10
-WEIGHT = "weight (loss per nat of log π)"
+WEIGHT = "weight (loss per nat)"
 LEADER, OTHERS = Style("ink"), Style("orange", hatch="/")
 
 
