@@ -214,6 +214,10 @@ class PairsExplorer(Stage):
         idle = {"center", "width", "keep", "tau"} - set(STRATEGIES[settings["strategy"]].knobs)
         return idle | ({"beta"} - set(numbers_of(_of_pairs(settings))))
 
+    def sweep(self, settings: dict) -> str:
+        """Return the first setting that the strategy reads."""
+        return next(iter(STRATEGIES[settings["strategy"]].knobs), "")
+
     def panels(self, reading: PairsReading) -> list[Panel]:
         rows, columns = ([reading.names[place] for place in places] for places in (reading.rows, reading.columns))
         spread: dict[str, Any] = {"places": reading.places, "slope": reading.push, "kernel": reading.curve}

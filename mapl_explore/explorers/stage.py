@@ -103,6 +103,10 @@ class Stage(abc.ABC):
         """Return the names of the controls that have no effect at these settings."""
         return set()
 
+    def sweep(self, settings: dict[str, Any]) -> str:
+        """Return the control that "play" sweeps where the picture has none; empty for the first that has an effect."""
+        return ""
+
     def actions(self) -> dict[str, tuple[Callable[[], None], str]]:
         """Return the further buttons: from the label to the action and one sentence for a tooltip."""
         return {}
@@ -333,7 +337,7 @@ class Stage(abc.ABC):
         idle, options = sorted(self.idle(self._values)), {name: list(each) for name, each in self._options.items()}
         state = {"idle": idle, "options": options, "pinned": bool(self._pinned), "code": self._program()}
         says = since(self._before, self.headline(reading)) + self.html(reading)
-        self.widget.show(self._picture(reading), says, self._values, **state)
+        self.widget.show(self._picture(reading), says, self._values, self.sweep(self._values), **state)
 
     def _picture(self, reading: Any) -> list[Panel]:
         """Return the panels of a reading, over what is pinned."""

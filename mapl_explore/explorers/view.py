@@ -64,13 +64,18 @@ class View(anywidget.AnyWidget):
         )
         self.on_msg(self._received)
 
-    def show(self, panels: Sequence[Panel], says: str, values: Mapping[str, Any], **state: Any) -> None:
-        """Show panels, what is said next to the controls (HTML), and the values of the controls, in one message."""
+    def show(
+        self, panels: Sequence[Panel], says: str, values: Mapping[str, Any], sweep: str = "", **state: Any
+    ) -> None:
+        """Show panels, what is said next to the controls (HTML), and the values of the controls, in one message.
+
+        "Play" sweeps what lies along the horizontal axis, if that has an effect, else the control named by ``sweep``.
+        """
         names = [knob["name"] for knob in self.knobs]
         with self.hold_sync():
             picture, curves, numbers, words = encoded(panels, names)
-            # Where the axis is that of a control without effect, "play" takes the first that has one.
-            picture |= {"sweep": ""} if picture["sweep"] in state.get("idle", ()) else {}
+            moves = picture["sweep"] and picture["sweep"] not in state.get("idle", ())
+            picture |= {} if moves else {"sweep": sweep}
             self.picture, self.curves, self.numbers, self.words = picture, curves, numbers, words
             self.says, self.values = says, dict(values)
             for name, value in state.items():

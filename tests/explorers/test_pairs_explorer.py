@@ -164,3 +164,11 @@ def test_the_readout_says_what_noise_and_likeness_are():
     says = PairsExplorer(strategy="bell", center=0.0, width=2.0).widget.says
     assert "takes 16 of 16 pairs, in effect as many as 8.32 that are equally likely." in says
     assert "Likeness: the cosine between the mean and that of random pairs" in says
+
+
+@pytest.mark.parametrize(
+    ("strategy", "knob"),
+    [("band", "center"), ("bell", "center"), ("smooth", "tau"), ("hardest", "keep"), ("random", "")],
+)
+def test_play_sweeps_what_the_strategy_reads(strategy, knob):
+    assert PairsExplorer(strategy=strategy).widget.picture["sweep"] == knob
