@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mapl_explore.course.errata import post_smooth_max
 from mapl_explore.explorers.kept import Kept
 from mapl_explore.explorers.knobs import KNOBS, Choice
 from mapl_explore.explorers.readout import digits, positive, sign, span, table, tied_lead, wording
@@ -16,7 +15,7 @@ from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, ScoredSets, Smooth
 from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
-from mapl_explore.numerics.smoothing import smooth_max_weights, smoothing_error, top_gap
+from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.plots.bounds import error_panel
 from mapl_explore.plots.looks import LINES, MARKS
 from mapl_explore.plots.panels import Panel
@@ -220,13 +219,8 @@ def _errors(scores: np.ndarray, tau: np.ndarray | float, alpha: float, post: boo
     if alpha == 1:
         errors["asymptote"] = error_asymptote(n=n, gap=gap, tau=tau)
     named = {name: to_numpy(error) for name, error in errors.items()}
-    return named | ({"post": _post_error(scores, tau)} if post else {})
-
-
-def _post_error(scores: np.ndarray, tau: np.ndarray | float) -> np.ndarray:
-    """Return what the post's formula gives as the error; infinite where its exponential overflows."""
-    sets, taus = np.broadcast_arrays(scores, np.asarray(tau)[..., None])
-    flat = zip(sets.reshape(-1, sets.shape[-1]), taus.reshape(-1, sets.shape[-1]), strict=True)
-    with np.errstate(over="ignore"):
-        errors = [post_smooth_max(one, tau=at[0]) - one.max() for one, at in flat]
-    return np.reshape(errors, sets.shape[:-1])
+    if post:
+        # log(1 + sum exp(-tau delta))/tau with delta <= 0 is the smooth max of 0 and the distances, which has a number
+        # where exp(1000) has none.
+        named["post"] = to_numpy(smooth_max(scores[..., :1] - scores, tau=tau))
+    return named

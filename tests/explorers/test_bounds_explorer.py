@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from explorer_controls import EPS, SETS
 
+from mapl_explore.course.errata import post_smooth_max
 from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.explorers.knobs import KNOBS
 from mapl_explore.losses import parse
@@ -238,3 +239,12 @@ def test_a_root_in_the_table_keeps_its_promise_as_it_is_written():
     assert ">5.995</td>" in explorer.widget.says
     lower = re.search('lower bound</th><td class="mapl-number">([0-9.]+)</td>', explorer.widget.says)
     assert float(lower[1]) <= roots["lower"]
+
+
+def test_the_posts_formula_has_its_number_where_its_exponentials_are_larger_than_any_float():
+    explorer = BoundsExplorer(n=3, gap=10.0, spread=10.0, tau=100.0, post="show")
+    # log(1 + exp(1000) + exp(2000))/100: 20, and exp(-1000)/100 more.
+    assert "The post's formula says 20." in explorer.widget.says
+    curve = BoundsExplorer(n=5, gap=1.0, spread=2.0, post="show").reading.curves["post"]
+    scores = scores_of(5, 1.0, 2.0)
+    np.testing.assert_allclose(curve[:100], [post_smooth_max(scores, tau=tau) for tau in TAUS[:100]], rtol=16 * EPS)
