@@ -14,6 +14,7 @@ class Panel {
     this.svg.append(defs, this.scenery, this.inside, this.outside, this.handles);
     this.svg.addEventListener("pointermove", (event) => this.hover(event));
     this.svg.addEventListener("pointerleave", () => view.tip.hide());
+    this.svg.addEventListener("click", (event) => this.hover(event)); // a finger that taps has left before
     this.own = element("div", { class: "mapl-key mapl-own" });
     this.node = element("div", { class: "mapl-frame" }, this.own, this.svg);
   }
@@ -174,7 +175,7 @@ class Panel {
 
 class Handle {
   constructor(panel, mark, drag, index) {
-    Object.assign(this, { panel, mark, drag, index, held: null });
+    Object.assign(this, { panel, mark, drag, index, held: null, taken: false, from: null });
     this.range = panel.view.ranges[drag.knob];
     this.knob = this.range.knob;
     const attributes = {
@@ -189,9 +190,9 @@ class Handle {
     };
     this.node = shape(mark.kind === "rule" ? "path" : "circle", attributes, shape("title", {}, `drag to set ${this.knob.label}`));
     this.node.addEventListener("pointerdown", (event) => this.take(event));
-    // Without this a finger that moves scrolls the page, and the browser takes the pointer away.
-    this.node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     this.node.addEventListener("pointermove", (event) => this.pull(event));
+    // Comes after the move of the pointer, which has told whether the finger drags; else it scrolls the page.
+    this.node.addEventListener("touchmove", (event) => this.taken && event.preventDefault(), { passive: false });
     this.node.addEventListener("lostpointercapture", () => this.leave());
     this.node.addEventListener("keydown", (event) => this.key(event));
     panel.handles.append(this.node);
@@ -209,11 +210,21 @@ class Handle {
     if (event.button || this.panel.view.idle.includes(this.drag.knob)) return;
     this.node.setPointerCapture(event.pointerId);
     this.node.focus({ preventScroll: true });
-    this.taken = true;
+    this.from = event.pointerType === "touch" ? event : null;
+    this.taken = !this.from;
     event.preventDefault();
   }
 
+  // The first move of a finger tells: mostly along the way of the handle it drags, else it scrolls the page.
+  begin({ clientX, clientY }) {
+    const [x, y] = [Math.abs(clientX - this.from.clientX), Math.abs(clientY - this.from.clientY)];
+    if (!x && !y) return;
+    this.taken = this.drag.along === "x" ? x > y : y > x;
+    this.from = null;
+  }
+
   pull(event) {
+    if (this.from) this.begin(event);
     if (!this.taken) return;
     const frame = this.panel.svg.getBoundingClientRect();
     const { along } = this.drag;
@@ -241,6 +252,7 @@ class Handle {
 
   leave() {
     this.taken = false;
+    this.from = null;
     this.panel.view.whenIdle(() => {
       this.held = null;
     });

@@ -28,6 +28,7 @@ class View {
     const below = element("div", { class: "mapl-below" }, element("div", { class: "mapl-set" }, refusal, knobs), says);
     this.root = element("div", { class: "mapl-view" }, banner, picture, tools, below, this.tip.node);
     el.append(this.root);
+    this.root.addEventListener("pointerdown", () => this.tip.hide()); // a tap elsewhere
     // In JupyterLab a key is a command: arrows leave the cell, x cuts it, m makes it text. Here keys move sliders and
     // write numbers; what is held with ctrl, alt or meta, and shift with Enter, which runs the cell, remain commands.
     this.root.addEventListener("keydown", (event) => {
