@@ -37,7 +37,7 @@ MEANINGS = {
     "lower": "smaller τ: E surely ≥ ε",
     "exact": "E = ε",
     "upper": "larger τ: E surely ≤ ε",
-    "asymptote": "never left of ▶",
+    "asymptote": "never left of ◀",
 }
 
 

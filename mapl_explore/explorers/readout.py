@@ -120,11 +120,12 @@ def sign(color: str, mark: str) -> str:
 
 
 def table(caption: str, rows: Iterable, head: Iterable[str] = ()) -> str:
-    """Return a table; each row is its heading, then cells: numbers to the right, words to the left."""
+    """Return a table that folds under its caption; each row is its heading, then cells: numbers right, words left."""
     top = "".join(f'<th scope="col">{title}</th>' for title in head)
     body = "".join(f'<tr><th scope="row">{row[0]}</th>{"".join(map(_cell, row[1:]))}</tr>' for row in rows)
     body = f"<tr>{top}</tr>{body}" if top else body
-    return f'<div class="mapl-table"><p>{caption}</p><table aria-label="{escape(caption)}">{body}</table></div>'
+    body = f'<table aria-label="{escape(caption)}">{body}</table>'
+    return f'<details class="mapl-table" open><summary>{caption}</summary>{body}</details>'
 
 
 def _cell(cell: str | float) -> str:

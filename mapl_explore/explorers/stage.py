@@ -22,13 +22,14 @@ from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.readout import since
 from mapl_explore.explorers.view import View
 from mapl_explore.files import shortened
-from mapl_explore.plots.panels import Boxes, Curve, Panel, Points, ghost, within
+from mapl_explore.plots.panels import Boxes, Curve, Panel, Points, ghost
 from mapl_explore.plots.paper import figure_of
 
 # JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on another thread than cells. All stages share one lock: with a
 # lock for each, two linked stages would wait for each other for ever.
 LOCK = threading.RLock()
 REST = "; all other controls as at the start"
+WAITS = '<p class="mapl-since">The pin has other axes: it comes back with them.</p>'
 
 
 class Stage(abc.ABC):
@@ -66,6 +67,7 @@ class Stage(abc.ABC):
         self._links: list[tuple[Stage, tuple[str, ...]]] = []
         self._pinned: list[Panel] = []
         self._before: dict[str, float] = {}  # the headline of the pinned picture
+        self._pinned_at = ""  # its settings, as a call
         self.widget = View(list(self._knobs.values()), self._buttons(), self.do)
         self.reset()
 
@@ -153,11 +155,13 @@ class Stage(abc.ABC):
     def pin(self) -> None:
         """Leave the picture as it is now behind the coming ones, pale and on the same axes; once more takes it away.
 
-        The readout then says how far the numbers have come from the pinned ones.
+        The readout then says how far the numbers have come from the pinned ones. On other axes the pin waits until its
+        own return, and the readout says so.
         """
         with self._lock:
             reading = self.reading
             self._pinned, self._before = ([], {}) if self._pinned else (self.panels(reading), self.headline(reading))
+            self._pinned_at = self._code() if self._pinned else ""
             self._show()
 
     def link(self, other: "Stage", *names: str) -> None:
@@ -335,14 +339,21 @@ class Stage(abc.ABC):
     def _show(self) -> None:
         reading = self.reading
         idle, options = sorted(self.idle(self._values)), {name: list(each) for name, each in self._options.items()}
-        state = {"idle": idle, "options": options, "pinned": bool(self._pinned), "code": self._program()}
-        says = since(self._before, self.headline(reading)) + self.html(reading)
-        self.widget.show(self._picture(reading), says, self._values, self.sweep(self._values), **state)
+        state = {"idle": idle, "options": options, "pinned": self._pinned_at, "code": self._program()}
+        panels = self.panels(reading)
+        apart = bool(self._pinned) and not _alike(panels, self._pinned)
+        says = (WAITS if apart else since(self._before, self.headline(reading))) + self.html(reading)
+        self.widget.show(self._over_pin(panels), says, self._values, self.sweep(self._values), **state)
 
     def _picture(self, reading: Any) -> list[Panel]:
         """Return the panels of a reading, over what is pinned."""
-        panels = self.panels(reading)
-        return [_over(panel, old) for panel, old in zip(panels, self._pinned, strict=True)] if self._pinned else panels
+        return self._over_pin(self.panels(reading))
+
+    def _over_pin(self, panels: list[Panel]) -> list[Panel]:
+        """Return panels over the pinned ones; as they are where one of them has other axes, and nothing to compare."""
+        if not self._pinned or not _alike(panels, self._pinned):
+            return panels
+        return [_over(panel, old) for panel, old in zip(panels, self._pinned, strict=True)]
 
     def _buttons(self) -> list[tuple[str, str, str]]:
         presets = [
@@ -353,13 +364,19 @@ class Stage(abc.ABC):
         return [*presets, ("reset", "reset", "everything as at the start; a pin stays"), *actions]
 
 
+def _alike(panels: list[Panel], pinned: list[Panel]) -> bool:
+    """Tell whether panels show the same as pinned ones, on the same kinds of axes."""
+    kinds = [
+        [(one.name, one.x.label, one.x.scale, one.y.label, one.y.scale) for one in each] for each in (panels, pinned)
+    ]
+    return kinds[0] == kinds[1]
+
+
 def _over(panel: Panel, pinned: Panel) -> Panel:
-    """Return a panel over the ghost of a pinned one, on its axes; one that shows something else stays as it is."""
-    if (panel.name, panel.x.label, panel.y.label) != (pinned.name, pinned.x.label, pinned.y.label):
-        return panel
+    """Return a panel over the ghost of a pinned one, on axes that have room for both."""
     ghosts = [ghost(mark) for mark in pinned.marks if isinstance(mark, Curve | Boxes | Points)]
-    marks = [within(mark, pinned.x, pinned.y) for mark in panel.marks]
-    return replace(panel, x=pinned.x, y=pinned.y, marks=[*ghosts, *marks])
+    x, y = panel.x.with_room_for(pinned.x), panel.y.with_room_for(pinned.y)
+    return replace(panel, x=x, y=y, marks=[*ghosts, *panel.marks])
 
 
 def _pixels(figure: Figure) -> np.ndarray:

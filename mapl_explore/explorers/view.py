@@ -49,7 +49,7 @@ class View(anywidget.AnyWidget):
     options = traitlets.Dict().tag(sync=True)
     idle: traitlets.List = traitlets.List().tag(sync=True)
     says = traitlets.Unicode().tag(sync=True)
-    pinned = traitlets.Bool().tag(sync=True)
+    pinned = traitlets.Unicode().tag(sync=True)  # the settings of the pin, empty without one
     code = traitlets.Unicode().tag(sync=True)
     answer = traitlets.Dict().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)  # on a page of its own, whose address then has the settings

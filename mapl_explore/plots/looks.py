@@ -43,12 +43,12 @@ LINES: dict[str, Look] = {
     "asymptote": {"style": Style("purple", DOTTED), "label": "large-τ form"},
     "share": {"style": Style("dark-green", LONG), "label": "leader share"},
 }
-# The triangles touch the root from three sides, so that roots a hair apart show side by side: the lower bound's lies to
-# the left, where the error is surely at least the target, the upper bound's to the right, where it is surely at most.
+# The triangles point at the root from three sides, so that roots a hair apart show side by side: the lower bound's from
+# the left, where the error is surely at least the target, the upper bound's from the right, where it is surely at most.
 MARKS: dict[str, tuple[Shape, str]] = {
     "exact": ("circle", "●"),
-    "upper": ("right", "▶"),
-    "lower": ("left", "◀"),
+    "upper": ("left", "◀"),
+    "lower": ("right", "▶"),
     "asymptote": ("up", "▲"),
 }
 # The same lines drawn in text.

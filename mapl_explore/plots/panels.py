@@ -66,6 +66,15 @@ class Axis:
         low, high, values = (self._straight(np.asarray(one, float)) for one in (self.low, self.high, values))
         return (values - low) / (high - low)
 
+    def with_room_for(self, other: "Axis") -> "Axis":
+        """Return an axis from end to end of both; one of them if it has room for the other."""
+        places = (self.low, self.high, other.low, other.high)
+        reach = (min(places), max(places))
+        for axis in (self, other):
+            if {axis.low, axis.high} == set(reach):
+                return axis
+        return Axis(self.label, *(reach if self.low < self.high else reach[::-1]), self.scale)
+
     def inside(self, value: float) -> float:
         """Return a value, or the end of the axis that it lies beyond."""
         return min(max(float(value), min(self.low, self.high)), max(self.low, self.high))
@@ -173,7 +182,7 @@ class Boxes(Mark):
 class Points(Mark):
     """Marks at points (k,), each dragged by the knob at its place in ``drags``.
 
-    The triangles touch the point: left, right with their base from that side, up and down with their tip.
+    The tip of a triangle is the point.
     """
 
     x: np.ndarray
@@ -243,7 +252,6 @@ class Panel:
 
     def __post_init__(self) -> None:
         """Check that a name finds one mark."""
-        # A point beyond the axes would lie on what is beside the panel.
         object.__setattr__(
             self, "marks", [within(m, self.x, self.y) if isinstance(m, Points) else m for m in self.marks]
         )
@@ -318,15 +326,11 @@ def ghost(mark: Mark) -> Mark:
     return replace(mark, name=f"pinned {mark.name}", style=style, label="", drags=())
 
 
-def within(mark: Mark, x: Axis, y: Axis) -> Mark:
-    """Return a mark without those of its points, or its words, that lie beyond the axes."""
-    if not isinstance(mark, Points | Words):
-        return mark
-    places = (axis.fraction(values) for axis, values in ((x, mark.x), (y, mark.y)))
+def within(points: Points, x: Axis, y: Axis) -> Points:
+    """Return points without those that lie beyond the axes, where they would lie on what is beside the panel."""
+    places = (axis.fraction(values) for axis, values in ((x, points.x), (y, points.y)))
     inside = np.all([(place >= -1e-9) & (place <= 1 + 1e-9) for place in places], axis=0)
-    if isinstance(mark, Points):
-        return replace(mark, x=np.where(inside, mark.x, np.nan))
-    return replace(mark, texts=[text if there else "" for text, there in zip(mark.texts, inside, strict=True)])
+    return replace(points, x=np.where(inside, points.x, np.nan))
 
 
 def bars(heights: np.ndarray, **mark: Any) -> Boxes:

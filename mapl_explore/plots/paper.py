@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.markers import CARETDOWN, CARETLEFTBASE, CARETRIGHTBASE, CARETUP
+from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
 
 from mapl_explore.plots.looks import PALETTE, SHADES
 from mapl_explore.plots.panels import (
@@ -33,8 +33,8 @@ SHAPES = {
     "ring": "o",
     "diamond": "D",
     "cross": "X",
-    "left": CARETLEFTBASE,
-    "right": CARETRIGHTBASE,
+    "left": CARETLEFT,
+    "right": CARETRIGHT,
     "up": CARETUP,
     "down": CARETDOWN,
 }

@@ -22,6 +22,24 @@ TYPE = """() => [...document.querySelectorAll(".mapl-gallery .lm-TabBar-tabLabel
     .map((node) => parseFloat(getComputedStyle(node).fontSize))"""
 
 
+# The words in the tables that are broken over lines.
+BROKEN = """(view) => {
+    const words = document.createTreeWalker(view.querySelector(".mapl-says"), NodeFilter.SHOW_TEXT);
+    const broken = [];
+    while (words.nextNode()) {
+        if (!words.currentNode.parentElement.closest("table")) continue;
+        for (const { 0: word, index } of words.currentNode.data.matchAll(/[\\p{L}\\d.]+/gu)) {
+            const range = document.createRange();
+            range.setStart(words.currentNode, index);
+            range.setEnd(words.currentNode, index + word.length);
+            if (range.getClientRects().length > 1) broken.push(word);
+        }
+    }
+    return broken;
+}"""
+HEIGHT = "(view) => Number(view.querySelector('.mapl-panel').getAttribute('height'))"
+
+
 @pytest.fixture(scope="module")
 def page(browser, app):
     page = watched(browser)
@@ -82,6 +100,55 @@ def test_nothing_is_cut_off_at_any_size_and_on_a_projector_nothing_is_below_the_
     assert page.locator("#rendered_cells").evaluate("(page) => page.scrollWidth - page.clientWidth") <= 0
     assert page.locator(".jp-InputArea:visible").count() == 0
     assert page.evaluate(FAULTS) == []  # scrolls
+    page.set_viewport_size(dict(zip(("width", "height"), SIZES[0], strict=True)))
+
+
+def test_on_a_projector_a_pin_and_other_words_leave_the_picture_its_room_and_its_place(page, stage):
+    pin, knob = stage.get_by_role("button", name="pin"), first_slider(explorer_of(page))
+    heights = [stage.evaluate(HEIGHT)]
+    pin.click()
+    expect(pin).to_have_attribute("aria-pressed", "true")
+    for key in ("PageUp", "Home", "End"):
+        said = stage.locator(".mapl-says").inner_text()
+        slider(stage, knob).press(key)
+        expect(stage.locator(".mapl-says")).not_to_have_text(said, use_inner_text=True)
+        page.evaluate(PAINTED)
+        heights.append(stage.evaluate(HEIGHT))
+    pin.click()
+    expect(pin).to_have_attribute("aria-pressed", "false")
+    assert min(heights) >= 260
+    assert max(heights) == min(heights)
+    assert min(one.bounding_box()["width"] for one in stage.locator("input[type=range]").all()) >= 140
+
+
+def test_a_table_that_is_opened_by_hand_stays_open(page):
+    page.get_by_role("tab", name="Losses").click()
+    stage = view(page)
+    folded = stage.locator("details.mapl-table:not([open])")
+    expect(folded).to_have_count(1)
+    folded.locator("summary").click()
+    expect(folded).to_have_count(0)
+    said = stage.locator(".mapl-says").inner_text()
+    stage.locator("input[type=range]:not(:disabled)").first.press("PageUp")
+    expect(stage.locator(".mapl-says")).not_to_have_text(said, use_inner_text=True)
+    expect(folded).to_have_count(0)
+    stage.locator("details.mapl-table summary").last.click()
+    expect(folded).to_have_count(1)
+    stage.get_by_role("button", name="reset").click()
+
+
+def test_on_a_phone_the_words_in_tables_stay_whole(page, stage):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.evaluate(PAINTED)
+    assert stage.evaluate(BROKEN) == []
+    page.set_viewport_size(dict(zip(("width", "height"), SIZES[0], strict=True)))
+
+
+def test_on_an_upright_tablet_letters_and_picture_are_large(page, stage):
+    page.set_viewport_size({"width": 820, "height": 1180})
+    page.evaluate(PAINTED)
+    assert min(page.evaluate(TYPE)) >= 15
+    assert stage.evaluate(HEIGHT) > 400
     page.set_viewport_size(dict(zip(("width", "height"), SIZES[0], strict=True)))
 
 
@@ -150,7 +217,7 @@ def test_the_keyboard_goes_from_tab_to_tab_and_into_the_explorer(page):
         page.keyboard.press("Tab")
         expect(stage.get_by_role("button", name=name, exact=True)).to_be_focused()
     page.keyboard.press("Tab")
-    expect(stage.locator("summary")).to_be_focused()
+    expect(stage.locator(".mapl-menu summary")).to_be_focused()
     for knob in explorer._knobs.values():
         page.keyboard.press("Tab")
         expect(box(stage, knob)).to_be_focused()

@@ -147,7 +147,7 @@ def test_the_readout_tells_the_error_the_roots_and_what_each_is_good_for(explore
         ("lower bound", "1.691", "smaller τ: E surely ≥ ε"),
         ("these scores", "2.402", "E = ε"),
         ("upper bound", "2.403", "larger τ: E surely ≤ ε"),
-        ("large-τ form", "2.49", "never left of ▶"),
+        ("large-τ form", "2.49", "never left of ◀"),
     ):
         row = next(row for row in html.split("<tr>") if name in row)
         assert f">{tau}</td>" in row

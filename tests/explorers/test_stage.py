@@ -13,6 +13,7 @@ import pytest
 from patience import HANG
 from PIL import Image
 
+from mapl_explore.explorers import BoundsExplorer, PairsExplorer
 from mapl_explore.explorers import stage as stages
 from mapl_explore.explorers.knobs import Knob
 from mapl_explore.explorers.readout import digits
@@ -180,6 +181,39 @@ def test_a_pin_leaves_the_picture_behind_and_another_takes_it_away(stage):
     assert not pinned["drags"]
     stage.do({"kind": "pin"})
     assert [mark["name"] for mark in stage.widget.picture["panels"][0]["marks"]] == ["dots"]
+
+
+def test_a_pin_says_at_which_settings_it_was_set(stage):
+    stage.set(place=0.75, dots=5)
+    stage.pin()
+    moved(stage, "place", 0.25)
+    assert stage.widget.pinned == "DotStage(size=10, place=0.75, dots=5)"
+    stage.pin()
+    assert stage.widget.pinned == ""
+
+
+def test_a_pin_is_there_in_all_panels_or_waits_with_a_word_until_its_axes_are_back():
+    stage = BoundsExplorer()
+    stage.pin()
+    ghosts = lambda: [sum("pinned" in mark.name for mark in panel.marks) for panel in stage._picture(stage.reading)]  # noqa: E731
+    assert min(ghosts()) > 0
+    stage.set(against="gap")
+    assert ghosts() == [0, 0, 0]
+    assert stage.widget.says.startswith('<p class="mapl-since">The pin has other axes: it comes back with them.</p>')
+    stage.set(against="tau")
+    assert min(ghosts()) > 0
+    assert "Since the pin" in stage.widget.says
+
+
+def test_nothing_is_cut_off_by_the_axes_of_a_pin():
+    stage = PairsExplorer()
+    free = stage.panels(stage.read(stage.settings | {"beta": 1.0}))
+    stage.pin()
+    stage.set(beta=1.0)
+    for panel, alone in zip(stage._picture(stage.reading), free, strict=True):
+        for axis, least in ((panel.x, alone.x), (panel.y, alone.y)):
+            assert min(axis.low, axis.high) <= min(least.low, least.high)
+            assert max(axis.low, axis.high) >= max(least.low, least.high)
 
 
 @pytest.mark.parametrize(

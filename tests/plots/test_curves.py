@@ -6,7 +6,7 @@ import pytest
 from mapl_explore.plots.axis_limits import decades
 from mapl_explore.plots.curves import curves_of, curves_panel
 from mapl_explore.plots.looks import SERIES, SIDES, response_styles
-from mapl_explore.plots.panels import Axis, Style, named_ticks, whole_ticks, within
+from mapl_explore.plots.panels import Axis, Style, named_ticks, whole_ticks
 
 
 def test_a_value_beyond_the_axis_has_no_ring():
@@ -59,13 +59,6 @@ def test_each_name_stands_under_its_own_bar():
     thinned = named_ticks([f"p{number}" for number in range(100, 150)], 50.0)
     assert all(name == f"p{100 + int(place)}" for place, name in thinned)
     assert 4 <= len(thinned) <= 6
-
-
-def test_what_lies_beyond_pinned_axes_is_not_drawn():
-    x, y = Axis("x", 0, 1), Axis("y", 1, 0)
-    panel = curves_panel("curves", x, Axis("y", 0, 2), [], knob="x", now=0.5, rings=[0.5, 1.5])
-    np.testing.assert_array_equal(within(panel["rings"], x, y).x, [0.5, np.nan])
-    assert within(panel["now"], x, y) is panel["now"]
 
 
 def test_a_logarithmic_axis_of_few_decades_has_ticks_at_2_and_5_too():

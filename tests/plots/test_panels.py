@@ -104,6 +104,21 @@ def test_a_ghost_is_pale_has_no_label_and_cannot_be_dragged():
     assert (left.name, left.label, left.drags, left.style.opacity) == ("pinned a", "", (), 0.2)
 
 
+def test_points_beyond_the_axes_are_not_drawn():
+    dots = Points(name="dots", x=np.array([0.5, 0.5, 2.0]), y=np.array([0.5, 1.5, 0.5]))
+    panel = Panel("", Axis("x", 0, 1), Axis("y", 1, 0), [dots])
+    np.testing.assert_array_equal(panel["dots"].x, [0.5, np.nan, np.nan])
+
+
+def test_an_axis_with_room_for_another_reaches_from_end_to_end_of_both():
+    some = Axis("", 0, 2, ticks=[(1.0, "one")])
+    assert some.with_room_for(Axis("", 0, 1)) is some
+    assert Axis("", 0, 1).with_room_for(some) is some
+    both, back = some.with_room_for(Axis("", -1, 1)), Axis("", 2, 0).with_room_for(Axis("", -1, 1))
+    assert [(one.low, one.high) for one in (both, back)] == [(-1, 2), (2, -1)]
+    assert len(both.ticks) > 1
+
+
 def test_a_panel_finds_its_marks_by_name():
     band = Band(name="band", x=np.zeros(1), low=np.zeros(1), high=np.ones(1))
     panel = Panel("", Axis("", 0, 1), Axis("", 0, 1), [band, Points(name="dots", x=np.zeros(1), y=np.zeros(1))])

@@ -15,8 +15,8 @@ const SHAPES = {
   ring: "M-.5 0a.5 .5 0 1 0 1 0a.5 .5 0 1 0 -1 0Z",
   diamond: "M0 -.6L.6 0L0 .6L-.6 0Z",
   cross: "M-.5 -.3L-.3 -.5L0 -.2L.3 -.5L.5 -.3L.2 0L.5 .3L.3 .5L0 .2L-.3 .5L-.5 .3L-.2 0Z",
-  left: "M0 -.5L-.87 0L0 .5Z",
-  right: "M0 -.5L.87 0L0 .5Z",
+  left: "M0 0L.87 -.5L.87 .5Z",
+  right: "M0 0L-.87 -.5L-.87 .5Z",
   up: "M0 0L.5 .87L-.5 .87Z",
   down: "M0 0L.5 -.87L-.5 -.87Z",
 };
@@ -62,10 +62,10 @@ const MARKS = {
   points: {
     tag: "g",
     loose: true,
-    draw(node, mark, at) {
+    draw(node, mark, at, { grown }) {
       const [xs, ys] = [at("x"), at("y")];
       keep(node, xs.length, "path").forEach((one, i) => {
-        const transform = drawn(xs[i], ys[i]) ? `translate(${point(xs[i], ys[i])}) scale(${mark.width * POINT})` : "scale(0)";
+        const transform = drawn(xs[i], ys[i]) ? `translate(${point(xs[i], ys[i])}) scale(${mark.width * POINT * grown})` : "scale(0)";
         put(one, { d: SHAPES[mark.shape], class: `mapl-${mark.shape}`, transform });
       });
     },

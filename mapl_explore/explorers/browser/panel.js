@@ -87,6 +87,7 @@ class Panel {
       right: width - Math.max(type * 0.9, this.view.wide(x.ticks.at(-1)?.[1] ?? "", type) / 2 + 2),
       top: Math.max(type * (title ? 1.9 : 0.7), this.own.offsetHeight + type * 0.3),
       bottom: height - type * (x.label ? 2.6 : 1.4),
+      grown: Math.max(1, type / 18), // points, next to letters of 18 pixels and less
     };
     Object.assign(this, { area, type, x: new Scale(x, area.left, area.right), y: new Scale(y, area.bottom, area.top) });
     const rect = { x: area.left, y: area.top, width: area.right - area.left, height: area.bottom - area.top };

@@ -4,14 +4,16 @@
 const GLIDE = 300; // ms
 const SILENT = "Python does not answer: it is busy, or not there any more.";
 const REMEDY = { cell: "Run the cell to bring the sliders to life.", page: "Load the page again: its address has what you have set." };
+const PIN = "leave this picture behind, to compare the next with";
 const SWEEP = 8000; // ms, from one end of a slider to the other
 const NARROW = 640; // pixels of width below which panels stand below each other
+const LOW = 260; // pixels of height below which tables fold: the picture takes their place
 
 const TRAITS = ["picture", "curves", "numbers", "words", "values", "idle", "options", "says", "pinned"];
 
 class View {
   constructor(model, el) {
-    Object.assign(this, { model, el, panels: [], before: null, part: 1, asked: {} });
+    Object.assign(this, { model, el, panels: [], before: null, part: 1, asked: {}, height: Infinity, folds: 0, opened: new Map() });
     this.tip = new Tip();
     this.nodes = {
       banner: element("div", { class: "mapl-banner", role: "alert", hidden: true }),
@@ -28,6 +30,7 @@ class View {
     const below = element("div", { class: "mapl-below" }, element("div", { class: "mapl-set" }, refusal, knobs), says);
     this.root = element("div", { class: "mapl-view" }, banner, picture, tools, below, this.tip.node);
     el.append(this.root);
+    says.addEventListener("click", ({ target }) => this.unfold(target.closest("summary")));
     this.root.addEventListener("pointerdown", () => this.tip.hide()); // a tap elsewhere
     // In JupyterLab a key is a command: arrows leave the cell, x cuts it, m makes it text. Here keys move sliders and
     // write numbers; what is held with ctrl, alt or meta, and shift with Enter, which runs the cell, remain commands.
@@ -73,10 +76,12 @@ class View {
     for (const name of ["picture", "words", "idle", "options"]) this[name] = this.model.get(name);
     // What a person has asked for since then holds; else the next key would step from an old place.
     this.values = { ...this.model.get("values"), ...this.asked };
-    this.nodes.pin.setAttribute("aria-pressed", this.model.get("pinned"));
+    const pinned = this.model.get("pinned");
+    put(this.nodes.pin, { "aria-pressed": Boolean(pinned), title: pinned ? `pinned: ${pinned}; once more takes it away` : PIN });
     if (this.said !== this.model.get("says")) {
       this.said = this.model.get("says");
       this.nodes.says.innerHTML = this.said;
+      this.fold(this.folds);
     }
   }
 
@@ -114,24 +119,61 @@ class View {
     const width = this.el.clientWidth;
     if (!width || !this.panels.length) return;
     const narrow = width < NARROW;
-    const type = clamp(width / 68, 13, 24);
+    const type = clamp(width / 68, narrow ? 13 : 15, 24);
     this.root.style.setProperty("--mapl-type", `${type}px`);
     this.root.classList.toggle("mapl-narrow", narrow);
-    const height = narrow ? clamp(width * 0.7, 200, 320) : clamp(this.room(), 180, width * 0.34);
+    const place = [width, window.innerWidth, window.innerHeight].join();
+    if (place !== this.place) this.again();
+    this.place = place;
+    const height = narrow ? clamp(width * 0.7, 200, 320) : this.high(width, type);
     const size = [width, height, type].join();
-    if (size === this.size) return; // the words next to the controls need another line, and the picture has its place
+    if (size === this.size) return;
     this.size = size;
     const whole = this.panels.reduce((sum, { spec }) => sum + spec.share, 0);
     for (const panel of this.panels) panel.resize(narrow ? width : Math.floor((width * panel.spec.share) / whole), height, type);
     this.draw();
   }
 
-  // How high the picture can be: on a page of its own all else fits below it, in a notebook the controls begin below.
+  get page() {
+    return this.el.closest(".mapl-gallery");
+  }
+
+  // How high the picture is: on a page of its own all else fits below it, with a line to spare, and tables fold for it.
+  // Words that come and go must not move it: it is never higher than it was, until the window has another size.
+  high(width, type) {
+    if (!this.page) return clamp(window.innerHeight * 0.46, 180, width * 0.34);
+    if (this.height < this.room() + 2) return this.height; // two: heights are read in whole pixels
+    const tables = this.nodes.says.querySelectorAll("details").length;
+    while (this.room() < LOW && this.folds < tables && !this.opened.size) this.fold(this.folds + 1);
+    const room = this.room();
+    const most = width * (window.innerHeight > window.innerWidth ? 0.6 : 0.34);
+    this.height = Math.min(this.height, clamp(Math.max(room - 1.35 * type, Math.min(room, LOW)), 180, most));
+    return this.height;
+  }
+
   room() {
-    const page = this.el.closest(".mapl-gallery");
-    if (!page) return window.innerHeight * 0.46;
     const others = this.root.offsetHeight - this.nodes.panels.offsetHeight;
     return window.innerHeight - this.root.getBoundingClientRect().top - window.scrollY - others - 12;
+  }
+
+  again() {
+    this.height = Infinity;
+    this.fold(0);
+  }
+
+  // So many tables are folded, from the last one up; once a person has opened or closed one, no other folds by itself.
+  fold(folds) {
+    this.folds = folds;
+    const tables = this.nodes.says.querySelectorAll("details");
+    tables.forEach((table, i) => (table.open = this.opened.get(i) ?? i < tables.length - folds));
+  }
+
+  unfold(summary) {
+    if (!summary) return;
+    const tables = [...this.nodes.says.querySelectorAll("details")];
+    const table = summary.parentElement;
+    this.opened.set(tables.indexOf(table), !table.open); // the browser does it after this
+    this.height = Infinity;
   }
 
   wide(text, type) {
@@ -194,7 +236,7 @@ class View {
 
   addTools() {
     const made = this.model.get("buttons").map(({ label, tip, kind }) => button(label, tip, () => this.tell({ kind, label })));
-    this.nodes.pin = button("pin", "leave this picture behind, to compare the next with", () => this.tell({ kind: "pin" }));
+    this.nodes.pin = button("pin", PIN, () => this.tell({ kind: "pin" }));
     this.nodes.play = button("play", "go along the horizontal axis from end to end", () => this.play());
     this.nodes.tools.append(...made, this.nodes.pin, this.nodes.play, this.menu());
   }
