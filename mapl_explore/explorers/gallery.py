@@ -15,6 +15,12 @@ from mapl_explore.explorers.stage import Stage
 from mapl_explore.explorers.temperature import TemperatureExplorer
 
 ADDRESS = "address"  # in place of a message's number, where the answer is to the address
+# In place of an explorer that does not come: Python makes it when its tab is chosen, and may be gone. It is seen 3 s
+# after the tab is.
+LATE = """<style>
+@keyframes mapl-late { from, to { visibility: hidden } }
+.mapl-late { animation: mapl-late 3s; padding: 0 1em; font: 18px/1.35 system-ui, sans-serif; }
+</style><p class="mapl-late">Python does not answer: it is busy, or not there any more. Load the page again.</p>"""
 # In the order of the notebooks.
 PAGES: dict[str, Callable[[], Stage]] = {
     "Smooth maximum": SmoothMaxExplorer,
@@ -50,7 +56,7 @@ class Gallery:
         """Make the menu and the first explorer."""
         self.pages = pages
         self.stages: dict[str, Stage] = {}
-        self.widget = widgets.Tab([widgets.VBox() for _ in pages], titles=tuple(pages))
+        self.widget = widgets.Tab([widgets.VBox([widgets.HTML(LATE)]) for _ in pages], titles=tuple(pages))
         self.widget.add_class("mapl-gallery")
         self.widget.observe(self._chosen, "selected_index")
         asked = dict(parse_qsl(address)).get("explorer", "")

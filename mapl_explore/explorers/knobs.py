@@ -77,7 +77,8 @@ class Knob:
         try:
             number = float(text.strip().replace("−", "-"))
         except ValueError:
-            raise ValueError(f"{self.label} must be a number, such as 2.5 or 1e-3, not {text!r}") from None
+            hint = " with a point, such as 2.5" if "," in text else ", such as 2.5 or 1e-3"
+            raise ValueError(f"{self.label} must be a number{hint}, not {text!r}") from None
         return self.checked(number, self.label, text.strip())
 
     def said(self, value: float) -> str:

@@ -295,6 +295,50 @@ def test_the_menu_saves_the_picture_as_it_looks(drawn, tmp_path):
     assert np.abs(page - file).max() < 40  # letters are half a pixel elsewhere; a ring too wide is beyond 100
 
 
+def test_escape_closes_the_menu_and_a_copy_is_said_on_its_button_and_politely(browser):
+    drawn = Drawn(browser, BoundsExplorer())
+    menu, summary = drawn.page.locator(".mapl-menu"), drawn.page.locator(".mapl-menu summary")
+    summary.press("Enter")
+    summary.press("Tab")
+    drawn.page.keyboard.press("Escape")
+    expect(menu).not_to_have_attribute("open", "")
+    expect(summary).to_be_focused()
+    summary.press("Enter")
+    # This page has no address, and so no clipboard.
+    clipboard = "{ value: { writeText: async (text) => { window.copied = text; } } }"
+    drawn.page.evaluate(f"void Object.defineProperty(navigator, 'clipboard', {clipboard})")
+    drawn.page.get_by_role("button", name="copy as Python").click()
+    expect(menu.get_by_role("button", name="copied")).to_be_visible()
+    expect(drawn.page.get_by_role("status")).to_have_text("copied")
+    assert drawn.page.evaluate("window.copied") == drawn.explorer.widget.code
+    expect(menu).not_to_have_attribute("open", "")
+    expect(drawn.page.get_by_role("status")).to_have_text("")
+    expect(summary).to_be_focused()
+    drawn.close()
+
+
+def test_the_picture_takes_the_full_screen(drawn):
+    panel = drawn.page.locator(".mapl-panel").first
+    drawn.page.evaluate("document.getElementById('here').style.width = '700px'")
+    drawn.page.wait_for_function("document.querySelector('.mapl-panels').offsetWidth < 701")
+    drawn.page.get_by_text("more", exact=True).click()
+    drawn.page.get_by_role("button", name="full screen").click()
+    drawn.page.wait_for_function("document.querySelector('.mapl-panels').offsetWidth > 1200")
+    below = drawn.page.locator(".mapl-below").bounding_box()
+    height = drawn.page.evaluate("innerHeight")
+    assert height - 50 < below["y"] + below["height"] <= height
+    assert panel.bounding_box()["height"] > 300
+    drawn.page.evaluate("document.exitFullscreen()")
+    drawn.page.wait_for_function("document.querySelector('.mapl-panels').offsetWidth < 701")
+
+
+def test_play_ends_where_nobody_answers(drawn):
+    drawn.page.evaluate("void (window.model.send = () => { throw Error('closed'); })")
+    drawn.page.get_by_role("button", name="play").click()
+    expect(drawn.page.locator(".mapl-banner")).to_contain_text("Run the cell")
+    expect(drawn.page.get_by_role("button", name="play")).to_be_visible()
+
+
 def test_where_nobody_answers_a_banner_says_what_to_do_and_the_picture_stays(drawn):
     drawn.page.evaluate("window.model.send = () => {}")
     drawn.page.get_by_role("slider", name="inverse temperature τ (1/nats)").press("PageUp")

@@ -105,6 +105,7 @@ def test_a_typed_number_keeps_all_its_digits(stage, text, value):
     [
         ("size", "1000", "size of the dot must be a number in [1, 100], not '1000'"),
         ("size", "a lot", "size of the dot must be a number, such as 2.5 or 1e-3, not 'a lot'"),
+        ("size", "2,5", "size of the dot must be a number with a point, such as 2.5, not '2,5'"),
         ("size", "", "size of the dot must be a number, such as 2.5 or 1e-3, not ''"),
         ("size", "nan", "size of the dot must be a number in [1, 100], not 'nan'"),
         ("size", "−3", "size of the dot must be a number in [1, 100], not '−3'"),

@@ -4,6 +4,9 @@
 const GLIDE = 300; // ms
 const SILENT = "Python does not answer: it is busy, or not there any more.";
 const REMEDY = { cell: "Run the cell to bring the sliders to life.", page: "Load the page again: its address has what you have set." };
+const RIM = 12; // pixels around what has the screen to itself
+const COPIED = "copied";
+const MOMENT = 1500; // ms for which a button says so
 const PIN = "leave this picture behind, to compare the next with";
 const SWEEP = 8000; // ms, from one end of a slider to the other
 const NARROW = 640; // pixels of width below which panels stand below each other
@@ -24,11 +27,13 @@ class View {
       knobs: element("div", { class: "mapl-knobs" }),
       refusal: element("div", { class: "mapl-refusal", role: "alert", hidden: true }),
       says: element("div", { class: "mapl-says", "aria-live": "polite" }),
+      status: element("div", { class: "mapl-status", role: "status" }), // for those who do not see what a button says
+      below: element("div", { class: "mapl-below" }),
     };
-    const { banner, key, panels, picture, tools, knobs, refusal, says } = this.nodes;
+    const { banner, key, panels, picture, tools, knobs, refusal, says, status, below } = this.nodes;
     picture.append(key, panels);
-    const below = element("div", { class: "mapl-below" }, element("div", { class: "mapl-set" }, refusal, knobs), says);
-    this.root = element("div", { class: "mapl-view" }, banner, picture, tools, below, this.tip.node);
+    below.append(element("div", { class: "mapl-set" }, refusal, knobs), says);
+    this.root = element("div", { class: "mapl-view" }, banner, picture, tools, below, status, this.tip.node);
     el.append(this.root);
     says.addEventListener("click", ({ target }) => this.unfold(target.closest("summary")));
     this.root.addEventListener("pointerdown", () => this.tip.hide()); // a tap elsewhere
@@ -49,6 +54,7 @@ class View {
     this.observer.observe(el);
     this.resized = () => this.resize();
     window.addEventListener("resize", this.resized);
+    this.root.addEventListener("fullscreenchange", this.resized);
     this.read();
     this.build();
     const { serial, error } = this.model.get("answer");
@@ -116,13 +122,13 @@ class View {
   }
 
   resize() {
-    const width = this.el.clientWidth;
+    const width = this.full ? this.root.clientWidth - 2 * RIM : this.el.clientWidth;
     if (!width || !this.panels.length) return;
     const narrow = width < NARROW;
     const type = clamp(width / 68, narrow ? 13 : 15, 24);
     this.root.style.setProperty("--mapl-type", `${type}px`);
     this.root.classList.toggle("mapl-narrow", narrow);
-    const place = [width, window.innerWidth, window.innerHeight].join();
+    const place = [this.full, width, window.innerWidth, window.innerHeight].join();
     if (place !== this.place) this.again();
     this.place = place;
     const height = narrow ? clamp(width * 0.7, 200, 320) : this.high(width, type);
@@ -134,8 +140,12 @@ class View {
     this.draw();
   }
 
+  get full() {
+    return document.fullscreenElement === this.root;
+  }
+
   get page() {
-    return this.el.closest(".mapl-gallery");
+    return this.full || this.el.closest(".mapl-gallery");
   }
 
   // How high the picture is: on a page of its own all else fits below it, with a line to spare, and tables fold for it.
@@ -152,8 +162,9 @@ class View {
   }
 
   room() {
-    const others = this.root.offsetHeight - this.nodes.panels.offsetHeight;
-    return window.innerHeight - this.root.getBoundingClientRect().top - window.scrollY - others - 12;
+    const start = this.root.getBoundingClientRect().top - this.root.scrollTop;
+    const others = this.nodes.below.getBoundingClientRect().bottom - start - this.nodes.panels.offsetHeight;
+    return window.innerHeight - (this.full ? 0 : start + window.scrollY) - others - RIM;
   }
 
   again() {
@@ -242,19 +253,30 @@ class View {
   }
 
   menu() {
+    const copied = (text) => navigator.clipboard.writeText(text).then(() => COPIED);
     const items = {
-      "copy as Python": () => navigator.clipboard.writeText(this.model.get("code")),
-      ...(this.model.get("title") && { "copy link": () => navigator.clipboard.writeText(this.address()) }),
+      "copy as Python": () => copied(this.model.get("code")),
+      ...(this.model.get("title") && { "copy link": () => copied(this.address()) }),
       "save as SVG": () => saved(this.pictureFile(), "svg"),
       "save as PNG": () => raster(this.pictureFile()).then((file) => saved(file, "png")),
       "full screen": () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
     };
     const menu = element("details", { class: "mapl-menu" }, element("summary", { text: "more" }));
-    const chosen = (action) => () => {
+    const close = () => {
+      if (menu.contains(document.activeElement)) menu.firstChild.focus();
       menu.open = false;
-      Promise.resolve(action()).catch((error) => this.refused(String(error)));
     };
-    menu.append(element("div", {}, ...Object.entries(items).map(([label, action]) => button(label, null, chosen(action)))));
+    // A button says what was done for a moment, and then the menu closes.
+    const said = (node, label, word) => {
+      node.textContent = word ?? label;
+      this.nodes.status.textContent = word ?? "";
+      if (word) setTimeout(() => said(node, label), MOMENT);
+      else close();
+    };
+    const chosen = (label, action) => ({ currentTarget: node }) =>
+      Promise.resolve(action()).then((word) => said(node, label, word)).catch((error) => close(this.refused(String(error))));
+    menu.append(element("div", {}, ...Object.entries(items).map(([label, action]) => button(label, null, chosen(label, action)))));
+    menu.addEventListener("keydown", ({ key }) => key === "Escape" && close());
     menu.addEventListener("focusout", ({ relatedTarget }) => menu.contains(relatedTarget) || (menu.open = false));
     return menu;
   }
@@ -327,6 +349,7 @@ class View {
   }
 
   silent(lost) {
+    if (lost) this.stop();
     this.nodes.banner.hidden = !lost;
     this.nodes.banner.textContent = lost ? `${SILENT} ${REMEDY[this.model.get("title") ? "page" : "cell"]}` : "";
   }
