@@ -9,7 +9,7 @@ import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
 from mapl_explore.losses import LOSSES, Loss, MaxMin, ScoredSets, reads_reference
-from mapl_explore.losses.sets import SET_FIELDS, are_own_reference, require_sets
+from mapl_explore.losses.sets import are_own_reference, require_sets
 from mapl_explore.numerics.arrays import Door, Numbers, to_numpy
 
 LARGEST = 1e100  # nats from 0: the square of a difference, which IPO computes, is then finite
@@ -174,8 +174,7 @@ def finite_gap(scores: np.ndarray) -> float:
 def arranged(sets: ScoredSets) -> ScoredSets:
     """Return the sets as (k, n) in float64: the positives of each first, then its negatives, then padding."""
     require_shown(sets)
-    arrays = [to_numpy(getattr(sets, name)) for name in SET_FIELDS]
-    flat = ScoredSets.unchecked(*(array.reshape(-1, array.shape[-1]) for array in arrays))
+    flat = sets.mapped(lambda array: to_numpy(array).reshape(-1, array.shape[-1]))
     order = np.argsort(np.where(flat.label == 0, 2, -flat.label), axis=-1, kind="stable")
     return flat[np.arange(len(flat))[:, None], order]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mapl_explore.numerics.arrays import Array, Door, to_numpy
+from mapl_explore.numerics.arrays import Array, Door, namespace, to_numpy
 
 if TYPE_CHECKING:
     from mapl_explore.losses.loss import Loss
@@ -17,7 +17,7 @@ else:
 
 @dataclass(frozen=True, eq=False)
 class ScoredSets:
-    """The log-probs, lengths and labels of the responses of one or many sets.
+    """The log-probs, lengths, labels and, where they are graded, rewards of the responses of one or many sets.
 
     Parameters
     ----------
@@ -29,6 +29,9 @@ class ScoredSets:
         Tokens in each response, >= 1.
     label : integer array (..., n)
         +1 for a positive, -1 for a negative, 0 for padding; at least one of each sign in every set.
+    reward : array (..., n), optional
+        How good each response is: any real number, of any sign; integers, too, also in an array. It becomes of the
+        dtype of the log-probs, and need not agree with the label, by which positives and negatives are told.
 
     Raises
     ------
@@ -44,32 +47,52 @@ class ScoredSets:
     array([0.126928])
     >>> len(sets), sets[0].logp
     (1, array([-1., -3.]))
+    >>> ScoredSets([-1.0, -3.0], [-2.0, -2.0], [4, 5], [1, -1], reward=[0.8, -2]).rewards
+    array([ 0.8, -2. ])
     """
 
     logp: Array
     ref_logp: Array
     length: Array
     label: Array
+    reward: Array | None = None
 
     def __post_init__(self) -> None:
         """Check the arrays and clear the padding."""
-        named = {name: getattr(self, name) for name in SET_FIELDS}
-        door = Door(**named, integers=["length", "label"])
+        door = Door(**self.columns(), integers=["length", "label"], follow=["reward"])
         _require_one_shape(door.values)
         label = door.integer("label", -1, 1)
         _require_both_sides(door.xp, label)
         there = label != 0
         length = door.integer("length", 1, math.inf, where=there)
-        self._fill(door.finite("logp", there), door.finite("ref_logp", there), length, label)
+        reals = {name: door.finite(name, there) for name in ("logp", "ref_logp", "reward") if name in door.values}
+        self._fill(**reals, length=length, label=label)
 
     @classmethod
-    def unchecked(cls, logp: Array, ref_logp: Array, length: Array, label: Array) -> "ScoredSets":
+    def unchecked(
+        cls, logp: Array, ref_logp: Array, length: Array, label: Array, reward: Array | None = None
+    ) -> "ScoredSets":
         """Return sets of arrays as they are: in a training step, looking at values would wait for the GPU."""
-        return object.__new__(cls)._fill(logp, ref_logp, length, label)
+        return object.__new__(cls)._fill(logp=logp, ref_logp=ref_logp, length=length, label=label, reward=reward)
+
+    def columns(self) -> dict[str, Array]:
+        """Return the arrays by their names, without a reward where there is none."""
+        return {name: value for name in SET_FIELDS if (value := getattr(self, name)) is not None}
+
+    def mapped(self, function: Callable[[Array], Array]) -> "ScoredSets":
+        """Return the sets that a function makes of every array, without checks."""
+        return ScoredSets.unchecked(**{name: function(value) for name, value in self.columns().items()})
 
     def with_logp(self, logp: Array) -> "ScoredSets":
         """Return the same sets with other log-probs under the policy, without checks."""
-        return ScoredSets.unchecked(logp, self.ref_logp, self.length, self.label)
+        return ScoredSets.unchecked(**self.columns() | {"logp": logp})
+
+    @property
+    def rewards(self) -> Array:
+        """The reward (..., n); where none is given the verdict: 1 for positives, 0 for negatives and padding."""
+        if self.reward is not None:
+            return self.reward
+        return namespace(self.logp).astype(self.label > 0, self.logp.dtype)
 
     def __len__(self) -> int:
         """Return how many sets there are along the first axis; a single one, (n,), has no length."""
@@ -88,10 +111,10 @@ class ScoredSets:
         """
         if self.label[index].ndim < 1:
             raise IndexError(f"the index {index!r} picks one response; a set keeps its last axis")
-        return ScoredSets.unchecked(*(getattr(self, name)[index] for name in SET_FIELDS))
+        return self.mapped(lambda array: array[index])
 
-    def _fill(self, *arrays: Array) -> "ScoredSets":
-        for name, value in zip(SET_FIELDS, arrays, strict=True):
+    def _fill(self, **arrays: Array | None) -> "ScoredSets":
+        for name, value in arrays.items():
             object.__setattr__(self, name, value)
         return self
 
@@ -167,7 +190,8 @@ def _changes_with_reference(loss: "Loss", library: Callable[[np.ndarray], Array]
     # From far below the model's log-probs to far above them: a loss may look at one side of them alone.
     logp, near, far = np.random.default_rng(0).uniform(-20.0, -0.1, size=(3, 8, 4)) * [[[1.0]], [[1.0]], [[3.0]]]
     length, label = np.full(logp.shape, 5), np.tile([1, 1, -1, -1], (len(logp), 1))
-    first, second = (ScoredSets(*map(library, (logp, ref, length, label))) for ref in (near, far))
+    reward = logp[:, ::-1] + 10.0
+    first, second = (ScoredSets(*map(library, (logp, ref, length, label, reward))) for ref in (near, far))
     pairs = (loss.score(first), loss.score(second)), (loss(first), loss(second))
     return not all(np.array_equal(to_numpy(one), to_numpy(other), equal_nan=True) for one, other in pairs)
 

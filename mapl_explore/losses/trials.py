@@ -38,11 +38,11 @@ def tried_once(trial: Callable) -> Callable:
 
 
 def made_up_sets(array: Array) -> ScoredSets:
-    """Return two sets of four positives and four negatives, all of different lengths, next to an array."""
-    logp, ref_logp = np.random.default_rng(0).uniform(-3.0, -0.5, size=(2, 2, 8))
+    """Return two sets of four positives and four negatives, all of different lengths and rewards, next to an array."""
+    logp, ref_logp, reward = np.random.default_rng(0).uniform(-3.0, -0.5, size=(3, 2, 8))
     length = np.arange(1, 17).reshape(2, 8)
     label = np.array([[1, 1, -1, -1, 1, -1, 1, -1], [-1, 1, 1, -1, 1, -1, -1, 1]])
-    return ScoredSets.unchecked(*(_next_to(array, one) for one in (logp, ref_logp, length, label)))
+    return ScoredSets.unchecked(*(_next_to(array, one) for one in (logp, ref_logp, length, label, reward + 1.5)))
 
 
 def made_up_scores(array: Array) -> Array:

@@ -39,19 +39,20 @@ BLOCK = 16_384  # elements whose temporaries stay in the cache; those of a longe
 class Door:
     """The arguments of one public call, brought to one library, dtype and device, checked as they are asked for."""
 
-    def __init__(self, *, integers: Collection[str] = (), **arguments: Numbers) -> None:
+    def __init__(self, *, integers: Collection[str] = (), follow: Collection[str] = (), **arguments: Numbers) -> None:
         """Choose the library, the device and the dtypes; check that the shapes fit together.
 
         ``integers`` names the arguments that are counts or signs: they are integers, and do not decide the dtype.
+        ``follow`` names those that are integers or floats, and take the dtype that the others decide.
         """
-        self.integers = integers
+        self.integers, self.follow = integers, follow
         arrays: dict[str, Any] = {name: value for name, value in arguments.items() if _is_array(value)}
         # Among arrays a numpy scalar is a number like any other; alone, its dtype decides.
         arrays = arrays or {name: value for name, value in arguments.items() if isinstance(value, np.generic)}
         plain = {name: value for name, value in arguments.items() if name not in arrays}
         given = arrays | {name: _from_plain(name, value, name in integers) for name, value in plain.items()}
         for name, value in arrays.items():
-            _check_dtype(name, value, name in integers)
+            _check_dtype(name, value, name in integers or (name in follow and _holds_integers(value)))
         self.values: dict[str, Array] = {name: given[name] for name in arguments}
         self.xp = _one_namespace(arrays)
         self.device = array_api_compat.device(next(iter(arrays.values()))) if arrays else None
@@ -121,7 +122,7 @@ class Door:
     def _result_dtype(self, arrays: dict[str, Array]) -> DType:
         if "scores" in arrays:
             return arrays["scores"].dtype
-        dtypes = [value.dtype for name, value in arrays.items() if name not in self.integers]
+        dtypes = [value.dtype for name, value in arrays.items() if name not in {*self.integers, *self.follow}]
         return self.xp.result_type(*dtypes) if dtypes else self.xp.float64
 
     def _cast(self, name: str) -> Array:
@@ -129,7 +130,8 @@ class Door:
 
     def _to_inside(self, value: Array) -> Array:
         if isinstance(value, np.ndarray | np.generic):
-            return self.xp.asarray(value, dtype=self.inside, device=self.device)
+            with np.errstate(over="ignore"):  # what is too large becomes inf, and is refused as that
+                return self.xp.asarray(value, dtype=self.inside, device=self.device)
         inside = self.xp.astype(value, self.inside, copy=False)
         if is_torch_array(inside) and inside.requires_grad and _name(value.dtype) in HALVES:
             # A slope that is finite here may be beyond the half it goes back to: there it saturates, and is not inf.
@@ -346,9 +348,13 @@ def _from_plain(name: str, value: Any, integer: bool) -> np.ndarray:
     return array if integer and array.size else array.astype(np.float64)
 
 
+def _holds_integers(value: Array) -> bool:
+    return _name(value.dtype).startswith(("int", "uint"))
+
+
 def _check_dtype(name: str, value: Array, integer: bool) -> None:
     kind = _name(value.dtype)
-    if integer and not kind.startswith(("int", "uint")):
+    if integer and not _holds_integers(value):
         raise TypeError(f"{name} must be an integer or integers, not {_shown(value)}")
     if not integer and kind not in FLOATS:
         raise TypeError(f"{name} must be a floating-point array, not one of {kind}: {TYPES}")

@@ -21,10 +21,10 @@ from mapl_explore.losses import (
     Smooth,
     TauRule,
     parse,
+    reads_reference,
 )
 from mapl_explore.losses.loss import Paired, try_loss
 from mapl_explore.losses.naming import KINDS
-from mapl_explore.losses.sets import SET_FIELDS
 from mapl_explore.numerics.arrays import namespace
 
 COLUMNS = [[-1.0, -2.0, -3.0, -2.5]], [[0.0, -0.5, -1.0, -0.25]], [[1, 2, 3, 4]], [[1, 1, -1, -1]]
@@ -160,7 +160,7 @@ def test_a_trial_in_torch_runs_on_the_device_of_the_use_and_in_a_type_that_it_ha
     tried = []
     loss = own(score=lambda self, sets: tried.append(sets) or sets.logp)()
     try_loss(loss, torch.zeros(2, dtype=dtype, device="meta"))
-    assert {getattr(sets, name).device.type for sets in tried for name in SET_FIELDS} == {"meta"}
+    assert {array.device.type for sets in tried for array in sets.columns().values()} == {"meta"}
     assert {sets.logp.dtype for sets in tried} == {torch.promote_types(dtype, torch.float32)}
     assert {sets.label.dtype for sets in tried} == {torch.int64}
     count = len(tried)
@@ -171,6 +171,13 @@ def test_a_trial_in_torch_runs_on_the_device_of_the_use_and_in_a_type_that_it_ha
 def test_a_trial_in_numpy_runs_in_float64_which_differences_need():
     sets = ScoredSets(*(np.asarray(column, np.float32) for column in COLUMNS[:2]), *COLUMNS[2:])
     assert own()().weights(sets).dtype == np.float32
+
+
+def test_a_loss_that_reads_rewards_is_tried_with_rewards_and_may_be_asked_for_its_reference(sets):
+    loss = own(score=lambda self, sets: sets.logp + sets.reward)()
+    graded = ScoredSets(**sets.columns(), reward=[[0.5, 0.25, 1.0, -2.0]])
+    assert loss.margin(graded)[0] == min(-0.5, -1.75) - max(-2.0, -4.5)  # logp + reward
+    assert not reads_reference(loss)
 
 
 RULES = {

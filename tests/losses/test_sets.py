@@ -1,5 +1,6 @@
 """ScoredSets: checked where they are made, indexed like arrays, refused where there is none or no reference."""
 
+import math
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from every_loss import INF
 
 import mapl_explore as mapl
-from mapl_explore.losses import CPO, DPO, SFT, MaxMin, ScoredSets, require_reference
+from mapl_explore.losses import CPO, DPO, LOSSES, SFT, MaxMin, ScoredSets, require_reference
 from mapl_explore.losses.tau_advice import advise
 from mapl_explore.sampling.pairs import pair_margins
 
@@ -43,6 +44,13 @@ USES = {
         ({"label": [[-1, 0]]}, ValueError, r"at least one positive \(\+1\) in every set"),
         ({"logp": torch.tensor([[-1.0, -2.0]]), "label": np.array([[1, -1]])}, TypeError, "one array library"),
         ({"logp": "text"}, TypeError, "logp must be numbers.*'text'"),
+        ({"reward": [[1.0, INF]]}, ValueError, "^reward must be finite, not inf$"),
+        ({"reward": [[1.0, 0.0, 0.0]]}, ValueError, r"must broadcast, but logp .*, reward has shape \(1, 3\)$"),
+        ({"reward": 1.0}, ValueError, r"one shape \(..., n\), but logp .*, reward has \(\)$"),
+        ({"reward": [[True, False]]}, TypeError, "^reward must be numbers"),
+        ({"reward": np.array([[True, False]])}, TypeError, "^reward must be a floating-point array, not one of bool"),
+        ({"reward": torch.tensor([[1.0, 0.0]]), "logp": np.array([[-1.0, -2.0]])}, TypeError, "one array library"),
+        ({"reward": [[1e300, 0.0]], "logp": np.float32([[-1, -2]])}, ValueError, "^reward must be finite in float32"),
     ],
 )
 def test_bad_sets_are_refused_by_name(change, kind, message):
@@ -53,16 +61,50 @@ def test_bad_sets_are_refused_by_name(change, kind, message):
 @pytest.mark.parametrize("library", [np.asarray, torch.as_tensor])
 def test_an_index_picks_the_same_sets_and_responses_of_every_array(library):
     label = np.array([[1, -1, 1], [-1, 1, -1]])
-    arrays = [library(one) for one in (np.arange(6.0).reshape(2, 3), -np.arange(6.0).reshape(2, 3), 7 + label, label)]
+    numbers = np.arange(6.0).reshape(2, 3)
+    arrays = [library(one) for one in (numbers, -numbers, 7 + label, label, 3 - numbers)]
     sets = ScoredSets(*arrays)
     assert len(sets) == 2
     for index in (0, slice(1, 2), (1, [2, 0]), (..., [0, 1])):
         some = sets[index]
-        for one, array in zip((some.logp, some.ref_logp, some.length, some.label), arrays, strict=True):
+        for one, array in zip(some.columns().values(), arrays, strict=True):
             assert one.tolist() == array[index].tolist()
     assert [one.logp.tolist() for one in sets] == arrays[0].tolist()
     with pytest.raises(IndexError):
         sets[2]
+
+
+def test_a_reward_takes_the_type_of_the_log_probs_and_is_0_at_padding():
+    label = np.array([1, -1, 0])
+    for kind in (np.float16, np.float64, np.int64, np.uint8, list):
+        reward = [2, 3, 4] if kind is list else np.array([2, 3, 4], kind)
+        for logp, other in ((np.float32([-1, -2, 0]), np.float32), (np.float64([-1, -2, 0]), np.float64)):
+            sets = ScoredSets(logp, logp, [1, 1, 1], label, reward)
+            assert (sets.reward.dtype, sets.logp.dtype, sets.reward.tolist()) == (other, other, [2.0, 3.0, 0.0])
+    logp, label = torch.tensor([-1.0, -2.0, 0.0], dtype=torch.bfloat16), torch.tensor(label)
+    sets = ScoredSets(logp, logp, abs(label) + 1, label, torch.tensor([-2, 3, 4]))
+    assert (sets.reward.dtype, sets.reward.tolist()) == (torch.float32, [-2.0, 3.0, 0.0])
+    assert np.isfinite(ScoredSets(*[[-1.0, -2.0, 0.0]] * 2, [1] * 3, [1, -1, 0], [0.5, -0.5, math.nan]).reward).all()
+
+
+@pytest.mark.parametrize("kind", [np.float32, torch.as_tensor], ids=["numpy", "torch"])
+def test_without_a_reward_the_verdict_is_one(kind):
+    logp, label = (np.array(one) for one in ([-1.0, -2.0, 0.0], [1, -1, 0]))
+    integer = np.asarray if kind is np.float32 else torch.as_tensor
+    sets = ScoredSets(kind(logp), kind(logp), integer(abs(label) + 1), integer(label))
+    assert (sets.reward, sets.rewards.tolist(), sets.rewards.dtype) == (None, [1.0, 0.0, 0.0], sets.logp.dtype)
+    assert "reward" not in sets.columns()
+    graded = ScoredSets(**sets.columns(), reward=[0.5, 4.0, 1.0])
+    assert graded.rewards is graded.reward
+    assert graded.with_logp(2 * graded.logp).rewards is graded.reward
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_rewards_that_contradict_the_labels_change_no_loss(loss):
+    loss = mapl.parse(repr(loss)).at(0.5)
+    graded = ScoredSets(**SETS.columns(), reward=[[-3.0, 7.0], [0.0, 1.0]])
+    for use in (loss, loss.weights, loss.margin, loss.hard_margin):
+        assert np.array_equal(use(graded), use(SETS))
 
 
 def test_one_set_has_no_length_and_a_response_is_no_set():
