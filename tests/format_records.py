@@ -5,6 +5,7 @@ import json
 from mapl_explore.data import PreferenceSet
 
 SUM = PreferenceSet("2 + 2 =", ["4"], ["5"])
+GRADED = PreferenceSet("2 + 2 =", ["4"], ["5"], scores=[9, 1])
 TALK = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: 2 + 2?\n\nAssistant:"
 
 
@@ -110,13 +111,13 @@ RECORDS = {
     "ultrafeedback": (
         {"instruction": "2 + 2 =", "completions": [
             {"response": "4", "overall_score": 9.0}, {"response": "four?", "overall_score": 5.0},
-            {"response": "5", "overall_score": 1.0}]}, SUM,
+            {"response": "5", "overall_score": 1.0}]}, GRADED,
     ),
     "ultrafeedback, with all its fields": (
         {"source": "flan", "instruction": "2 + 2 =", "models": ["a", "b"], "completions": [
             {"response": "4", "overall_score": 9.0, "fine-grained_score": 4.0, "annotations": {"a": 1}, "model": "a"},
             {"response": "5", "overall_score": 1.0, "fine-grained_score": 2.0, "annotations": {"a": 1}, "model": "b"}],
-         "correct_answers": ["four"], "incorrect_answers": ["five"]}, SUM,
+         "correct_answers": ["four"], "incorrect_answers": ["five"]}, GRADED,
     ),
     "ultrafeedback, binarized": (
         {"prompt": "2 + 2 =", "prompt_id": "a1", "chosen": [user("2 + 2 ="), assistant("4")],
@@ -131,12 +132,20 @@ RECORDS = {
         {"prompt": "2 + 2 =", "positives": None, "negatives": None, "chosen": "4", "rejected": "5"}, SUM,
     ),
     "two formats that say the same": (
-        {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "completions": ["5", "4"], "scores": [0, 1]}, SUM,
+        {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "completions": ["5", "4"], "scores": [1, 9]}, GRADED,
     ),
     "a set with a field of pairs": (
         {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "rejected": False}, SUM,
     ),
-    "completions next to scores": ({"prompt": "2 + 2 =", "completions": ["5", "4"], "scores": [0, 1]}, SUM),
+    "completions next to scores": ({"prompt": "2 + 2 =", "completions": ["5", "4"], "scores": [1, 9]}, GRADED),
+    "ours, with scores": ({"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "scores": [9, 1]}, GRADED),
+    "ours, with scores that are null": (
+        {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "scores": None}, SUM,
+    ),
+    "ours, and completions with the same scores": (
+        {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "completions": [
+            {"text": "5", "score": 1}, {"text": "4", "score": 9}]}, SUM,
+    ),
 }  # fmt: skip
 
 

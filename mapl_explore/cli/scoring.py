@@ -197,11 +197,8 @@ def _seed(seed: int) -> int:
 
 def _as_sets(pairs: "Pairs", sets: "Sequence[PreferenceSet]") -> "list[PreferenceSet]":
     """Return each pair as a preference set of its own."""
-    from mapl_explore.data import PreferenceSet
-
-    texts = [(*one.positives, *one.negatives) for one in sets]
     places = zip(pairs.set, pairs.positive, pairs.negative, strict=True)
-    return [PreferenceSet(sets[i].prompt, [texts[i][plus]], [texts[i][minus]]) for i, plus, minus in places]
+    return [sets[i].pair(plus, minus) for i, plus, minus in places]
 
 
 def _score(arguments: argparse.Namespace) -> None:

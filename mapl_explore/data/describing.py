@@ -26,7 +26,7 @@ ENDS = (  # what ends a text in the tokenizers of well-known models
 
 
 def description(sets: Sequence[PreferenceSet]) -> str:
-    """Return counts, set sizes, lengths, duplicates and contradictions, each in a line.
+    """Return counts, set sizes, lengths, scores where there are some, duplicates and contradictions, each in a line.
 
     Examples
     --------
@@ -51,6 +51,7 @@ def description(sets: Sequence[PreferenceSet]) -> str:
         "prompts": "{} characters, median {}".format(*_range(len(one.prompt) for one in sets)),
         "responses": "{} characters, median {}".format(*_range(lengths[0] + lengths[1]))
         + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}",
+        **_scores(sets),
         "duplicates": _duplicates(sets),
         "contradictions": _contradictions(sets),
         "end tokens": _end_tokens(sets),
@@ -91,6 +92,22 @@ def _range(numbers: Iterable[int]) -> tuple[str, str]:
     return f"{min(numbers)} to {max(numbers)}", f"{median(numbers):g}"
 
 
+def _scores(sets: Sequence[PreferenceSet]) -> dict[str, str]:
+    """Return a line on the scores, and how often they are at odds with the labels; none where no set has scores."""
+    graded = [(one.scores[: len(one.positives)], one.scores[len(one.positives) :]) for one in sets if one.scores]
+    if not graded:
+        return {}
+    positives, negatives = ([score for one in graded for score in one[side]] for side in (0, 1))
+    scores = positives + negatives
+    odd = sum(max(negative) > min(positive) for positive, negative in graded)
+    missing = f"; {counted(len(sets) - len(graded), 'set')} without" * (len(graded) < len(sets))
+    return {
+        "scores": f"{min(scores):g} to {max(scores):g}, median {median(scores):g}; positives {median(positives):g},"
+        f" negatives {median(negatives):g}; in {counted(odd, 'set')} a negative has a higher one than a positive"
+        + missing
+    }
+
+
 def _duplicates(sets: Sequence[PreferenceSet]) -> str:
     prompts = sum(count - 1 for count in Counter(one.prompt for one in sets).values())
     same_sets = sum(count - 1 for count in Counter(sets).values())
@@ -114,7 +131,7 @@ def _contradictions(sets: Sequence[PreferenceSet]) -> str:
 
 
 def _end_tokens(sets: Sequence[PreferenceSet]) -> str:
-    texts = [text.rstrip() for one in sets for text in one.positives + one.negatives]
+    texts = [text.rstrip() for one in sets for text in one.responses]
     counts = Counter(end for text in texts for end in ENDS if text.endswith(end))
     if not counts:
         return "none"

@@ -1,14 +1,17 @@
 r"""The formats that preference data come in, each as a function from one record to one preference set.
 
 ==========  ============================================================================================================
-sets        ours: ``prompt``, ``positives``, ``negatives``
+sets        ours: ``prompt``, ``positives``, ``negatives``, and perhaps ``scores``, one number for each positive, then
+            for each negative
 trl         ``prompt``, ``chosen``, ``rejected``: texts, or lists of messages; the prompt may be left out where
             ``chosen`` and ``rejected`` are conversations that begin alike. So are Alpaca's pairs (``instruction`` and
             perhaps ``input``) and ShareGPT's (``conversations``, perhaps ``system``, and a message on each side)
 openai      ``input`` with its ``messages``, ``preferred_output``, ``non_preferred_output``
 hh-rlhf     ``chosen``, ``rejected``: transcripts that begin alike, up to a ``\n\nAssistant:``
 scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``response`` (or ``text``, ``content``)
-            and a score, as UltraFeedback has them, or texts next to a list ``scores``
+            and a score, as UltraFeedback has them, or texts next to a list ``scores``. The set keeps the scores of its
+            responses: of all of them with a threshold, otherwise of the best and the worst, as those between are left
+            out
 ==========  ============================================================================================================
 
 A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "value": str}``; its content may be a list
@@ -21,13 +24,12 @@ A record with the fields of two formats, or with two prompts, is a fault unless 
 
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mapl_explore.data.messages import TURN, alike, content, conversation, messages_of, response, transcript
-from mapl_explore.data.sets import PreferenceSet
+from mapl_explore.data.sets import PreferenceSet, checked_score
 from mapl_explore.files import check_text, shortened
 
 OPENAI = ("preferred_output", "non_preferred_output")  # its names of chosen and rejected
@@ -136,10 +138,13 @@ def told_set(record: dict, name: str, threshold: float | None) -> PreferenceSet 
 
 
 def _agree(record: dict, names: Sequence[str], threshold: float | None) -> bool:
+    """Return whether a record is the same set in several formats; scores may be missing in one of them."""
     try:
-        return len({FORMATS[name].read(record, threshold) for name in names}) == 1
+        read = [FORMATS[name].read(record, threshold) for name in names]
     except (TypeError, ValueError):
         return False
+    scores = {one.scores for one in read if one is not None and one.scores is not None}
+    return len({one and replace(one, scores=None) for one in read}) == 1 and len(scores) < 2
 
 
 def _require_one_prompt(record: dict, read: str) -> None:
@@ -201,7 +206,8 @@ def _refuse_lists(record: dict) -> None:
 
 
 def _from_sets(record: dict, threshold: float | None) -> PreferenceSet:
-    return PreferenceSet(*(_field(record, name) for name in ("prompt", "positives", "negatives")))
+    prompt, positives, negatives = (_field(record, name) for name in ("prompt", "positives", "negatives"))
+    return PreferenceSet(prompt, positives, negatives, record.get("scores"))
 
 
 def _from_trl(record: dict, threshold: float | None) -> PreferenceSet:
@@ -300,9 +306,15 @@ def _from_scores(record: dict, threshold: float | None) -> PreferenceSet | None:
     if threshold is None and best == worst:
         return None
     high, low = (best, worst) if threshold is None else (threshold, math.nextafter(threshold, -math.inf))
-    positives = [text for text, score in zip(completions, scores, strict=True) if score >= high]
-    negatives = [text for text, score in zip(completions, scores, strict=True) if score <= low]
-    return PreferenceSet(prompt, positives, negatives) if positives and negatives else None
+    graded = [*zip(completions, scores, strict=True)]
+    positives = [one for one in graded if one[1] >= high]
+    negatives = [one for one in graded if one[1] <= low]
+    return _graded_set(prompt, positives, negatives) if positives and negatives else None
+
+
+def _graded_set(prompt: str, *sides: Sequence[tuple[str, float]]) -> PreferenceSet:
+    positives, negatives = ([text for text, _ in side] for side in sides)
+    return PreferenceSet(prompt, positives, negatives, scores=[score for side in sides for _, score in side])
 
 
 def _scored(record: dict) -> tuple[list, list[float]]:
@@ -313,20 +325,14 @@ def _scored(record: dict) -> tuple[list, list[float]]:
         scores = record["scores"]
         if not isinstance(scores, Sequence) or len(scores) != len(completions):
             raise ValueError(f"scores must be a list as long as completions, not {shortened(scores)}")
-        return list(completions), [_number(f"scores[{i}]", score) for i, score in enumerate(scores)]
+        return list(completions), [checked_score(f"scores[{i}]", score) for i, score in enumerate(scores)]
     for i, one in enumerate(completions):
         if not isinstance(one, dict):
             raise ValueError(f"completions[{i}] must be an object with text and score, not {shortened(one)}")
     places = [f"completions[{i}]." for i in range(len(completions))]
     texts = [_field(one, *TEXTS, place=place) for one, place in zip(completions, places, strict=True)]
     scores = [_field(one, *SCORES, place=place) for one, place in zip(completions, places, strict=True)]
-    return texts, [_number(f"{place}score", score) for place, score in zip(places, scores, strict=True)]
-
-
-def _number(name: str, score: object) -> float:
-    if not isinstance(score, bool) and isinstance(score, int | float) and abs(score) <= sys.float_info.max:
-        return float(score)
-    raise ValueError(f"{name} must be a finite number, not {shortened(score)}")
+    return texts, [checked_score(f"{place}score", score) for place, score in zip(places, scores, strict=True)]
 
 
 def _field(record: dict, *names: str, place: str = "") -> Any:

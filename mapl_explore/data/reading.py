@@ -5,6 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from mapl_explore.data.formats import FORMATS, format_of, told_set
 from mapl_explore.data.records import Source, json_record, records
@@ -65,8 +66,9 @@ class Reading:
 def read_sets(source: Source, *, format: str | None = None, threshold: float | None = None) -> list[PreferenceSet]:
     """Return the preference sets of a file, a table or a hub data set, all of it checked first.
 
-    A record of our own format is ``{"prompt": str, "positives": [str, ...], "negatives": [str, ...]}``; the others are
-    described in :mod:`mapl_explore.data.formats`. A file has a JSON object on each line (lines of white space only are
+    A record of our own format is ``{"prompt": str, "positives": [str, ...], "negatives": [str, ...]}``, perhaps with
+    ``"scores": [float, ...]``, first of the positives and then of the negatives; the others are described in
+    :mod:`mapl_explore.data.formats`. A file has a JSON object on each line (lines of white space only are
     passed over), or a JSON array of objects, or objects over several lines, in UTF-8, compressed by gzip or not; or it
     is a parquet table. Its content tells which. Further fields are allowed and not read.
 
@@ -82,7 +84,7 @@ def read_sets(source: Source, *, format: str | None = None, threshold: float | N
         formats are not read.
     threshold : float, optional
         The least score of a positive, of scored completions. If not given, the responses with the best score are
-        positives, those with the worst are negatives, and the others are left out.
+        positives, those with the worst are negatives, and the others are left out. The sets keep the scores.
 
     Returns
     -------
@@ -153,7 +155,8 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
 def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:
     """Return sets, each the pairs of one prompt, and how many pairs contradict another one and stay apart.
 
-    Which pairs are put together does not depend on their order.
+    Which pairs are put together does not depend on their order. Where all pairs that are put together have scores, a
+    text keeps its score, or the mean where it has several.
 
     Examples
     --------
@@ -169,8 +172,8 @@ def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:
     first = {id(pair): place for place, pair in enumerate(pairs)}
     for group in by_prompt.values():
         both = {t for pair in group for t in pair.positives} & {t for pair in group for t in pair.negatives}
-        alone = [pair for pair in group if not both.isdisjoint(pair.positives + pair.negatives)]
-        together = [pair for pair in group if both.isdisjoint(pair.positives + pair.negatives)]
+        alone = [pair for pair in group if not both.isdisjoint(pair.responses)]
+        together = [pair for pair in group if both.isdisjoint(pair.responses)]
         apart += len(alone)
         placed += [(first[id(pair)], pair) for pair in alone]
         if together:
@@ -179,8 +182,21 @@ def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:
 
 
 def _union(pairs: list[PreferenceSet]) -> PreferenceSet:
-    positives, negatives = ([t for pair in pairs for t in getattr(pair, side)] for side in ("positives", "negatives"))
-    return PreferenceSet(pairs[0].prompt, [*dict.fromkeys(positives)], [*dict.fromkeys(negatives)])
+    positives, negatives = (
+        [*dict.fromkeys(t for pair in pairs for t in getattr(pair, side))] for side in ("positives", "negatives")
+    )
+    return PreferenceSet(pairs[0].prompt, positives, negatives, _mean_scores(pairs, positives + negatives))
+
+
+def _mean_scores(pairs: list[PreferenceSet], texts: list[str]) -> list[float] | None:
+    """Return for each text the mean of the different scores that it has, or None where a pair has no scores."""
+    known: dict[str, set[float]] = {text: set() for text in texts}
+    for pair in pairs:
+        if pair.scores is None:
+            return None
+        for text, score in zip(pair.responses, pair.scores, strict=True):
+            known[text].add(score)
+    return [fmean(known[text]) for text in texts]
 
 
 def _named(source: Source) -> str:

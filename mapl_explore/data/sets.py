@@ -1,7 +1,9 @@
 """Preference sets as text: one prompt, the responses that were accepted and those that were not."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from mapl_explore.files import check_text, shortened
@@ -19,28 +21,42 @@ class PreferenceSet:
         The accepted and the rejected responses, at least one each, in a list or another
         sequence; they are kept as tuples. No text may stand on both sides. A text that stands twice on its side counts
         twice.
+    scores : sequence of float, optional
+        How good each response is, a finite number of any sign, kept as a tuple: of the positives first, then of the
+        negatives, the order that responses have in a table of scores and in :class:`mapl_explore.ScoredSets`. Which
+        side a response is on says the label, not the score; mostly the scores of the positives are the higher ones, and
+        ``data check`` says where they are not.
 
     Raises
     ------
     TypeError
-        If the prompt or a response is not text.
+        If the prompt or a response is not text, or the scores are no list of numbers.
     ValueError
-        If a side is empty, a text stands on both sides, or a text cannot be written as UTF-8
-        (a lone surrogate, which JSON can spell but no tokenizer can read).
+        If a side is empty, a text stands on both sides, a text cannot be written as UTF-8 (a lone surrogate, which JSON
+        can spell but no tokenizer can read), or there is not one finite score for each response.
 
     Examples
     --------
     >>> PreferenceSet("2 + 2 =", positives=["4"], negatives=["5", "22"]).negatives
     ('5', '22')
+    >>> PreferenceSet("2 + 2 =", ["4"], ["5", "22"], scores=[1, 0.5, -1])
+    PreferenceSet(prompt='2 + 2 =', positives=('4',), negatives=('5', '22'), scores=(1.0, 0.5, -1.0))
     """
 
     prompt: str
     positives: tuple[str, ...]
     negatives: tuple[str, ...]
+    scores: tuple[float, ...] | None = None
 
-    if TYPE_CHECKING:  # as it is called: any lists of texts, which become tuples
+    if TYPE_CHECKING:  # as it is called: any lists of texts and numbers, which become tuples
 
-        def __init__(self, prompt: str, positives: Iterable[str], negatives: Iterable[str]) -> None: ...
+        def __init__(
+            self,
+            prompt: str,
+            positives: Iterable[str],
+            negatives: Iterable[str],
+            scores: Iterable[float] | None = None,
+        ) -> None: ...
 
     def __post_init__(self) -> None:
         """Check the texts and freeze the lists."""
@@ -50,6 +66,55 @@ class PreferenceSet:
         both = set(self.positives) & set(self.negatives)
         if both:
             raise ValueError(f"a response must not stand on both sides; {shortened(min(both))} does")
+        if self.scores is not None:
+            object.__setattr__(self, "scores", _checked_scores(self.scores, len(self.responses)))
+
+    def __repr__(self) -> str:
+        """Return the call that makes the set, without scores where there are none."""
+        fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
+        return f"PreferenceSet({fields})"
+
+    @property
+    def responses(self) -> tuple[str, ...]:
+        """All responses in their order, the positives first."""
+        return self.positives + self.negatives
+
+    def pair(self, positive: int, negative: int) -> "PreferenceSet":
+        """Return the set of two responses, by their numbers among all of them, with their scores.
+
+        Examples
+        --------
+        >>> PreferenceSet("2 + 2 =", ["4"], ["5", "22"], scores=[1, 0.5, -1]).pair(0, 2)
+        PreferenceSet(prompt='2 + 2 =', positives=('4',), negatives=('22',), scores=(1.0, -1.0))
+        """
+        one, other = self.responses[positive], self.responses[negative]
+        scores = None if self.scores is None else (self.scores[positive], self.scores[negative])
+        return PreferenceSet(self.prompt, [one], [other], scores)
+
+
+def checked_score(name: str, score: object) -> float:
+    """Return a finite number as a float; anything else raises TypeError or ValueError.
+
+    Examples
+    --------
+    >>> checked_score("scores[0]", 3)
+    3.0
+    """
+    rule = f"{name} must be a finite number, not {shortened(score)}"
+    if isinstance(score, bool) or not isinstance(score, Real):
+        raise TypeError(rule)
+    if not abs(score) <= sys.float_info.max:  # nor is NaN below it
+        raise ValueError(rule)
+    return float(score)
+
+
+def _checked_scores(scores: object, responses: int) -> tuple[float, ...]:
+    if isinstance(scores, str | set | frozenset | Mapping) or not isinstance(scores, Iterable):
+        raise TypeError(f"scores must be a list of numbers, not {shortened(scores)}")
+    scores = tuple(checked_score(f"scores[{index}]", score) for index, score in enumerate(scores))
+    if len(scores) != responses:
+        raise ValueError(f"scores must hold one number for each of {responses} responses, not {len(scores)}")
+    return scores
 
 
 def _checked_texts(name: str, texts: object) -> tuple[str, ...]:

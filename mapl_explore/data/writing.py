@@ -10,7 +10,7 @@ from typing import BinaryIO, TypeAlias
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import atomic_writer, require_folder, shortened
 
-FIELDS = ("prompt", "positives", "negatives")
+FIELDS = ("prompt", "positives", "negatives", "scores")
 Texts: TypeAlias = Callable[[Sequence[PreferenceSet]], Iterable[str]]
 Writer: TypeAlias = Callable[[BinaryIO | gzip.GzipFile, Sequence[PreferenceSet]], None]
 
@@ -24,6 +24,8 @@ def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
     ``.gz`` after one of these  the same, compressed: the same bytes for the same sets
     ``.parquet``                a table with the columns prompt, positives and negatives
     ==========================  ================================================================================
+
+    A set with scores has them in a further field, or column, ``scores``.
 
     Parameters
     ----------
@@ -122,7 +124,8 @@ def _as_array(sets: Sequence[PreferenceSet]) -> Iterable[str]:
 
 
 def _json(one: PreferenceSet) -> str:
-    return json.dumps({name: getattr(one, name) for name in FIELDS}, ensure_ascii=False)
+    fields = {name: value for name in FIELDS if (value := getattr(one, name)) is not None}
+    return json.dumps(fields, ensure_ascii=False)
 
 
 TEXTS = {"": _as_lines, ".jsonl": _as_lines, ".ndjson": _as_lines, ".json": _as_array}
@@ -148,7 +151,10 @@ def _as_table(file: BinaryIO | gzip.GzipFile, sets: Sequence[PreferenceSet]) -> 
     import pyarrow
     import pyarrow.parquet
 
-    text, texts = pyarrow.string(), pyarrow.list_(pyarrow.string())
-    schema = pyarrow.schema(dict(zip(FIELDS, (text, texts, texts), strict=True)))
-    columns = {name: [getattr(one, name) for one in sets] for name in FIELDS}
+    text, texts, numbers = pyarrow.string(), pyarrow.list_(pyarrow.string()), pyarrow.list_(pyarrow.float64())
+    kinds = dict(zip(FIELDS, (text, texts, texts, numbers), strict=True))
+    if all(one.scores is None for one in sets):
+        del kinds["scores"]
+    schema = pyarrow.schema(kinds)
+    columns = {name: [getattr(one, name) for one in sets] for name in kinds}
     pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)

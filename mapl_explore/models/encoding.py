@@ -221,12 +221,12 @@ def _row(one: EncodedSet, numbers: Sequence[int], first: int) -> Row:
 
 def _encoded(tokenizer: Tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat: bool) -> list[EncodedSet]:
     shown = as_shown(tokenizer, [one.prompt for one in sets], chat)
-    responses = iter(_plain(tokenizer, [text for one in sets for text in (*one.positives, *one.negatives)]))
+    responses = iter(_plain(tokenizer, [text for one in sets for text in one.responses]))
     beginning, ends = _beginning(tokenizer), tuple(ends)
     return [
         EncodedSet(
             prompt=tuple(_begun(tokenizer, prompt, beginning)),
-            responses=tuple(_ended(next(responses), ends) for _ in (*one.positives, *one.negatives)),
+            responses=tuple(_ended(next(responses), ends) for _ in one.responses),
             positives=len(one.positives),
         )
         for one, prompt in zip(sets, _plain(tokenizer, shown), strict=True)

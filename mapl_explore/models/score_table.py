@@ -42,7 +42,7 @@ def score_rows(sets: Sequence[PreferenceSet], scored: ScoredSets, *, reference: 
     return [
         {"set": i, "prompt": one.prompt, "response": text} | {name: columns[name][i][j] for name in names}
         for i, one in enumerate(sets)
-        for j, text in enumerate((*one.positives, *one.negatives))
+        for j, text in enumerate(one.responses)
     ]
 
 

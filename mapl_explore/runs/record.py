@@ -304,7 +304,8 @@ def fingerprint(sets: Sequence[PreferenceSet]) -> dict:
     """Return the number of sets and the sha256 of their contents as JSON, the same wherever they were read from."""
     digest = hashlib.sha256()
     for one in sets:
-        digest.update(json.dumps([one.prompt, one.positives, one.negatives]).encode() + b"\n")
+        graded = [] if one.scores is None else [one.scores]  # without them the checksum is that of earlier versions
+        digest.update(json.dumps([one.prompt, one.positives, one.negatives, *graded]).encode() + b"\n")
     return {"sets": len(sets), "sha256": digest.hexdigest()}
 
 

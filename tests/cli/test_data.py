@@ -1,5 +1,6 @@
 """The commands data check, convert and world."""
 
+import json
 import os
 from pathlib import Path
 
@@ -60,6 +61,23 @@ def test_check_says_that_scores_make_no_two_sides(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "1 left out, whose scores make no two sides" in out
     assert err.endswith("data.jsonl: there is no preference set in it\n")
+
+
+def test_convert_keeps_scores_and_check_tells_where_they_are_at_odds_with_the_labels(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scored = [{"prompt": "p", "completions": ["a", "b", "c"], "scores": scores} for scores in ([3, 1, 2.5], [5, 5, -1])]
+    written(tmp_path / "in.jsonl", *scored)
+    assert cli.main(["data", "convert", "in.jsonl", "out.jsonl", "--threshold", "2"]) == 0
+    sets = [PreferenceSet("p", ["a", "c"], ["b"], [3, 2.5, 1]), PreferenceSet("p", ["a", "b"], ["c"], [5, 5, -1])]
+    assert read_sets("out.jsonl") == sets
+    odd = {"prompt": "p", "positives": ["a"], "negatives": ["b"], "scores": [0, 0.5]}
+    with open("out.jsonl", "a") as file:
+        file.write(f"{json.dumps(odd)}\n{json.dumps({**odd, 'scores': None})}\n")
+    capsys.readouterr()
+    assert cli.main(["data", "check", "out.jsonl"]) == 0
+    line = "scores          -1 to 5, median 1.75; positives 3, negatives 0.5; in 1 set a negative has a higher one"
+    assert f"{line} than a positive; 1 set without\n" in capsys.readouterr().out
+    assert "scores" not in description([SUM])
 
 
 def test_the_description_counts_responses_that_bring_their_own_end():

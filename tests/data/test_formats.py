@@ -19,11 +19,20 @@ SCORED = {"prompt": "p", "completions": ["a", "b", "c", "d"], "scores": [4, 3, 2
 
 @pytest.mark.parametrize(
     ("threshold", "expected"),
-    [(None, (["a"], ["d"])), (2, (["a", "b", "c"], ["d"])), (2.5, (["a", "b"], ["c", "d"]))],
+    [
+        (None, (["a"], ["d"], [4, 1])),
+        (2, (["a", "b", "c"], ["d"], [4, 3, 2, 1])),
+        (2.5, (["a", "b"], ["c", "d"], [4, 3, 2, 1])),
+    ],
 )
 def test_scores_are_split_at_a_threshold_or_best_against_worst(threshold, expected, tmp_path):
     path = written(tmp_path / "scored.jsonl", SCORED)
     assert read_sets(path, threshold=threshold) == [PreferenceSet("p", *expected)]
+
+
+def test_scores_stand_in_the_order_of_the_responses_of_a_set(tmp_path):
+    path = written(tmp_path / "scored.jsonl", {**SCORED, "scores": [1, 4, 1, 4]})
+    assert read_sets(path) == [PreferenceSet("p", ["b", "d"], ["a", "c"], scores=[4, 4, 1, 1])]
 
 
 def test_scores_that_make_no_two_sides_are_left_out_and_counted(tmp_path):
@@ -94,6 +103,15 @@ MALFORMED = [
     ({"prompt": "p", "completions": [{"response": "a"}]}, r"the field 'completions\[0\].score' or .* is missing"),
     ({"prompt": "p", "completions": ["a"]}, r"completions\[0\] must be an object with text and score, not 'a'"),
     ({"prompt": "p", "positives": ["a"]}, "the field 'negatives' is missing"),
+    ({"prompt": "p", "positives": ["a"], "negatives": ["b"], "scores": [1]},
+     "scores must hold one number for each of 2 responses, not 1$"),
+    ({"prompt": "p", "positives": ["a"], "negatives": ["b"], "scores": [1, None]},
+     r"scores\[1\] must be a finite number, not None$"),
+    ({"prompt": "p", "positives": ["a"], "negatives": ["b"], "scores": [True, 0]},
+     r"scores\[0\] must be a finite number, not True$"),
+    ({"prompt": "p", "positives": ["a"], "negatives": ["b"], "scores": 3}, "scores must be a list of numbers, not 3$"),
+    ({"prompt": "p", "positives": ["a"], "negatives": ["b"], "completions": ["b", "a"], "scores": [0, 1]},
+     "two formats are in it, sets and scored"),
     ({"prompt": "p", "positives": ["a"], "negatives": ["a"]}, "a response must not stand on both sides"),
     ({"question": "p"}, r"no format that is read \(pairs of TRL, Alpaca, ShareGPT .*\) has these fields: 'question'"),
     ({"instruction": "p", "input": "", "output": "a"}, "these are Alpaca's instructions, without a rejected response"),

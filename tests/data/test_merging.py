@@ -22,6 +22,17 @@ def test_pairs_that_contradict_each_other_stay_sets_of_their_own():
     assert merged(pairs) == ([pairs[0], PreferenceSet("p", ["x"], ["y", "z"]), pairs[2]], 2)
 
 
+def test_scores_merge_where_all_pairs_have_them_and_a_text_with_several_gets_their_mean():
+    graded = [PreferenceSet("p", ["a"], ["b"], [0.1, 2]), PreferenceSet("p", ["a"], ["c"], [0.1, -1])]
+    assert merged(graded) == ([PreferenceSet("p", ["a"], ["b", "c"], [0.1, 2, -1])], 0)
+    other = PreferenceSet("p", ["a"], ["c"], [0.3, -1])
+    for pairs in ([*graded, other], [other, *graded]):
+        assert merged(pairs)[0][0].scores[0] == 0.2
+    assert merged([*graded, pair("p", "a", "d")]) == ([PreferenceSet("p", ["a"], ["b", "c", "d"])], 0)
+    against = PreferenceSet("p", ["b"], ["a"], [5, 3])
+    assert merged([*graded, against]) == ([*graded, against], 3)
+
+
 texts = st.sampled_from("abcd")
 
 

@@ -30,7 +30,8 @@ BEGINNINGS = {"gz": b"\x1f\x8b", "parquet": b"PAR1", "json": b"[\n{"}
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_written_is_what_the_name_says_and_reads_back(name, tmp_path):
-    sets = [PreferenceSet("a\u2028b", ["\n"], ["d", "\U0001f600"]), *world_sets(20, seed=1)]
+    texts = "a\u2028b", ["\n"], ["d", "\U0001f600"]
+    sets = [PreferenceSet(*texts), PreferenceSet(*texts, scores=[1e-300, -1 / 3, 5]), *world_sets(20, seed=1)]
     write_sets(tmp_path / name, iter(sets))
     beginning = (tmp_path / name).read_bytes()[:4]
     assert beginning.startswith(BEGINNINGS.get(name.lower().rpartition(".")[2], b'{"pr'))

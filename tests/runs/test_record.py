@@ -128,6 +128,13 @@ def test_a_fingerprint_changes_with_any_text_and_with_the_order():
     assert fingerprint([one, two])["sets"] == 2
 
 
+def test_a_fingerprint_knows_scores_and_is_the_former_one_without_them():
+    one = PreferenceSet("p", ["a"], ["b"])
+    graded = [PreferenceSet("p", ["a"], ["b"], scores) for scores in ([1, 0], [1, 0.5])]
+    assert len({fingerprint([each])["sha256"] for each in (one, *graded)}) == 3
+    assert fingerprint([one])["sha256"] == "61f603c1360c1f7d9fea145fa8f650402747bcca63b3d1f6f8a144845b3f7794"
+
+
 def test_a_fingerprint_tells_one_side_from_the_other():
     one, two = PreferenceSet("p", ["a", "b"], ["c"]), PreferenceSet("p", ["a"], ["b", "c"])
     assert fingerprint([one]) != fingerprint([two])
