@@ -230,6 +230,9 @@ def _comparable(arguments: argparse.Namespace) -> "Loss":
 
 def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "ScoredSets":
     """Return the log-probs of sets under the model and under the reference, one of them in memory at a time."""
+    from mapl_explore.data.sets import are_graded
+
+    are_graded(sets, arguments.input if "input" in arguments else arguments.data)  # before a model is loaded
     own = _scored_by(arguments.model, sets, arguments.chat)
     if arguments.reference is None:
         return own

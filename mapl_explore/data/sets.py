@@ -1,10 +1,10 @@
 """Preference sets as text: one prompt, the responses that were accepted and those that were not."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mapl_explore.files import check_text, shortened
 
@@ -103,9 +103,30 @@ def checked_score(name: str, score: object) -> float:
     rule = f"{name} must be a finite number, not {shortened(score)}"
     if isinstance(score, bool) or not isinstance(score, Real):
         raise TypeError(rule)
-    if not abs(score) <= sys.float_info.max:  # nor is NaN below it
+    value: Any = score
+    if not abs(value) <= sys.float_info.max:  # nor is NaN below it
         raise ValueError(rule)
-    return float(score)
+    return float(value)
+
+
+def are_graded(sets: Sequence[Any], name: str = "sets") -> bool:
+    """Return whether sets have ``scores``, all of them or none; where only some have, this raises ValueError.
+
+    A reward of 1 or 0 in place of a score that is missing would be on another scale than the others.
+
+    Examples
+    --------
+    >>> are_graded([PreferenceSet("2 + 2 =", ["4"], ["5"], [1, 0]), PreferenceSet("1 + 1 =", ["2"], ["3"])])
+    Traceback (most recent call last):
+    ValueError: scores must stand in all of sets or in none: 1 of 2 has none, number 1 first, of the prompt '1 + 1 ='
+    """
+    lacking = [number for number, one in enumerate(sets) if one.scores is None]
+    if 0 < len(lacking) < len(sets):
+        prompt = sets[lacking[0]].prompt
+        of = f", of the prompt {shortened(prompt)}" * isinstance(prompt, str)
+        some = f"{len(lacking)} of {len(sets)} {'has' if len(lacking) == 1 else 'have'} none"
+        raise ValueError(f"scores must stand in all of {name} or in none: {some}, number {lacking[0]} first{of}")
+    return not lacking
 
 
 def _checked_scores(scores: object, responses: int) -> tuple[float, ...]:

@@ -277,11 +277,12 @@ class PairsExplorer(Stage):
         return {"mean margin": _mean_margin(reading), "gradient": one.size, "noise": one.noise}
 
     def columns(self, reading: PairsReading) -> dict[str, Any]:
-        """Return the pairs of the pool as columns, one row each: responses, margin (nats), chance, slope."""
+        """Return the pairs of the pool as columns, one row each: responses, margin (nats), chance, slope, reward."""
         pairs = reading.pairs
-        columns = {"pair": np.arange(len(pairs)), "set": pairs.set + 1, "positive": pairs.positive}
+        columns: dict[str, Any] = {"pair": np.arange(len(pairs)), "set": pairs.set + 1, "positive": pairs.positive}
         columns |= {"negative": pairs.negative, "margin": pairs.margin, "chance": reading.chance}
-        return columns | {"slope": reading.loss.link_slope(pairs.margin)}
+        columns |= {"slope": reading.loss.link_slope(pairs.margin)}
+        return columns if pairs.reward is None else columns | {"reward": pairs.reward}
 
     def _pool(self, settings: dict, loss: Comparing, number: int) -> Pairs:
         """Return the pairs that are drawn from: of the set that is shown, or of all sets."""
@@ -314,7 +315,7 @@ class PairsExplorer(Stage):
         rate = f" It accepts {percent(float(reading.chance.mean()))} of the pairs that are proposed."
         rate = rate if reading.kernel is not None else ""
         ties = left_out(STRATEGIES[reading.strategy], reading.pairs, reading.chance)
-        return f"<b>{name}</b> {taken}. {mean}{idle}{rate}{ties}"
+        return f"<b>{name}</b> {taken}. {mean}{_better_by(reading)}{idle}{rate}{ties}"
 
     def _row(self, name: str, reading: PairsReading) -> tuple:
         head = f"<u>{name}</u>" if name == reading.strategy else name
@@ -366,6 +367,14 @@ def _counted(chance: np.ndarray) -> str:
     count, effect = int(np.count_nonzero(chance)), digits(effective_number(chance))
     taken = f"takes {count} of {len(chance)} pairs"
     return taken if effect == digits(count) else f"{taken}, in effect as many as {effect} that are equally likely"
+
+
+def _better_by(reading: PairsReading) -> str:
+    """Return in words how much better the positives of the pairs taken are, where the sets have rewards."""
+    if reading.pairs.reward is None:
+        return ""
+    mean = float(np.average(reading.pairs.reward, weights=reading.chance))
+    return f" The positive's reward is larger by {digits(mean)} on average."
 
 
 def _mean_margin(reading: PairsReading) -> float:

@@ -1,6 +1,6 @@
 """What a loss does with each response of a set, in numbers and in words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Explained:
         Its part of what its side gets: ``|weight|`` over the sum of those; 0 where the side gets nothing.
     why : str
         The same in a sentence.
+    reward : float, optional
+        How good the response is, where the sets say so.
     """
 
     set: int
@@ -40,6 +42,7 @@ class Explained:
     weight: float
     share: float
     why: str
+    reward: float | None = None
 
 
 def explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
@@ -72,6 +75,11 @@ def explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
     -0.706  pushed up with 95% of what its side gets: the hardest positive
     +0.739  pushed down with over 99% of what its side gets: the hardest negative
     +0.002  pushed down with 0.25% of what its side gets: negative 2 of 2, hardest first
+
+    Where the sets have rewards, so have the rows:
+
+    >>> [row.reward for row in explain(DPO(), ScoredSets([-1.0, -4.0], [-2.0] * 2, [5] * 2, [1, -1], reward=[0.5, -2]))]
+    [0.5, -2.0]
     """
     require_reference(require_loss(loss), sets)
     return explain_unchecked(loss, sets)
@@ -84,7 +92,10 @@ def explain_unchecked(loss: Loss, sets: ScoredSets) -> list[Explained]:
     rows = []
     for number, (score, weight, label) in enumerate(zip(*(column.reshape(-1, n) for column in columns), strict=True)):
         rows += _explained(number, score, weight, label)
-    return rows
+    if sets.reward is None:
+        return rows
+    rewards = to_numpy(sets.reward).reshape(-1, n)
+    return [replace(row, reward=float(rewards[row.set, row.response])) for row in rows]
 
 
 def _explained(number: int, score: np.ndarray, weight: np.ndarray, label: np.ndarray) -> list[Explained]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from mapl_explore.data import PreferenceSet
+from mapl_explore.data.sets import are_graded
 from mapl_explore.files import counted
 from mapl_explore.models.chat import after_response, as_shown
 from mapl_explore.models.choices import TRUNCATE
@@ -29,6 +30,7 @@ class EncodedSet:
     responses: tuple[tuple[int, ...], ...]
     positives: int
     context: float = math.inf  # no row of several responses is longer
+    scores: tuple[float, ...] | None = None
 
     @property
     def labels(self) -> list[int]:
@@ -109,13 +111,14 @@ def encode_sets(
     Raises
     ------
     ValueError
-        If there are no sets, ``truncate`` is neither, the chat template refuses a prompt, or a set does not fit: the
-        error names the first one.
+        If there are no sets, only some of them have scores, ``truncate`` is neither, the chat template refuses a
+        prompt, or a set does not fit: the error names the first one.
     """
     if truncate not in TRUNCATE:
         raise ValueError(f"truncate must be one of {', '.join(map(repr, TRUNCATE))}, not {truncate!r}")
     if not sets:
         raise ValueError("sets must hold at least one preference set")
+    are_graded(sets)
     uncut = _encoded(tokenizer, sets, ends or end_tokens(tokenizer, chat=chat), chat)
     if truncate == "error":
         _require_fit(uncut, sets, context)
@@ -186,12 +189,14 @@ def table_shapes(sets: Iterable[EncodedSet], *, share_prompt: bool = True) -> It
 
 
 def sides(sets: Sequence[EncodedSet]) -> dict[str, torch.Tensor]:
-    """Return label and length of each response (sets, n), as ``ScoredSets`` has them.
+    """Return label, length and, where the sets have scores, reward of each response (sets, n), as ``ScoredSets`` has.
 
     Lengths are 1 at padding: a mean over no tokens would be NaN.
     """
     length = _padded([list(map(len, one.responses)) for one in sets])
-    return {"label": _padded([one.labels for one in sets]), "length": length.clamp(min=1)}
+    table = {"label": _padded([one.labels for one in sets]), "length": length.clamp(min=1)}
+    scores = [one.scores or () for one in sets]
+    return table | ({"reward": _padded(scores, torch.float64)} if are_graded(sets) else {})
 
 
 def _numbers(one: EncodedSet, share_prompt: bool) -> Iterator[list[int]]:
@@ -228,6 +233,7 @@ def _encoded(tokenizer: Tokenizer, sets: Sequence[PreferenceSet], ends: Sequence
             prompt=tuple(_begun(tokenizer, prompt, beginning)),
             responses=tuple(_ended(next(responses), ends) for _ in one.responses),
             positives=len(one.positives),
+            scores=one.scores,
         )
         for one, prompt in zip(sets, _plain(tokenizer, shown), strict=True)
     ]
@@ -314,7 +320,7 @@ def _cut_summary(uncut: Sequence[EncodedSet], fitted: Sequence[EncodedSet], cont
     return text
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> torch.Tensor:
+def _padded(rows: Sequence[Sequence[float]], kind: torch.dtype = torch.int64) -> torch.Tensor:
     """Return the rows, padded right with 0."""
     width = max(map(len, rows))
-    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
+    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], dtype=kind)

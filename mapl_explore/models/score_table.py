@@ -28,8 +28,8 @@ def score_rows(sets: Sequence[PreferenceSet], scored: ScoredSets, *, reference: 
     Returns
     -------
     list of dict
-        ``set``, its number from 0; ``prompt``; ``response``; ``label``, 1 or -1; ``length`` in tokens; ``logp`` and
-        ``ref_logp`` in nats.
+        ``set``, its number from 0; ``prompt``; ``response``; ``label``, 1 or -1; ``reward``, where the sets have
+        scores; ``length`` in tokens; ``logp`` and ``ref_logp`` in nats.
 
     Examples
     --------
@@ -37,10 +37,11 @@ def score_rows(sets: Sequence[PreferenceSet], scored: ScoredSets, *, reference: 
     >>> score_rows(sets, ScoredSets([[-1.5, -2.5]], [[-1.0, -1.0]], [[1, 1]], [[1, -1]]), reference=False)[1]
     {'set': 0, 'prompt': '2 + 2 =', 'response': '5', 'label': -1, 'length': 1, 'logp': -2.5}
     """
-    names = ["label", "length", "logp", *(["ref_logp"] if reference else [])]
-    columns = {name: getattr(scored, name).tolist() for name in names}
+    given = scored.columns()
+    names = [name for name in ("label", "reward", "length", "logp", "ref_logp") if name in given]
+    columns = {name: given[name].tolist() for name in names if reference or name != "ref_logp"}
     return [
-        {"set": i, "prompt": one.prompt, "response": text} | {name: columns[name][i][j] for name in names}
+        {"set": i, "prompt": one.prompt, "response": text} | {name: column[i][j] for name, column in columns.items()}
         for i, one in enumerate(sets)
         for j, text in enumerate(one.responses)
     ]

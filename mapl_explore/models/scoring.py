@@ -66,16 +66,16 @@ def score_sets(
     ScoredSets of numpy arrays (sets, n)
         float64 sums over the tokens, from float32 logits; n is the size of the largest set, positives stand first,
         padding last. The values depend on padding, batch size and order by no more than 1e-5 nats on responses of
-        a few dozen tokens; the error grows like the root of the length.
+        a few dozen tokens; the error grows like the root of the length. The scores of the sets are their reward.
 
     Raises
     ------
     TypeError
         If the model, the reference or the tokenizer is of a wrong kind, or ``sets`` is not a list of PreferenceSet.
     ValueError
-        If there are no sets, ``batch_size`` is not a whole number of at least 1, a set has tokens that a model has no
-        embedding for, a set does not fit and ``truncate`` is ``"error"``, the chat template refuses a prompt, or
-        the model is no causal language model.
+        If there are no sets, only some of them have scores, ``batch_size`` is not a whole number of at least 1, a set
+        has tokens that a model has no embedding for, a set does not fit and ``truncate`` is ``"error"``, the chat
+        template refuses a prompt, or the model is no causal language model.
     FloatingPointError
         If a log-prob is not finite, as with a weight that is NaN.
 
@@ -94,7 +94,8 @@ def score_sets(
     logp = _logp(model, encoded, batch_size, progress)
     ref_logp = logp if reference is None else _logp(reference, encoded, batch_size, progress)
     table = sides(encoded)
-    return ScoredSets(*(column.numpy() for column in (logp, ref_logp, table["length"], table["label"])))
+    columns = {"logp": logp, "ref_logp": ref_logp, **table}
+    return ScoredSets(**{name: column.numpy() for name, column in columns.items()})
 
 
 def _require_arguments(

@@ -11,12 +11,14 @@ import numpy as np
 from mapl_explore.losses import ScoredSets
 from mapl_explore.runs.record import PROBES
 
+OPTIONAL = ("reward",)  # of sets with scores; older files have none
 SHAPES = {  # of each array in the file
     "step": ("S",),
     "logp": ("S", "sets", "n"),
     "ref_logp": ("sets", "n"),
     "length": ("sets", "n"),
     "label": ("sets", "n"),
+    "reward": ("sets", "n"),
 }
 
 
@@ -29,7 +31,7 @@ class Probes:
     step : integer array (S,)
         The number of updates of the weights at each recording; it rises.
     sets : ScoredSets
-        Arrays (S, sets, n); reference, lengths and labels are the same at every step.
+        Arrays (S, sets, n); reference, lengths, labels and rewards are the same at every step.
     """
 
     step: np.ndarray
@@ -39,8 +41,8 @@ class Probes:
 def read_probes(run: str | os.PathLike) -> Probes:
     """Return the probes of a run folder, or of a file ``probes.npz``.
 
-    The file holds ``step`` (S,), ``logp`` (S, sets, n), ``ref_logp``, ``length`` and ``label`` (sets, n), in the units
-    and with the padding of :class:`mapl_explore.losses.ScoredSets`.
+    The file holds ``step`` (S,), ``logp`` (S, sets, n), ``ref_logp``, ``length``, ``label`` and perhaps ``reward``
+    (sets, n), in the units and with the padding of :class:`mapl_explore.losses.ScoredSets`.
 
     Parameters
     ----------
@@ -77,8 +79,7 @@ def read_probes(run: str | os.PathLike) -> Probes:
     try:
         _check(arrays)
         shape = arrays["logp"].shape
-        others = {name: np.broadcast_to(arrays[name], shape) for name in ("ref_logp", "length", "label")}
-        sets = ScoredSets(arrays["logp"], **others)
+        sets = ScoredSets(**{name: np.broadcast_to(one, shape) for name, one in arrays.items() if name != "step"})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     return Probes(arrays["step"], sets)
@@ -90,7 +91,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: not the probes of a run (no .npz archive)")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in SHAPES}
+            arrays = {name: archive[name] for name in SHAPES if name not in OPTIONAL or name in archive}
     except KeyError as error:
         raise ValueError(f"{path}: not the probes of a run ({str(error.args[0]).split()[0]} is missing)") from None
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -30,12 +30,15 @@ class Pairs:
         Which set, and which of its responses are compared, from 0.
     margin : array (pairs,)
         Score of the positive minus that of the negative, in nats.
+    reward : array (pairs,), optional
+        Reward of the positive minus that of the negative, where the sets have rewards.
     """
 
     set: np.ndarray
     positive: np.ndarray
     negative: np.ndarray
     margin: np.ndarray
+    reward: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Return how many pairs there are."""
@@ -43,7 +46,8 @@ class Pairs:
 
     def take(self, indices: np.ndarray) -> "Pairs":
         """Return the pairs at these indices, repeated where an index is."""
-        return Pairs(self.set[indices], self.positive[indices], self.negative[indices], self.margin[indices])
+        given = {name: column for name, column in vars(self).items() if column is not None}
+        return Pairs(**{name: column[indices] for name, column in given.items()})
 
 
 def pair_margins(sets: ScoredSets, loss: Loss) -> Pairs:
@@ -61,7 +65,7 @@ def pair_margins(sets: ScoredSets, loss: Loss) -> Pairs:
     Returns
     -------
     Pairs
-        p * q of them for a set of p positives and q negatives.
+        p * q of them for a set of p positives and q negatives, with the differences of their rewards, if any.
 
     Raises
     ------
@@ -74,10 +78,13 @@ def pair_margins(sets: ScoredSets, loss: Loss) -> Pairs:
     >>> sets = ScoredSets([-1.0, -4.0, -3.0], [0.0] * 3, [1] * 3, [1, 1, -1])
     >>> pair_margins(sets, MaxMin()).margin
     array([ 2., -1.])
+    >>> graded = ScoredSets(**sets.columns(), reward=[0.5, 3, 1])
+    >>> pair_margins(graded, MaxMin()).reward
+    array([-0.5,  2. ])
     """
     r, label = _scores_and_labels(sets, loss)
     number, plus, minus = np.nonzero((label[:, :, None] > 0) & (label[:, None, :] < 0))
-    return Pairs(number, plus, minus, r[number, plus] - r[number, minus])
+    return _pairs_of(sets, r, number, plus, minus)
 
 
 @dataclass(frozen=True)
@@ -265,7 +272,14 @@ def maxneg_minpos(sets: ScoredSets, loss: Loss) -> Pairs:
     r, label = _scores_and_labels(sets, loss)
     low, high = (to_numpy(side).argmax(axis=-1) for side in (positives(-r, label), negatives(r, label)))
     number = np.arange(len(r))
-    return Pairs(number, low, high, r[number, low] - r[number, high])
+    return _pairs_of(sets, r, number, low, high)
+
+
+def _pairs_of(sets: ScoredSets, r: np.ndarray, number: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> Pairs:
+    """Return pairs by their set and their responses, with what tells the two apart."""
+    reward = None if sets.reward is None else to_numpy(sets.reward).reshape(r.shape)
+    difference = None if reward is None else reward[number, plus] - reward[number, minus]
+    return Pairs(number, plus, minus, r[number, plus] - r[number, minus], difference)
 
 
 def _scores_and_labels(sets: ScoredSets, loss: Loss) -> tuple[np.ndarray, np.ndarray]:

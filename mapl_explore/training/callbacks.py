@@ -29,7 +29,8 @@ class ProbeRecorder(TrainerCallback):
     """Score the first held-out sets at evenly spaced steps, from the first to the last, into ``probes.npz``.
 
     The file holds ``step`` (S,), the number of updates before each scoring; ``logp`` (S, sets, n); and ``ref_logp``,
-    ``length`` and ``label`` (sets, n), as :class:`ScoredSets` has them. It is replaced whole at each of these steps.
+    ``length``, ``label`` and, of sets with scores, ``reward`` (sets, n), as :class:`ScoredSets` has them. It is
+    replaced whole at each of these steps.
 
     Parameters
     ----------
@@ -75,7 +76,7 @@ class ProbeRecorder(TrainerCallback):
     def _write(self) -> None:
         table = sides(self.probes)
         arrays: dict[str, Any] = {"step": np.array(list(self.scored)), "logp": np.stack(list(self.scored.values()))}
-        arrays |= {"ref_logp": self.ref_logp, "length": table["length"].numpy(), "label": table["label"].numpy()}
+        arrays |= {"ref_logp": self.ref_logp, **{name: column.numpy() for name, column in table.items()}}
         with atomic_writer(self.path, binary=True) as file:
             np.savez(file, **arrays)
 

@@ -129,7 +129,7 @@ def evaluated(
     """
     table = sides(held_out.encoded)
     n = table["label"].shape[1]
-    sets = ScoredSets.unchecked(logp[:, :n], held_out.ref_logp[:, :n], table["length"], table["label"])
+    sets = ScoredSets.unchecked(logp=logp[:, :n], ref_logp=held_out.ref_logp[:, :n], **table)
     with blamed_on(loss):
         found = {name: Ratio.mean(np.asarray(value)) for name, value in measures(loss, sets).items()}
     if held_out.questions:

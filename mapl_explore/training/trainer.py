@@ -13,6 +13,7 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from mapl_explore.data import PreferenceSet
+from mapl_explore.data.sets import are_graded
 from mapl_explore.files import counted, shortened
 from mapl_explore.losses import Loss, ScoredSets, loss_of
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
@@ -227,7 +228,7 @@ class PreferenceTrainer(transformers.Trainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Return the mean loss of a batch; the Trainer divides it by the batches of a step."""
-        columns = {name: inputs.pop(name) for name in ("ref_logp", "length")}
+        columns = {name: inputs.pop(name) for name in ("ref_logp", "length", "reward") if name in inputs}
         sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
         with blamed_on(self.loss):
             loss = self.loss.at(progress_at(self.state.global_step, self.state.max_steps))  # where a tau anneals
@@ -366,10 +367,11 @@ def _require_examples(name: str, dataset: Any) -> None:
         if not isinstance(dataset[row], Example):
             hint = "training_examples(model, tokenizer, sets) makes them"
             raise TypeError(f"{name} must hold Examples, not {kind_of(dataset[row])}: {hint}")
+    are_graded([dataset[row].encoded for row in range(len(dataset))], name)
 
 
 def collate_examples(examples: Sequence[Example], share_prompt: bool = True) -> dict[str, torch.Tensor]:
-    """Return the batch of a scorer with lengths and reference log-probabilities (sets, n)."""
+    """Return the batch of a scorer with lengths, rewards if any, and reference log-probabilities (sets, n)."""
     encoded = [each.encoded for each in examples]
     batch = collate(encoded, share_prompt=share_prompt) | sides(encoded)
     ref_logp = torch.tensor([value for each in examples for value in each.ref_logp], dtype=torch.float64)

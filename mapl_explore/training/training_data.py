@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mapl_explore.data import PreferenceSet, read_sets
+from mapl_explore.data.sets import are_graded
 from mapl_explore.training.own_loss import kind_of
 
 HELD_OUT = 0.1  # part of the prompts, where no evaluation data are given
@@ -26,13 +27,20 @@ def training_data(data: Any, eval: Any, seed: int) -> tuple[list[PreferenceSet],
     TypeError
         If one is of another kind.
     ValueError
-        If a set is malformed, or there are fewer than 2 prompts to hold one out.
+        If a set is malformed, only some sets have scores, or there are fewer than 2 prompts to hold one out.
     OSError
         If a file cannot be read; the message names the argument.
     """
-    if eval is not None:
-        return _sets(data, "data"), _sets(eval, "eval")
-    return _divided(_sets(data, "data"), seed)
+    if eval is None:
+        return _divided(_graded_alike(_sets(data, "data"), "data"), seed)
+    train, held_out = _sets(data, "data"), _sets(eval, "eval")
+    _graded_alike([*train, *held_out], "data and eval")
+    return train, held_out
+
+
+def _graded_alike(sets: list[PreferenceSet], name: str) -> list[PreferenceSet]:
+    are_graded(sets, name)
+    return sets
 
 
 def _divided(sets: list[PreferenceSet], seed: int) -> tuple[list[PreferenceSet], list[PreferenceSet]]:

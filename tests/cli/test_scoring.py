@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas
@@ -171,6 +172,41 @@ def test_score_writes_what_score_sets_returns_in_the_format_of_the_name(two_mode
     assert_close(np.array(as_scored(rows)), np.array(expected_rows(two_models)), k=64, dtype="float32")
     texts = [(i, one.prompt, text) for i, one in enumerate(SETS) for text in (*one.positives, *one.negatives)]
     assert [(row["set"], row["prompt"], row["response"]) for row in rows] == texts
+
+
+@pytest.fixture
+def graded_file(tmp_path):
+    path = tmp_path / "graded.jsonl"
+    write_sets(path, [replace(one, scores=[i / 3, -1, 2]) for i, one in enumerate(SETS)])
+    return path
+
+
+def test_scores_of_sets_are_the_column_reward_and_stay_with_selected_pairs(two_models, graded_file, tmp_path):
+    output, model = tmp_path / "scores.jsonl", ["--model", two_models[0]]
+    assert cli.main(["score", str(graded_file), str(output), *model]) == 0
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert list(rows[0]) == ["set", "prompt", "response", "label", "reward", "length", "logp"]
+    assert [row["reward"] for row in rows] == [score for i in range(len(SETS)) for score in (i / 3, -1, 2)]
+    pairs = tmp_path / "pairs.jsonl"
+    assert cli.main(["select", str(graded_file), str(pairs), *model, "--accept", "Band(low=-99, high=99)"]) == 0
+    for one in read_sets(pairs):
+        number = [each.prompt for each in SETS].index(one.prompt)
+        assert one.scores == (number / 3, {" no": -1, " x": 2}[one.negatives[0]])
+
+
+@pytest.mark.parametrize("command", ["tau", "select", "score"])
+def test_scores_in_some_sets_alone_are_refused_before_a_model_loads(no_model, graded_file, capsys, command):
+    write_sets(graded_file, [*read_sets(graded_file), SETS[0]])
+    words = {"tau": ["--data", "F"], "select": ["F", "o.jsonl", "--accept", "Band()"], "score": ["F", "o.csv"]}[command]
+    output = str(graded_file.parent / "o.csv")
+    words = [{"F": str(graded_file), "o.csv": output, "o.jsonl": output[:-3] + "jsonl"}.get(one, one) for one in words]
+    code, err = refused(capsys, command, *words)
+    assert code == 2
+    line = (
+        f"scores must stand in all of {graded_file} or in none: 1 of 5 has none, number 4 first, of the prompt 'say a'"
+    )
+    assert line in err
+    assert err.count("\n") == 1
 
 
 def test_score_without_a_reference_has_no_column_of_it(two_models, sets_file, tmp_path):

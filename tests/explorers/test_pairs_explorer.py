@@ -172,3 +172,14 @@ def test_the_readout_says_what_noise_and_likeness_are():
 )
 def test_play_sweeps_what_the_strategy_reads(strategy, knob):
     assert PairsExplorer(strategy=strategy).widget.picture["sweep"] == knob
+
+
+def test_the_explorer_shows_by_how_much_the_rewards_of_pairs_differ_where_there_are_some():
+    graded = ScoredSets(**SETS.columns(), reward=[[1.0, 0.5, -1.0, 2.0], [0.0, 3.0, 1.0, 9.0], [1.0, 1.0, 1.0, 1.0]])
+    explorer = PairsExplorer(graded, loss="cpo", pool="all sets", strategy="hardest", keep=3)
+    pairs = pair_margins(graded, parse("cpo"))
+    assert explorer.to_frame()["reward"].tolist() == pairs.reward.tolist()
+    mean = pairs.reward[hardest_pairs(pairs.margin, 3)].mean()
+    assert f"The positive's reward is larger by {digits(mean)} on average." in explorer.widget.says
+    assert "reward" not in of_pairs().to_frame()
+    assert "reward" not in of_pairs().widget.says

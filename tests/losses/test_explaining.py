@@ -1,9 +1,12 @@
 """What explain says of responses that tie."""
 
+from dataclasses import replace
+
 from every_loss import make_sets
 
 from mapl_explore.losses import (
     MaxMin,
+    ScoredSets,
     explain,
 )
 
@@ -17,3 +20,10 @@ def test_explain_gives_equal_scores_one_rank_and_says_with_how_many_they_tie():
         *["the hardest negative, tied with 2 others"] * 3,
         "negative 4 of 4, hardest first",
     ]
+
+
+def test_explain_has_the_reward_of_each_response_where_there_is_one():
+    sets = make_sets([[-1.0, -3.0, 0.0], [-2.0, -1.0, -5.0]], [[1, -1, 0], [-1, 1, 1]])
+    rows = explain(MaxMin(), ScoredSets(**sets.columns(), reward=[[0.5, -2.0, 9.0], [1.0, 2.0, 3.0]]))
+    assert [row.reward for row in rows] == [0.5, -2.0, 1.0, 2.0, 3.0]
+    assert [replace(row, reward=None) for row in rows] == explain(MaxMin(), sets)

@@ -245,6 +245,13 @@ def test_a_row_of_several_responses_is_no_longer_than_the_context():
     assert [(row >= 0).sum() for row in collate([one])["owner"]] == [29, 19, 25]
 
 
+def test_sides_have_the_scores_of_sets_to_their_last_digit():
+    sets = [PreferenceSet("p", ["a"], ["b", "c"], [0.1, -1e300, 3]), PreferenceSet("p", ["a"], ["b"], [1, 1 / 3])]
+    reward = sides(encode_sets(TOKENIZER, sets, context=2))["reward"]
+    assert reward.tolist() == [[0.1, -1e300, 3.0], [1.0, 1 / 3, 0.0]]
+    assert "reward" not in sides(encode_sets(TOKENIZER, SHARING))
+
+
 def test_sides_are_labels_and_lengths():
     assert sides(encode_sets(TOKENIZER, SHARING))["label"].tolist() == [[1, -1, -1], [1, -1, 0]]
     assert sides(encode_sets(TOKENIZER, SHARING))["length"].tolist() == [[2, 2, 4], [2, 3, 1]]

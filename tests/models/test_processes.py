@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import gradients_of_a_step
@@ -103,6 +104,33 @@ def test_two_processes_give_the_gradients_the_losses_and_the_one_record_of_one(f
             # Log-probs of 50 to 100 nats do not depend on the batch beyond 1e-5; Adam's first steps enlarge that.
             assert abs(mine[name] - theirs[name]) <= 1e-3, name
     assert (tmp_path / "two" / "probes.npz").exists()
+
+
+GRADED = """
+from dataclasses import dataclass
+from mapl_explore import Loss
+@dataclass(frozen=True)
+class Graded(Loss):
+    def value(self, sets, sides):
+        return -(sets.reward * sets.logp).sum(-1)
+"""
+
+
+def test_two_processes_give_a_loss_of_rewards_the_steps_of_one(files, tmp_path):
+    for name, some in (("train", SETS[:8]), ("eval", SETS[8:])):
+        sets = [replace(one, scores=[(i + j) / 7 for j in range(len(one.responses))]) for i, one in enumerate(some)]
+        write_sets(tmp_path / f"{name}.jsonl", sets)
+    (tmp_path / "base").symlink_to(files / "base")
+    (tmp_path / "graded_loss.py").write_text(GRADED)
+    words = command(tmp_path, tmp_path / "two", "--import", str(tmp_path / "graded_loss.py"), "--steps", "2")
+    words[2] = "Graded()"
+    done = in_two_processes("-m", "mapl_explore", *words)
+    assert done.returncode == 0, done.stderr
+    words[words.index("--output") + 1] = str(tmp_path / "one")
+    assert ended("-m", "mapl_explore", *words).returncode == 0
+    one, two = read_run(tmp_path / "one"), read_run(tmp_path / "two")
+    assert abs(one.log[0]["loss"] - two.log[0]["loss"]) <= 1e-4  # log-probs of 50 to 100 nats, rewards up to 2
+    assert abs(one.before["loss"] - two.before["loss"]) <= 1e-4
 
 
 def test_a_run_into_the_folder_of_another_is_refused_in_both_its_processes(files, tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 
 import huggingface_hub
 import numpy as np
@@ -12,6 +14,7 @@ from tiny_models import byte_tokenizer, chat_tokenizer, random_gpt2, save_tiny
 
 from conftest import assert_close
 from mapl_explore.data import PreferenceSet
+from mapl_explore.files import shortened
 from mapl_explore.models import encoding, passes, scoring
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import collate, encode_sets
@@ -98,6 +101,17 @@ def test_scores_do_not_depend_on_the_order_of_sets():
     model = random_gpt2()
     forwards, backwards = (score_sets(model, TOKENIZER, sets, batch_size=2).logp for sets in (SETS, SETS[::-1]))
     assert_close(forwards, backwards[::-1], k=0, atol=NATS)
+
+
+def test_scores_of_sets_are_their_reward_and_all_have_them_or_none():
+    graded = [replace(one, scores=[0.1 - j for j in range(len(one.responses))]) for one in SETS]
+    scored = score_sets(random_gpt2(), TOKENIZER, graded, reference=random_gpt2(seed=1))
+    assert scored.reward.tolist() == [[(0.1 - j) * (j < len(one.responses)) for j in range(4)] for one in SETS]
+    assert score_sets(random_gpt2(), TOKENIZER, SETS).reward is None
+    prompt = shortened(SETS[2].prompt)
+    line = f"scores must stand in all of sets or in none: 2 of 4 have none, number 2 first, of the prompt {prompt}"
+    with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
+        score_sets(random_gpt2(), TOKENIZER, [*graded[:2], *SETS[2:]])
 
 
 def test_labels_and_lengths_stand_beside_the_scores():

@@ -41,6 +41,14 @@ def test_a_loss_sees_each_step_and_each_set_as_if_alone(tmp_path):
     assert loss.margin(sets)[1, 1] == r[0] - r[1]
 
 
+def test_a_reward_is_read_where_there_is_one(tmp_path):
+    reward = np.arange(8.0).reshape(2, 4)
+    sets = read_probes(written(tmp_path, reward=reward)).sets
+    for k in range(3):
+        np.testing.assert_array_equal(sets.reward[k], reward * (GOOD["label"] != 0))
+    assert read_probes(written(tmp_path)).sets.reward is None
+
+
 def test_float32_and_padding_of_any_kind_are_read(tmp_path):
     logp = GOOD["logp"].astype(np.float32)
     logp[:, 1, 2:] = np.nan
@@ -66,6 +74,8 @@ def test_float32_and_padding_of_any_kind_are_read(tmp_path):
         ({"label": np.ones((2, 4), int)}, "label must hold at least one negative"),
         ({"length": np.zeros((2, 4), int)}, "length must be an integer >= 1"),
         ({"label": np.array([["+"] * 4] * 2)}, "label"),
+        ({"reward": np.zeros((2, 3))}, "reward must have shape \\(sets, n\\), not \\(2, 3\\) \\(sets = 2, n = 4\\)"),
+        ({"reward": np.full((2, 4), np.inf)}, "reward must be finite, not inf"),
     ],
 )
 def test_a_wrong_array_is_named_with_its_file(tmp_path, changes, message):

@@ -34,6 +34,15 @@ def test_every_positive_meets_every_negative_of_its_own_set():
     assert pairs.margin.tolist() == [1.0, 3.0, -2.0, -1.0, -2.0, -1.0]
 
 
+def test_pairs_have_the_difference_of_rewards_where_the_sets_have_them():
+    graded = ScoredSets(**ragged().columns(), reward=[[1.0, 0.5, -2.0, 7.0], [3.0, 0.0, 1.0, -1.0]])
+    pairs = pair_margins(graded, MaxMin())
+    assert pairs.reward.tolist() == [0.5, 3.0, -3.0, 1.0, -2.0, 2.0]
+    assert pairs.take(np.array([1, 1, 4])).reward.tolist() == [3.0, 3.0, -2.0]
+    assert maxneg_minpos(graded, MaxMin()).reward.tolist() == [0.5, -3.0]
+    assert pair_margins(ragged(), MaxMin()).take(np.array([0])).reward is None
+
+
 def test_torch_sets_give_the_same_pairs():
     sets = ragged()
     there = ScoredSets(*(torch.as_tensor(getattr(sets, name)) for name in ("logp", "ref_logp", "length", "label")))

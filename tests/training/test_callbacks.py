@@ -1,6 +1,7 @@
 """What a run writes down on its way is true, whole at any moment, and the same after an interruption."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_sets
+from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import Run, read_run
 from mapl_explore.training import callbacks, trainer
 from mapl_explore.training.finetuning import finetune
@@ -70,6 +72,14 @@ def test_probes_are_the_first_eight_held_out_sets_as_base_and_final_model_score_
     np.testing.assert_array_equal(found["logp"][0], found["ref_logp"])
     # The first step has a rate of 0; every later one changes every set.
     assert np.abs(np.diff(found["logp"][1:], axis=0)).max(axis=2).min() > 1e-4
+
+
+def test_probes_of_sets_with_scores_have_their_reward(tune):
+    train, held_out = ([replace(one, scores=[*range(len(one.responses))]) for one in some] for some in (TRAIN, EVAL))
+    sets = read_probes(tune(data=train, eval=held_out, steps=1, answers=0).folder).sets
+    for one, reward in zip(held_out, sets.reward[-1].tolist(), strict=False):
+        assert reward[: len(one.responses)] == list(one.scores)
+        assert not any(reward[len(one.responses) :])
 
 
 @pytest.mark.parametrize(("steps", "count"), [(1, 2), (40, 41), (41, 41), (10_000, 41)])

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import shutil
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -34,6 +35,16 @@ def test_refused_data_leave_no_output_folder(tune, tmp_path):
         file.write('{"prompt": "p"}\n')
     with pytest.raises(ValueError, match=r"sets\.jsonl:9: the field 'positives' is missing"):
         tune(loss="dpo", data=tmp_path / "sets.jsonl")
+    assert not (tmp_path / "run").exists()
+
+
+def test_data_of_which_only_some_have_scores_leave_no_output_folder(tune, tmp_path):
+    graded = PreferenceSet("p", ["a"], ["b"], [1, 0])
+    line = "^scores must stand in all of data or in none: 1 of 9 has none, number 8 first, of the prompt 'p'$"
+    with pytest.raises(ValueError, match=line):
+        tune(loss="dpo", data=[*[graded] * 8, replace(graded, scores=None)], eval=None)
+    with pytest.raises(ValueError, match=r"^scores must stand in all of data and eval or in none: 8 of 9 have none"):
+        tune(loss="dpo", data=TRAIN[:8], eval=[graded])
     assert not (tmp_path / "run").exists()
 
 

@@ -1,6 +1,6 @@
 """The trainer of one's own: evaluations apart from steps, and what TrainingArguments ask for is done or refused."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -203,6 +203,41 @@ def test_training_examples_have_the_log_probs_of_the_reference_model():
     assert [list(one.ref_logp) for one in examples] == [
         row[: len(one.responses)].tolist() for row, one in zip(expected, encoded, strict=True)
     ]
+
+
+SEEN = []
+
+
+@dataclass(frozen=True)
+class Seen(DPO):
+    pair: Pair = Hardest()
+
+    def score(self, sets):
+        SEEN.append(sets)
+        return sets.logp
+
+
+@pytest.mark.parametrize("graded", [True, False])
+def test_a_loss_sees_a_reward_where_the_sets_have_scores(made, graded):
+    sets = [replace(one, scores=[float(i), *[-1.0] * len(one.negatives)]) for i, one in enumerate(SETS)]
+    examples = training_examples(random_gpt2(), TOKENIZER, sets if graded else SETS, progress=False)
+    trainer = made(loss=Seen(), given={"train_dataset": examples[:6], "eval_dataset": examples[6:]})
+    SEEN.clear()
+    trainer.train()
+    first = next(one for one in SEEN if one.logp.requires_grad)
+    if graded:
+        assert first.reward.tolist() == [[0.0, -1.0, 0.0], [1.0, -1.0, -1.0], [2.0, -1.0, 0.0]]
+        assert first.reward.device == first.logp.device
+    else:
+        assert first.reward is None
+
+
+def test_examples_of_which_only_some_have_scores_are_refused_before_training(made):
+    sets = [replace(SETS[0], scores=[1.0, 0.0]), SETS[1]]
+    examples = [one for each in sets for one in training_examples(random_gpt2(), TOKENIZER, [each], progress=False)]
+    line = "^scores must stand in all of train_dataset or in none: 1 of 2 has none, number 1 first$"
+    with pytest.raises(ValueError, match=line):
+        made(given={"train_dataset": examples})
 
 
 @dataclass(frozen=True)
