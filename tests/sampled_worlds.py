@@ -1,14 +1,16 @@
 """Sampling from the small world with the tiny model."""
 
+import pytest
+
+import mapl_explore.sampling.answers as sampling
 from mapl_explore.data.world import world_sets
 from mapl_explore.models.loading import load_model, quiet_transformers
-from mapl_explore.sampling.answers import sample_sets
 
 WORLD = world_sets(12, seed=7, split="test")
 
 
 def sampled(source, output, **options):
-    return sample_sets(source, output, **{"k": 8, "max_tokens": 16, "progress": False, **options})
+    return sampling.sample_sets(source, output, **{"k": 8, "max_tokens": 16, "progress": False, **options})
 
 
 def chatty(folder, template):
@@ -18,3 +20,26 @@ def chatty(folder, template):
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return folder
+
+
+def stopped(after, source, output, monkeypatch, **options):
+    """Sample some batches of two prompts, and then be interrupted."""
+    make = sampling.sampled_batches
+
+    def watched(*args, **options):
+        for number, item in enumerate(make(*args, **options)):
+            if number == after:
+                raise KeyboardInterrupt
+            yield item
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sampling, "sampled_batches", watched)
+        with pytest.raises(KeyboardInterrupt):
+            sampled(source, output, batch_size=2, **options)
+
+
+def asked(monkeypatch):
+    """Return a list that the prompts given to the model from here on are added to."""
+    prompts, make = [], sampling.sampled_batches
+    monkeypatch.setattr(sampling, "sampled_batches", lambda m, t, p, **o: prompts.extend(p) or make(m, t, p, **o))
+    return prompts

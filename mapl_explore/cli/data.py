@@ -69,9 +69,14 @@ def add_sample(commands: argparse._SubParsersAction) -> None:
     add("output", metavar="OUT", help="the new file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says")
     add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
     add("--k", type=int, default=16, help="responses to each prompt; equal ones count once")
-    text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, response) -> bool"
+    text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, response) -> bool,"
+    text += " or a number with --threshold"
     add("--verifier", required=True, metavar="NAME", help=text)
     add("--reference", metavar="FIELD", help="the field of the right response, a text or a list of texts")
+    text = "the least number of a right response, for a verifier that returns numbers; they become the sets' scores"
+    add("--threshold", type=float, metavar="SCORE", help=text)
+    text = "a table of every draw with its token ids, those cut off and duplicates marked: .jsonl, .jsonl.gz, .csv or"
+    add("--draws", metavar="FILE", help=f"{text} .parquet as its name says; a file is replaced")
     add("--fallback", action="store_true", help="where the model gave no right or no wrong response, take the file's")
     text = "most tokens of a response, cut off and dropped there; if not given, the model's generation_config's, or 256"
     add("--max-tokens", type=int, help=text)
@@ -129,11 +134,14 @@ def _sample(arguments: argparse.Namespace) -> None:
     from mapl_explore.models.processes import launched
     from mapl_explore.sampling.answers import sample_sets
 
-    names = ["model", "k", "reference", "fallback", "max_tokens", "temperature", "seed", "chat", "batch_size", "device"]
+    names = ["model", "k", "reference", "threshold", "draws", "fallback", "max_tokens", "temperature", "seed", "chat"]
+    names += ["batch_size", "device"]
     options = {name: getattr(arguments, name) for name in names}
     sets, report = sample_sets(arguments.source, arguments.output, verifier=arguments.verifier, **options)
     if launched()[0] == 0:  # one of several processes speaks for all
         print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")
+        if arguments.draws is not None:
+            print(f"every draw written to {arguments.draws}")
         if arguments.chat:
             print("prompts are written as they were: score, select, tau and finetune need --chat with these sets too")
 

@@ -23,11 +23,28 @@ MOST_TOKENS = 256  # of a response, where neither the call nor the model's gener
 FIRST_TOKENS = 32  # of the responses that a batch is planned for; it is split on the way where they are longer
 
 
-class Sampled(NamedTuple):
-    """What was sampled for one prompt: the responses that ended, as text, and how many were cut off."""
+class Draw(NamedTuple):
+    """One response as it was drawn: its tokens, the one that ended it too; its text without that; whether it ended."""
 
-    texts: list[str]
-    unfinished: int
+    tokens: tuple[int, ...]
+    text: str
+    ended: bool
+
+
+class Sampled(NamedTuple):
+    """What was sampled for one prompt."""
+
+    draws: list[Draw]
+
+    @property
+    def texts(self) -> list[str]:
+        """The responses that ended, equal ones as often as they were drawn."""
+        return [draw.text for draw in self.draws if draw.ended]
+
+    @property
+    def unfinished(self) -> int:
+        """How many were cut off."""
+        return sum(not draw.ended for draw in self.draws)
 
 
 def sampled_batches(
@@ -71,9 +88,7 @@ def answer_room(model: Model, prompt_tokens: int, max_tokens: int | None = None)
 
 def answer_text(tokenizer: Tokenizer, ids: Sequence[int], ends: Sequence[int]) -> str | None:
     """Return a response as text, without the token that ended it, or None if it was cut off."""
-    if ids[-1] not in ends:
-        return None
-    return str(tokenizer.decode(list(ids[:-1]), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    return _text(tokenizer, ids[:-1]) if ids[-1] in ends else None
 
 
 def token_batches(
@@ -230,5 +245,12 @@ def _uniforms(prompt: str, seed: int, steps: int, k: int) -> torch.Tensor:
 
 
 def _sampled(tokenizer: Tokenizer, responses: list[list[int]], ends: Sequence[int]) -> Sampled:
-    texts = [text for ids in responses if (text := answer_text(tokenizer, ids, ends)) is not None]
-    return Sampled(texts, len(responses) - len(texts))
+    texts = [answer_text(tokenizer, ids, ends) for ids in responses]
+    draws = zip(responses, texts, strict=True)
+    return Sampled(
+        [Draw((*ids,), _text(tokenizer, ids) if text is None else text, text is not None) for ids, text in draws]
+    )
+
+
+def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    return str(tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))

@@ -12,17 +12,22 @@ from tqdm import tqdm
 
 from mapl_explore.data import PreferenceSet, require_output, write_sets
 from mapl_explore.data.records import Source
+from mapl_explore.data.sets import checked_score
 from mapl_explore.files import counted, shortened, sole_writer, whole_number
 from mapl_explore.models.encoding import encoded_prompts, end_tokens
 from mapl_explore.models.generating import Sampled, answer_room, sampled_batches
 from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.models.processes import processes_of, require_device
+from mapl_explore.models.score_table import write_table
 from mapl_explore.notes import note
+from mapl_explore.sampling.draws import draw_rows, require_draws
 from mapl_explore.sampling.journal import Answered, Journal
 from mapl_explore.sampling.verifiers import (
+    Grader,
     Judge,
     Question,
+    grader,
     judge_of,
     read_questions,
     require_verifier,
@@ -110,7 +115,9 @@ class _Work:
     """What one of several processes needs to draw and to judge its part of the responses."""
 
     questions: Sequence[Question]
-    judge: Judge
+    judge: Judge | Grader
+    threshold: float | None
+    keep_draws: bool
     journal: Journal
     process: int
     processes: int
@@ -125,7 +132,7 @@ class _Work:
             prompts = counted(len(stale), "prompt")
             note(f"{prompts} with verdicts of another verifier or source: the responses are judged again")
         for row in self.mine(stale):
-            self.journal.add([(row, _with_verdicts(self.judge, self.questions[row], stale[row]))])
+            self.journal.add([(row, self._judged(row, stale[row]))])
 
     def draw(
         self,
@@ -140,9 +147,16 @@ class _Work:
         prompts = [self.questions[row].prompt for row in mine]
         for places, sampled in sampled_batches(model, tokenizer, prompts, **vars(drawing)):
             rows = [mine[place] for place in places]
-            judged = [_judged(self.judge, self.questions[row], one) for row, one in zip(rows, sampled, strict=True)]
-            self.journal.add([*zip(rows, judged, strict=True)])
+            answered = [_answered(one, self.keep_draws) for one in sampled]
+            self.journal.add([(row, self._judged(row, one)) for row, one in zip(rows, answered, strict=True)])
             bar.update(len(rows) * self.processes)
+
+    def _judged(self, row: int, answered: Answered) -> Answered:
+        """Return the same responses with the verdicts of this judge."""
+        verdicts = tuple(self.judge(self.questions[row], text) for text in answered.answers)
+        if self.threshold is None:
+            return replace(answered, right=tuple(map(bool, verdicts)), scores=None)
+        return replace(answered, right=tuple(score >= self.threshold for score in verdicts), scores=verdicts)
 
 
 def sample_sets(
@@ -151,8 +165,10 @@ def sample_sets(
     *,
     model: str | os.PathLike = "tiny",
     k: int = 16,
-    verifier: str | Callable[[str, str], bool] = "world",
+    verifier: str | Callable[[str, str], bool | float] = "world",
     reference: str | None = None,
+    threshold: float | None = None,
+    draws: str | os.PathLike | None = None,
     fallback: bool = False,
     max_tokens: int | None = None,
     temperature: float = 1.0,
@@ -181,11 +197,17 @@ def sample_sets(
         Responses to each prompt, at least 2. Equal ones count once.
     verifier : str or callable
         ``"world"``, ``"exact"``, ``"module:function"`` or a function of prompt and answer that returns True or False,
-        see :func:`mapl_explore.sampling.verifiers.verifier`.
+        or with a threshold a number, see :func:`mapl_explore.sampling.verifiers.verifier`.
     reference : str, optional
         The field of the right response, for ``"exact"``.
+    threshold : float, optional
+        The least number of a right response, where the verifier returns numbers; they become the scores of the sets.
+    draws : path, optional
+        A table for every draw, see :func:`mapl_explore.sampling.draws.draw_rows`: ``.jsonl``, ``.jsonl.gz``, ``.csv``
+        or ``.parquet``; an existing file is replaced.
     fallback : bool
-        Where the model gave no right response, or no wrong one, take those of the record.
+        Where the model gave no right response, or no wrong one, take those of the record. These have no scores, so that
+        it does not go with a threshold.
     max_tokens : int, optional
         The most tokens of a response: one that has not ended by then is cut off and dropped. If not given, the
         ``max_new_tokens`` of the model's ``generation_config``, or 256 where that names none. No response exceeds the
@@ -234,29 +256,38 @@ def sample_sets(
     drawing = Drawing(k, max_tokens, temperature, seed, chat, batch_size)
     _check(model=model, reference=reference, device=device, fallback=fallback, progress=progress)
     require_verifier(verifier)
+    threshold = _threshold(threshold, fallback)
     require_output(output)
+    if draws is not None:
+        require_draws(draws, source, output)
     with processes_of(device) as (process, processes, place, wait), _reserved(output, process):
         wait()  # the first process has reserved the output; where it could not, it has ended, and so do the others
         _require_new(output)
         questions = read_questions(source, reference=reference)
-        judge = judging(verifier, questions)
+        judge = judging(verifier, questions) if threshold is None else grader(verifier, questions)
         network, tokenizer = load_model(model, device=place)
         settings = drawing.settings(network, tokenizer, [one.prompt for one in questions])
-        journal = Journal(output, settings, process, judge=judge_of(verifier, questions))
+        settings["draws"] = draws is not None
+        journal = Journal(output, settings, process, judge=judge_of(verifier, questions, threshold))
         stale, finished = journal.stale(), journal.finished()
         open_rows = set(range(len(questions))) - finished.keys() - stale.keys()
         wait()  # all have read what was finished before one adds to it: they must divide the same rows
         journal.mend()
-        work = _Work(questions, judge, journal, process, processes)
+        work = _Work(questions, judge, threshold, draws is not None, journal, process, processes)
         work.judge_again(stale)
         with _bar(len(questions), len(questions) - len(open_rows), progress and process == 0) as bar:
             work.draw(network, tokenizer, open_rows, drawing, bar)
         wait()
         finished = journal.finished()
-        sets, report = reported(questions, [finished[row] for row in range(len(questions))], fallback=fallback)
+        answered = [finished[row] for row in range(len(questions))]
+        sets, report = reported(questions, answered, fallback=fallback)
         wait()  # all have read it before it is removed
         if process == 0:
-            _publish(output, sets, report, journal)
+            _require_sets(sets, report, journal)
+            if draws is not None:
+                write_table(draws, draw_rows(questions, answered))
+            write_sets(output, sets)
+            journal.remove()
     return sets, report
 
 
@@ -270,6 +301,7 @@ def kept_set(question: Question, answered: Answered, *, fallback: bool) -> tuple
         return None, "dropped: no room for a response in the model's context"
     verdicts = list(zip(answered.answers, answered.right, strict=True))
     positives, negatives = ([text for text, right in verdicts if right is kind] for kind in (True, False))
+    known = dict(zip(answered.answers, answered.scores or (), strict=False))
     lacking = not positives or not negatives
     if lacking and fallback:
         positives = positives or [text for text in question.positives if text not in negatives]
@@ -277,7 +309,9 @@ def kept_set(question: Question, answered: Answered, *, fallback: bool) -> tuple
     if not positives or not negatives:
         kind = "right or wrong" if not positives and not negatives else "wrong" if positives else "right"
         return None, f"dropped: no {kind} response"
-    return PreferenceSet(question.prompt, positives, negatives), "kept" + ", with responses of the file" * lacking
+    scores = [known[text] for text in positives + negatives] if known else None
+    one = PreferenceSet(question.prompt, positives, negatives, scores)
+    return one, "kept" + ", with responses of the file" * lacking
 
 
 def reported(
@@ -295,18 +329,13 @@ def reported(
     return [one for one, _ in kept if one is not None], report
 
 
-def _judged(judge: Judge, question: Question, sampled: Sampled | None) -> Answered:
+def _answered(sampled: Sampled | None, keep_draws: bool) -> Answered:
+    """Return the different responses, without verdicts."""
     if sampled is None:
-        return Answered((), (), too_long=True)
-    texts, unfinished = sampled
-    different = tuple(dict.fromkeys(texts))
-    answered = Answered(different, (), duplicates=len(texts) - len(different), unfinished=unfinished)
-    return _with_verdicts(judge, question, answered)
-
-
-def _with_verdicts(judge: Judge, question: Question, answered: Answered) -> Answered:
-    """Return the same responses with the verdicts of this judge."""
-    return replace(answered, right=tuple(judge(question, text) for text in answered.answers))
+        return Answered((), (), too_long=True, draws=() if keep_draws else None)
+    different, draws = tuple(dict.fromkeys(sampled.texts)), tuple(sampled.draws) if keep_draws else None
+    duplicates = len(sampled.texts) - len(different)
+    return Answered(different, (), duplicates=duplicates, unfinished=sampled.unfinished, draws=draws)
 
 
 @contextlib.contextmanager
@@ -325,14 +354,13 @@ def _bar(total: int, done: int, shown: bool) -> tqdm:
     return tqdm(total=total, initial=done, desc="sampling", unit="prompt", disable=None if shown else True)
 
 
-def _publish(output: str | os.PathLike, sets: list[PreferenceSet], report: SampleReport, journal: Journal) -> None:
+def _require_sets(sets: list[PreferenceSet], report: SampleReport, journal: Journal) -> None:
     if not sets:
         raise ValueError(
-            f"no prompt has right and wrong responses; nothing is written\n{report}\nThe responses stay in"
-            f" {journal.names()}: call again with --fallback or another verifier, or remove it to draw others"
+            f"no prompt has right and wrong responses; nothing is written\n{report}\nThe responses stay"
+            f" in {journal.names()}: call again with --fallback, another verifier or threshold, or remove it to draw"
+            " others"
         )
-    write_sets(output, sets)
-    journal.remove()
 
 
 def _check(*, model: object, reference: object, device: object, **switches: object) -> None:
@@ -343,6 +371,12 @@ def _check(*, model: object, reference: object, device: object, **switches: obje
     require_device(device)
     for name, value in switches.items():
         _require_bool(name, value)
+
+
+def _threshold(value: object, fallback: bool) -> float | None:
+    if value is not None and fallback:
+        raise ValueError("fallback does not go with threshold: the responses of the file have no scores")
+    return None if value is None else checked_score("threshold", value)
 
 
 def _require_bool(name: str, value: object) -> None:

@@ -8,18 +8,26 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mapl_explore.models.generating import Draw
+
 AGAIN = "remove the file to begin anew"
 
 
 @dataclass(frozen=True)
 class Answered:
-    """The different responses to one prompt that ended, whether each is right, and how many were dropped."""
+    """The different responses to one prompt that ended, whether each is right, and how many were dropped.
+
+    ``scores`` are those of the responses, where the verifier gives numbers; ``draws`` is all that was drawn, in order,
+    where that is kept.
+    """
 
     answers: tuple[str, ...]
     right: tuple[bool, ...]
     duplicates: int = 0
     unfinished: int = 0
     too_long: bool = False
+    scores: tuple[float, ...] | None = None
+    draws: tuple[Draw, ...] | None = None
 
 
 class Journal:
@@ -105,6 +113,7 @@ class Journal:
             raise ValueError(f"{path} cannot be read as what sample had finished: {AGAIN}") from None
 
     def _require_same(self, path: Path, written: dict) -> None:
+        written = {"draws": False, **written}  # earlier versions kept none
         if not self.settings.keys() <= written.keys():
             raise ValueError(f"{path} was written by another version of sample: {AGAIN}")
         for name, value in self.settings.items():
@@ -117,6 +126,8 @@ class Journal:
 
 def _answered(item: dict) -> Answered:
     fields: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in item.items()}
+    if fields.get("draws") is not None:
+        fields["draws"] = tuple(Draw((*tokens,), text, ended) for tokens, text, ended in fields["draws"])
     return Answered(**fields)
 
 

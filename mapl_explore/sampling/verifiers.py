@@ -7,12 +7,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import TypeAlias
 
 import numpy as np
 
 from mapl_explore.data import json_record, records, world
 from mapl_explore.data.records import Source
+from mapl_explore.data.sets import checked_score
 from mapl_explore.files import check_text, shortened
 from mapl_explore.own_code import imported, imported_name, own_traceback, source_checksum
 
@@ -52,6 +54,7 @@ class Question:
 
 
 Judge: TypeAlias = Callable[[Question, str], bool]  # whether a response to a question is right
+Grader: TypeAlias = Callable[[Question, str], float]  # how good it is
 
 
 def read_questions(source: Source, *, reference: str | None = None) -> list[Question]:
@@ -81,6 +84,19 @@ def read_questions(source: Source, *, reference: str | None = None) -> list[Ques
     return list(questions.values())
 
 
+def grader(name: str | Callable, questions: Sequence[Question]) -> Grader:
+    """Return the function that says how good a response to a question is, by a verifier that returns numbers.
+
+    Its arguments and errors are those of :func:`verifier`; ``"world"`` and ``"exact"`` are refused, since they say
+    right or wrong, and so is what is no finite number when it is returned.
+    """
+    require_verifier(name)
+    if isinstance(name, str) and name in VERIFIERS:
+        raise ValueError(f"threshold belongs to a verifier that returns numbers, and {name!r} says right or wrong")
+    function, name = _own(name)
+    return lambda question, answer: _score(name, function, question.prompt, answer)
+
+
 def verifier(name: str | Callable, questions: Sequence[Question]) -> Judge:
     """Return the function that says whether a response to a question is right.
 
@@ -108,9 +124,7 @@ def verifier(name: str | Callable, questions: Sequence[Question]) -> Judge:
         for question in questions:
             check(question)
         return judge
-    function, name = name if callable(name) else _function(name), _name(name)
-    _require_two(name, function)
-    _require_verdict_at_once(name, function)
+    function, name = _own(name)
     return lambda question, answer: _verdict(name, function, question.prompt, answer)
 
 
@@ -121,14 +135,16 @@ def require_verifier(verifier: object) -> None:
         raise TypeError(f"verifier must be {names}, 'module:function' or a function, not {shortened(verifier)}")
 
 
-def judge_of(verifier: str | Callable, questions: Sequence[Question]) -> str:
+def judge_of(verifier: str | Callable, questions: Sequence[Question], threshold: float | None = None) -> str:
     """Return what tells two verifiers apart: the name, and a checksum of the source and of what it compares with.
 
+    The threshold of one that returns numbers is part of it.
     The source is that of its module and of all modules loaded from the same folder; data that it reads are not known.
     The values that a function, given itself, takes from around it are not known either.
     """
     references = [one.references for one in questions] if verifier == "exact" else []
-    return f"{_name(verifier)} {texts_checksum([_source(verifier), references])}"
+    at = "" if threshold is None else f" at {threshold!r}"
+    return f"{_name(verifier)} {texts_checksum([_source(verifier), references])}{at}"
 
 
 def _name(verifier: str | Callable) -> str:
@@ -198,6 +214,14 @@ def _texts(record: dict, name: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
+def _own(name: str | Callable) -> tuple[Callable, str]:
+    """Return a user's function, which gives its verdict at once, and its name."""
+    function, name = name if callable(name) else _function(name), _name(name)
+    _require_two(name, function)
+    _require_verdict_at_once(name, function)
+    return function, name
+
+
 def _function(name: str) -> Callable:
     module, colon, function = name.rpartition(":")
     if not (module and colon and function):
@@ -233,18 +257,33 @@ def _require_verdict_at_once(name: str, function: Callable) -> None:
             raise ValueError(f"verifier {name!r} must be a function that returns True or False, not {kind}")
 
 
-def _verdict(name: str, function: Callable, prompt: str, answer: str) -> bool:
+def _score(name: str, function: Callable, prompt: str, answer: str) -> float:
+    score = _returned(name, function, prompt, answer)
     try:
-        verdict = function(prompt, answer)
-    except (Exception, SystemExit) as error:  # the user's own function may fail in any way
+        return checked_score("score", score)
+    except (TypeError, ValueError):
+        given = f"{shortened(score)} on the prompt {shortened(prompt)}"
+        raise ValueError(f"with a threshold the verifier {name} must return a finite number, not {given}") from None
+
+
+def _verdict(name: str, function: Callable, prompt: str, answer: str) -> bool:
+    verdict = _returned(name, function, prompt, answer)
+    if not isinstance(verdict, bool | np.bool_):
+        given = f"{shortened(verdict)} on the prompt {shortened(prompt)}"
+        hint = "; sample takes numbers with a threshold" * isinstance(verdict, Real)
+        raise ValueError(f"the verifier {name} must return True or False, not {given}{hint}")
+    return bool(verdict)
+
+
+def _returned(name: str, function: Callable, prompt: str, answer: str) -> object:
+    """Return what a user's function returns; it may fail in any way, which raises RuntimeError."""
+    try:
+        return function(prompt, answer)
+    except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         failed = RuntimeError(f"the verifier {name} failed on the prompt {shortened(prompt)}: {reason}")
         failed.add_note(own_traceback(error))
         raise failed from None
-    if not isinstance(verdict, bool | np.bool_):
-        given = f"{shortened(verdict)} on the prompt {shortened(prompt)}"
-        raise ValueError(f"the verifier {name} must return True or False, not {given}")
-    return bool(verdict)
 
 
 VERIFIERS = {"world": (_check_world, _is_right), "exact": (_check_reference, _is_reference)}  # by name: check, judge

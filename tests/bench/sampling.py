@@ -29,8 +29,8 @@ def ours(model, tokenizer, prompts, tokens):
     """Return how many tokens the answers have, by the prompt computed once."""
     kept = 0
     for _, sampled in sampled_batches(model, tokenizer, prompts, k=K, max_tokens=tokens, batch_size=8):
-        for answers, unfinished in sampled:
-            kept += sum(len(tokenizer(text)["input_ids"]) + 1 for text in answers) + unfinished * tokens
+        for one in sampled:
+            kept += sum(len(tokenizer(text)["input_ids"]) + 1 for text in one.texts) + one.unfinished * tokens
     return kept
 
 

@@ -124,8 +124,8 @@ def test_every_end_of_the_generation_config_ends_a_sampled_answer():
     model, tokenizer = random_gpt2(), byte_tokenizer()
     [free] = tokens_of(model, tokenizer, ["a"], ends=(), k=1, max_tokens=20)
     model.generation_config.eos_token_id = [0, free[4]]
-    [(texts, unfinished)] = drawn(model, tokenizer, ["a"], k=1, max_tokens=20)
-    assert (texts, unfinished) == ([tokenizer.decode(free[: free.index(free[4])])], 0)
+    [sampled] = drawn(model, tokenizer, ["a"], k=1, max_tokens=20)
+    assert (sampled.texts, sampled.unfinished) == ([tokenizer.decode(free[: free.index(free[4])])], 0)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -160,21 +160,21 @@ def test_the_seed_decides_and_the_temperature_sharpens(tiny):
         drawn(*tiny, prompts, k=8, **options) for options in ({}, {"seed": 0}, {"seed": 1}, {"temperature": 1e-4})
     )
     assert first == again != other
-    assert all(len(set(answers)) == 1 for answers, _ in sharp)
-    assert all(len(set(answers)) > 1 for answers, _ in first)
+    assert all(len(set(one.texts)) == 1 for one in sharp)
+    assert all(len(set(one.texts)) > 1 for one in first)
 
 
 def test_the_shares_of_right_answers_are_those_of_plain_generate(tiny):
     """The same model, two samplers: 400 answers each to one question, right in the same share but for chance."""
     model, tokenizer = tiny
     prompt = WORLD[0].prompt
-    [(answers, _)] = drawn(model, tokenizer, [prompt], k=400, max_tokens=16)
+    [sampled] = drawn(model, tokenizer, [prompt], k=400, max_tokens=16)
     ids = tokenizer(prompt, return_tensors="pt")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         plain = model.generate(**ids, do_sample=True, top_k=0, num_return_sequences=400, max_new_tokens=16)
     plain = tokenizer.batch_decode(plain[:, ids["input_ids"].shape[1] :], skip_special_tokens=True)
-    ours, theirs = (sum(is_right(prompt, text) for text in texts) / 400 for texts in (answers, plain))
+    ours, theirs = (sum(is_right(prompt, text) for text in texts) / 400 for texts in (sampled.texts, plain))
     pooled = (ours + theirs) / 2
     assert 0 < pooled < 1
     assert abs(ours - theirs) < 4 * (2 * pooled * (1 - pooled) / 400) ** 0.5
@@ -184,5 +184,7 @@ def test_an_answer_that_does_not_end_is_counted_and_a_prompt_without_room_is_non
     model, tokenizer = random_gpt2(context=20), byte_tokenizer()
     none, some = drawn(model, tokenizer, ["x" * 20, "y" * 19], k=3)
     assert none is None
-    assert len(some[0]) + some[1] == 3
-    assert drawn(*tiny, [WORLD[0].prompt], k=3, max_tokens=1) == [([], 3)]
+    assert len(some.texts) + some.unfinished == len(some.draws) == 3
+    [cut] = drawn(*tiny, [WORLD[0].prompt], k=3, max_tokens=1)
+    assert (cut.texts, cut.unfinished) == ([], 3)
+    assert all(tiny[1].decode(draw.tokens) == draw.text and not draw.ended for draw in cut.draws)

@@ -1,5 +1,6 @@
 """Answers are drawn from the model's own distribution, each prompt for itself, and judged."""
 
+import math
 import os
 import subprocess
 import sys
@@ -43,11 +44,12 @@ def test_every_answer_of_a_set_is_on_the_side_where_the_verifier_puts_it(world_f
 
 
 def test_two_processes_share_the_prompts_and_write_what_one_does(world_file, tmp_path):
-    sampled(world_file, tmp_path / "one.jsonl")
+    sampled(world_file, tmp_path / "one.jsonl", draws=tmp_path / "draws of one.jsonl")
     # What one process had finished before, two go on from.
     (tmp_path / "two.jsonl.progress-0").write_bytes(b"")
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mapl_explore", "sample"]
     words += [world_file, tmp_path / "two.jsonl", "--verifier", "world", "--k", "8", "--max-tokens", "16"]
+    words += ["--draws", tmp_path / "draws of two.jsonl"]
     done = subprocess.run(
         [sys.executable, *map(str, words), "--device", "cpu"],
         capture_output=True,
@@ -58,6 +60,7 @@ def test_two_processes_share_the_prompts_and_write_what_one_does(world_file, tmp
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("sets written to") == 1
     assert (tmp_path / "two.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+    assert (tmp_path / "draws of two.jsonl").read_bytes() == (tmp_path / "draws of one.jsonl").read_bytes()
     assert not list(tmp_path.glob("*progress*"))
 
 
@@ -195,13 +198,18 @@ def test_a_prompt_is_kept_with_both_kinds_and_else_dropped_for_a_reason(answered
         ({"reference": 3}, "reference must be the name of a field, not 3"),
         ({"k": 2.5}, "k must be an integer >= 2, not 2.5"),
         ({"max_tokens": "9"}, "max_tokens must be an integer >= 1, not '9'"),
+        ({"threshold": math.nan, "verifier": len}, "threshold must be a finite number, not nan"),
+        ({"threshold": "2", "verifier": len}, "threshold must be a finite number, not '2'"),
+        ({"threshold": 2, "verifier": len, "fallback": True}, "fallback does not go with threshold: the responses of"),
+        ({"draws": "draws.txt"}, "'draws.txt' cannot be written: write .jsonl, .jsonl.gz, .csv, .parquet"),
+        ({"draws": "nowhere/draws.jsonl"}, "there is no folder"),
     ],
 )
 def test_an_argument_outside_its_range_is_named_before_any_work(options, rule, world_file, tmp_path, monkeypatch):
     if options.get("device") == "cuda":
         monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr(sampling, "read_questions", lambda *_, **__: pytest.fail("the work has begun"))
-    with pytest.raises((TypeError, ValueError), match=rule) as caught:
+    with pytest.raises((TypeError, ValueError, FileNotFoundError), match=rule) as caught:
         sampled(world_file, tmp_path / "out.jsonl", **options)
     assert "\n" not in str(caught.value)
     assert len(list(tmp_path.iterdir())) == 1
@@ -243,7 +251,7 @@ def test_nothing_is_written_where_no_prompt_is_kept_and_the_file_that_stays_is_n
     err = capsys.readouterr().err
     assert "no prompt has right and wrong responses; nothing is written" in err
     assert "12 of 12 prompts dropped: no right or wrong response" in err
-    assert f"The responses stay in {tmp_path / 'out.jsonl.progress-0'}: call again with --fallback or another" in err
+    assert f"The responses stay in {tmp_path / 'out.jsonl.progress-0'}: call again with --fallback, another" in err
     assert err.endswith("or remove it to draw others\n")
     assert not (tmp_path / "out.jsonl").exists()
     assert cli.main([*words, "--seed", "1"]) == 2

@@ -5,34 +5,11 @@ import sys
 
 import pytest
 import safetensors.torch
-from sampled_worlds import WORLD, chatty, sampled
+from sampled_worlds import WORLD, asked, chatty, sampled, stopped
 
 import mapl_explore.sampling.answers as sampling
 from mapl_explore.notes import Note
 from mapl_explore.sampling.journal import Answered, Journal
-
-
-def stopped(after, source, output, monkeypatch, **options):
-    """Sample some batches of two prompts, and then be interrupted."""
-    make = sampling.sampled_batches
-
-    def watched(*args, **options):
-        for number, item in enumerate(make(*args, **options)):
-            if number == after:
-                raise KeyboardInterrupt
-            yield item
-
-    with monkeypatch.context() as patch:
-        patch.setattr(sampling, "sampled_batches", watched)
-        with pytest.raises(KeyboardInterrupt):
-            sampled(source, output, batch_size=2, **options)
-
-
-def asked(monkeypatch):
-    """Return a list that the prompts given to the model from here on are added to."""
-    prompts, make = [], sampling.sampled_batches
-    monkeypatch.setattr(sampling, "sampled_batches", lambda m, t, p, **o: prompts.extend(p) or make(m, t, p, **o))
-    return prompts
 
 
 def test_an_interrupted_run_goes_on_without_asking_again_and_ends_as_a_whole_one(world_file, tmp_path, monkeypatch):
