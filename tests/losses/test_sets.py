@@ -44,6 +44,11 @@ USES = {
         ({"label": [[-1, 0]]}, ValueError, r"at least one positive \(\+1\) in every set"),
         ({"logp": torch.tensor([[-1.0, -2.0]]), "label": np.array([[1, -1]])}, TypeError, "one array library"),
         ({"logp": "text"}, TypeError, "logp must be numbers.*'text'"),
+        (
+            {"ref_logp": [[1e300, 0.0]], "logp": np.float32([[-1, -2]])},
+            ValueError,
+            "^ref_logp must be finite in float32",
+        ),
         ({"reward": [[1.0, INF]]}, ValueError, "^reward must be finite, not inf$"),
         ({"reward": [[1.0, 0.0, 0.0]]}, ValueError, r"must broadcast, but logp .*, reward has shape \(1, 3\)$"),
         ({"reward": 1.0}, ValueError, r"one shape \(..., n\), but logp .*, reward has \(\)$"),
