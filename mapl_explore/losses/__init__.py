@@ -9,19 +9,9 @@ Its gradient in the log-probs is written out once (:meth:`Comparing.weights`), f
 """
 
 from mapl_explore.losses.explaining import Explained, explain
+from mapl_explore.losses.logistic import CPO, DPO, ORPO, SimPO
 from mapl_explore.losses.loss import Comparing, Loss, margin
-from mapl_explore.losses.objectives import (
-    CPO,
-    DPO,
-    IPO,
-    LOSSES,
-    ORPO,
-    SFT,
-    Hinge,
-    MaxMin,
-    OneSided,
-    SimPO,
-)
+from mapl_explore.losses.objectives import IPO, LOSSES, SFT, Hinge, MaxMin, OneSided
 from mapl_explore.losses.pairs import First, Hardest, Mean, Mellow, Pair, Side, Sides, Smooth
 from mapl_explore.losses.parsing import loss_of, parse
 from mapl_explore.losses.rules import Anneal, ExactError, LeaderShare, LowerBound, TauRule, UpperBound

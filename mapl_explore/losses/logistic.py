@@ -1,0 +1,191 @@
+"""The logistic losses: minus a log-sigmoid of a line in the margin, and what some of them add."""
+
+from dataclasses import dataclass
+
+from mapl_explore.losses.loss import Comparing, lengths
+from mapl_explore.losses.naming import nonnegative, positive
+from mapl_explore.losses.pairs import Hardest, Pair
+from mapl_explore.losses.sets import ScoredSets
+from mapl_explore.numerics.arrays import Array, namespace, sigmoid, softplus
+
+ODDS_FLOOR = -1e-12  # nats a token; nearer to 0 the odds of ORPO are continued by their tangent
+
+
+class Logistic(Comparing):
+    r"""A loss whose link is minus a log-sigmoid of a line in the margin.
+
+    .. math:: -\lambda \log\sigma(\beta m - \gamma) = \lambda \log(1 + e^{\gamma - \beta m})
+    """
+
+    beta: float
+
+    def line(self) -> tuple[float, float, float]:
+        """Return lambda, beta and gamma."""
+        return 1.0, self.beta, 0.0
+
+    def link(self, margin: Array) -> Array:
+        lam, beta, gamma = self.line()
+        return lam * softplus(gamma - beta * margin)
+
+    def link_slope(self, margin: Array) -> Array:
+        lam, beta, gamma = self.line()
+        return -lam * beta * sigmoid(gamma - beta * margin)
+
+
+@dataclass(frozen=True)
+class DPO(Logistic):
+    r"""Direct Preference Optimization on the pair that a set becomes.
+
+    .. math:: -\log\sigma(\beta m), \qquad r = \log\pi - \log\pi_0
+
+    Parameters
+    ----------
+    beta : float
+        > 0; how steeply the loss turns with the margin. The post takes 1.
+    pair : Pair
+        How the set becomes a pair. ``Smooth(tau=beta)`` gives S-DPO where there is one positive.
+
+    References
+    ----------
+    Rafailov et al. (2023), eq. 7, arXiv:2305.18290; Chen et al. (2024), S-DPO, arXiv:2406.09215; Sun et al. (2020),
+    circle loss, eq. 1, arXiv:2002.10857, whose unified form it is with ``Smooth(tau=beta)``.
+
+    Examples
+    --------
+    >>> DPO()
+    DPO(beta=0.1, pair=Hardest())
+    """
+
+    beta: float = positive(0.1)
+    pair: Pair = Hardest()
+
+    def score(self, sets: ScoredSets) -> Array:
+        return sets.logp - sets.ref_logp
+
+
+@dataclass(frozen=True)
+class CPO(Logistic):
+    r"""Contrastive Preference Optimization (Xu et al.): DPO without a reference, plus the NLL of the positives.
+
+    .. math:: -\log\sigma(\beta m) + \alpha \, \mathrm{NLL}, \qquad r = \log\pi
+
+    The NLL is the mean over the positives of -logp/length, as TRL's is on a single pair; the paper sums over tokens.
+
+    Parameters
+    ----------
+    beta : float
+        > 0; how steeply the loss turns with the margin.
+    alpha : float
+        >= 0; how much of the NLL is added.
+    pair : Pair
+        How the set becomes a pair.
+
+    References
+    ----------
+    Xu et al. (2024), "Contrastive Preference Optimization", eqs. 4 and 5, arXiv:2401.08417.
+
+    Examples
+    --------
+    >>> CPO()
+    CPO(beta=0.1, alpha=1.0, pair=Hardest())
+    """
+
+    beta: float = positive(0.1)
+    alpha: float = nonnegative(1.0)
+    pair: Pair = Hardest()
+
+    @property
+    def nll(self) -> float:
+        return self.alpha
+
+    def score(self, sets: ScoredSets) -> Array:
+        return sets.logp
+
+
+@dataclass(frozen=True)
+class ORPO(Logistic):
+    r"""Odds Ratio Preference Optimization (Hong et al.): the NLL of the positives and an odds-ratio term.
+
+    .. math:: \mathrm{NLL} - \lambda \log\sigma(m), \qquad
+              r = \log\frac{p}{1-p}, \quad p = \exp(\log\pi / \text{length})
+
+    The NLL covers the responses alone; TRL's covers the prompt as well. At p = 1 the odds are infinite. From -1e-12
+    nats a token upward, r goes on along its tangent, so that value and gradient stay finite and monotone. The slope
+    there is 1e12 a nat; in float16 it saturates.
+
+    Parameters
+    ----------
+    lam : float
+        >= 0; the weight of the odds-ratio term.
+    pair : Pair
+        How the set becomes a pair.
+
+    References
+    ----------
+    Hong, Lee and Thorne (2024), "ORPO: Monolithic Preference Optimization without Reference Model", eqs. 4 to 7,
+    arXiv:2403.07691.
+
+    Examples
+    --------
+    >>> ORPO()
+    ORPO(lam=0.1, pair=Hardest())
+    """
+
+    lam: float = nonnegative(0.1)
+    pair: Pair = Hardest()
+
+    @property
+    def nll(self) -> float:
+        return 1.0
+
+    def score(self, sets: ScoredSets) -> Array:
+        xp, mean = namespace(sets.logp), sets.logp / lengths(sets)
+        # log(1 - p) by expm1: log1p(-exp(mean)) is -inf, and its gradient NaN, from -3e-8 on in float32.
+        safe = xp.where(mean < ODDS_FLOOR, mean, ODDS_FLOOR)
+        return safe - xp.log(-xp.expm1(safe)) + xp.where(mean < ODDS_FLOOR, 0.0, (mean - ODDS_FLOOR) / -ODDS_FLOOR)
+
+    def score_slope(self, sets: ScoredSets) -> Array:
+        xp, mean = namespace(sets.logp), sets.logp / lengths(sets)
+        return 1 / (-xp.expm1(xp.where(mean < ODDS_FLOOR, mean, ODDS_FLOOR)) * lengths(sets))
+
+    def line(self) -> tuple[float, float, float]:
+        return self.lam, 1.0, 0.0
+
+
+@dataclass(frozen=True)
+class SimPO(Logistic):
+    r"""Simple Preference Optimization: DPO on the mean log-prob per token, with a target margin and no reference.
+
+    .. math:: -\log\sigma(\beta m - \gamma), \qquad r = \log\pi / \text{length}
+
+    Parameters
+    ----------
+    beta : float
+        > 0; how steeply the loss turns with the margin.
+    gamma : float
+        The target: beta times the margin at which the loss is log 2.
+    pair : Pair
+        How the set becomes a pair.
+
+    References
+    ----------
+    Meng, Xia and Chen (2024), eq. 6, arXiv:2405.14734.
+
+    Examples
+    --------
+    >>> SimPO()
+    SimPO(beta=2.0, gamma=1.0, pair=Hardest())
+    """
+
+    beta: float = positive(2.0)
+    gamma: float = 1.0
+    pair: Pair = Hardest()
+
+    def score(self, sets: ScoredSets) -> Array:
+        return sets.logp / lengths(sets)
+
+    def score_slope(self, sets: ScoredSets) -> Array:
+        return 1 / lengths(sets)
+
+    def line(self) -> tuple[float, float, float]:
+        return 1.0, self.beta, self.gamma
