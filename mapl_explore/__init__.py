@@ -27,6 +27,7 @@ PLACES = {
     ],
     "losses": [
         "Anneal",
+        "CDPO",
         "CPO",
         "Comparing",
         "DPO",
@@ -46,6 +47,7 @@ PLACES = {
         "ORPO",
         "OneSided",
         "Pair",
+        "RobustDPO",
         "SFT",
         "ScoredSets",
         "SimPO",

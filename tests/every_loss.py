@@ -7,6 +7,7 @@ import torch
 from hypothesis import strategies as st
 
 from mapl_explore.losses import (
+    CDPO,
     CPO,
     DPO,
     IPO,
@@ -22,6 +23,7 @@ from mapl_explore.losses import (
     Mean,
     Mellow,
     OneSided,
+    RobustDPO,
     ScoredSets,
     SimPO,
     Smooth,
@@ -31,7 +33,20 @@ from mapl_explore.losses import (
 INF = float("inf")
 SPARSE = [Smooth(tau=0.1, alpha=1.3), Smooth(tau=0.3, alpha=1.5), Smooth(tau=0.4, alpha=2.0)]
 PAIRS = [First(), Mean(), Hardest(), Smooth(tau=0.3), Smooth(tau=40.0), Mellow(tau=1e-3), Mellow(tau=2.0), *SPARSE]
-OBJECTIVES = [DPO(), DPO(beta=5.0), MaxMin(), OneSided(lam=0.5), CPO(), ORPO(), SimPO(), IPO(), Hinge(), SFT()]
+FLIPPED = [CDPO(smoothing=0.3), RobustDPO(beta=2.0), RobustDPO(smoothing=0.0)]
+OBJECTIVES = [
+    DPO(),
+    DPO(beta=5.0),
+    MaxMin(),
+    OneSided(lam=0.5),
+    CPO(),
+    ORPO(),
+    SimPO(),
+    IPO(),
+    Hinge(),
+    SFT(),
+    *FLIPPED,
+]
 COMPARING = [loss for loss in OBJECTIVES if not isinstance(loss, OneSided | SFT)]
 EVERY = OBJECTIVES + [replace(loss, pair=pair) for loss in (DPO(), ORPO(), OneSided()) for pair in PAIRS]
 

@@ -122,6 +122,17 @@ def softplus(x):
     return mp.log1p(mp.exp(x))
 
 
+def flipped(x, rate):
+    """Return DPO's loss at x = beta m, where the pair is swapped at a rate: cDPO's."""
+    return (1 - exact(rate)) * softplus(-x) + exact(rate) * softplus(x)
+
+
+def unflipped(x, rate):
+    """Return what has DPO's loss as its mean over such swaps (arXiv:2403.00409)."""
+    rate = exact(rate)
+    return ((1 - rate) * softplus(-x) - rate * softplus(x)) / (1 - 2 * rate)
+
+
 def s_dpo(positive, negatives, beta):
     """Return S-DPO's loss (arXiv:2406.09215, eq. 9): -log sigma(-log sum_j exp(beta (r_j - r_+)))."""
     beta = exact(beta)

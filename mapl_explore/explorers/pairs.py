@@ -29,7 +29,7 @@ EXAMPLE = ScoredSets(
     length=np.full(8, 10),
     label=np.array([1, 1, 1, 1, -1, -1, -1, -1]),
 )
-LISTED = ("dpo", "cpo", "orpo", "simpo", "ipo", "hinge", "maxneg-minpos")
+LISTED = ("dpo", "cdpo", "robust-dpo", "cpo", "orpo", "simpo", "ipo", "hinge", "maxneg-minpos")
 POOL = Choice("pool", "taken from", ("this set", "all sets"), "this set", "Where the pairs come from.")
 LEAST = 1e-6  # below this mean chance a rejection sampler gives up
 PRESETS: dict[str, dict[str, Any]] = {

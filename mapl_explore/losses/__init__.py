@@ -9,7 +9,7 @@ Its gradient in the log-probs is written out once (:meth:`Comparing.weights`), f
 """
 
 from mapl_explore.losses.explaining import Explained, explain
-from mapl_explore.losses.logistic import CPO, DPO, ORPO, SimPO
+from mapl_explore.losses.logistic import CDPO, CPO, DPO, ORPO, RobustDPO, SimPO
 from mapl_explore.losses.loss import Comparing, Loss, margin
 from mapl_explore.losses.objectives import IPO, LOSSES, SFT, Hinge, MaxMin, OneSided
 from mapl_explore.losses.pairs import First, Hardest, Mean, Mellow, Pair, Side, Sides, Smooth
@@ -18,6 +18,7 @@ from mapl_explore.losses.rules import Anneal, ExactError, LeaderShare, LowerBoun
 from mapl_explore.losses.sets import ScoredSets, reads_reference, require_reference
 
 __all__ = [
+    "CDPO",
     "CPO",
     "DPO",
     "IPO",
@@ -39,6 +40,7 @@ __all__ = [
     "Mellow",
     "OneSided",
     "Pair",
+    "RobustDPO",
     "ScoredSets",
     "Side",
     "Sides",

@@ -1,9 +1,10 @@
 """The logistic losses: minus a log-sigmoid of a line in the margin, and what some of them add."""
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from mapl_explore.losses.loss import Comparing, lengths
-from mapl_explore.losses.naming import nonnegative, positive
+from mapl_explore.losses.naming import flips, nonnegative, positive
 from mapl_explore.losses.pairs import Hardest, Pair
 from mapl_explore.losses.sets import ScoredSets
 from mapl_explore.numerics.arrays import Array, namespace, sigmoid, softplus
@@ -61,6 +62,110 @@ class DPO(Logistic):
 
     def score(self, sets: ScoredSets) -> Array:
         return sets.logp - sets.ref_logp
+
+
+class Flipped(Logistic):
+    r"""DPO for pairs whose two sides may have been swapped: it adds a line to DPO's link.
+
+    .. math:: -\log\sigma(\beta m) + t \beta m, \qquad r = \log\pi - \log\pi_0
+    """
+
+    @property
+    @abstractmethod
+    def tilt(self) -> float:
+        """The slope t of the line, in units of beta."""
+
+    def score(self, sets: ScoredSets) -> Array:
+        return sets.logp - sets.ref_logp
+
+    def link(self, margin: Array) -> Array:
+        return super().link(margin) + self.tilt * self.beta * margin
+
+    def link_slope(self, margin: Array) -> Array:
+        return super().link_slope(margin) + self.tilt * self.beta
+
+
+@dataclass(frozen=True)
+class CDPO(Flipped):
+    r"""Conservative DPO: the loss to be expected if a part s of the pairs were swapped.
+
+    .. math:: -(1-s) \log\sigma(\beta m) - s \log\sigma(-\beta m), \qquad r = \log\pi - \log\pi_0
+
+    It is computed as :math:`-\log\sigma(\beta m) + s \beta m`, which is the same. Where s > 0 it is least at
+    :math:`\beta m = \log\frac{1-s}{s}` and rises beyond: margins are not driven on without end, as DPO's are.
+
+    Parameters
+    ----------
+    beta : float
+        > 0; how steeply the loss turns with the margin.
+    smoothing : float
+        s, >= 0 and below 1/2. At 0 the loss is DPO.
+    pair : Pair
+        How the set becomes a pair.
+
+    References
+    ----------
+    Mitchell (2023), "A note on DPO with noisy preferences & relationship to IPO"; called cDPO in Chowdhury, Kini and
+    Natarajan (2024), arXiv:2403.00409.
+
+    Examples
+    --------
+    >>> CDPO()
+    CDPO(beta=0.1, smoothing=0.1, pair=Hardest())
+    """
+
+    beta: float = positive(0.1)
+    smoothing: float = flips(0.1)
+    pair: Pair = Hardest()
+
+    @property
+    def tilt(self) -> float:
+        return self.smoothing
+
+
+@dataclass(frozen=True)
+class RobustDPO(Flipped):
+    r"""Robust DPO: over pairs of which a part s was swapped, its mean is DPO's loss on the pairs as they were.
+
+    .. math:: \frac{-(1-s) \log\sigma(\beta m) + s \log\sigma(-\beta m)}{1-2s}, \qquad r = \log\pi - \log\pi_0
+
+    It is computed as :math:`-\log\sigma(\beta m) - \frac{s}{1-2s} \beta m`, which is the same. Where s > 0 it is
+    unbounded below: its slope in the margin is :math:`-\beta s / (1-2s)` even at the largest margins, so a set that
+    the model has right is pushed on without end, and training must be stopped by steps.
+
+    Parameters
+    ----------
+    beta : float
+        > 0; how steeply the loss turns with the margin.
+    smoothing : float
+        s, >= 0 and below 1/2: the part of the pairs that is taken to be swapped. At 0 the loss is DPO.
+    pair : Pair
+        How the set becomes a pair. In a set of two, swapping the sides makes m into -m, and the mean over swaps is
+        DPO's loss. In a larger set that holds only for ``First`` and ``Mean``.
+
+    References
+    ----------
+    Chowdhury, Kini and Natarajan (2024), "Provably Robust DPO: Aligning Language Models with Noisy Feedback",
+    arXiv:2403.00409.
+
+    Examples
+    --------
+    >>> RobustDPO(), RobustDPO().bounded
+    (RobustDPO(beta=0.1, smoothing=0.1, pair=Hardest()), False)
+    """
+
+    beta: float = positive(0.1)
+    smoothing: float = flips(0.1)
+    pair: Pair = Hardest()
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the loss is bounded below: only where it is DPO."""
+        return self.smoothing == 0
+
+    @property
+    def tilt(self) -> float:
+        return -self.smoothing / (1 - 2 * self.smoothing)
 
 
 @dataclass(frozen=True)

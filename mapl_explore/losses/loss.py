@@ -29,8 +29,6 @@ class Loss(Named, ABC):
     np.float64(3.0)
     """
 
-    bounded = True  # below; training with a loss that is not goes on for ever
-
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Register the class; one with a link of its own compares, also where it names ``Loss`` as its base."""
         super().__init_subclass__(**kwargs)
@@ -38,6 +36,11 @@ class Loss(Named, ABC):
         # methods of a loss that compares are the same under either name.
         if "link" in vars(cls) and cls.__module__ != __name__:
             cls.__bases__ = tuple(Comparing if base is Loss else base for base in cls.__bases__)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the loss is bounded below; training with one that is not goes on for ever."""
+        return True
 
     @abstractmethod
     def value(self, sets: ScoredSets, sides: Sides) -> Array:

@@ -16,6 +16,7 @@ RULES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "nonnegative": (">= 0 and finite", lambda value: 0 <= value < math.inf),
     "share": ("strictly between 1/2 and 1", lambda value: 0.5 < value < 1),
     "alpha": ("from 1 to 2", lambda value: 1 <= value <= 2),
+    "flips": (">= 0 and below 1/2", lambda value: 0 <= value < 0.5),
     "finite": ("finite", math.isfinite),
 }
 
@@ -38,6 +39,11 @@ def share(default: float) -> float:
 def alpha(default: float) -> float:
     """Return a dataclass field for the alpha of a smoothing."""
     return field(default=default, metadata={"rule": "alpha"})
+
+
+def flips(default: float) -> float:
+    """Return a dataclass field for a number from 0 to below 1/2."""
+    return field(default=default, metadata={"rule": "flips"})
 
 
 class Named:

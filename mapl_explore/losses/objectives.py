@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
-from mapl_explore.losses.logistic import CPO, DPO, ORPO, SimPO
+from mapl_explore.losses.logistic import CDPO, CPO, DPO, ORPO, RobustDPO, SimPO
 from mapl_explore.losses.loss import Comparing, Loss, Paired, mean_nll, mean_nll_slopes
 from mapl_explore.losses.naming import nonnegative, positive
 from mapl_explore.losses.pairs import First, Hardest, Mellow, Pair, Side, Sides, Smooth, negatives, side_of
@@ -187,6 +187,8 @@ class SFT(Loss):
 
 LOSSES = {
     "dpo": DPO(pair=First()),
+    "cdpo": CDPO(pair=First()),
+    "robust-dpo": RobustDPO(pair=First()),
     "cpo": CPO(pair=First()),
     "orpo": ORPO(pair=First()),
     "simpo": SimPO(pair=First()),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from conftest import EPS, assert_close, numbers
 from mapl_explore.losses import (
+    CDPO,
     CPO,
     DPO,
     IPO,
@@ -26,6 +27,7 @@ from mapl_explore.losses import (
     Mean,
     Mellow,
     OneSided,
+    RobustDPO,
     ScoredSets,
     SimPO,
     Smooth,
@@ -113,6 +115,8 @@ def by_formula(loss, logp, ref, length, label):
     nll, hard = oracle.nll(logp, length, label), oracle.hard_margin
     return {
         DPO: lambda: oracle.softplus(-exact(loss.beta) * hard(log_ratio, label)),
+        CDPO: lambda: oracle.flipped(exact(loss.beta) * hard(log_ratio, label), loss.smoothing),
+        RobustDPO: lambda: oracle.unflipped(exact(loss.beta) * hard(log_ratio, label), loss.smoothing),
         MaxMin: lambda: -hard(plain, label),
         OneSided: lambda: max(
             x - exact(loss.lam) * exact(y) for x, y, s in zip(plain, ref, label, strict=True) if s < 0
@@ -137,6 +141,49 @@ def test_each_objective_is_its_formula(loss, library):
         expected = by_formula(loss, logp[keep], ref[keep], length[keep], label[keep])
         # Subtractions of numbers of up to ten nats: their rounding, not that of the result.
         assert_close(got, float(expected), k=64, atol=64 * EPS["float64"])
+
+
+@pytest.mark.parametrize("kind", [CDPO, RobustDPO])
+def test_without_flips_conservative_and_robust_dpo_are_dpo(kind, library):
+    sets = batch(library)
+    for pair in (Hardest(), Smooth(tau=2.0)):
+        flipped, plain = kind(beta=0.7, smoothing=0, pair=pair), DPO(beta=0.7, pair=pair)
+        assert flipped.bounded
+        assert_close(flipped(sets), numbers(plain(sets)), k=0)
+        assert_close(flipped.weights(sets), numbers(plain.weights(sets)), k=0)
+
+
+def swapped(sets):
+    return ScoredSets(sets.logp, sets.ref_logp, sets.length, -sets.label)
+
+
+@pytest.mark.parametrize("pair", [First(), Hardest(), Smooth(tau=2.0)], ids=repr)
+def test_the_mean_of_robust_dpo_over_swapped_pairs_is_dpo_and_that_of_dpo_is_conservative_dpo(pair, library):
+    sets = make_sets([[-3.0, -5.0], [-7.0, -1.0]], [[1, -1], [1, -1]], [[-4.0, -2.0], [-4.0, -4.0]], library)
+    dpo, conservative, robust = (kind(beta=0.7, pair=pair) for kind in (DPO, CDPO, RobustDPO))
+    assert_close(0.9 * robust(sets) + 0.1 * robust(swapped(sets)), numbers(dpo(sets)), k=8)
+    assert_close(0.9 * dpo(sets) + 0.1 * dpo(swapped(sets)), numbers(conservative(sets)), k=8)
+
+
+def test_far_out_conservative_dpo_rises_and_robust_dpo_falls_without_end(library):
+    margin = library([1e4, 1e5])
+    assert_close(CDPO(beta=0.5, smoothing=0.2).link_slope(margin), [0.1, 0.1], k=2)
+    assert_close(RobustDPO(beta=0.5, smoothing=0.2).link_slope(margin), [-0.1 / 0.6, -0.1 / 0.6], k=2)
+    assert_close(
+        RobustDPO(beta=0.5, smoothing=0.2)(make_sets([[0.0, -1e5]], [[1, -1]], None, library)), [-1e4 / 0.6], k=4
+    )
+
+
+def test_conservative_dpo_is_least_where_sigma_of_the_margin_is_one_minus_the_smoothing(library):
+    least = math.log(0.8 / 0.2) / 0.5
+    assert_close(CDPO(beta=0.5, smoothing=0.2).link_slope(library([least])), [0.0], k=0, atol=EPS["float64"])
+
+
+@pytest.mark.parametrize("kind", [CDPO, RobustDPO])
+@pytest.mark.parametrize("smoothing", [-0.1, 0.5, 1.0, float("nan")])
+def test_a_smoothing_that_is_no_rate_of_flips_is_refused(kind, smoothing):
+    with pytest.raises(ValueError, match=rf"^{kind.__name__}: smoothing must be >= 0 and below 1/2, not {smoothing}$"):
+        kind(smoothing=smoothing)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -187,13 +234,13 @@ def test_the_margin_of_a_loss_that_compares_nothing_is_the_hard_one_of_log_probs
 
 
 def test_an_unbounded_loss_says_so():
-    assert [type(loss) for loss in OBJECTIVES if not loss.bounded] == [MaxMin, OneSided]
+    assert [loss for loss in OBJECTIVES if not loss.bounded] == [MaxMin(), OneSided(lam=0.5), RobustDPO(beta=2.0)]
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_reads_reference_tells_the_losses_of_log_ratios_from_the_others(name):
     loss = LOSSES[name]
-    assert reads_reference(loss) == isinstance(loss, DPO | IPO | OneSided)
+    assert reads_reference(loss) == isinstance(loss, DPO | CDPO | RobustDPO | IPO | OneSided)
 
 
 def test_reads_reference_looks_at_what_a_loss_does_with_it():
@@ -211,7 +258,7 @@ def test_reads_reference_sees_a_loss_of_a_user_that_needs_torch_and_reads_it_in_
 
 
 @pytest.mark.parametrize("library", [np.asarray, torch.as_tensor])
-@pytest.mark.parametrize("loss", [DPO(), IPO(pair=Smooth(tau=2.0)), OneSided(lam=0.5)], ids=repr)
+@pytest.mark.parametrize("loss", [DPO(), CDPO(), RobustDPO(), IPO(pair=Smooth(tau=2.0)), OneSided(lam=0.5)], ids=repr)
 def test_sets_that_are_their_own_reference_are_refused_where_a_loss_reads_it(loss, library):
     logp = -np.arange(10.0).reshape(2, 5) - 1
     label = [[1, 1, -1, -1, 0], [1, -1, -1, 0, 0]]

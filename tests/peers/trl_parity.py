@@ -21,7 +21,7 @@ from trl import DPOTrainer
 from trl.experimental.cpo import CPOTrainer
 from trl.experimental.orpo import ORPOTrainer
 
-from mapl_explore.losses import CPO, DPO, IPO, ORPO, Hinge, Loss, ScoredSets, SimPO
+from mapl_explore.losses import CDPO, CPO, DPO, IPO, ORPO, Hinge, Loss, RobustDPO, ScoredSets, SimPO
 
 COUNT, LONGEST, STEEPEST = 100, 40, 5.0  # random pairs; tokens a response; nats a token
 CPU = Accelerator(cpu=True)
@@ -77,6 +77,10 @@ def log_ratios(pair):
     return Pair(pair.logp - pair.ref_logp, torch.zeros_like(pair.ref_logp), pair.length)
 
 
+def without_reference(pair):
+    return pair._replace(ref_logp=torch.zeros_like(pair.ref_logp))
+
+
 def response_mask(pair, prompt):
     """Return where the tokens of the responses stand (2, tokens), after the prompt and before the padding."""
     position = torch.arange(prompt + int(pair.length.max()))
@@ -109,6 +113,7 @@ def dpo(loss, pair, prompt, loss_type="sigmoid"):
     trainer = bare(
         DPOTrainer, model=SimpleNamespace(training=True), beta=loss.beta, loss_types=[loss_type], loss_weights=[1.0]
     )
+    trainer.label_smoothing = getattr(loss, "smoothing", 0.0)
     trainer.__dict__.update(ld_alpha=None, f_divergence_type="reverse_kl", use_weighting=False)
     trainer.__dict__.update(
         precompute_ref_logps=True, _metrics=defaultdict(lambda: defaultdict(list)), _total_train_tokens=0, _tp_size=1
@@ -121,7 +126,8 @@ def dpo(loss, pair, prompt, loss_type="sigmoid"):
 
 def cpo(loss, pair, prompt, loss_type="sigmoid"):
     """Return CPOTrainer's loss."""
-    trainer = bare(CPOTrainer, beta=loss.beta, loss_type=loss_type, cpo_alpha=loss.nll, alpha=0.0, label_smoothing=0.0)
+    trainer = bare(CPOTrainer, beta=loss.beta, loss_type=loss_type, cpo_alpha=loss.nll, alpha=0.0)
+    trainer.label_smoothing = getattr(loss, "smoothing", 0.0)
     trainer.__dict__.update(simpo_gamma=getattr(loss, "gamma", None), is_encoder_decoder=False, pad_token_id=0)
     return trainer.get_batch_loss_metrics(lambda *_, **__: output(pair, prompt), batch(pair, prompt))[0]
 
@@ -202,6 +208,8 @@ CERTAIN_WHY = "from p = 1 - 3e-8 on, TRL's gradient is NaN, ours finite"
 # Beta and its like are none of the defaults, so that none can be forgotten unnoticed.
 COMPARISONS = [
     Comparison(DPO(beta=0.3), dpo, "sigmoid"),
+    Comparison(RobustDPO(beta=0.3, smoothing=0.2), dpo, "robust"),
+    Comparison(CDPO(beta=0.3, smoothing=0.2), cpo, "sigmoid", view=without_reference),
     Comparison(IPO(beta=0.2), dpo, "ipo", why=IPO_WHY),
     Comparison(IPO(beta=0.2), dpo, "ipo", view=per_token),
     Comparison(Hinge(beta=0.05), dpo, "hinge", why=HINGE_WHY),
@@ -219,7 +227,7 @@ def main():
     versions = {"trl": trl, "torch": torch, "transformers": transformers}
     named = ", ".join(f"{name} {module.__version__}" for name, module in versions.items())
     print(f"python {platform.python_version()}, {named}; {COUNT} random pairs and {len(EXTREMES)} extreme ones")
-    print(f"{'loss':<8}{'given':<12}{'beside':<24}{'value':>10}{'gradient':>10}  verdict")
+    print(f"{'loss':<10}{'given':<18}{'beside':<24}{'value':>10}{'gradient':>10}  verdict")
     verdicts = [report(comparison) for comparison in COMPARISONS]
     sys.exit(any(verdict.isupper() for verdict in verdicts))
 
@@ -230,7 +238,7 @@ def report(comparison):
     verdict, view = comparison.verdict(differences), comparison.view.__name__.replace("_", " ")
     theirs = f"{comparison.theirs.__name__.upper()}Trainer {comparison.loss_type}"
     value, gradient = (f"{difference:.1e}" for difference in differences)
-    print(f"{type(comparison.loss).__name__:<8}{view:<12}{theirs:<24}{value:>10}{gradient:>10}  {verdict}")
+    print(f"{type(comparison.loss).__name__:<10}{view:<18}{theirs:<24}{value:>10}{gradient:>10}  {verdict}")
     return verdict
 
 
