@@ -10,19 +10,24 @@ from mapl_explore.losses import (
     CDPO,
     CPO,
     DPO,
+    GRPO,
     IPO,
     ORPO,
+    RLOO,
     SFT,
+    Comparing,
     ExactError,
     First,
     Hardest,
     Hinge,
+    InfoNCA,
     LeaderShare,
     LowerBound,
     MaxMin,
     Mean,
     Mellow,
     OneSided,
+    PlackettLuce,
     RobustDPO,
     ScoredSets,
     SimPO,
@@ -34,20 +39,10 @@ INF = float("inf")
 SPARSE = [Smooth(tau=0.1, alpha=1.3), Smooth(tau=0.3, alpha=1.5), Smooth(tau=0.4, alpha=2.0)]
 PAIRS = [First(), Mean(), Hardest(), Smooth(tau=0.3), Smooth(tau=40.0), Mellow(tau=1e-3), Mellow(tau=2.0), *SPARSE]
 FLIPPED = [CDPO(smoothing=0.3), RobustDPO(beta=2.0), RobustDPO(smoothing=0.0)]
-OBJECTIVES = [
-    DPO(),
-    DPO(beta=5.0),
-    MaxMin(),
-    OneSided(lam=0.5),
-    CPO(),
-    ORPO(),
-    SimPO(),
-    IPO(),
-    Hinge(),
-    SFT(),
-    *FLIPPED,
-]
-COMPARING = [loss for loss in OBJECTIVES if not isinstance(loss, OneSided | SFT)]
+GRADED = [InfoNCA(), InfoNCA(beta=2.0, alpha=0.1), PlackettLuce(beta=0.5), RLOO(), GRPO(), GRPO(clip=0.5, beta=0.0)]
+OBJECTIVES = [DPO(), DPO(beta=5.0), MaxMin(), OneSided(lam=0.5), CPO(), ORPO(), SimPO(), IPO(), Hinge(), SFT()]
+OBJECTIVES += [*FLIPPED, *GRADED]
+COMPARING = [loss for loss in OBJECTIVES if isinstance(loss, Comparing)]
 EVERY = OBJECTIVES + [replace(loss, pair=pair) for loss in (DPO(), ORPO(), OneSided()) for pair in PAIRS]
 
 

@@ -145,6 +145,60 @@ def circle(positives, negatives, gamma):
     return mp.log1p(mp.fsum(mp.exp(gamma * (exact(n) - exact(p))) for n in negatives for p in positives))
 
 
+def softmax(x):
+    """Return exp(x) over its sum."""
+    total = mp.fsum(mp.exp(one) for one in x)
+    return [mp.exp(one) / total for one in x]
+
+
+def info_nca(r, rewards, beta, alpha):
+    """Return the cross-entropy of softmax(beta r) against softmax(rewards / alpha) (arXiv:2402.05369)."""
+    p = softmax([exact(one) / exact(alpha) for one in rewards])
+    q = softmax([exact(beta) * one for one in r])
+    return -mp.fsum(one * mp.log(other) for one, other in zip(p, q, strict=True))
+
+
+def plackett_luce(r, rewards, beta):
+    """Return minus the log-chance of each response against those with lower rewards (arXiv:2305.18290, eq. 20)."""
+    grown = [mp.exp(exact(beta) * one) for one in r]
+    terms = []
+    for own, reward in zip(grown, rewards, strict=True):
+        lower = mp.fsum(one for one, other in zip(grown, rewards, strict=True) if other < reward)
+        terms.append(mp.log(own / (own + lower)))
+    return -mp.fsum(terms)
+
+
+def rloo(logp, ref, rewards, beta):
+    """Return the leave-one-out policy gradient's loss (arXiv:2402.14740) and its weights."""
+    gains = [exact(w) - exact(beta) * (exact(x) - exact(y)) for w, x, y in zip(rewards, logp, ref, strict=True)]
+    count = len(gains)
+    left = [gain - (mp.fsum(gains) - gain) / (count - 1) for gain in gains]
+    return -mp.fsum(a * exact(x) for a, x in zip(left, logp, strict=True)) / count, [-a / count for a in left]
+
+
+def standardised(rewards):
+    """Return rewards minus their mean over their standard deviation, 0 where all are equal."""
+    mean = mp.fsum(map(exact, rewards)) / len(rewards)
+    deviation = mp.sqrt(mp.fsum((exact(w) - mean) ** 2 for w in rewards) / len(rewards))
+    return [(exact(w) - mean) / deviation if deviation > mp.mpf(10) ** -50 else mp.mpf(0) for w in rewards]
+
+
+def penalty(r):
+    """Return exp(-r) + r - 1 for a float: tiny r cancel twice their digits."""
+    with mp.workdps(700):
+        return mp.exp(-exact(r)) + exact(r) - 1
+
+
+def grpo(r, rewards, clip, beta):
+    """Return the clipped loss of sequences with its penalty (arXiv:2402.03300, eqs. 3 and 4), r per token."""
+    clip, terms = exact(clip), []
+    for own, gain in zip(r, standardised(rewards), strict=True):
+        ratio = mp.exp(own)
+        held = min(max(ratio, 1 - clip), 1 + clip)
+        terms.append(min(ratio * gain, held * gain) - exact(beta) * (mp.exp(-own) + own - 1))
+    return -mp.fsum(terms) / len(terms)
+
+
 def log_odds(logp, length):
     """Return log(p / (1 - p)) for p = exp(logp / length)."""
     mean = exact(logp) / int(length)

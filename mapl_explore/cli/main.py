@@ -317,7 +317,7 @@ def _loss(text: str, pair: str | None, tau: float | None) -> "Loss":
     if pair is None:
         return loss
     if not isinstance(loss, Paired):
-        raise ValueError(f"--pair {pair}: {loss!r} compares nothing, it has no pair")
+        raise ValueError(f"--pair {pair}: {loss!r} has no pair")
     sharpness = "" if tau is None else f"tau={tau!r}"
     paired: Any = parse(f"DPO(pair={pair.capitalize()}({sharpness}))")
     return replace(loss, pair=paired.pair)

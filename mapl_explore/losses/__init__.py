@@ -9,6 +9,7 @@ Its gradient in the log-probs is written out once (:meth:`Comparing.weights`), f
 """
 
 from mapl_explore.losses.explaining import Explained, explain
+from mapl_explore.losses.graded import GRPO, RLOO, InfoNCA, PlackettLuce
 from mapl_explore.losses.logistic import CDPO, CPO, DPO, ORPO, RobustDPO, SimPO
 from mapl_explore.losses.loss import Comparing, Loss, margin
 from mapl_explore.losses.objectives import IPO, LOSSES, SFT, Hinge, MaxMin, OneSided
@@ -21,9 +22,11 @@ __all__ = [
     "CDPO",
     "CPO",
     "DPO",
+    "GRPO",
     "IPO",
     "LOSSES",
     "ORPO",
+    "RLOO",
     "SFT",
     "Anneal",
     "Comparing",
@@ -32,6 +35,7 @@ __all__ = [
     "First",
     "Hardest",
     "Hinge",
+    "InfoNCA",
     "LeaderShare",
     "Loss",
     "LowerBound",
@@ -40,6 +44,7 @@ __all__ = [
     "Mellow",
     "OneSided",
     "Pair",
+    "PlackettLuce",
     "RobustDPO",
     "ScoredSets",
     "Side",

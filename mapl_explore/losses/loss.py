@@ -220,7 +220,8 @@ def margin(sets: ScoredSets, loss: Loss) -> Array:
     sets : ScoredSets
         The sets.
     loss : Loss
-        Its score and its pair; for OneSided and SFT, which compare nothing, the hard margin of the log-probs.
+        Its score and its pair; for losses of rewards, which have no pair, the hard margin of their scores; for OneSided
+        and SFT, which compare nothing, that of the log-probs.
 
     Returns
     -------

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
+from mapl_explore.losses.graded import GRPO, RLOO, InfoNCA, PlackettLuce
 from mapl_explore.losses.logistic import CDPO, CPO, DPO, ORPO, RobustDPO, SimPO
 from mapl_explore.losses.loss import Comparing, Loss, Paired, mean_nll, mean_nll_slopes
 from mapl_explore.losses.naming import nonnegative, positive
@@ -195,6 +196,10 @@ LOSSES = {
     "ipo": IPO(pair=First()),
     "hinge": Hinge(pair=First()),
     "sft": SFT(),
+    "infonca": InfoNCA(),
+    "plackett-luce": PlackettLuce(),
+    "rloo": RLOO(),
+    "grpo": GRPO(),
     "s-dpo": DPO(beta=0.1, pair=Smooth(tau=0.1)),
     "post-cpo": MaxMin(pair=Hardest()),
     "post-orpo": OneSided(lam=1.0, pair=Hardest()),

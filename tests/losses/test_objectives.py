@@ -7,7 +7,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from every_loss import COMPARING, EVERY, INF, OBJECTIVES, batch, finite, make_sets
+from every_loss import COMPARING, EVERY, GRADED, INF, OBJECTIVES, batch, finite, make_sets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,17 +16,21 @@ from mapl_explore.losses import (
     CDPO,
     CPO,
     DPO,
+    GRPO,
     IPO,
     LOSSES,
     ORPO,
+    RLOO,
     SFT,
     First,
     Hardest,
     Hinge,
+    InfoNCA,
     MaxMin,
     Mean,
     Mellow,
     OneSided,
+    PlackettLuce,
     RobustDPO,
     ScoredSets,
     SimPO,
@@ -59,7 +63,7 @@ def test_nothing_is_nan_or_infinite_at_ten_thousand_nats_in_any_dtype(loss, dtyp
     assert torch.isfinite(gradient).all()
 
 
-@pytest.mark.parametrize("loss", COMPARING, ids=repr)
+@pytest.mark.parametrize("loss", [*COMPARING, *GRADED], ids=repr)
 def test_the_first_step_pushes_positives_up_and_negatives_down(loss, library):
     weights = numbers(loss.weights(make_sets([[-2.0] * 4], [[1, 1, -1, -1]], [[-2.0] * 4], library)))[0]
     assert weights[:2].sum() < 0 < weights[2:].sum()
@@ -111,8 +115,10 @@ def by_formula(loss, logp, ref, length, label):
     log_ratio = [exact(x) - exact(y) for x, y in zip(logp, ref, strict=True)]
     plain = [exact(x) for x in logp]
     mean = [x / n for x, n in zip(plain, length, strict=True)]
+    ratio_mean = [x / n for x, n in zip(log_ratio, length, strict=True)]
     odds = [oracle.log_odds(x, n) for x, n in zip(logp, length, strict=True)]
     nll, hard = oracle.nll(logp, length, label), oracle.hard_margin
+    verdict = [int(sign > 0) for sign in label]
     return {
         DPO: lambda: oracle.softplus(-exact(loss.beta) * hard(log_ratio, label)),
         CDPO: lambda: oracle.flipped(exact(loss.beta) * hard(log_ratio, label), loss.smoothing),
@@ -127,6 +133,10 @@ def by_formula(loss, logp, ref, length, label):
         IPO: lambda: (hard(log_ratio, label) - 1 / (2 * exact(loss.beta))) ** 2,
         Hinge: lambda: max(mp.mpf(0), 1 - exact(loss.beta) * hard(plain, label)),
         SFT: lambda: nll,
+        InfoNCA: lambda: oracle.info_nca(log_ratio, verdict, loss.beta, loss.alpha),
+        PlackettLuce: lambda: oracle.plackett_luce(log_ratio, verdict, loss.beta),
+        RLOO: lambda: oracle.rloo(logp, ref, verdict, loss.beta)[0],
+        GRPO: lambda: oracle.grpo(ratio_mean, verdict, loss.clip, loss.beta),
     }[type(loss)]()
 
 
@@ -234,18 +244,20 @@ def test_the_margin_of_a_loss_that_compares_nothing_is_the_hard_one_of_log_probs
 
 
 def test_an_unbounded_loss_says_so():
-    assert [loss for loss in OBJECTIVES if not loss.bounded] == [MaxMin(), OneSided(lam=0.5), RobustDPO(beta=2.0)]
+    unbounded = [MaxMin(), OneSided(lam=0.5), RobustDPO(beta=2.0), RLOO()]
+    assert [loss for loss in OBJECTIVES if not loss.bounded] == unbounded
 
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_reads_reference_tells_the_losses_of_log_ratios_from_the_others(name):
     loss = LOSSES[name]
-    assert reads_reference(loss) == isinstance(loss, DPO | CDPO | RobustDPO | IPO | OneSided)
+    assert reads_reference(loss) != isinstance(loss, CPO | ORPO | SimPO | Hinge | SFT | MaxMin)
 
 
 def test_reads_reference_looks_at_what_a_loss_does_with_it():
     assert reads_reference(OneSided(lam=0.5))
     assert not reads_reference(OneSided(lam=0.0))
+    assert not reads_reference(RLOO(beta=0.0))
 
 
 def test_reads_reference_sees_a_loss_of_a_user_that_needs_torch_and_reads_it_in_its_value_alone():
@@ -257,8 +269,11 @@ def test_reads_reference_sees_a_loss_of_a_user_that_needs_torch_and_reads_it_in_
     assert reads_reference(KeptNear())
 
 
+RATIOS = [DPO(), CDPO(), RobustDPO(), IPO(pair=Smooth(tau=2.0)), OneSided(lam=0.5), *GRADED]
+
+
 @pytest.mark.parametrize("library", [np.asarray, torch.as_tensor])
-@pytest.mark.parametrize("loss", [DPO(), CDPO(), RobustDPO(), IPO(pair=Smooth(tau=2.0)), OneSided(lam=0.5)], ids=repr)
+@pytest.mark.parametrize("loss", RATIOS, ids=repr)
 def test_sets_that_are_their_own_reference_are_refused_where_a_loss_reads_it(loss, library):
     logp = -np.arange(10.0).reshape(2, 5) - 1
     label = [[1, 1, -1, -1, 0], [1, -1, -1, 0, 0]]
