@@ -31,6 +31,7 @@ PLACES = {
         "CPO",
         "Comparing",
         "DPO",
+        "DynamicBeta",
         "ExactError",
         "Explained",
         "First",

@@ -65,6 +65,11 @@ finite = st.lists(st.floats(-50, 0), min_size=1, max_size=6)
 RULES = [UpperBound(epsilon=0.05), LowerBound(epsilon=0.05), ExactError(epsilon=0.05), LeaderShare(share=0.8)]
 
 
+def flat_loss(loss, sets):
+    """Return the summed loss as a function of the log-probs alone."""
+    return lambda logp: loss(sets.with_logp(logp)).sum()
+
+
 def replace_logp(sets, logp):
     return ScoredSets.unchecked(logp, sets.ref_logp, sets.length, sets.label)
 

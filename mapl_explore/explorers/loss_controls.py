@@ -10,6 +10,7 @@ from mapl_explore.losses import (
     LOSSES,
     SFT,
     Comparing,
+    DynamicBeta,
     First,
     Hardest,
     Loss,
@@ -29,12 +30,21 @@ def losses_of(losses: Iterable[Loss | str]) -> tuple[Loss, ...]:
     """Return several losses, each given itself or by its name."""
     if isinstance(losses, str | Loss) or not isinstance(losses, Iterable):
         raise TypeError(f"over must be a list of losses, such as ['dpo'], not {shortened(losses)}")
-    return tuple(map(loss_of, losses))
+    return tuple(map(_of_a_set, losses))
 
 
 def text_of(loss: Loss | str) -> str:
     """Return the name of a loss: that of a preset as it is given, else the ``repr``."""
-    return loss if isinstance(loss, str) and loss in LOSSES else repr(loss_of(loss))
+    return loss if isinstance(loss, str) and loss in LOSSES else repr(_of_a_set(loss))
+
+
+def _of_a_set(loss: Loss | str) -> Loss:
+    """Return a loss, given itself or by its name, that a picture of one set can show."""
+    one = loss_of(loss)
+    beta = getattr(one, "beta", None)
+    if isinstance(beta, DynamicBeta):
+        raise ValueError(f"loss: beta must be a number to be shown, as a picture has no batch, not {beta!r}")
+    return one
 
 
 def numbers_of(loss: Loss) -> dict[str, float]:

@@ -336,14 +336,15 @@ NOTE = (
 
 def _admit(sets: ScoredSets, loss: Loss | str) -> str:
     """Return the name of a loss that compares pairs, if the sets have what it reads and its beta is on the slider."""
-    one = loss_of(loss)
+    text = text_of(loss)
+    one = loss_of(text)
     require_reference(one, sets)
     if not isinstance(one, Comparing):
         raise ValueError(f"loss must compare a positive with a negative, which {one!r} does not")
     beta = getattr(one, "beta", KNOBS["beta"].default)
     if not KNOBS["beta"].low <= beta <= KNOBS["beta"].high:
         raise ValueError(f"loss: beta must be in [{KNOBS['beta'].low:g}, {KNOBS['beta'].high:g}], not {beta:g}")
-    return text_of(loss)
+    return text
 
 
 def _of_pairs(settings: dict) -> Comparing:

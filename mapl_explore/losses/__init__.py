@@ -8,6 +8,7 @@ A loss is a frozen dataclass whose ``repr`` is its name everywhere: on the comma
 Its gradient in the log-probs is written out once (:meth:`Comparing.weights`), for numpy and torch alike.
 """
 
+from mapl_explore.losses.dynamic_beta import DynamicBeta
 from mapl_explore.losses.explaining import Explained, explain
 from mapl_explore.losses.graded import GRPO, RLOO, InfoNCA, PlackettLuce
 from mapl_explore.losses.logistic import CDPO, CPO, DPO, ORPO, RobustDPO, SimPO
@@ -30,6 +31,7 @@ __all__ = [
     "SFT",
     "Anneal",
     "Comparing",
+    "DynamicBeta",
     "ExactError",
     "Explained",
     "First",

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 
+from mapl_explore.losses.dynamic_beta import DynamicBeta, beta_of
 from mapl_explore.losses.loss import Comparing, lengths
 from mapl_explore.losses.naming import flips, nonnegative, positive
 from mapl_explore.losses.pairs import Hardest, Pair
@@ -18,18 +19,19 @@ class Logistic(Comparing):
     .. math:: -\lambda \log\sigma(\beta m - \gamma) = \lambda \log(1 + e^{\gamma - \beta m})
     """
 
-    beta: float
+    beta: float | DynamicBeta
 
-    def line(self) -> tuple[float, float, float]:
+    def line(self) -> tuple[float, float | DynamicBeta, float]:
         """Return lambda, beta and gamma."""
         return 1.0, self.beta, 0.0
 
     def link(self, margin: Array) -> Array:
         lam, beta, gamma = self.line()
-        return lam * softplus(gamma - beta * margin)
+        return lam * softplus(gamma - beta_of(beta, margin) * margin)
 
     def link_slope(self, margin: Array) -> Array:
-        lam, beta, gamma = self.line()
+        lam, line, gamma = self.line()
+        beta = beta_of(line, margin)
         return -lam * beta * sigmoid(gamma - beta * margin)
 
 
@@ -41,7 +43,7 @@ class DPO(Logistic):
 
     Parameters
     ----------
-    beta : float
+    beta : float or DynamicBeta
         > 0; how steeply the loss turns with the margin. The post takes 1.
     pair : Pair
         How the set becomes a pair. ``Smooth(tau=beta)`` gives S-DPO where there is one positive.
@@ -57,7 +59,7 @@ class DPO(Logistic):
     DPO(beta=0.1, pair=Hardest())
     """
 
-    beta: float = positive(0.1)
+    beta: float | DynamicBeta = positive(0.1)
     pair: Pair = Hardest()
 
     def score(self, sets: ScoredSets) -> Array:
@@ -79,10 +81,10 @@ class Flipped(Logistic):
         return sets.logp - sets.ref_logp
 
     def link(self, margin: Array) -> Array:
-        return super().link(margin) + self.tilt * self.beta * margin
+        return super().link(margin) + self.tilt * beta_of(self.beta, margin) * margin
 
     def link_slope(self, margin: Array) -> Array:
-        return super().link_slope(margin) + self.tilt * self.beta
+        return super().link_slope(margin) + self.tilt * beta_of(self.beta, margin)
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class CDPO(Flipped):
 
     Parameters
     ----------
-    beta : float
+    beta : float or DynamicBeta
         > 0; how steeply the loss turns with the margin.
     smoothing : float
         s, >= 0 and below 1/2. At 0 the loss is DPO.
@@ -114,7 +116,7 @@ class CDPO(Flipped):
     CDPO(beta=0.1, smoothing=0.1, pair=Hardest())
     """
 
-    beta: float = positive(0.1)
+    beta: float | DynamicBeta = positive(0.1)
     smoothing: float = flips(0.1)
     pair: Pair = Hardest()
 
@@ -135,7 +137,7 @@ class RobustDPO(Flipped):
 
     Parameters
     ----------
-    beta : float
+    beta : float or DynamicBeta
         > 0; how steeply the loss turns with the margin.
     smoothing : float
         s, >= 0 and below 1/2: the part of the pairs that is taken to be swapped. At 0 the loss is DPO.
@@ -154,7 +156,7 @@ class RobustDPO(Flipped):
     (RobustDPO(beta=0.1, smoothing=0.1, pair=Hardest()), False)
     """
 
-    beta: float = positive(0.1)
+    beta: float | DynamicBeta = positive(0.1)
     smoothing: float = flips(0.1)
     pair: Pair = Hardest()
 
@@ -178,7 +180,7 @@ class CPO(Logistic):
 
     Parameters
     ----------
-    beta : float
+    beta : float or DynamicBeta
         > 0; how steeply the loss turns with the margin.
     alpha : float
         >= 0; how much of the NLL is added.
@@ -195,7 +197,7 @@ class CPO(Logistic):
     CPO(beta=0.1, alpha=1.0, pair=Hardest())
     """
 
-    beta: float = positive(0.1)
+    beta: float | DynamicBeta = positive(0.1)
     alpha: float = nonnegative(1.0)
     pair: Pair = Hardest()
 
@@ -265,7 +267,7 @@ class SimPO(Logistic):
 
     Parameters
     ----------
-    beta : float
+    beta : float or DynamicBeta
         > 0; how steeply the loss turns with the margin.
     gamma : float
         The target: beta times the margin at which the loss is log 2.
@@ -282,7 +284,7 @@ class SimPO(Logistic):
     SimPO(beta=2.0, gamma=1.0, pair=Hardest())
     """
 
-    beta: float = positive(2.0)
+    beta: float | DynamicBeta = positive(2.0)
     gamma: float = 1.0
     pair: Pair = Hardest()
 
@@ -292,5 +294,5 @@ class SimPO(Logistic):
     def score_slope(self, sets: ScoredSets) -> Array:
         return 1 / lengths(sets)
 
-    def line(self) -> tuple[float, float, float]:
+    def line(self) -> tuple[float, float | DynamicBeta, float]:
         return 1.0, self.beta, self.gamma

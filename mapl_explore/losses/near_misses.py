@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import fields
 from typing import Any, NoReturn, get_args
 
+from mapl_explore.losses.dynamic_beta import DynamicBeta
 from mapl_explore.losses.loss import Loss
 from mapl_explore.losses.naming import KINDS
 from mapl_explore.losses.objectives import LOSSES
@@ -15,7 +16,7 @@ from mapl_explore.losses.pairs import Pair
 from mapl_explore.losses.rules import TauRule
 
 # Around what stands where its owner is wanted: a pair in place of a loss, a rule in place of a pair.
-OWNERS = (("DPO", "pair", Pair), ("Smooth", "tau", TauRule))
+OWNERS = (("DPO", "pair", Pair), ("Smooth", "tau", TauRule), ("DPO", "beta", DynamicBeta))
 SIGNS = str.maketrans("[]{}:“”‘’−", "()()=\"\"''-")
 NAMES = ("alpha", "beta", "gamma", "lam", "tau", "epsilon", "epsilon")
 GREEK = dict(zip(map(ord, "αβγλτεϵ"), NAMES, strict=True))
@@ -115,7 +116,7 @@ def _mended_fields(call: ast.Call, kind: type[Any]) -> list[ast.keyword]:
 
 
 def _mended_value(value: ast.expr, annotation: object) -> ast.expr:
-    kinds = (one for one in (annotation, *get_args(annotation)) if one in (Pair, TauRule))
+    kinds = (one for one in (annotation, *get_args(annotation)) if one in (Pair, TauRule, DynamicBeta))
     return value if annotation is str else _mended_tree(value, next(kinds, None))
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import cast
 
+from mapl_explore.losses.dynamic_beta import DynamicBeta, beta_of
 from mapl_explore.losses.graded import GRPO, RLOO, InfoNCA, PlackettLuce
 from mapl_explore.losses.logistic import CDPO, CPO, DPO, ORPO, RobustDPO, SimPO
 from mapl_explore.losses.loss import Comparing, Loss, Paired, mean_nll, mean_nll_slopes
@@ -98,7 +99,7 @@ class IPO(Comparing):
 
     Parameters
     ----------
-    beta : float
+    beta : float or DynamicBeta
         > 0; the larger, the nearer the target margin.
     pair : Pair
         How the set becomes a pair.
@@ -113,17 +114,17 @@ class IPO(Comparing):
     IPO(beta=0.1, pair=Hardest())
     """
 
-    beta: float = positive(0.1)
+    beta: float | DynamicBeta = positive(0.1)
     pair: Pair = Hardest()
 
     def score(self, sets: ScoredSets) -> Array:
         return sets.logp - sets.ref_logp
 
     def link(self, margin: Array) -> Array:
-        return (margin - 0.5 / self.beta) ** 2
+        return (margin - 0.5 / beta_of(self.beta, margin)) ** 2
 
     def link_slope(self, margin: Array) -> Array:
-        return 2 * (margin - 0.5 / self.beta)
+        return 2 * (margin - 0.5 / beta_of(self.beta, margin))
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class Hinge(Comparing):
 
     Parameters
     ----------
-    beta : float
+    beta : float or DynamicBeta
         > 0; the margin asked for is 1/beta.
     pair : Pair
         How the set becomes a pair.
@@ -151,18 +152,19 @@ class Hinge(Comparing):
     Hinge(beta=0.1, pair=Hardest())
     """
 
-    beta: float = positive(0.1)
+    beta: float | DynamicBeta = positive(0.1)
     pair: Pair = Hardest()
 
     def score(self, sets: ScoredSets) -> Array:
         return sets.logp
 
     def link(self, margin: Array) -> Array:
-        short = 1 - self.beta * margin
+        short = 1 - beta_of(self.beta, margin) * margin
         return namespace(margin).where(short > 0, short, 0.0)
 
     def link_slope(self, margin: Array) -> Array:
-        return namespace(margin).where(1 - self.beta * margin > 0, -self.beta, namespace(margin).zeros_like(margin))
+        xp, beta = namespace(margin), beta_of(self.beta, margin)
+        return xp.where(1 - beta * margin > 0, -beta, xp.zeros_like(margin))
 
 
 @dataclass(frozen=True)

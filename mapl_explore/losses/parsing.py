@@ -5,6 +5,7 @@ import inspect
 from dataclasses import fields
 from typing import Any
 
+from mapl_explore.losses.dynamic_beta import DynamicBeta
 from mapl_explore.losses.loss import Loss, require_loss
 from mapl_explore.losses.naming import KINDS, Named, require_form
 from mapl_explore.losses.near_misses import near_misses
@@ -145,6 +146,7 @@ def _refusal(text: str, error: _Misread, base: type) -> ValueError:
     elif base is Loss:
         lines += [f"Presets: {', '.join(LOSSES)}", f"Losses: {_names(Loss)}"]
         lines += [f"Pairs: {_names(Pair)}", f"Rules for tau: {_names(TauRule)}"]
+        lines.append(f"In place of beta: {_names(DynamicBeta)}")
     else:
         lines.append(f"There are: {_names(base)}")
     return ValueError("\n".join(lines))

@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from every_loss import GRADED, batch, make_sets
+from every_loss import GRADED, batch, flat_loss, make_sets
 
 from conftest import EPS, assert_close, numbers
 from mapl_explore.losses import DPO, GRPO, RLOO, First, InfoNCA, PlackettLuce, ScoredSets, Smooth
@@ -64,8 +64,7 @@ def test_weights_of_rewards_are_gradients_and_slopes(loss):
 @pytest.mark.parametrize("loss", [loss for loss in GRADED if loss != RLOO()], ids=repr)
 def test_second_derivatives_of_losses_of_rewards_are_the_slopes_of_the_first(loss):
     sets = graded(torch.as_tensor)
-    of = lambda logp: loss(sets.with_logp(logp)).sum()  # noqa: E731
-    assert torch.autograd.gradgradcheck(of, (sets.logp.clone().requires_grad_(),))
+    assert torch.autograd.gradgradcheck(flat_loss(loss, sets), (sets.logp.clone().requires_grad_(),))
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch.func imports what warns
@@ -145,7 +144,7 @@ def test_the_weights_of_rloo_are_its_advantages_and_add_up_to_0(library):
 
 def test_second_derivatives_of_rloo_are_0():
     sets = graded(torch.as_tensor)
-    hessian = torch.autograd.functional.hessian(lambda logp: RLOO()(sets.with_logp(logp)).sum(), sets.logp)
+    hessian = torch.autograd.functional.hessian(flat_loss(RLOO(), sets), sets.logp)
     assert not hessian.any()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
-from every_loss import COMPARING, EVERY, PAIRS, SMOOTH, batch, make_sets, replace_logp
+from every_loss import COMPARING, EVERY, PAIRS, SMOOTH, batch, flat_loss, make_sets, replace_logp
 
 from conftest import EPS, assert_close, numbers
 from mapl_explore.losses import (
@@ -52,11 +52,6 @@ def test_the_smooth_pair_has_the_gradient_of_plain_logsumexp_at_ties_too(tau):
     plain = torch.logsumexp(-tau * logp[:, :2], -1) / tau + torch.logsumexp(tau * logp[:, 2:], -1) / tau
     (gradient,) = torch.autograd.grad(plain.sum(), logp)
     assert_close(MaxMin(pair=Smooth(tau=tau)).weights(sets), numbers(gradient), k=64, atol=8 * EPS["float64"])
-
-
-def flat_loss(loss, sets):
-    """Return the summed loss as a function of the log-probs alone."""
-    return lambda logp: loss(ScoredSets.unchecked(logp, sets.ref_logp, sets.length, sets.label)).sum()
 
 
 @pytest.mark.parametrize("loss", [replace(loss, pair=pair) for loss in COMPARING for pair in PAIRS[:5]], ids=repr)

@@ -69,8 +69,8 @@ def test_a_loss_of_ones_own_is_read_by_its_name():
         ("DPO(beta=-'x')", "expected a name with brackets"),
         ("SimPO(gamma=-True)", "expected a name with brackets"),
         ("DPO(beta=0.1, beta=0.2)", "a field is given twice in DPO"),
-        ("DPO(beta=True)", "DPO: beta must be a float, not True"),
-        ("DPO(beta='a')", "DPO: beta must be a float, not 'a'"),
+        ("DPO(beta=True)", "DPO: beta must be a float or a DynamicBeta, not True"),
+        ("DPO(beta='a')", "DPO: beta must be a float or a DynamicBeta, not 'a'"),
         ("DPO(pair=0.5)", "DPO: pair must be a Pair, not 0.5"),
         ("DPO(pair=MaxMin())", "DPO: pair must be a Pair"),
         ("DPO(pair=Smooth(tau='a'))", "Smooth: tau must be a float or a TauRule, not 'a'"),
@@ -86,12 +86,12 @@ def test_a_loss_of_ones_own_is_read_by_its_name():
 def test_a_wrong_text_gets_an_error_that_points_and_lists_what_exists(text, message):
     with pytest.raises(ValueError, match=message) as caught:
         parse(text)
-    assert list(lists_of(caught.value)) == ["Presets", "Losses", "Pairs", "Rules for tau"]
+    assert list(lists_of(caught.value)) == ["Presets", "Losses", "Pairs", "Rules for tau", "In place of beta"]
 
 
 def lists_of(error):
     """Return what the last lines of an error list, by their headings."""
-    return {kind: names.split(", ") for kind, names in (line.split(": ") for line in str(error).splitlines()[-4:])}
+    return {kind: names.split(", ") for kind, names in (line.split(": ") for line in str(error).splitlines()[-5:])}
 
 
 def test_the_lists_of_what_exists_are_whole():
@@ -151,6 +151,8 @@ def test_a_number_out_of_range_gets_its_rule_and_no_list_of_names(text, message)
         ("DPO(pair=LeaderShare(0.8))", "'DPO(pair=Smooth(tau=LeaderShare(share=0.8)))'"),
         ("DPO(tau=5)", "'DPO(pair=Smooth(tau=5))'"),
         ("DPO(pair=Smooth(tau=upperbound(0.2)))", "'DPO(pair=Smooth(tau=UpperBound(epsilon=0.2)))'"),
+        ("DPO(beta=dynamicbeta(0.2))", "'DPO(beta=DynamicBeta(beta=0.2))'"),
+        ("DynamicBeta(alpha=1)", "'DPO(beta=DynamicBeta(alpha=1))'"),
         ("DPO(gamma=1)", None),
         ("__import__('os').system('true')", None),
     ],
