@@ -35,6 +35,14 @@ def test_every_loss_has_its_row():
     }
 
 
+def test_each_loss_type_of_trl_that_is_here_is_a_loss_on_the_first_pair():
+    table = README.split("### TRL's loss types\n")[1].split("\n### ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE))
+    assert len(rows) == len(re.findall(r"^\| `", table, re.MULTILINE)) == 15
+    here = {parse(text.strip("`")) for text in rows.values() if text != "no"}
+    assert {losses.DPO(pair=losses.First()), losses.SFT()} < here
+
+
 def test_the_table_of_rules_is_measured():
     gaps = np.array([0.1, 1.0, 10.0, 100.0, 1000.0])
     scores = -gaps[:, None] * np.arange(4)

@@ -17,11 +17,11 @@ import torch
 import transformers
 import trl
 from accelerate import Accelerator
-from trl import DPOTrainer
+from trl import DPOTrainer, GRPOTrainer
 from trl.experimental.cpo import CPOTrainer
 from trl.experimental.orpo import ORPOTrainer
 
-from mapl_explore.losses import CDPO, CPO, DPO, IPO, ORPO, Hinge, Loss, RobustDPO, ScoredSets, SimPO
+from mapl_explore.losses import CDPO, CPO, DPO, GRPO, IPO, ORPO, Hinge, Loss, RobustDPO, ScoredSets, SimPO
 
 COUNT, LONGEST, STEEPEST = 100, 40, 5.0  # random pairs; tokens a response; nats a token
 CPU = Accelerator(cpu=True)
@@ -138,6 +138,23 @@ def orpo(loss, pair, prompt):
     return trainer.get_batch_loss_metrics(lambda *_, **__: output(pair, prompt), batch(pair, prompt))[0]
 
 
+def grpo(loss, pair, prompt):
+    """Return GRPOTrainer's loss with a ratio for each response; it standardises rewards before, so it is given ours."""
+    trainer = bare(GRPOTrainer, beta=loss.beta, loss_type="grpo", importance_sampling_level="sequence")
+    trainer.__dict__.update(epsilon_low=loss.clip, epsilon_high=loss.clip, current_gradient_accumulation_steps=1)
+    trainer.__dict__.update(top_entropy_quantile=1.0, off_policy_mask_threshold=None, use_vllm=False)
+    trainer.__dict__.update(_entropy_bonus_enabled=False, model=SimpleNamespace(training=True))
+    trainer.args = SimpleNamespace(delta=None, use_bias_correction_kl=False)
+    trainer._metrics = defaultdict(lambda: defaultdict(list))
+    mask = response_mask(pair, 0).double()
+    logps, ref_logps = (mask * (sums / pair.length)[:, None] for sums in (pair.logp, pair.ref_logp))
+    trainer._get_per_token_logps_and_entropies = lambda *_, **__: (logps, torch.zeros_like(logps), None)
+    inputs = dict.fromkeys(("completion_ids", "completion_mask"), mask) | {"advantages": torch.tensor([1.0, -1.0])}
+    inputs |= dict.fromkeys(("prompt_ids", "prompt_mask"), mask[:, :prompt])
+    inputs |= dict.fromkeys(("old_per_token_logps", "ref_per_token_logps"), ref_logps)
+    return trainer.compute_loss(None, inputs)
+
+
 def batch(pair, prompt):
     """Return a batch of one pair, as CPOTrainer and ORPOTrainer take it, each side as long as it is."""
     tensors = {}
@@ -203,6 +220,7 @@ def apart(theirs, ours):
 IPO_WHY = "TRL takes the mean log-ratio per token, ours the sum, as in the paper"
 HINGE_WHY = "TRL compares log-ratios, ours log-probs, as in SLiC-HF"
 PROMPT_WHY = "TRL's NLL covers the prompt's tokens too"
+FAR_WHY = "from 64 nats a token on, our exp goes on along its tangent, to stay finite in float32"
 CERTAIN_WHY = "from p = 1 - 3e-8 on, TRL's gradient is NaN, ours finite"
 
 # Beta and its like are none of the defaults, so that none can be forgotten unnoticed.
@@ -210,6 +228,8 @@ COMPARISONS = [
     Comparison(DPO(beta=0.3), dpo, "sigmoid"),
     Comparison(RobustDPO(beta=0.3, smoothing=0.2), dpo, "robust"),
     Comparison(CDPO(beta=0.3, smoothing=0.2), cpo, "sigmoid", view=without_reference),
+    Comparison(GRPO(clip=0.3, beta=0.1), grpo, pairs=tuple(everyday()[:COUNT])),
+    Comparison(GRPO(clip=0.3, beta=0.1), grpo, pairs=tuple(EXTREMES), why=FAR_WHY),
     Comparison(IPO(beta=0.2), dpo, "ipo", why=IPO_WHY),
     Comparison(IPO(beta=0.2), dpo, "ipo", view=per_token),
     Comparison(Hinge(beta=0.05), dpo, "hinge", why=HINGE_WHY),
