@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import numpy as np
 from matplotlib.text import Text
@@ -177,6 +178,25 @@ class Drawn:
     def _answer(self, message: dict) -> None:
         self.explorer.widget._received(self.explorer.widget, message, [])
         self.show()
+
+
+def handle(drawn, knob):
+    return drawn.page.locator(f'.mapl-handle[data-knob="{knob}"]')
+
+
+def place(drawn, name="now"):
+    """Where a line is drawn: its first coordinate for one that stands, its second for one that lies."""
+    path = drawn.page.locator(f'[data-name="{name}"]').get_attribute("d")
+    x, y, to_x, _ = map(float, re.findall(r"-?[\d.]+", path))
+    return x if x == to_x else y
+
+
+def grip(drawn, knob):
+    """Where a pointer takes a handle: in the middle of its box, a tenth of its length from the end."""
+    box = handle(drawn, knob).bounding_box()
+    upright = box["height"] > box["width"]
+    part = (0.5, 0.9) if upright else (0.1, 0.5)
+    return box["x"] + part[0] * box["width"], box["y"] + part[1] * box["height"]
 
 
 def on_paper(explorer):

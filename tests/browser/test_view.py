@@ -1,11 +1,10 @@
 """What one takes hold of in a picture: by mouse, finger and keys, in every theme, with Python there or gone."""
 
 import io
-import re
 
 import numpy as np
 import pytest
-from browser.drawn import CONTRAST, PAINTED, Drawn, misplaced
+from browser.drawn import CONTRAST, PAINTED, Drawn, grip, handle, misplaced, place
 from PIL import Image
 
 from mapl_explore.explorers import BoundsExplorer
@@ -26,36 +25,10 @@ def drawn(browser):
     drawn.close()
 
 
-@pytest.fixture
-def phone(browser):
-    drawn = Drawn(browser, BoundsExplorer(), 390, 844, has_touch=True)
-    yield drawn
-    drawn.close()
-
-
 def expect(locator):
     from playwright.sync_api import expect
 
     return expect(locator)
-
-
-def handle(drawn, knob):
-    return drawn.page.locator(f'.mapl-handle[data-knob="{knob}"]')
-
-
-def place(drawn, name="now"):
-    """Where a line is drawn: its first coordinate for one that stands, its second for one that lies."""
-    path = drawn.page.locator(f'[data-name="{name}"]').get_attribute("d")
-    x, y, to_x, _ = map(float, re.findall(r"-?[\d.]+", path))
-    return x if x == to_x else y
-
-
-def grip(drawn, knob):
-    """Where a pointer takes a handle: in the middle of its box, a tenth of its length from the end."""
-    box = handle(drawn, knob).bounding_box()
-    upright = box["height"] > box["width"]
-    part = (0.5, 0.9) if upright else (0.1, 0.5)
-    return box["x"] + part[0] * box["width"], box["y"] + part[1] * box["height"]
 
 
 def test_the_mouse_takes_the_line_at_tau_along_and_the_curves_follow(drawn):
@@ -86,40 +59,6 @@ def test_the_mouse_takes_the_target_up(drawn):
     drawn.page.mouse.up()
     drawn.answer()
     assert drawn.explorer.settings["epsilon"] > 0.3
-
-
-def swipe(drawn, x, y, dx, dy):
-    """Move a finger from a place by 12 times a step, and lift it."""
-    client = drawn.context.new_cdp_session(drawn.page)
-    touch = lambda kind, points: client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})  # noqa: E731
-    touch("touchStart", [{"x": x, "y": y}])
-    for step in range(1, 13):
-        touch("touchMove", [{"x": x + dx * step, "y": y + dy * step}])
-    touch("touchEnd", [])
-
-
-def test_a_finger_takes_the_line_along_and_the_page_does_not_scroll(phone):
-    x, y = grip(phone, "tau")
-    swipe(phone, x, y, 5, -3)
-    phone.answer()
-    panel = phone.page.locator(".mapl-panel").first.bounding_box()
-    assert place(phone) + panel["x"] == pytest.approx(x + 60, abs=2)
-    assert phone.page.evaluate("scrollY") == 0
-
-
-def test_a_finger_takes_the_target_up_and_the_page_does_not_scroll(phone):
-    swipe(phone, *grip(phone, "epsilon"), 3, -5)
-    phone.answer()
-    assert phone.explorer.settings["epsilon"] > 0.3
-    assert phone.page.evaluate("scrollY") == 0
-
-
-def test_a_finger_that_goes_across_the_way_of_a_handle_scrolls_the_page(phone):
-    before = phone.explorer.settings
-    swipe(phone, *grip(phone, "tau"), 3, -15)
-    phone.page.wait_for_function("scrollY > 50")
-    assert phone.answer() == 0
-    assert phone.explorer.settings == before
 
 
 @pytest.mark.parametrize(
@@ -250,16 +189,6 @@ def test_hovering_shows_the_numbers_of_every_curve(drawn):
     shown = dict(zip(lines[1::2], map(float, lines[2::2]), strict=True))
     assert shown["these scores"] == pytest.approx(reading.curves["exact"][near], rel=0.05)
     assert shown["upper bound"] == pytest.approx(reading.curves["upper"][near], rel=0.05)
-
-
-def test_a_tap_shows_the_numbers_until_the_next_one_elsewhere(phone):
-    panel = phone.page.locator(".mapl-panel").first.bounding_box()
-    tip = phone.page.locator(".mapl-tip")
-    phone.page.touchscreen.tap(panel["x"] + 0.4 * panel["width"], panel["y"] + 0.7 * panel["height"])
-    expect(tip).to_contain_text("these scores")
-    phone.page.touchscreen.tap(5, panel["y"] + 0.7 * panel["height"])
-    expect(tip).to_be_hidden()
-    assert phone.answer() == 0
 
 
 def test_play_sweeps_the_horizontal_axis_until_it_is_stopped(drawn):

@@ -1,0 +1,65 @@
+"""The explorers under a finger, by touch events of the browser: what it drags, what scrolls, what a tap shows."""
+
+import pytest
+from browser.drawn import Drawn, grip, place
+
+from mapl_explore.explorers import BoundsExplorer
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("view")]
+
+
+@pytest.fixture
+def phone(browser):
+    drawn = Drawn(browser, BoundsExplorer(), 390, 844, has_touch=True)
+    yield drawn
+    drawn.close()
+
+
+def expect(locator):
+    from playwright.sync_api import expect
+
+    return expect(locator)
+
+
+def swipe(drawn, x, y, dx, dy):
+    """Move a finger from a place by 12 times a step, and lift it."""
+    client = drawn.context.new_cdp_session(drawn.page)
+    touch = lambda kind, points: client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})  # noqa: E731
+    touch("touchStart", [{"x": x, "y": y}])
+    for step in range(1, 13):
+        touch("touchMove", [{"x": x + dx * step, "y": y + dy * step}])
+    touch("touchEnd", [])
+
+
+def test_a_finger_takes_the_line_along_and_the_page_does_not_scroll(phone):
+    x, y = grip(phone, "tau")
+    swipe(phone, x, y, 5, -3)
+    phone.answer()
+    panel = phone.page.locator(".mapl-panel").first.bounding_box()
+    assert place(phone) + panel["x"] == pytest.approx(x + 60, abs=2)
+    assert phone.page.evaluate("scrollY") == 0
+
+
+def test_a_finger_takes_the_target_up_and_the_page_does_not_scroll(phone):
+    swipe(phone, *grip(phone, "epsilon"), 3, -5)
+    phone.answer()
+    assert phone.explorer.settings["epsilon"] > 0.3
+    assert phone.page.evaluate("scrollY") == 0
+
+
+def test_a_finger_that_goes_across_the_way_of_a_handle_scrolls_the_page(phone):
+    before = phone.explorer.settings
+    swipe(phone, *grip(phone, "tau"), 3, -15)
+    phone.page.wait_for_function("scrollY > 50")
+    assert phone.answer() == 0
+    assert phone.explorer.settings == before
+
+
+def test_a_tap_shows_the_numbers_until_the_next_one_elsewhere(phone):
+    panel = phone.page.locator(".mapl-panel").first.bounding_box()
+    tip = phone.page.locator(".mapl-tip")
+    phone.page.touchscreen.tap(panel["x"] + 0.4 * panel["width"], panel["y"] + 0.7 * panel["height"])
+    expect(tip).to_contain_text("these scores")
+    phone.page.touchscreen.tap(5, panel["y"] + 0.7 * panel["height"])
+    expect(tip).to_be_hidden()
+    assert phone.answer() == 0
