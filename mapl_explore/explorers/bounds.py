@@ -136,7 +136,7 @@ class BoundsExplorer(Stage):
         errors = error_panel(
             places=reading.places, curves=reading.curves, roots=reading.roots, against=reading.against, **here
         )
-        return [errors, gaps_panel(reading.scores), weights_panel(reading.weights)]
+        return [errors, gaps_panel(reading.scores), weights_panel(reading.weights, alpha=reading.alpha)]
 
     def read(self, settings: dict) -> BoundsReading:
         tau, epsilon, post = settings["tau"], settings["epsilon"], settings["post"] == "show"

@@ -21,6 +21,7 @@ from mapl_explore.losses import (
     Smooth,
     loss_of,
 )
+from mapl_explore.losses.graded import Graded
 from mapl_explore.losses.loss import Paired
 
 NUMBERS = ("beta", "tau", "alpha", "epsilon", "share")  # the fields of a loss that have a slider
@@ -98,7 +99,7 @@ def labels_of(names: Iterable[str]) -> dict[str, str]:
 
 def _pair_name(loss: Loss) -> str:
     if not isinstance(loss, Paired):
-        return "no pair"
+        return "all responses" if isinstance(loss, Graded) else "no pair"
     return f"{PAIRS[type(loss.pair)][0]} {'negative' if isinstance(loss, OneSided) else 'pair'}"
 
 
@@ -110,8 +111,8 @@ def compared(loss: Loss) -> str:
     >>> compared(LOSSES["dpo"])
     ' It compares the first positive with the first negative.'
     """
-    if isinstance(loss, SFT):
-        return " It looks at the positives alone."
+    if isinstance(loss, SFT | Graded):
+        return f" It looks at {'the positives alone' if isinstance(loss, SFT) else 'all responses at once'}."
     words = PAIRS.get(type(loss.pair)) if isinstance(loss, Comparing | OneSided) else None
     if words is None:
         return ""
@@ -123,6 +124,7 @@ def compared(loss: Loss) -> str:
 
 def margins_said(loss: Loss, margin: float, hard: float) -> str:
     """Return a sentence on both margins, in nats, a space before it."""
-    if isinstance(loss, SFT | OneSided):
-        return f" The hard margin of the log-probs, which it does not see, is {digits(hard)} nats."
+    if isinstance(loss, SFT | OneSided | Graded):
+        of = "" if isinstance(loss, Graded) else " of the log-probs"
+        return f" The hard margin{of}, which it does not see, is {digits(hard)} nats."
     return f" Its margin is {digits(margin)} nats; the hard margin is {digits(hard)}."

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import digits, part, positive, tied_lead
+from mapl_explore.explorers.readout import digits, percent, tied_lead, wording
 from mapl_explore.explorers.sources import held
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, Smooth
@@ -104,7 +104,7 @@ class SmoothMaxExplorer(Stage):
         shown: dict[str, Any] = {"soft": reading.soft, "span": span, "side": reading.of}
         taus: dict[str, Any] = {"taus": self._taus, "curve": reading.curve, "tau": reading.tau}
         scores = scores_panel(names=self._names, scores=reading.scores, leader=reading.leader, **shown)
-        weights = weights_panel(reading.weights, reading.leader, self._names)
+        weights = weights_panel(reading.weights, reading.leader, self._names, alpha=reading.alpha)
         return [scores, approach_panel(hard=reading.hard, **taus, **shown), weights]
 
     def read(self, settings: dict) -> SmoothMaxReading:
@@ -128,7 +128,8 @@ class SmoothMaxExplorer(Stage):
     def text(self, reading: SmoothMaxReading) -> str:
         sign = "+" if reading.of == "max" else "−"
         soft = f"smooth {reading.of} {digits(reading.soft)} = {reading.of} {digits(reading.hard)}"
-        return f"{soft} {sign} {digits(reading.error)}; weights {' '.join(f'{w:.2f}' for w in reading.weights)}"
+        error_said, _ = wording(reading.alpha) if reading.weights.size > 1 else (digits, percent)
+        return f"{soft} {sign} {error_said(reading.error)}; weights {' '.join(f'{w:.2f}' for w in reading.weights)}"
 
     def html(self, reading: SmoothMaxReading) -> str:
         beyond = "above" if reading.of == "max" else "below"
@@ -136,8 +137,9 @@ class SmoothMaxExplorer(Stage):
         if reading.weights.size == 1:
             alone = "With one score there is nothing to smooth: the smoothing error is 0 at every τ."
             return f"<p>{soft} the score itself. {alone}</p>"
-        soft += f" {positive(reading.error)} {beyond} the {reading.of}, which is {digits(reading.hard)}."
-        listed = ", ".join(f"s{number} {part(weight)}" for number, weight in enumerate(reading.weights, start=1))
+        error_said, share_said = wording(reading.alpha)
+        soft += f" {error_said(reading.error)} {beyond} the {reading.of}, which is {digits(reading.hard)}."
+        listed = ", ".join(f"s{number} {share_said(weight)}" for number, weight in enumerate(reading.weights, start=1))
         ties = int(np.sum(reading.scores == reading.hard))
         # The weights are the slope: moved up together by one nat, all scores move the smooth max by one.
         return f"<p>{soft}</p><p>Shares of the gradient: {listed}. They add up to 100%.{tied_lead(ties)}</p>"

@@ -1,7 +1,7 @@
 """A replay of a training: a few held-out sets at each recorded step, as the loss saw them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.loss_controls import compared, margins_said
-from mapl_explore.explorers.readout import Figure, digits, part, percent, positive, signed, span, table
+from mapl_explore.explorers.readout import Figure, digits, percent, signed, span, table, wording
 from mapl_explore.explorers.sources import names_of, require_shown, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.files import shortened
@@ -219,7 +219,8 @@ class TrainingExplorer(Stage):
     def text(self, reading: TrainingReading) -> str:
         history, place = reading.history, reading.place
         margins = f"margin {digits(history.margin[place])} (hard {digits(history.hard_margin[place])})"
-        sides = "".join(f"; {name}: {_side_text(side, place)}" for name, side in history.sides.items())
+        used = history.losses[place]
+        sides = "".join(f"; {name}: {_side_text(used, side, place)}" for name, side in history.sides.items())
         weights = " ".join(signed(weight, "+.3f") for weight in history.weights[place][:SHOWN])
         return f"step {reading.step}, loss {digits(history.value[place])}, {margins}{sides}; weights {weights}"
 
@@ -229,7 +230,7 @@ class TrainingExplorer(Stage):
         now = f"After step <b>{reading.step}</b> of {self._steps}{near}, the loss is {digits(history.value[place])}."
         used = history.losses[place]
         margins = margins_said(used, float(history.margin[place]), float(history.hard_margin[place]))
-        sides = [_side_row(name, side, place) for name, side in history.sides.items()]
+        sides = [_side_row(name, used, side, place) for name, side in history.sides.items()]
         head = ("side", "gap", "τ", "E", "E could be", "hardest gets")
         about = table("Each side", sides, head) if sides else ""
         loss = f"<p>The loss of the run is {short(used)}.{compared(used)}</p>"
@@ -313,30 +314,27 @@ def _pictures(history: History) -> tuple[str, ...]:
     )
 
 
-def _side_text(side: MeasuredSide, place: int) -> str:
-    words = f"hardest gets {_share(side, place)}"
+def _said(loss: Loss, side: MeasuredSide, place: int) -> tuple[Callable[[float], str], Callable[[float], str]]:
+    """Return how errors and shares are said: of one response, or where no pair is smooth, a 0 is one."""
+    alpha = getattr(getattr(loss, "pair", None), "alpha", 1.0)
+    return wording(alpha) if side.tau is not None and side.n[place] > 1 else (digits, percent)
+
+
+def _side_text(loss: Loss, side: MeasuredSide, place: int) -> str:
+    error_said, share_said = _said(loss, side, place)
+    words = f"hardest gets {share_said(float(side.share[place]))}"
     if side.tau is not None:
         words = f"tau {digits(float(side.tau[place]))}, {words}"
-    return words if side.error is None else f"smoothing error {_error(side, place)} nats, {words}"
+    return words if side.error is None else f"smoothing error {error_said(float(side.error[place]))} nats, {words}"
 
 
-def _share(side: MeasuredSide, place: int) -> str:
-    """Return the share of the hardest: by a smooth pair all of a side have one, by another the hardest may have all."""
-    share = float(side.share[place])
-    return percent(share) if side.tau is None or side.n[place] == 1 else part(share)
-
-
-def _error(side: MeasuredSide, place: int) -> Figure:
-    """Return the smoothing error: 0 of one response, above 0 of several."""
-    return Figure("0" if side.error is None or side.n[place] == 1 else positive(float(side.error[place])))
-
-
-def _side_row(name: str, side: MeasuredSide, place: int) -> tuple:
+def _side_row(name: str, loss: Loss, side: MeasuredSide, place: int) -> tuple:
     """Return the row of a side: numbers where there are any."""
+    error_said, share_said = _said(loss, side, place)
     gap = "one response" if side.n[place] == 1 else float(side.gap[place])
     tau = "" if side.tau is None else float(side.tau[place])
-    share = _share(side, place)
+    share = share_said(float(side.share[place]))
     if side.error is None or side.lower is None or side.upper is None:
         return name, gap, tau, "", "", share
-    could = "0" if side.n[place] == 1 else span(float(side.lower[place]), float(side.upper[place]))
-    return name, gap, tau, _error(side, place), could, share
+    could = span(float(side.lower[place]), float(side.upper[place]), error_said)
+    return name, gap, tau, Figure(error_said(float(side.error[place]))), could, share

@@ -26,7 +26,7 @@ WEIGHT = "weight (loss per nat)"
 LEADER, OTHERS = Style("ink"), Style("orange", hatch="/")
 
 
-def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = ()) -> Panel:
+def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (), alpha: float = 1.0) -> Panel:
     """Return the weight of each response in a smooth maximum or minimum; the bar of the leader is solid.
 
     Parameters
@@ -37,6 +37,8 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
         The place of the largest or smallest score.
     names : sequence of str
         The names of the responses; without names, the best one comes first.
+    alpha : float
+        Of the smoothing: above 1, one of several may have all, and others nothing.
 
     Examples
     --------
@@ -45,7 +47,8 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
     """
     places = np.arange(weights.size)
     alone, rest = np.where(places == leader, weights, 0.0), np.where(places == leader, 0.0, weights)
-    shares = [f"leader {_leading(weights, leader)}", f"others {_percent(rest.sum(), alone=weights.size == 1)}"]
+    parted = weights.size > 1 and (alpha == 1 or bool(rest.any()))
+    shares = [f"leader {_leading(weights[leader], parted)}", f"others {_percent(rest.sum(), parted)}"]
     return Panel(
         name="the share of the gradient of each response",
         x=Axis("response" if names else "best first", 0.0, 1.0, ticks=named_ticks(names)),
@@ -142,12 +145,11 @@ def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Se
     return Segments(name=name, style=style, label=label, x=left, to_x=right, y=weights, to_y=weights)
 
 
-def _leading(weights: np.ndarray, leader: int) -> str:
-    """Return the share of the leader; only one that is alone has all of it."""
-    share = f"{weights[leader]:.0%}"
-    return "over 99%" if share == "100%" and weights.size > 1 else share
+def _leading(share: float, parted: bool) -> str:
+    """Return the share of the leader; it is below 1 where others have a part, however small."""
+    return "over 99%" if parted and share >= 0.995 else f"{share:.0%}"
 
 
-def _percent(share: float, alone: bool) -> str:
-    """Return the share of the others, which is above 0 if there are any, however small."""
-    return "< 0.001%" if share < 1e-5 and not alone else f"{100 * share:.2g}%"
+def _percent(share: float, parted: bool) -> str:
+    """Return the share of the others; it is above 0 where they have a part, however small."""
+    return "< 0.001%" if parted and share < 1e-5 else f"{100 * share:.2g}%"

@@ -217,6 +217,11 @@ def test_a_preset_leaves_the_kept_curves_and_says_that_it_sets_the_controls():
             "sft (no pair)",
             "It looks at the positives alone. The hard margin of the log-probs, which it does not",
         ),
+        (
+            "rloo",
+            "rloo (all responses)",
+            "It looks at all responses at once. The hard margin, which it does not see, is 0 nats.",
+        ),
     ],
 )
 def test_the_list_and_the_readout_say_which_pair_a_loss_compares(loss, label, sentence):

@@ -5,9 +5,10 @@ import re
 import numpy as np
 import pytest
 from explorer_controls import EPS
+from recorded_runs import recorded
 
 from mapl_explore.cli.main import main
-from mapl_explore.explorers import BoundsExplorer, SmoothMaxExplorer, TemperatureExplorer
+from mapl_explore.explorers import BoundsExplorer, SmoothMaxExplorer, TemperatureExplorer, TrainingExplorer
 from mapl_explore.explorers.knobs import KNOBS
 from mapl_explore.losses import MaxMin, ScoredSets
 from mapl_explore.losses.tau_advice import advise
@@ -131,3 +132,16 @@ def test_what_is_above_0_never_reads_as_0_and_a_share_below_1_never_as_100_perce
 
 def texts(mark):
     return getattr(mark, "texts", [])
+
+
+def test_above_alpha_1_what_is_exactly_0_or_all_reads_so():
+    smooth = SmoothMaxExplorer([0.0, -1.0, -9.0], tau=3.0, alpha=2.0)
+    assert "0 above the max, which is 0." in smooth.widget.says
+    assert "s1 100%, s2 0%, s3 0%" in smooth.widget.says
+    bounds = BoundsExplorer(tau=5.0, gap=5.0, alpha=2.0)
+    for panel in (smooth.panels(smooth.reading)[2], bounds.panels(bounds.reading)[2]):
+        assert panel["shares"].texts == ["leader 100%", "others 0%"]
+    training = recorded(TrainingExplorer, "DPO(pair=Smooth(tau=1000.0, alpha=2.0))")
+    sides = training.widget.says.split("Each side")[-1].split("Each response")[0]
+    assert sides.count('<td class="mapl-number">0</td><td>0</td><td>100%</td>') == 2
+    assert "hardest gets 100%" in repr(training)
