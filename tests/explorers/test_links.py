@@ -10,6 +10,7 @@ from patience import HANG
 from mapl_explore.explorers import (
     BoundsExplorer,
     LossExplorer,
+    PairsExplorer,
     PrecisionExplorer,
     SmoothMaxExplorer,
     TemperatureExplorer,
@@ -56,7 +57,7 @@ def test_linked_explorers_agree_after_changes_from_two_threads():
             "BoundsExplorer has no share to link; it has",
         ),
         (lambda: (SmoothMaxExplorer(), SmoothMaxExplorer([9.0])), ("s1",), "s1 cannot be linked: .* different ranges"),
-        (lambda: (SmoothMaxExplorer([-1.0]), TemperatureExplorer()), (), "share no control to link"),
+        (lambda: (PairsExplorer(), TemperatureExplorer()), (), "share no control to link"),
         (lambda: (BoundsExplorer(SETS), BoundsExplorer()), ("tau",), "tau cannot be linked"),
     ],
 )
