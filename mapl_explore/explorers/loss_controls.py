@@ -8,6 +8,7 @@ from mapl_explore.explorers.readout import digits
 from mapl_explore.files import shortened
 from mapl_explore.losses import (
     LOSSES,
+    RLOO,
     SFT,
     Comparing,
     DynamicBeta,
@@ -111,8 +112,11 @@ def compared(loss: Loss) -> str:
     >>> compared(LOSSES["dpo"])
     ' It compares the first positive with the first negative.'
     """
-    if isinstance(loss, SFT | Graded):
-        return f" It looks at {'the positives alone' if isinstance(loss, SFT) else 'all responses at once'}."
+    if isinstance(loss, SFT):
+        return " It looks at the positives alone."
+    if isinstance(loss, Graded):
+        slope = " Its slope takes the advantages as fixed, and so is not that of the curve."
+        return f" It compares all responses by their rewards.{slope if isinstance(loss, RLOO) and loss.beta else ''}"
     words = PAIRS.get(type(loss.pair)) if isinstance(loss, Comparing | OneSided) else None
     if words is None:
         return ""
@@ -124,7 +128,8 @@ def compared(loss: Loss) -> str:
 
 def margins_said(loss: Loss, margin: float, hard: float) -> str:
     """Return a sentence on both margins, in nats, a space before it."""
-    if isinstance(loss, SFT | OneSided | Graded):
-        of = "" if isinstance(loss, Graded) else " of the log-probs"
-        return f" The hard margin{of}, which it does not see, is {digits(hard)} nats."
+    if isinstance(loss, SFT | OneSided):
+        return f" The hard margin of the log-probs, which it does not see, is {digits(hard)} nats."
+    if isinstance(loss, Graded):
+        return f" The hard margin of the scores, which it does not see, is {digits(hard)} nats."
     return f" Its margin is {digits(margin)} nats; the hard margin is {digits(hard)}."

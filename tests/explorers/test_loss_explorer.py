@@ -238,3 +238,17 @@ def test_the_readout_names_the_curves_as_the_key_does():
     assert labels == ["as set", "dpo-hardest", "kept 2"]
     table = explorer.widget.says.split("the losses are")[-1].split("</table>")[0]
     assert re.findall("</span> ([^<]*)</th><td>", table) == labels
+
+
+@pytest.mark.parametrize("name", ["infonca", "plackett-luce", "rloo", "grpo"])
+def test_a_loss_of_rewards_is_shown_with_the_rewards_of_the_sets_and_claims_no_margin(name):
+    graded = ScoredSets(**SETS.columns(), reward=np.linspace(-1.0, 2.0, SETS.logp.size).reshape(SETS.logp.shape))
+    explorer = LossExplorer(name, over=[], sets=graded, set=2)
+    one = graded[1][graded[1].label != 0]
+    one = one[np.argsort(-one.label, kind="stable")]
+    assert explorer.reading.value == LOSSES[name](one)
+    np.testing.assert_array_equal(explorer.reading.weights[0], LOSSES[name].weights(one))
+    said = explorer.html(explorer.reading)
+    assert "by their rewards" in said
+    assert "Its margin" not in said
+    assert ("not that of the curve" in said) == (name == "rloo")
