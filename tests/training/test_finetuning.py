@@ -10,7 +10,7 @@ from tiny_models import save_tiny
 from tuned_runs import EVAL, QUICK, SETS, TRAIN, by_hand, measures_by_hand, timeless, weights
 
 from conftest import assert_close
-from mapl_explore.data import read_sets
+from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.losses import DPO, LOSSES, Anneal, First, Hardest, MaxMin, ScoredSets, Smooth
 from mapl_explore.losses.measures import measures
 from mapl_explore.models.encoding import collate, encode_sets
@@ -49,6 +49,14 @@ def test_the_first_step_of_dpo_is_log_2(tune):
     assert abs(run.log[0]["loss"] - math.log(2)) <= 1e-6
     assert abs(run.before["loss"] - math.log(2)) <= 1e-6
     assert abs(run.log[1]["loss"] - math.log(2)) > 1e-3
+
+
+def test_a_loss_of_rewards_reads_the_scores_of_the_sets(tune):
+    graded = [PreferenceSet("a", ["b", "c"], ["d", "e"], scores=[4.0, 3.0, 2.0, -1.0])] * 4
+    run = tune(loss="plackett-luce", data=graded, eval=graded).run
+    # All log-ratios are 0: each response against the 3, 2, 1 and 0 below it; by the labels it were 2 log 3.
+    assert abs(run.log[0]["loss"] - math.log(24)) <= 1e-6
+    assert abs(run.before["loss"] - math.log(24)) <= 1e-6
 
 
 def test_one_set_is_learnt(tune):
