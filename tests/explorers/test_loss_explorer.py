@@ -220,7 +220,7 @@ def test_a_preset_leaves_the_kept_curves_and_says_that_it_sets_the_controls():
         (
             "rloo",
             "rloo (all responses)",
-            "It looks at all responses at once. The hard margin, which it does not see, is 0 nats.",
+            "It compares all responses by their rewards. Its slope takes the advantages as fixed",
         ),
     ],
 )
