@@ -5,6 +5,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from test_layers import FLOORS
@@ -12,7 +13,7 @@ from test_layers import FLOORS
 import mapl_explore
 
 ROOT = Path(__file__).parents[1]
-PAPERS = ("CONTRIBUTING.md", "SECURITY.md", "data/README.md", "docs/architecture.md")
+PAPERS = ("CONTRIBUTING.md", "SECURITY.md", "data/README.md", "docs/architecture.md", "docs/choosing.md")
 PATH = re.compile(r"`((?:mapl_explore|tests|notebooks|docs|data|release)/[\w./-]*)`")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 # An old path of the changelog, and where its content is now.
@@ -34,6 +35,19 @@ def test_every_path_that_is_named_is_there(name):
     paths = PATH.findall(text_of(name))
     assert paths
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_page_on_choosing_names_what_there_is_and_its_shares_are_measured():
+    text = text_of("docs/choosing.md")
+    calls = re.findall(r"`([A-Z]\w+)[(`]", text)
+    assert calls
+    assert [name for name in calls if not hasattr(mapl_explore, name)] == []
+    rows = re.findall(r"^\| ([\d.]+) \| (0.*) \|$", text, re.MULTILINE)
+    assert len(rows) == 3
+    for alpha, shares in rows:
+        side = mapl_explore.Smooth(tau=1.0, alpha=float(alpha)).side
+        ladders = [-step * np.arange(4) for step in (0.1, 0.5, 1.0, 2.0, 10.0)]
+        assert shares.split(" | ") == [f"{side(ladder).weights[0]:.3f}" for ladder in ladders]
 
 
 @pytest.mark.parametrize("walk", text_of("docs/architecture.md").split("\n## Walk ")[1:])
