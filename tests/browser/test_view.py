@@ -334,6 +334,23 @@ def test_escape_takes_a_typed_number_back(drawn):
     assert drawn.answer() == 0
 
 
+def test_the_answer_to_an_earlier_change_leaves_what_is_being_typed(drawn):
+    tau = drawn.page.get_by_role("textbox", name="inverse temperature τ (1/nats)")
+    n = drawn.page.get_by_role("textbox", name="number of scores n")
+    tau.fill("2.5")
+    tau.press("Enter")
+    n.fill("4")
+    drawn.answer()
+    expect(n).to_have_value("4")
+    n.press("Enter")
+    drawn.answer()
+    assert (drawn.explorer.settings["tau"], drawn.explorer.settings["n"]) == (2.5, 4)
+    n.fill("99")
+    n.press("Enter")
+    drawn.answer()
+    expect(n).to_have_value("4")  # refused, with the sentence that says so
+
+
 def test_play_ends_at_the_end_and_then_begins_at_the_start(drawn):
     drawn.explorer.set(tau=96.0)
     drawn.show()

@@ -110,7 +110,7 @@ GRADED = """
 from dataclasses import dataclass
 from mapl_explore import Loss
 @dataclass(frozen=True)
-class Graded(Loss):
+class ByReward(Loss):
     def value(self, sets, sides):
         return -(sets.reward * sets.logp).sum(-1)
 """
@@ -123,7 +123,7 @@ def test_two_processes_give_a_loss_of_rewards_the_steps_of_one(files, tmp_path):
     (tmp_path / "base").symlink_to(files / "base")
     (tmp_path / "graded_loss.py").write_text(GRADED)
     words = command(tmp_path, tmp_path / "two", "--import", str(tmp_path / "graded_loss.py"), "--steps", "2")
-    words[2] = "Graded()"
+    words[2] = "ByReward()"
     done = in_two_processes("-m", "mapl_explore", *words)
     assert done.returncode == 0, done.stderr
     words[words.index("--output") + 1] = str(tmp_path / "one")

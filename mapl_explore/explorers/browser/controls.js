@@ -20,12 +20,29 @@ class Control {
     const box = element("input", { type: "text", inputmode: "decimal", autocomplete: "off", size: 7 });
     const slider = element("input", { type: "range", min: 0, max: this.range.count, step: 1, "aria-label": name });
     this.inputs = [box, slider];
-    box.addEventListener("change", () => this.view.line.say({ kind: "set", knob: this.knob.name, value: box.value }));
-    box.addEventListener("input", () => this.view.stop());
-    box.addEventListener("keydown", ({ key }) => key === "Escape" && this.show(this.view.values[this.knob.name]));
+    box.addEventListener("input", () => this.type());
+    box.addEventListener("change", () => this.typed(box.value));
+    box.addEventListener("blur", () => (this.typing = false));
+    box.addEventListener("keydown", ({ key }) => key === "Escape" && this.takeBack());
     slider.addEventListener("pointerdown", () => this.view.stop());
     slider.addEventListener("input", () => this.view.set(this.knob.name, this.range.value(Number(slider.value))));
     this.row.append(element("label", {}, element("span", { text: name }), box), slider);
+  }
+
+  // What is being typed stays: the answer to an earlier change would put the old number in its place.
+  type() {
+    this.typing = true;
+    this.view.stop();
+  }
+
+  typed(value) {
+    this.typing = false;
+    this.view.line.say({ kind: "set", knob: this.knob.name, value });
+  }
+
+  takeBack() {
+    this.typing = false;
+    this.show(this.view.values[this.knob.name]);
   }
 
   show(value, options) {
@@ -33,9 +50,11 @@ class Control {
       this.inputs[0].replaceChildren(...options.map((text) => element("option", { value: text, text: this.knob.labels[text] ?? text })));
     }
     const [box, slider] = this.inputs;
-    box.value = value;
-    if (!slider) return;
-    box.value = String(value).replace("-", "−");
+    if (!slider) {
+      box.value = value;
+      return;
+    }
+    if (!this.typing) box.value = String(value).replace("-", "−");
     slider.value = this.range.place(value);
     put(slider, { "aria-valuetext": spoken(this.knob, value) });
   }
