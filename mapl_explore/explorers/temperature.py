@@ -43,6 +43,7 @@ PROMISES = {
     "share": "share = target, here",
     "certain": "share surely ≤ target",
 }
+NO_FORM = " The large-τ form is of α = 1 alone, so the rule of the upper bound takes its place."
 CERTAIN = "share bound"
 
 
@@ -190,6 +191,7 @@ class TemperatureExplorer(Stage):
         head = ("rule", "τ", "E", "others get", "promise")
         rows = [self._row(reading, name) for name in reading.roots]
         now = _lead(reading) + self._limits(reading) + self._source.why_idle(reading.scores.size)
+        now += NO_FORM if self.settings["rule"] != reading.rule else ""
         return f"<p>{now}</p>{table(caption, rows, head)}"
 
     def _row(self, reading: TemperatureReading, name: str) -> tuple:
@@ -230,10 +232,13 @@ def _rule_in_use(settings: dict) -> str:
 def _curves(
     sets: np.ndarray, epsilon: float, share: float, alpha: float
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return each rule's tau and the others' share there, each (k,), of sets (k, n); NaN where there is none."""
-    none = np.full(len(sets), np.nan)
-    curves = {name: _roots(sets, epsilon, share, alpha).get(name, none) for name in RULE.options}
-    return curves, {name: none if tau is none else _others(sets, tau, alpha) for name, tau in curves.items()}
+    """Return each rule's tau and the others' share there, each (k,), of sets (k, n); NaN for one score."""
+    if sets.shape[-1] == 1:
+        none = dict.fromkeys(RULE.options, np.full(len(sets), np.nan))
+        return none, none
+    roots = _roots(sets, epsilon, share, alpha)
+    curves = {name: roots[name] for name in RULE.options if name in roots}
+    return curves, {name: _others(sets, tau, alpha) for name, tau in curves.items()}
 
 
 def _lead(reading: TemperatureReading) -> str:

@@ -20,7 +20,8 @@ def roots_panel(*, gaps: np.ndarray, curves: Mapping[str, np.ndarray], gap: floa
     gaps : array (k,)
         In nats.
     curves : mapping of arrays (k,)
-        The tau of each rule, in 1/nats: ``upper``, ``exact``, ``lower``, ``asymptote``, ``share``; NaN for one score.
+        The tau of each rule, in 1/nats: ``upper``, ``exact``, ``lower``, ``share``, and ``asymptote`` where there is
+        one; NaN for one score.
     gap, tau : float
         Where the settings are: the gap, and the tau of the rule in use, NaN where it has none.
 
@@ -94,7 +95,7 @@ def others_panel(
 
 def _curves(gaps: np.ndarray, curves: Mapping[str, np.ndarray]) -> list[Mark]:
     """Return the curves, that of the scores below the thinner ones."""
-    return [Curve(name=name, x=gaps, y=curves[name], **look) for name, look in LINES.items()]
+    return [Curve(name=name, x=gaps, y=curves[name], **look) for name, look in LINES.items() if name in curves]
 
 
 def _now(x: Axis, gap: float) -> Rule:

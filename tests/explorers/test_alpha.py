@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 
 from mapl_explore.explorers import BoundsExplorer, LossExplorer, SmoothMaxExplorer, TemperatureExplorer
@@ -66,9 +65,12 @@ def test_where_there_is_no_large_tau_form_the_upper_bound_takes_its_place_and_is
     explorer = TemperatureExplorer(rule="asymptote", alpha=1.5, epsilon=0.2)
     assert explorer.reading.rule == "upper"
     assert explorer.loss == DPO(pair=Smooth(tau=UpperBound(0.2), alpha=1.5))
-    assert np.all(np.isnan(explorer.reading.curves["asymptote"]))
+    assert "asymptote" not in explorer.reading.curves
+    assert "large-τ form" not in [mark.label for panel in explorer.panels(explorer.reading) for mark in panel.marks]
     assert "at the upper one" in repr(explorer)
+    assert "The large-τ form is of α = 1 alone" in explorer.widget.says
     explorer.set(alpha=1.0)
+    assert "alone" not in explorer.widget.says
     assert explorer.reading.rule == "asymptote"
     assert explorer.loss.pair == Smooth(tau=explorer.reading.roots["asymptote"])
 
