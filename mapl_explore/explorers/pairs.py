@@ -11,7 +11,7 @@ from mapl_explore.explorers.loss_controls import numbers_of, text_of, with_numbe
 from mapl_explore.explorers.readout import digits, percent, table
 from mapl_explore.explorers.sources import Sides, arranged, fitting, names_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
-from mapl_explore.explorers.strategies import KEEP, STRATEGIES, STRATEGY, left_out
+from mapl_explore.explorers.strategies import KEEP, STRATEGIES, left_out, strategies_of, strategy_choice
 from mapl_explore.losses import Comparing, First, Loss, ScoredSets, Smooth, loss_of, require_reference
 from mapl_explore.losses.naming import short
 from mapl_explore.numerics.arrays import to_numpy
@@ -186,7 +186,7 @@ class PairsExplorer(Stage):
             width = replace(width, default=2.0)
         # The range that other explorers have on these sets, so that they can be linked.
         tau = replace(KNOBS["tau"] if sets is None else Sides(sets).tau(), default=1.0)
-        knobs: list[Knob | Choice] = [choice, KNOBS["beta"], STRATEGY, center, width, KEEP, tau]
+        knobs: list[Knob | Choice] = [choice, KNOBS["beta"], strategy_choice(self._sets), center, width, KEEP, tau]
         if len(self._rows) > 1:
             number = set_knob(len(self._rows))
             knobs += [POOL, number]
@@ -230,7 +230,7 @@ class PairsExplorer(Stage):
     def read(self, settings: dict) -> PairsReading:
         loss, number, strategy = _of_pairs(settings), settings.get("set", 1) - 1, settings["strategy"]
         pairs = self._pool(settings, loss, number)
-        taken = {name: one.chance(self._sets, pairs, loss, settings) for name, one in STRATEGIES.items()}
+        taken = {name: one.chance(self._sets, pairs, loss, settings) for name, one in strategies_of(self._sets).items()}
         drawn = {name: chance for name, chance in taken.items() if chance.mean() >= LEAST}
         mine = {name: drawn[name] * (pairs.set == number) for name in ("random", strategy) if name in drawn}
         gradient = partial(self._gradient, settings, pairs, loss)
@@ -265,7 +265,7 @@ class PairsExplorer(Stage):
 
     def html(self, reading: PairsReading) -> str:
         caption = "The gradient of a drawn pair: size of its mean, noise, and likeness to random pairs"
-        rows = [self._row(name, reading) for name in STRATEGIES]
+        rows = [self._row(name, reading) for name in strategies_of(self._sets)]
         return (
             f"<p>{self._sentence(reading)}</p>{table(caption, rows, ('strategy', 'size', 'noise', 'likeness'))}{NOTE}"
         )

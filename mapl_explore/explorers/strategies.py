@@ -1,7 +1,8 @@
 """The strategies of the pairs explorer: the chance with which each takes a pair, and what it leaves out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -47,10 +48,12 @@ def _band(settings: Mapping) -> Band:
     return Band(low=low, high=high)
 
 
-def _by_rank(first: Callable, rank: Callable[[Pairs], np.ndarray]) -> Strategy:
+def _by_rank(
+    first: Callable, rank: Callable[[Pairs], np.ndarray], of: Callable[[Pairs], np.ndarray] = lambda pairs: pairs.margin
+) -> Strategy:
     def chance(sets: ScoredSets, pairs: Pairs, loss: Loss, settings: Mapping) -> np.ndarray:
         taken = np.zeros(len(pairs))
-        taken[first(pairs.margin, settings["keep"])] = 1.0
+        taken[first(of(pairs), settings["keep"])] = 1.0
         return taken
 
     return Strategy(chance, ("keep",), rank=lambda pairs: rank(pairs).tolist())
@@ -66,6 +69,12 @@ def _in_proportion(sets: ScoredSets, pairs: Pairs, loss: Loss, settings: Mapping
     return chance / chance.max()
 
 
+def _reward(pairs: Pairs) -> np.ndarray:
+    """Return by how much the positive's reward is larger; strategies of rewards are for sets that have some."""
+    return cast(np.ndarray, pairs.reward)
+
+
+REWARDS = "widest reward"
 STRATEGIES = {
     "random": Strategy(lambda sets, pairs, loss, settings: np.ones(len(pairs))),
     "band": _by_kernel(_band),
@@ -79,9 +88,20 @@ STRATEGIES = {
         rank=lambda pairs: list(zip(pairs.set.tolist(), pairs.margin.tolist(), strict=True)),
     ),
     "smooth": Strategy(_in_proportion, ("tau",), pair=lambda settings: Smooth(tau=settings["tau"])),
+    REWARDS: _by_rank(easiest_pairs, _reward, of=_reward),
 }
 STRATEGY = Choice("strategy", "strategy", tuple(STRATEGIES), "band", "Which pairs are taken, or how likely each is.")
-KEEP = Knob("keep", "pairs taken", "", 1, 64, 4, "integer", "How many, by the closest, hardest and easiest.")
+KEEP = Knob("keep", "pairs taken", "", 1, 64, 4, "integer", "How many, of those that come first.")
+
+
+def strategies_of(sets: ScoredSets) -> dict[str, Strategy]:
+    """Return the strategies that sets admit: that of rewards where they have rewards."""
+    return {name: one for name, one in STRATEGIES.items() if name != REWARDS or sets.reward is not None}
+
+
+def strategy_choice(sets: ScoredSets) -> Choice:
+    """Return the list of the strategies that sets admit."""
+    return replace(STRATEGY, options=tuple(strategies_of(sets)))
 
 
 def left_out(strategy: Strategy, pairs: Pairs, chance: np.ndarray) -> str:

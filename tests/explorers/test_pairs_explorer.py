@@ -181,5 +181,12 @@ def test_the_explorer_shows_by_how_much_the_rewards_of_pairs_differ_where_there_
     assert explorer.to_frame()["reward"].tolist() == pairs.reward.tolist()
     mean = pairs.reward[hardest_pairs(pairs.margin, 3)].mean()
     assert f"The positive's reward is larger by {digits(mean)} on average." in explorer.widget.says
+    explorer.set(strategy="widest reward", keep=2)
+    taken = pairs.reward[explorer.reading.chance > 0]
+    assert sorted(taken) == sorted(pairs.reward)[-2:]
+    assert "widest reward" in explorer.widget.says
+    assert "widest reward" not in of_pairs().widget.says
+    with pytest.raises(ValueError, match=r"strategy must be one of random, .*, smooth, not 'widest reward'"):
+        of_pairs().set(strategy="widest reward")
     assert "reward" not in of_pairs().to_frame()
     assert "reward" not in of_pairs().widget.says
