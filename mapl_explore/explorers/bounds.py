@@ -189,10 +189,12 @@ class BoundsExplorer(Stage):
         now = f"At τ = {digits(reading.tau)} the smoothing error is <b>{error_said(errors['exact'])}</b> nats."
         if reading.scores.size > 2:
             reach = span(errors["lower"], errors["upper"], error_said)
-            now += f" Other scores with this n and gap could make it {reach}."
+            who, may = ("All", "") if errors["lower"] == errors["upper"] else ("Other", "could ")
+            now += f" {who} scores with this n and gap {may}make it {reach}."
         now += f" The leader gets {share_said(float(reading.weights[0]))} of the gradient."
         now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
-        now += f" The post's formula says {positive(errors['post'])}." if "post" in errors else ""
+        of = "" if reading.alpha == 1 else ", of log-sum-exp,"
+        now += f" The post's formula{of} says {positive(errors['post'])}." if "post" in errors else ""
         return now + self._source.why_idle(reading.scores.size)
 
     def headline(self, reading: BoundsReading) -> dict[str, float]:

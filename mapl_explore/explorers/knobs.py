@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 ALPHA = "1 is log-sum-exp, where every score has a share of the gradient; above it, scores far below have none."
+MINUS = str.maketrans("−–", "--")  # as pages and papers print it
 SIGNS = str.maketrans("+-−", "pnn")
 
 
@@ -75,7 +76,7 @@ class Knob:
     def typed(self, text: str) -> float:
         """Return the value that a person has typed, or raise the error that has the words next to the slider."""
         try:
-            number = float(text.strip().replace("−", "-"))
+            number = float(text.strip().translate(MINUS))
         except ValueError:
             hint = " with a point, such as 2.5" if "," in text else ", such as 2.5 or 1e-3"
             raise ValueError(f"{self.label} must be a number{hint}, not {text!r}") from None

@@ -208,7 +208,8 @@ class LossExplorer(Stage):
         moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
         number = set_knob(len(self._sets))
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
-        numbers = (KNOBS["beta"], self._tau, *(KNOBS[name] for name in ("alpha", "epsilon", "share")))
+        alpha = replace(KNOBS["alpha"], label="smoothing α of the pair")  # CPO has an alpha of its own
+        numbers = (KNOBS["beta"], self._tau, alpha, KNOBS["epsilon"], KNOBS["share"])
         knobs: list[Knob | Choice] = [choice, *numbers, moved, shift, MIDDLE]
         knobs += [number] if len(self._sets) > 1 else []
         self._ends = shift.low, shift.high

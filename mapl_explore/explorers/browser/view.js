@@ -157,7 +157,8 @@ class View {
     while (this.room() < LOW && this.folds < tables && !this.opened.size) this.fold(this.folds + 1);
     const room = this.room();
     const most = width * (window.innerHeight > window.innerWidth ? 0.6 : 0.34);
-    this.height = Math.min(this.height, clamp(Math.max(room - 1.35 * type, Math.min(room, LOW)), 180, most));
+    const least = this.opened.size ? LOW : 180; // for a table that a person has opened the page scrolls
+    this.height = Math.min(this.height, clamp(Math.max(room - 1.35 * type, Math.min(room, LOW)), least, most));
     return this.height;
   }
 
