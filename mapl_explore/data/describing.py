@@ -100,7 +100,9 @@ def _scores(sets: Sequence[PreferenceSet]) -> dict[str, str]:
     positives, negatives = ([score for one in graded for score in one[side]] for side in (0, 1))
     scores = positives + negatives
     odd = sum(max(negative) > min(positive) for positive, negative in graded)
-    missing = f"; {counted(len(sets) - len(graded), 'set')} without" * (len(graded) < len(sets))
+    without = counted(len(sets) - len(graded), "set")
+    missing = f"; {without} without: to train, score or select, all sets or none must have scores"
+    missing *= len(graded) < len(sets)
     return {
         "scores": f"{min(scores):g} to {max(scores):g}, median {median(scores):g}; positives {median(positives):g},"
         f" negatives {median(negatives):g}; in {counted(odd, 'set')} a negative has a higher one than a positive"

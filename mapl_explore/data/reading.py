@@ -11,6 +11,7 @@ from mapl_explore.data.formats import FORMATS, format_of, told_set
 from mapl_explore.data.records import Source, json_record, records
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import counted, shortened
+from mapl_explore.notes import note
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Reading:
         For each record that could not be read, its place, the field and the rule.
     one_sided : int
         Scored records left out, because their scores make no two sides.
+    between : int
+        Scored responses left out, because they are neither the best nor the worst of their prompt.
     apart : int
         Pairs that stay sets of their own: another pair of their prompt has one of their texts on the other side.
     """
@@ -50,6 +53,7 @@ class Reading:
     sets: list[PreferenceSet]
     faults: list[Fault]
     one_sided: int = 0
+    between: int = 0
     apart: int = 0
 
     def __str__(self) -> str:
@@ -58,6 +62,8 @@ class Reading:
         text = f"{counted(self.records, 'record')} {known}, {counted(len(self.sets), 'set')}"
         if self.one_sided:
             text += f"; {self.one_sided} left out, whose scores make no two sides"
+        if self.between:
+            text += f"; {counted(self.between, 'response')} between best and worst left out (a threshold keeps all)"
         if self.apart:
             text += f"; {counted(self.apart, 'pair')} kept apart, at odds with another of the same prompt"
         return text
@@ -112,6 +118,11 @@ def read_sets(source: Source, *, format: str | None = None, threshold: float | N
     """
     reading = read_all(source, format=format, threshold=threshold)
     require_sets(source, reading)
+    if reading.between:
+        note(
+            f"{counted(reading.between, 'response')} with scores between the best and the worst of their prompt left"
+            " out; to keep all, write sets by data convert --threshold"
+        )
     return reading.sets
 
 
@@ -130,7 +141,7 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
     if threshold is not None and not (isinstance(threshold, int | float) and abs(threshold) < math.inf):
         raise ValueError(f"threshold must be a finite number, not {shortened(threshold)}")
     read = told_set if format is None else lambda record, name, threshold: FORMATS[name].read(record, threshold)
-    sets, faults, one_sided, count = [], [], 0, 0
+    sets, faults, one_sided, between, count = [], [], 0, 0, 0
     for place, content in records(source):
         count += 1
         try:
@@ -142,14 +153,16 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
         else:
             sets += [] if one is None else [one]
             one_sided += one is None
+            if one is not None and format == "scored":
+                between += len(record["completions"]) - len(one.responses)
     if not count:
         raise ValueError(f"{_named(source)}: there is nothing in it, no record at all")
     if threshold is not None and format not in (None, "scored"):
         raise ValueError(f"threshold belongs to scored completions, not to the format {format!r}")
     if format is not None and FORMATS[format].pairs:
         sets, apart = merged(sets)
-        return Reading(format, count, sets, faults, one_sided, apart)
-    return Reading(format, count, sets, faults, one_sided)
+        return Reading(format, count, sets, faults, one_sided, apart=apart)
+    return Reading(format, count, sets, faults, one_sided, between)
 
 
 def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:

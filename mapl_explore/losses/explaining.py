@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mapl_explore.losses.graded import Graded
 from mapl_explore.losses.loss import Loss, require_loss
 from mapl_explore.losses.sets import ScoredSets, require_reference
 from mapl_explore.numerics.arrays import to_numpy
@@ -29,7 +30,7 @@ class Explained:
     share : float
         Its part of what its side gets: ``|weight|`` over the sum of those; 0 where the side gets nothing.
     why : str
-        The same in a sentence.
+        The same in a sentence; for a loss of rewards, the place of its reward in the set.
     reward : float, optional
         How good the response is, where the sets say so.
     """
@@ -80,6 +81,9 @@ def explain(loss: Loss, sets: ScoredSets) -> list[Explained]:
 
     >>> [row.reward for row in explain(DPO(), ScoredSets([-1.0, -4.0], [-2.0] * 2, [5] * 2, [1, -1], reward=[0.5, -2]))]
     [0.5, -2.0]
+    >>> from mapl_explore.losses import InfoNCA
+    >>> [row.why for row in explain(InfoNCA(), ScoredSets([-1.0, -4.0], [-2.0] * 2, [5] * 2, [1, -1]))]
+    ['pushed up: reward 1, 1 of 2 by reward', 'pushed down: reward 0, 2 of 2 by reward']
     """
     require_reference(require_loss(loss), sets)
     return explain_unchecked(loss, sets)
@@ -92,10 +96,22 @@ def explain_unchecked(loss: Loss, sets: ScoredSets) -> list[Explained]:
     rows = []
     for number, (score, weight, label) in enumerate(zip(*(column.reshape(-1, n) for column in columns), strict=True)):
         rows += _explained(number, score, weight, label)
+    rewards = to_numpy(sets.rewards).reshape(-1, n)
+    if isinstance(loss, Graded):
+        there = columns[2].reshape(-1, n) != 0
+        rows = [replace(row, why=_by_reward(row, rewards[row.set][there[row.set]], rewards)) for row in rows]
     if sets.reward is None:
         return rows
-    rewards = to_numpy(sets.reward).reshape(-1, n)
     return [replace(row, reward=float(rewards[row.set, row.response])) for row in rows]
+
+
+def _by_reward(row: Explained, of_set: np.ndarray, rewards: np.ndarray) -> str:
+    """Return why a loss of rewards pushes a response: the place of its reward among those of its set."""
+    reward = rewards[row.set, row.response]
+    way = "left alone" if row.weight == 0 else "pushed up" if row.weight < 0 else "pushed down"
+    ties = int((of_set == reward).sum()) - 1
+    tied = f", as {ties} other{'s' if ties > 1 else ''}" if ties else ""
+    return f"{way}: reward {reward:g}, {1 + int((of_set > reward).sum())} of {of_set.size} by reward{tied}"
 
 
 def _explained(number: int, score: np.ndarray, weight: np.ndarray, label: np.ndarray) -> list[Explained]:

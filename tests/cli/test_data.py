@@ -76,7 +76,7 @@ def test_convert_keeps_scores_and_check_tells_where_they_are_at_odds_with_the_la
     capsys.readouterr()
     assert cli.main(["data", "check", "out.jsonl"]) == 0
     line = "scores          -1 to 5, median 1.75; positives 3, negatives 0.5; in 1 set a negative has a higher one"
-    assert f"{line} than a positive; 1 set without\n" in capsys.readouterr().out
+    assert f"{line} than a positive; 1 set without: " in capsys.readouterr().out
     assert "scores" not in description([SUM])
 
 

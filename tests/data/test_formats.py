@@ -1,11 +1,14 @@
 """Records of every format become the same sets; what is malformed is named by line, field and rule."""
 
+import json
 import math
+import warnings
 
 import pytest
 from format_records import RECORDS, SUM, TALK, assistant, gpt, human, pair, user, written
 
 from mapl_explore.data import PreferenceSet, read_all, read_sets
+from mapl_explore.notes import Note
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -220,3 +223,16 @@ def test_texts_without_an_order_are_no_side(texts):
         PreferenceSet("a", ["x"], texts)
     with pytest.raises(TypeError, match="positives must be a list of texts, not "):
         PreferenceSet("a", texts, ["x"])
+
+
+def test_responses_between_best_and_worst_are_counted_and_told(tmp_path):
+    path = tmp_path / "scored.jsonl"
+    record = {"prompt": "2 + 2 =", "completions": ["4", "four", "5", "22"], "scores": [3, 2, 1, 0]}
+    path.write_text(json.dumps(record) + "\n")
+    with pytest.warns(Note, match="2 responses with scores between the best and the worst .* data convert --threshold"):
+        (one,) = read_sets(path)
+    assert one.responses == ("4", "22")
+    assert "2 responses between best and worst left out" in str(read_all(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(read_sets(path, threshold=2)[0].responses) == 4

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
 from every_loss import make_sets
 
 from mapl_explore.losses import (
+    LOSSES,
     MaxMin,
     ScoredSets,
     explain,
@@ -27,3 +29,15 @@ def test_explain_has_the_reward_of_each_response_where_there_is_one():
     rows = explain(MaxMin(), ScoredSets(**sets.columns(), reward=[[0.5, -2.0, 9.0], [1.0, 2.0, 3.0]]))
     assert [row.reward for row in rows] == [0.5, -2.0, 1.0, 2.0, 3.0]
     assert [replace(row, reward=None) for row in rows] == explain(MaxMin(), sets)
+
+
+@pytest.mark.parametrize("name", ["infonca", "plackett-luce", "rloo", "grpo"])
+def test_a_loss_of_rewards_is_explained_by_the_rewards(name):
+    sets = ScoredSets([-1.0, -2.0, -3.0, 0.0], [-2.0] * 4, [5] * 4, [1, 1, -1, 0], reward=[2.0, 0.5, 0.5, 9.0])
+    rows = explain(LOSSES[name], sets)
+    assert [row.why.split(": ")[1] for row in rows] == [
+        "reward 2, 1 of 3 by reward",
+        "reward 0.5, 2 of 3 by reward, as 1 other",
+        "reward 0.5, 2 of 3 by reward, as 1 other",
+    ]
+    assert all(row.why.startswith("pushed up" if row.weight < 0 else "pushed down") for row in rows if row.weight)
