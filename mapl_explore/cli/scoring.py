@@ -53,6 +53,8 @@ def add_tau(commands: argparse._SubParsersAction) -> None:
     add("--n", type=int, help="number of scores, at least 2")
     add("--gap", type=float, help="largest minus second largest score, nats, at least 0")
     add("--epsilon", type=float, help="target error, nats, above 0 (with --data: 0.1 if not given)")
+    text = "the smoothing, from 1 (log-sum-exp, if not given) to 2 (sparsemax), as in Smooth(tau, alpha)"
+    add("--alpha", type=float, default=1.0, help=text)
     text = "Newton's root finder, or SciPy's by brackets (without --data: newton if not given)"
     add("--method", choices=("newton", "bracket"), help=text)
     add("--data", metavar="FILE", help="preference sets: print their gaps, and the tau that each rule gives")
@@ -112,7 +114,7 @@ def _tau(arguments: argparse.Namespace) -> None:
     _refuse(arguments, OF_DATA, "without")
     if None in (arguments.n, arguments.gap, arguments.epsilon):
         raise ValueError("tau needs --n, --gap and --epsilon, or --data")
-    _tau_of_one(arguments.n, arguments.gap, arguments.epsilon, _filled(arguments, OF_NUMBERS).method)
+    _tau_of_one(_filled(arguments, OF_NUMBERS))
 
 
 def _refuse(arguments: argparse.Namespace, names: Iterable[str], when: str) -> None:
@@ -128,42 +130,57 @@ def _filled(arguments: argparse.Namespace, defaults: dict) -> argparse.Namespace
     return argparse.Namespace(**vars(arguments) | missing)
 
 
-def _tau_of_one(n: int, gap: float, epsilon: float, method: str) -> None:
+def _tau_of_one(arguments: argparse.Namespace) -> None:
+    import numpy as np
+
+    from mapl_explore.numerics.temperature import solve_tau_lower, solve_tau_upper
+    from mapl_explore.rounding import surely
+
+    n, gap, epsilon, alpha = arguments.n, arguments.gap, arguments.epsilon, arguments.alpha
+    target: dict[str, Any] = {"epsilon": epsilon, "gap": gap, "method": arguments.method, "alpha": alpha}
+    with np.errstate(all="ignore"):  # an overflow ends in an error of our own
+        upper, lower = solve_tau_upper(n=n, **target), solve_tau_lower(**target)
+    smoothing = "" if alpha == 1 else f"; alpha {alpha:g}"
+    aim = f"target error {epsilon:g} nats; tau in 1/nats{smoothing}"
+    print(f"{n} scores, the largest {gap:g} nats above the second; {aim}")
+    least, most = surely(float(lower), up=False, digits=6), surely(float(upper), up=True, digits=6)
+    print(f"lower      {least:12.6g}  At and below it, the error is at least {epsilon:g}, whatever the others.")
+    print(f"upper      {most:12.6g}  At and above it, the error is at most {epsilon:g}, whatever the others.")
+    if alpha == 1:
+        print(_asymptotic(n, gap, epsilon, float(upper)))
+    if n > 2:
+        print("Between lower and upper, the error depends on the other scores.")
+
+
+def _asymptotic(n: int, gap: float, epsilon: float, upper: float) -> str:
+    """Return the line on the large-tau form, which log-sum-exp alone has."""
     import numpy as np
 
     from mapl_explore.numerics.bounds import error_upper_bound
-    from mapl_explore.numerics.temperature import solve_tau_asymptotic, solve_tau_lower, solve_tau_upper
+    from mapl_explore.numerics.temperature import solve_tau_asymptotic
     from mapl_explore.rounding import surely
 
-    with np.errstate(all="ignore"):  # an overflow ends in an error of our own
-        upper = solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method)
-        lower = solve_tau_lower(epsilon=epsilon, gap=gap, method=method)
-        asymptotic = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
-    bound = error_upper_bound(n=n, gap=gap, tau=asymptotic)
-    over = f"{asymptotic / upper - 1:.1%} too large, where the bound is {bound:.3g} and not {epsilon:g}."
-    print(f"{n} scores, the largest {gap:g} nats above the second; target error {epsilon:g} nats; tau in 1/nats")
-    sides = ((lower, False), (upper, True), (asymptotic, True))
-    least, most, form = (surely(float(tau), up=up, digits=6) for tau, up in sides)
-    print(f"lower      {least:12.6g}  At and below it, the error is at least {epsilon:g}, whatever the others.")
-    print(f"upper      {most:12.6g}  At and above it, the error is at most {epsilon:g}, whatever the others.")
-    print(f"asymptotic {form:12.6g}  The Lambert-W form of upper, meant for large tau: here {over}")
-    if n > 2:
-        print("Between lower and upper, the error depends on the other scores.")
+    with np.errstate(all="ignore"):
+        tau = solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap)
+    bound, form = error_upper_bound(n=n, gap=gap, tau=tau), surely(float(tau), up=True, digits=6)
+    over = f"{tau / upper - 1:.1%} too large, where the bound is {bound:.3g} and not {epsilon:g}."
+    return f"asymptotic {form:12.6g}  The Lambert-W form of upper, meant for large tau: here {over}"
 
 
 def _tau_of_data(arguments: argparse.Namespace) -> None:
     from mapl_explore.data import read_sets
     from mapl_explore.files import counted
-    from mapl_explore.losses import reads_reference
+    from mapl_explore.losses import Smooth, reads_reference
     from mapl_explore.losses.tau_advice import advise, rules_for
 
     aims = {"epsilon": 0.1 if arguments.epsilon is None else arguments.epsilon, "share": arguments.share}
-    rules_for(**aims)  # a target out of its range is refused now
+    rules_for(**aims)  # a target out of its range is refused now, and so is an alpha
+    Smooth(alpha=arguments.alpha)
     loss = _comparable(arguments)
     scored = _scored(read_sets(arguments.data), arguments)
     under = f"{arguments.model} against {arguments.reference}" if reads_reference(loss) else arguments.model
     print(f"{counted(len(scored.label), 'set')}; scores of {loss!r} under {under}")
-    print(advise(scored, loss, **aims))
+    print(advise(scored, loss, alpha=arguments.alpha, **aims))
 
 
 def _select(arguments: argparse.Namespace) -> None:

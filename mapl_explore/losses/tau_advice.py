@@ -45,8 +45,8 @@ class Advice:
         The median tau of ``LeaderShare``, in 1/nats.
     fixed_shares : tuple of float
         The same points of the leader's share if that one number were used for all sides.
-    share : float
-        The leader share aimed at.
+    share, alpha : float
+        The leader share aimed at, and which smoothing.
     """
 
     sides: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -56,6 +56,7 @@ class Advice:
     fixed: float
     fixed_shares: tuple[float, ...]
     share: float
+    alpha: float = 1.0
 
     @property
     def recommended(self) -> str:
@@ -74,14 +75,15 @@ class Advice:
         lines += ["tau (1/nats)", *(_points(f"  {rule}", _kept(rule, taus)) for rule, taus in self.taus.items())]
         lines += ["leader's share of the gradient", *(_points(f"  {rule}", each) for rule, each in self.shares.items())]
         low, _, high = self.fixed_shares
-        lines.append(f"recommended: Smooth(tau={self.recommended})")
+        alpha = "" if self.alpha == 1 else f", alpha={self.alpha:g}"
+        lines.append(f"recommended: Smooth(tau={self.recommended}{alpha})")
         reason = (
             f"one tau of {self.fixed:.3g} for all sides would give the leader {low:.1%} to {high:.1%} of the gradient"
         )
         return "\n".join([*lines, f"because {reason} (5% to 95% of the sides; {self.share:.0%} is aimed at)"])
 
 
-def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float = 0.9) -> Advice:
+def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float = 0.9, alpha: float = 1.0) -> Advice:
     """Return the gaps of scored sets, by the score of a loss, and what each rule for tau makes of them.
 
     Parameters
@@ -94,6 +96,8 @@ def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float =
         The error that the error rules aim at, > 0, in nats.
     share : float
         The leader share aimed at, strictly between 1/2 and 1.
+    alpha : float
+        Which smoothing, from 1 to 2.
 
     Returns
     -------
@@ -123,7 +127,7 @@ def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float =
     pool = np.concatenate(list(several.values()))
     if not len(pool):
         raise ValueError("no side of any set has two responses or more: every tau gives the same loss")
-    return _advised(scores, several, pool, rules_for(epsilon=epsilon, share=share))
+    return _advised(scores, several, pool, rules_for(epsilon=epsilon, share=share), alpha)
 
 
 def rules_for(*, epsilon: float, share: float) -> Rules:
@@ -131,17 +135,20 @@ def rules_for(*, epsilon: float, share: float) -> Rules:
     return UpperBound(epsilon), ExactError(epsilon), LowerBound(epsilon), LeaderShare(share)
 
 
-def _advised(scores: dict[str, np.ndarray], several: dict[str, np.ndarray], pool: np.ndarray, rules: Rules) -> Advice:
-    taus = {_short(rule): to_numpy(rule.tau(pool)) for rule in rules}
+def _advised(
+    scores: dict[str, np.ndarray], several: dict[str, np.ndarray], pool: np.ndarray, rules: Rules, alpha: float
+) -> Advice:
+    taus = {_short(rule): to_numpy(rule.tau(pool, alpha=alpha)) for rule in rules}
     fixed = float(np.median(taus[_short(rules[-1])]))
     return Advice(
         sides={name: (np.sum(side > -math.inf, axis=-1), _gaps(side)) for name, side in several.items()},
         alone={name: len(scores[name]) - len(side) for name, side in several.items()},
         taus={name: _quantiles(tau) for name, tau in taus.items()},
-        shares={name: _quantiles(_leader_shares(pool, tau)) for name, tau in taus.items()},
+        shares={name: _quantiles(_leader_shares(pool, tau, alpha)) for name, tau in taus.items()},
         fixed=fixed,
-        fixed_shares=_quantiles(_leader_shares(pool, np.full(len(pool), fixed))),
+        fixed_shares=_quantiles(_leader_shares(pool, np.full(len(pool), fixed), alpha)),
         share=rules[-1].share,
+        alpha=alpha,
     )
 
 
@@ -149,8 +156,8 @@ def _gaps(side: np.ndarray) -> np.ndarray:
     return to_numpy(top_gap(side)) if len(side) else np.zeros(0)
 
 
-def _leader_shares(pool: np.ndarray, tau: np.ndarray) -> np.ndarray:
-    return to_numpy(smooth_max_weights(pool, tau=tau)).max(axis=-1)
+def _leader_shares(pool: np.ndarray, tau: np.ndarray, alpha: float) -> np.ndarray:
+    return to_numpy(smooth_max_weights(pool, tau=tau, alpha=alpha)).max(axis=-1)
 
 
 def _short(rule: TauRule) -> str:

@@ -28,6 +28,18 @@ def test_tau_prints_the_three_roots_and_what_each_means(capsys):
     assert "3.6% too large, where the bound is 0.0893 and not 0.1" in lines[3]
 
 
+def test_tau_with_an_alpha_prints_the_roots_of_that_smoothing_and_no_form_that_it_has_not(capsys):
+    assert cli.main(["tau", "--n", "4", "--gap", "1", "--epsilon", "0.1", "--alpha", "2"]) == 0
+    out = capsys.readouterr().out
+    lower, upper = (float(line.split()[1]) for line in out.splitlines()[1:3])
+    for n, tau in ((2, lower), (4, upper)):  # the closed form of the bound at alpha = 2
+        assert math.isclose((n - 1) * (1 - tau) ** 2 / (2 * n * tau), 0.1, rel_tol=1e-4)
+    assert "asymptotic" not in out
+    assert "alpha 2" in out
+    line = "alpha must be one number from 1 (log-sum-exp) to 2 (sparsemax), not 3.0"
+    assert line in refused(capsys, "tau", "--n", "4", "--gap", "1", "--epsilon", "0.1", "--alpha", "3")
+
+
 def test_tau_by_bracket_agrees_with_newton(capsys):
     printed = []
     for method in ("newton", "bracket"):
@@ -66,6 +78,9 @@ def test_tau_of_data_recommends_with_its_reason(world_file, capsys):
     assert "UpperBound(epsilon=0.05)" in out
     assert "recommended: Smooth(tau=" in out
     assert "because one tau of" in out
+    assert cli.main(["tau", "--data", str(world_file), "--alpha", "1.5"]) == 0
+    out = capsys.readouterr().out
+    assert "alpha=1.5)" in next(line for line in out.splitlines() if line.startswith("recommended"))
 
 
 ONLY_WITH_DATA = (["--share", "0.9"], ["--loss", "dpo"], ["--model", "tiny"], ["--reference", "m"], ["--chat"])

@@ -36,6 +36,15 @@ def test_like_gaps_get_one_number_and_unlike_ones_the_rule():
     assert advise(sets_with(np.geomspace(0.1, 1000, 21)), MaxMin(), share=0.9).recommended == "LeaderShare(share=0.9)"
 
 
+def test_the_advice_for_an_alpha_is_that_of_its_smoothing():
+    gaps = np.geomspace(0.1, 1000, 21)
+    advice = advise(sets_with(gaps), MaxMin(), epsilon=0.05, alpha=2.0)
+    expected = np.quantile(solve_tau_upper(epsilon=0.05, n=2, gap=gaps, alpha=2.0), [0.05, 0.5, 0.95])
+    assert_close(np.asarray(advice.taus["UpperBound(epsilon=0.05)"]), expected, k=8)
+    assert_close(np.asarray(advice.shares["LeaderShare(share=0.9)"]), [0.9] * 3, k=64)
+    assert "recommended: Smooth(tau=LeaderShare(share=0.9), alpha=2)" in str(advice)
+
+
 def test_the_reason_holds_the_shares_that_one_number_would_give():
     gaps = np.geomspace(0.1, 1000, 21)
     advice = advise(sets_with(gaps), MaxMin())
