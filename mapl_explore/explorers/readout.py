@@ -102,7 +102,7 @@ def since(before: Mapping[str, float], now: Mapping[str, float]) -> str:
     Examples
     --------
     >>> since({"E": 0.5, "loss": 1.0, "slope": -0.25}, {"E": 0.2, "slope": -0.25})
-    '<p class="mapl-since">Since the pin: E by −0.3, slope as it was.</p>'
+    '<p class="mapl-since">Since the pin: E changed by −0.3, slope unchanged.</p>'
     """
     moved = [f"{name} {_moved(before[name], now[name])}" for name in before if name in now]
     return f'<p class="mapl-since">Since the pin: {", ".join(moved)}.</p>' if moved else ""
@@ -111,7 +111,7 @@ def since(before: Mapping[str, float], now: Mapping[str, float]) -> str:
 def _moved(before: float, now: float) -> str:
     """Return the step between two numbers as they are read, so that it is what a reader finds who subtracts them."""
     before, now = (float(f"{value:.3g}") for value in (before, now))
-    return "as it was" if before == now else f"by {signed(now - before, '+.3g')}"
+    return "unchanged" if before == now else f"changed by {signed(now - before, '+.3g')}"
 
 
 def sign(color: str, mark: str) -> str:

@@ -154,7 +154,7 @@ def test_a_pin_says_how_far_the_numbers_have_come(explorer):
     for name, now in explorer.headline(explorer.reading).items():
         # As a reader finds it who subtracts what was shown from what is shown.
         ends = [float(f"{value:.3g}") for value in (before.get(name, now), now)]
-        moved = "as it was" if ends[0] == ends[1] else f"by {signed(ends[1] - ends[0], '+.3g')}"
+        moved = "unchanged" if ends[0] == ends[1] else f"changed by {signed(ends[1] - ends[0], '+.3g')}"
         assert name not in before or f"{name} {moved}" in explorer.widget.says
     explorer.pin()
 
