@@ -120,9 +120,10 @@ def _root(bracket: tuple[Array, Array], step_at: Callable[[Array], Array]) -> Ar
     for _ in range(STEPS):
         step = step_at(tau)
         low, high = xp.where(step >= 0, tau, low), xp.where(step < 0, tau, high)
-        done = xp.abs(step) <= near * tau
+        # Next to where the error ends, a step may lead beyond neighbouring floats, and the bracket alone comes to rest.
+        done = (xp.abs(step) <= near * tau) | (high - low <= near / 16 * tau)
         if bool(xp.all(done)):
-            return tau + step
+            return xp.minimum(xp.maximum(tau + step, low), high)
         new = tau + step
         tau = xp.where(done | ((new > low) & (new < high)), new, low + (high - low) / 2)
     raise RuntimeError(f"no convergence in {STEPS} steps")

@@ -178,6 +178,12 @@ def test_a_tiny_target_has_its_root_next_to_where_the_error_ends(library, dtype,
         assert_close(plain, float(tau), k=4, dtype=dtype)
 
 
+def test_a_target_below_what_neighbouring_floats_can_tell_apart_converges(library):
+    gap = 4457.066661170973
+    tau = solve_tau_upper(epsilon=library(8.5610979924407e-12), n=9, gap=library(gap), alpha=1.999)
+    assert float(tau) == pytest.approx(1 / (0.999 * gap), rel=1e-6)
+
+
 def test_above_one_there_is_one_method():
     for solve in (
         lambda **given: solve_tau_upper(epsilon=0.1, n=4, gap=1.0, **given),
