@@ -112,6 +112,9 @@ def _root(x: Array, count: Array, c: float) -> Array:
         zeta = zeta + step
         if bool(xp.all(step <= 4 * limits.eps * zeta + 4 * limits.smallest_normal)):
             return zeta
+    # Where the others have all but no weight, x + zeta is rounded by more than zeta needs, and steps of an eps go on.
+    if bool(xp.all(step <= 64 * limits.eps * (1 + zeta))):
+        return zeta
     raise RuntimeError(f"no convergence in {STEPS} steps")
 
 
