@@ -30,7 +30,8 @@ def error_upper_bound(*, n: Numbers, gap: Numbers, tau: Numbers, alpha: float = 
     Returns
     -------
     array (...)
-        >= 0; within 4 eps (1 + tau*gap + log n) of itself, above max(1, 1/tau) of the smallest subnormal number.
+        >= 0; at alpha = 1 within 4 eps (1 + tau*gap + log n) of itself, above max(1, 1/tau) of the smallest subnormal
+        number. Above it the condition is 1 + (1 - w)*gap/bound + log n, where w is the leader's weight.
 
     Raises
     ------
@@ -67,7 +68,8 @@ def error_lower_bound(*, gap: Numbers, tau: Numbers, alpha: float = 1.0) -> Arra
     Returns
     -------
     array (...)
-        >= 0; within 4 eps (1 + tau*gap + log 2) of itself, above max(1, 1/tau) of the smallest subnormal number.
+        >= 0; at alpha = 1 within 4 eps (1 + tau*gap + log 2) of itself, above max(1, 1/tau) of the smallest subnormal
+        number. Above it the condition is 1 + (1 - w)*gap/bound + log 2, where w is the leader's weight.
 
     Raises
     ------
