@@ -101,6 +101,24 @@ def test_a_typed_value_out_of_range_is_said_and_not_clamped(drawn):
     expect(drawn.page.get_by_role("alert")).to_have_count(0)
 
 
+def test_a_refusal_stays_while_other_knobs_move_and_goes_with_a_right_value(drawn):
+    tau = drawn.page.get_by_role("textbox", name="inverse temperature τ (1/nats)")
+    refusal = drawn.page.get_by_role("alert")
+    for wrong, said in (("−1,5", "number with a point, such as 2.5"), ("—3", "number, such as 2.5"), ("abc", "not 'abc'")):
+        tau.fill(wrong)
+        drawn.page.get_by_role("slider", name="target ε (nats)").click()
+        drawn.answer()
+        expect(refusal).to_contain_text(said)
+        expect(tau).to_have_value("5")
+    drawn.page.get_by_role("button", name="pin").click()
+    drawn.answer()
+    expect(refusal).to_contain_text("not 'abc'")
+    tau.fill("7")
+    tau.press("Enter")
+    drawn.answer()
+    expect(refusal).to_have_count(0)
+
+
 def test_a_preset_glides_unless_the_reader_wants_no_motion(browser):
     for motion, moments in (("no-preference", True), ("reduce", False)):
         drawn = Drawn(browser, BoundsExplorer(), reduced_motion=motion)

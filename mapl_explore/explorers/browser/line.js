@@ -6,9 +6,9 @@ const AHEAD = 2; // messages without an answer: while the browser draws one answ
 // So many messages are on their way at a time, the others wait in a row; a newer value of a knob takes the place of the
 // one before it, so that a drag never queues.
 class Line {
-  constructor(model, silent, refused) {
+  constructor(model, silent, answered) {
     // Two windows may show one explorer: each looks for its own answers.
-    Object.assign(this, { model, silent, refused, id: Math.random().toString(36).slice(2), count: 0, sent: new Map(), queue: [] });
+    Object.assign(this, { model, silent, answered, id: Math.random().toString(36).slice(2), count: 0, sent: new Map(), queue: [] });
     this.answer = () => this.done(model.get("answer"));
     model.on("change:answer", this.answer);
   }
@@ -26,7 +26,7 @@ class Line {
 
   send(message) {
     const serial = `${this.id}-${++this.count}`;
-    this.sent.set(serial, message.kind);
+    this.sent.set(serial, message);
     this.wait();
     try {
       this.model.send({ ...message, serial });
@@ -43,10 +43,10 @@ class Line {
   done({ serial, error }) {
     if (!serial?.startsWith(this.id)) return;
     this.silent(false); // also where an answer comes late
-    const kind = this.sent.get(serial);
+    const message = this.sent.get(serial);
     if (!this.sent.delete(serial)) return;
     this.wait();
-    if (kind !== "hello") this.refused(error); // what was wrong with the address stays to be read
+    this.answered(message, error);
     if (this.queue.length) this.send(this.queue.shift());
     else if (!this.busy) this.idle?.();
   }

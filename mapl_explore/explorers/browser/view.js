@@ -43,7 +43,7 @@ class View {
       const command = event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && event.key === "Enter");
       if (!command) event.stopPropagation();
     });
-    this.line = new Line(model, (lost) => this.silent(lost), (error) => this.refused(error));
+    this.line = new Line(model, (lost) => this.silent(lost), (message, error) => this.answered(message, error));
     this.line.idle = () => this.settled();
     this.waiting = [];
     this.addTools();
@@ -353,6 +353,16 @@ class View {
     if (lost) this.stop();
     this.nodes.banner.hidden = !lost;
     this.nodes.banner.textContent = lost ? `${SILENT} ${REMEDY[this.model.get("title") ? "page" : "cell"]}` : "";
+  }
+
+  // What was wrong stays to be read until its knob has another value: a number that is typed, and left by a click
+  // somewhere else, is refused in the moment in which that click is granted.
+  answered({ kind, knob }, error) {
+    if (kind === "hello") return; // what was wrong with the address stays, too
+    const elsewhere = this.wrong && this.wrong !== knob && !["preset", "reset"].includes(kind);
+    if (!error && elsewhere) return;
+    this.wrong = error ? knob : null;
+    this.refused(error);
   }
 
   refused(error) {
