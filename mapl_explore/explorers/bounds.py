@@ -198,7 +198,7 @@ class BoundsExplorer(Stage):
         return now + self._source.why_idle(reading.scores.size)
 
     def headline(self, reading: BoundsReading) -> dict[str, float]:
-        return {"E": reading.errors["exact"], "the leader's share (%)": 100 * float(reading.weights[0])}
+        return {"E": reading.errors["exact"], "the leader's share (percentage points)": 100 * float(reading.weights[0])}
 
     def columns(self, reading: BoundsReading) -> dict[str, Any]:
         """Return the curves as columns, one row a tau (1/nats) or a gap (nats): the errors in nats."""

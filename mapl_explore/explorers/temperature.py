@@ -43,7 +43,7 @@ PROMISES = {
     "share": "share = target, here",
     "certain": "share surely ≤ target",
 }
-NO_FORM = " The large-τ form is of α = 1 alone, so the rule of the upper bound takes its place."
+NO_FORM = "The large-τ form is of α = 1 alone, so the rule of the upper bound takes its place: "
 CERTAIN = "share bound"
 
 
@@ -190,8 +190,8 @@ class TemperatureExplorer(Stage):
         caption += " (surely: whatever the scores after the second)"
         head = ("rule", "τ", "E", "others get", "promise")
         rows = [self._row(reading, name) for name in reading.roots]
-        now = _lead(reading) + self._limits(reading) + self._source.why_idle(reading.scores.size)
-        now += NO_FORM if self.settings["rule"] != reading.rule else ""
+        now = NO_FORM if self.settings["rule"] != reading.rule else ""
+        now += _lead(reading) + self._limits(reading) + self._source.why_idle(reading.scores.size)
         return f"<p>{now}</p>{table(caption, rows, head)}"
 
     def _row(self, reading: TemperatureReading, name: str) -> tuple:
@@ -215,7 +215,7 @@ class TemperatureExplorer(Stage):
         if reading.rule not in reading.errors:
             return {}
         error, others = reading.errors[reading.rule], reading.others[reading.rule]
-        return {"τ": reading.roots[reading.rule], "E": error, "the others' share (%)": 100 * others}
+        return {"τ": reading.roots[reading.rule], "E": error, "the others' share (percentage points)": 100 * others}
 
     def columns(self, reading: TemperatureReading) -> dict[str, Any]:
         """Return the curves as columns, one row a gap (nats): tau of each rule, and the others' share."""

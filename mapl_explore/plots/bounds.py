@@ -22,7 +22,7 @@ from mapl_explore.plots.panels import (
 )
 
 BOUNDS = ("exact", "upper", "lower", "asymptote")
-POST: Look = {"style": Style("sky", FINE), "label": "the post's"}
+POST: Look = {"style": Style("sky", FINE), "label": "the post's formula"}
 BOTTOM = 5e-5  # nats, the lower end of the vertical axis
 AXES: dict[str, tuple[str, Scale]] = {
     "tau": ("inverse temperature τ (1/nats)", "log"),

@@ -86,7 +86,7 @@ def others_panel(
         marks=[
             Rule(name="target", style=NOW, at=1 - share, along="y", drags=(Drag("share", "y", -1.0, 1.0),)),
             *_curves(gaps, curves),
-            above("target: the others' share", x, y, 1 - share, name="target's name"),
+            above("target", x, y, 1 - share, name="target's name"),
             _now(x, gap),
             here(x, y, gap, others),
         ],

@@ -7,7 +7,7 @@ import pytest
 from browser.drawn import CONTRAST, PAINTED, Drawn, grip, handle, misplaced, place
 from PIL import Image
 
-from mapl_explore.explorers import BoundsExplorer
+from mapl_explore.explorers import BoundsExplorer, LossExplorer
 from mapl_explore.explorers.gallery import Gallery
 from mapl_explore.plots.panels import key_of
 
@@ -16,6 +16,13 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("view")]
 CUT = """() => [document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll(
     ".mapl-panel text, .mapl-view :is(button, label, select)")].filter((node) => node.checkVisibility())
     .map((node) => node.getBoundingClientRect()).map((box) => Math.max(box.right - innerWidth, -box.left))]"""
+
+# How far letters of a panel reach above and below it; a key of its own is not part of its room.
+HIGH = """() => [...document.querySelectorAll(".mapl-frame")].flatMap((frame) => {
+    const [top, key] = [frame, frame.querySelector(".mapl-own")].map((one) => one.getBoundingClientRect());
+    return [...frame.querySelectorAll("svg.mapl-panel text")].map((node) => node.getBoundingClientRect())
+        .map((box) => Math.max(Math.max(top.top, key.bottom) - box.top, box.bottom - top.bottom));
+})"""
 
 
 @pytest.fixture
@@ -313,6 +320,13 @@ def test_words_stand_out_from_the_page(browser, dark):
 def test_nothing_is_cut_off_at_any_size(browser, width, height):
     drawn = Drawn(browser, BoundsExplorer(), width, height)  # 853 x 480: 150 % of 1280 x 720
     assert max(drawn.page.evaluate(CUT)) <= 1
+    drawn.close()
+
+
+@pytest.mark.parametrize("height", [400, 600, 720])
+def test_in_a_low_window_no_word_of_a_picture_is_cut_or_covered_by_the_key(browser, height):
+    drawn = Drawn(browser, LossExplorer(curves="weights"), height=height)
+    assert max(drawn.page.evaluate(HIGH)) <= 1  # one: boxes are read in parts of a pixel
     drawn.close()
 
 

@@ -118,16 +118,16 @@ class Panel {
       nodes.push(word(text, { x: area.left - type * 0.35, y: place, "text-anchor": "end", "dominant-baseline": "central" }));
     }
     nodes.push(line(area.left, area.bottom, area.right, area.bottom, "mapl-spine"), line(area.left, area.top, area.left, area.bottom, "mapl-spine"));
-    // A label that is longer than its side of the panel has smaller letters.
-    const fitted = (text, from, to, room) => {
+    // A label lies in the middle of the picture's side if it can, and has smaller letters where there is no room for it.
+    const fitted = (text, middle, first, last) => {
       const whole = this.view.wide(text, type);
-      const part = Math.min(1, (room - 4) / whole);
+      const part = Math.min(1, (last - first - 4) / whole);
       const half = (whole * part) / 2 + 2;
-      return [clamp((from + to) / 2, half, room - half), { "text-anchor": "middle", style: `font-size: ${type * part}px` }];
+      return [clamp(middle, first + half, last - half), { "text-anchor": "middle", style: `font-size: ${type * part}px` }];
     };
-    const [middle, across] = fitted(spec.x.label, area.left, area.right, width);
+    const [middle, across] = fitted(spec.x.label, (area.left + area.right) / 2, 0, width);
     nodes.push(word(spec.x.label, { x: middle, y: height - type * 0.45, ...across }));
-    const [upright, along] = fitted(spec.y.label, area.top, area.bottom, height);
+    const [upright, along] = fitted(spec.y.label, (area.top + area.bottom) / 2, this.own.offsetHeight, height);
     nodes.push(word(spec.y.label, { transform: `translate(${type * 0.9} ${upright}) rotate(-90)`, ...along }));
     if (spec.title) nodes.push(word(spec.title, { x: (area.left + area.right) / 2, y: type * 1.1, "text-anchor": "middle" }));
     this.scenery.replaceChildren(...nodes);
