@@ -111,7 +111,11 @@ def test_a_typed_value_out_of_range_is_said_and_not_clamped(drawn):
 def test_a_refusal_stays_while_other_knobs_move_and_goes_with_a_right_value(drawn):
     tau = drawn.page.get_by_role("textbox", name="inverse temperature τ (1/nats)")
     refusal = drawn.page.get_by_role("alert")
-    for wrong, said in (("−1,5", "number with a point, such as 2.5"), ("—3", "number, such as 2.5"), ("abc", "not 'abc'")):
+    for wrong, said in (
+        ("−1,5", "number with a point, such as 2.5"),
+        ("—3", "number, such as 2.5"),
+        ("abc", "not 'abc'"),
+    ):
         tau.fill(wrong)
         drawn.page.get_by_role("slider", name="target ε (nats)").click()
         drawn.answer()
