@@ -28,7 +28,7 @@ ActionT = TypeVar("ActionT", bound=argparse.Action)
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
 PACKAGES = ("numpy", "scipy", "torch", "transformers")  # whose versions --version tells
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which process this is, and of how many
-READERS: dict[Any, Any] = {int: int, int | None: int, float: float}  # of settings that are numbers
+READERS: dict[Any, Any] = {int: int, int | None: int, float: float, float | None: float}  # of settings that are numbers
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports where the reader of a program's output has gone
 
 
@@ -213,14 +213,17 @@ def _options() -> list[Field]:
     """Return the settings of a fine-tuning that are options of the command, the loss first."""
     from mapl_explore.training import Settings
 
-    return [each for each in fields(Settings) if each.name != "progress"]
+    return [each for each in fields(Settings) if each.name != "progress" and each.metadata.get("command", True)]
 
 
 def _add_setting(parser: argparse.ArgumentParser, each: Field) -> None:
     """Add an option with the default, the choices and the help of a setting."""
     given = {name: each.metadata[name] for name in ("help", "choices", "metavar") if name in each.metadata}
     given |= {"required": True} if each.default is MISSING else {"default": each.default}
-    given |= {"action": "store_true"} if each.type is bool else {"type": READERS.get(each.type)}
+    if each.metadata.get("several"):
+        given |= {"action": "append"}
+    else:
+        given |= {"action": "store_true"} if each.type is bool else {"type": READERS.get(each.type)}
     parser.add_argument(f"--{each.name.replace('_', '-')}", **given)
 
 

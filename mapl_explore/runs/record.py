@@ -48,7 +48,11 @@ MEASURES = {
 # Resampling fewer values says too little about their scatter: such a 95 % interval for the mean of normal values
 # contains it in 51 % of cases with 2 of them, 85 % with 6, 89 % with 8 and 93 % with 30.
 LEAST_FOR_INTERVAL = 8
-UNSAID = {"answer_tokens": None, "chat": False}  # fields that records of earlier versions lack, and their values then
+# Fields that records of earlier versions lack, and their values then.
+UNSAID = {
+    **dict.fromkeys(("answer_tokens", "reference", "epochs", "max_length", "patience")),
+    **{"chat": False, "training": {}},
+}
 NO_INTERVAL = (
     f"No interval is given for fewer than {LEAST_FOR_INTERVAL} sets or responses, or where all values are equal."
 )
@@ -76,8 +80,12 @@ class Run:
         :func:`mapl_explore.training.evaluation.intervals`.
     weights_checksum : str or None
         The sha256 of the weights that the run began with; None in records of earlier versions, which lack it.
+    reference_checksum : str or None
+        That of the model that log-ratios are relative to; None where it is the one that the run began with.
     log : list of dict
         One for each step so far.
+    evaluations : list of dict
+        One for each time the held-out sets were measured on the way, see ``eval_strategy`` of ``TrainingArguments``.
 
     Examples
     --------
@@ -95,6 +103,8 @@ class Run:
     intervals: dict = field(default_factory=dict)
     log: list = field(default_factory=list)
     weights_checksum: str | None = None
+    reference_checksum: str | None = None
+    evaluations: list = field(default_factory=list)
 
     @property
     def finished(self) -> bool:
@@ -203,7 +213,8 @@ def read_run(folder: str | os.PathLike) -> Run:
 
 
 KINDS: dict[str, Any] = {
-    **{"loss": str, "weights_checksum": str | None, "log": list, "before": dict | None, "after": dict | None},
+    **dict.fromkeys(("weights_checksum", "reference_checksum"), str | None),
+    **{"loss": str, "log": list, "evaluations": list, "before": dict | None, "after": dict | None},
     **dict.fromkeys(("arguments", "data", "versions", "intervals"), dict),
 }
 
@@ -271,7 +282,7 @@ def require_same(folder: str | os.PathLike, run: Run) -> Run:
     before = read_run(folder)
     old, new = (UNSAID | {"loss": each.loss, **each.arguments, **_data_lines(each)} for each in (before, run))
     for name in new:
-        if name == "model" and before.weights_checksum:
+        if name in ("model", "reference") and _checksum_of(before, name):
             continue
         if old.get(name) != new[name]:
             raise ValueError(f"the run in {str(folder)!r} was started with {name} {old.get(name)}, not {new[name]}")
@@ -283,12 +294,18 @@ def require_same_weights(folder: str | os.PathLike, before: Run, run: Run) -> No
     if before.weights_checksum is None:
         # An earlier version wrote it. Most such runs go on with the same weights, so they are not refused.
         note(f"{RECORD} has no checksum of the model's weights: whether they are the same is unknown")
-    elif before.weights_checksum != run.weights_checksum:
-        raise ValueError(
-            f"the run in {str(folder)!r} was started with other weights: those of {before.arguments.get('model')!r} had"
-            f" sha256 {before.weights_checksum[:12]}..., those of {run.arguments.get('model')!r} have"
-            f" {str(run.weights_checksum)[:12]}..."
-        )
+        return
+    for name in ("model", "reference"):
+        old, new = (_checksum_of(each, name) for each in (before, run))
+        if old != new:
+            raise ValueError(
+                f"the run in {str(folder)!r} was started with other weights: those of {before.arguments.get(name)!r}"
+                f" had sha256 {str(old)[:12]}..., those of {run.arguments.get(name)!r} have {str(new)[:12]}..."
+            )
+
+
+def _checksum_of(run: Run, name: str) -> str | None:
+    return run.weights_checksum if name == "model" else run.reference_checksum
 
 
 def way_on(folder: str | os.PathLike) -> str:

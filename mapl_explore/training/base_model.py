@@ -9,6 +9,7 @@ import transformers
 
 from mapl_explore.models.checking import require_embeddings, require_tokenizer, require_tokenizer_object
 from mapl_explore.models.loading import load_model, load_tokenizer
+from mapl_explore.models.scorer import SetScorer
 from mapl_explore.training.own_loss import kind_of
 from mapl_explore.training.trainer import first_not_finite
 
@@ -75,6 +76,12 @@ class BaseWeights:
         finally:
             self._exchange(network)
 
+    @contextlib.contextmanager
+    def scorer(self, of: SetScorer) -> Iterator[SetScorer]:
+        """Lend the scorer of a model before its training, given that of now; within the block there is no other one."""
+        with self.within(of.model):
+            yield of
+
     @torch.no_grad()
     def _exchange(self, network: torch.nn.Module) -> None:
         # One after another, so that at no time two whole models are on a GPU.
@@ -82,6 +89,55 @@ class BaseWeights:
             present = weights.detach().to("cpu", copy=True)
             weights.copy_(kept)
             kept.copy_(present)
+
+
+class OtherModel:
+    """A model that another one is compared with; on a GPU only as long as it computes.
+
+    Parameters
+    ----------
+    network : PreTrainedModel
+        The model.
+    precision : {"float32", "bf16"}
+        In which it computes.
+    """
+
+    def __init__(self, network: transformers.PreTrainedModel, precision: str = "float32"):
+        self._scorer = SetScorer(network, precision=precision)
+
+    @property
+    def network(self) -> transformers.PreTrainedModel:
+        """Return the model."""
+        return self._scorer.model
+
+    @contextlib.contextmanager
+    def scorer(self, of: SetScorer) -> Iterator[SetScorer]:
+        """Lend its scorer, on the device of another one."""
+        before = next(self._scorer.parameters()).device
+        self._scorer.to(next(of.parameters()).device)
+        try:
+            yield self._scorer
+        finally:
+            self._scorer.to(before)
+
+
+def reference_model(model: Any, base: transformers.PreTrainedModel, precision: str) -> OtherModel | None:
+    """Return the model that a run is compared with, given itself or by its name; None where it is the base.
+
+    Raises
+    ------
+    OSError
+        If the model cannot be read.
+    ValueError
+        If it is the model that is trained, or a weight is NaN or infinite.
+    """
+    if model is None:
+        return None
+    if model is base:
+        raise ValueError("reference must be another model than model, which is trained in place; leave it out for that")
+    network = load_model(model)[0] if isinstance(model, str) else model
+    _require_finite(network, model if isinstance(model, str) else network.name_or_path or type(network).__name__)
+    return OtherModel(network, precision)
 
 
 def _trained(network: torch.nn.Module) -> list[torch.nn.Parameter]:

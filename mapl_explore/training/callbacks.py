@@ -23,6 +23,7 @@ from mapl_explore.runs.record import PROBES, Run, write_run
 
 MOST_PROBES = 8  # sets: a screen shows no more
 MOST_INTERVALS = 40  # between the steps at which they are scored: a scoring costs a fifth of a training step
+TIMES = ("_runtime", "_per_second")  # ends of names in the Trainer's evaluations
 
 
 class ProbeRecorder(TrainerCallback):
@@ -40,15 +41,24 @@ class ProbeRecorder(TrainerCallback):
         The model in training. It must still be the base when the recorder is made.
     held_out : sequence of EncodedSet
         At least one.
+    ref_logp : array (sets, n)
+        The log-probs of these sets, and perhaps of others after them, under the reference.
     steps : int
         Updates of the whole run.
     """
 
-    def __init__(self, folder: str | os.PathLike, scorer: SetScorer, held_out: Sequence[EncodedSet], steps: int):
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        scorer: SetScorer,
+        held_out: Sequence[EncodedSet],
+        ref_logp: np.ndarray,
+        steps: int,
+    ):
         self.path, self.scorer, self.probes = Path(folder) / PROBES, scorer, list(held_out[:MOST_PROBES])
         self.wanted = set(np.linspace(0, steps, min(steps, MOST_INTERVALS) + 1).round().astype(int).tolist())
-        self.ref_logp = self._scored()
-        self.scored = {0: self.ref_logp}
+        self.scored = {0: self._scored()}
+        self.ref_logp = np.asarray(ref_logp)[: len(self.probes), : self.scored[0].shape[1]]
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Take over what a run that goes on had scored up to its checkpoint."""
@@ -103,7 +113,7 @@ class LogRecorder(TrainerCallback):
 
     def on_save(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Write."""
-        write_run(self.folder, replace(self.run, log=steps_of(state)))
+        write_run(self.folder, replace(self.run, log=steps_of(state), evaluations=evaluations_of(state)))
         self.written = time.monotonic()
 
 
@@ -149,6 +159,12 @@ def is_step(entry: Mapping) -> bool:
 def steps_of(state: TrainerState) -> list[dict]:
     """Return the entries of the steps so far."""
     return [entry for entry in state.log_history if is_step(entry)]
+
+
+def evaluations_of(state: TrainerState) -> list[dict]:
+    """Return what was measured in the evaluations so far, without how long they took."""
+    entries = [entry for entry in state.log_history if "eval_loss" in entry]
+    return [{name: entry[name] for name in entry if not name.endswith(TIMES)} for entry in entries]
 
 
 def _read(path: Path) -> dict[int, np.ndarray]:

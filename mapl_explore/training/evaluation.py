@@ -16,11 +16,12 @@ from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.runs.record import LEAST_FOR_INTERVAL
 from mapl_explore.sampling.verifiers import Question
-from mapl_explore.training.base_model import BaseWeights
+from mapl_explore.training.base_model import BaseWeights, OtherModel
 from mapl_explore.training.own_loss import blamed_on
 
 RESAMPLES = 2000
 LEVEL = 0.95
+Lender = BaseWeights | OtherModel  # lends a scorer to compare with
 Judge = Callable[[Question, str], bool]  # whether a response to a question is right
 ROUNDING = 1e-12  # of means of up to thousands of equal values, drawn and summed in another order each time
 
@@ -105,7 +106,7 @@ def evaluated(
     tokenizer: PreTrainedTokenizerBase,
     held_out: HeldOut,
     logp: torch.Tensor,
-    base: BaseWeights | None = None,
+    base: Lender | None = None,
 ) -> Measured:
     """Return the measures of a model, each as a ratio of sums over the held-out sets.
 
@@ -124,8 +125,8 @@ def evaluated(
         What it is judged on.
     logp : tensor (sets, n)
         The log-probabilities of the held-out sets under it.
-    base : BaseWeights, optional
-        Those that the model began with; not needed where it has them.
+    base : BaseWeights or OtherModel, optional
+        What the model began with, or is compared with; not needed where it is still that.
     """
     table = sides(held_out.encoded)
     n = table["label"].shape[1]
@@ -167,13 +168,13 @@ def intervals(before: Measured, after: Measured, *, seed: int) -> dict[str, dict
     return found
 
 
-def _of_samples(scorer: SetScorer, held_out: HeldOut, ends: Sequence[int], base: BaseWeights | None) -> Measured:
+def _of_samples(scorer: SetScorer, held_out: HeldOut, ends: Sequence[int], base: Lender | None) -> Measured:
     """Return what is measured on one response to each question, drawn from the model."""
     responses = _responses(scorer.model, held_out, ends, temperature=1)
     asked = [EncodedSet(one.prompt, (ids,), 1) for one, ids in zip(held_out.encoded, responses, strict=False)]
     own = score_encoded(scorer, asked, progress=False)[:, 0].numpy()
-    with base.within(scorer.model) if base else contextlib.nullcontext():
-        other = score_encoded(scorer, asked, progress=False)[:, 0].numpy() if base else own
+    with base.scorer(scorer) if base else contextlib.nullcontext(scorer) as lent:
+        other = score_encoded(lent, asked, progress=False)[:, 0].numpy() if base else own
     tokens = np.array([float(len(ids)) for ids in responses])
     cut = Ratio.mean([ids[-1] not in ends for ids in responses])
     found = {"kl": Ratio(own - other, tokens), "entropy": Ratio(-own, tokens)}

@@ -70,8 +70,8 @@ def finetune(settings: Settings | None = None, /, **arguments: Any) -> Finetuned
     with workplace(asked) as place:
         prepared = prepare(asked, place)
         baseline = measure(prepared)
-        log = train(prepared, baseline)
-        run = finish(prepared, baseline, log)
+        state = train(prepared, baseline)
+        run = finish(prepared, baseline, state)
     return Finetuned(place.folder, run, prepared.scorer.model, prepared.tokenizer)
 
 

@@ -4,11 +4,12 @@
 """
 
 import inspect
+import json
 import math
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from numbers import Real
 from typing import Any, TypeVar
@@ -22,8 +23,8 @@ from mapl_explore.training.own_loss import kind_of
 REPORTS = ("none", "tensorboard")
 LARGEST = 2**32 - 1  # the largest seed of numpy's older generators, which transformers sets
 DECISIVE = (
-    *("model", "steps", "sets_per_step", "lr", "seed", "truncate", "precision"),
-    *("verifier", "answers", "answer_tokens", "chat"),
+    *("model", "reference", "steps", "epochs", "sets_per_step", "lr", "seed", "truncate", "max_length", "precision"),
+    *("verifier", "answers", "answer_tokens", "chat", "patience", "training"),
 )  # what decides the result, next to loss and data
 
 Rule = Callable[[str, Any], Any]  # takes name and value of an argument; returns the value as it is used, or raises
@@ -51,12 +52,51 @@ def one_of(*choices: str | bool) -> Rule:
     return chosen
 
 
-def rate(name: str, value: Any) -> float:
-    """Return a learning rate: a number above 0."""
+def above_zero(name: str, value: Any) -> float:
+    """Return a number above 0."""
     real = isinstance(value, Real) and not isinstance(value, bool)
     if not real or not 0 < value < math.inf:
         raise ValueError(f"{name} must be > 0 and finite, not {shortened(value)}")
     return float(value)
+
+
+def trainer_arguments(name: str, value: Any) -> dict[str, Any]:
+    """Return arguments of TrainingArguments as JSON has them; what they mean is judged where transformers is loaded.
+
+    A list holds them as text, each as ``KEY=VALUE``, where a value is JSON if it can be read as such.
+    """
+    if value is None or isinstance(value, list):
+        value = dict(_pair(name, text) for text in value or [])
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping of arguments of TrainingArguments, not {kind_of(value)}")
+    try:
+        return json.loads(json.dumps(dict(value), allow_nan=False))
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must hold text, numbers, lists and mappings, not {shortened(value)}") from None
+
+
+def _pair(name: str, text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"{name} must be KEY=VALUE, such as weight_decay=0.01, not {shortened(text)}")
+    try:
+        return key, json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
+    except ValueError:
+        return key, value
+
+
+def trainer_callbacks(name: str, value: Any) -> tuple[Any, ...]:
+    """Return callbacks of transformers' Trainer, or their classes."""
+    from transformers import TrainerCallback  # who has one has waited for it
+
+    wrong = [one for one in value if not isinstance(one, TrainerCallback) and not _is_class(one, TrainerCallback)]
+    if wrong:
+        raise TypeError(f"{name} must be TrainerCallbacks of transformers, not {kind_of(wrong[0])}")
+    return tuple(value)
+
+
+def _is_class(value: Any, base: type) -> bool:
+    return isinstance(value, type) and issubclass(value, base)
 
 
 def folder(name: str, value: Any) -> str:
@@ -73,6 +113,16 @@ def name_or_model(name: str, value: Any) -> Any:
     from mapl_explore.training.base_model import require_trainable  # who has a model has waited for torch
 
     require_trainable(value)
+    return value
+
+
+def reference_name_or_model(name: str, value: Any) -> Any:
+    """Return the name of a model as text, and a model itself as it is."""
+    if isinstance(value, str | bytes | os.PathLike):
+        return folder(name, value)
+    from mapl_explore.models.checking import require_model  # who has a model has waited for torch
+
+    require_model(name, value)
     return value
 
 
@@ -99,7 +149,8 @@ def setting(text: str, rule: Rule, default: Any = MISSING, *, python: str = "", 
     shown : bool
         Whether the ``repr`` of the settings shows it.
     **more
-        ``choices``, and ``metavar``, the name of the value in the help of the command line.
+        For the command line: ``choices``; ``metavar``, the name of the value in its help; ``several``, if it takes
+        more than one; and ``command``, false if it does not have this one.
     """
     return field(default=default, repr=shown, metadata={"help": text, "rule": rule, "python": python, **more})
 
@@ -161,6 +212,14 @@ class Settings:
         python="or a model of transformers in float32, alone or in a pair (model, tokenizer), which is itself trained",
         shown=False,
     )
+    reference: str | os.PathLike | Any | None = setting(
+        "name of a model that log-ratios and the KL are relative to, in place of the model before its training",
+        optional(reference_name_or_model),
+        None,
+        python="or a model of transformers; one with the same tokenizer",
+        metavar="MODEL",
+        shown=False,
+    )
     eval: str | os.PathLike | Iterable[PreferenceSet] | None = setting(
         "held-out sets; without them, those of a tenth of the prompts of the data, drawn by the seed",
         as_given,
@@ -169,8 +228,14 @@ class Settings:
         shown=False,
     )
     steps: int = setting("updates of the weights", whole(1), 24)
+    epochs: float | None = setting(
+        "rounds through the data, in place of steps: as many updates as they take",
+        optional(above_zero),
+        None,
+        metavar="N",
+    )
     sets_per_step: int = setting("preference sets in each update", whole(1), 16)
-    lr: float = setting("highest learning rate", rate, 8e-5)
+    lr: float = setting("highest learning rate", above_zero, 8e-5)
     seed: int = setting(
         "decides the order of the sets and which are held out",
         whole(0),
@@ -180,13 +245,37 @@ class Settings:
     truncate: str = choice(
         "cut sets beyond the model's context at the end of their responses, or refuse them", TRUNCATE
     )
+    max_length: int | None = setting(
+        "the most tokens of a prompt and a response together; the model's context if not given",
+        optional(whole(2)),
+        None,
+        metavar="N",
+    )
     device: str = choice("where to compute; auto takes a CUDA GPU where there is one", DEVICES)
     precision: str = choice("in which the model computes; log-probs, loss and weights stay in float32", PRECISIONS)
     save_every: int | None = setting(
-        "steps between checkpoints, of which the last two are kept; a quarter of all steps if not given",
+        "steps between checkpoints, of which the last two are kept; a quarter of all steps if not given, none for 0",
+        optional(whole(0)),
+        None,
+        metavar="N",
+    )
+    patience: int | None = setting(
+        "measure the held-out sets at each checkpoint, end after so many without a smaller loss than the best, and keep"
+        " the best",
         optional(whole(1)),
         None,
         metavar="N",
+    )
+    training: Mapping[str, Any] | None = setting(
+        "a further argument of transformers' TrainingArguments, such as weight_decay=0.01; several times if need be",
+        trainer_arguments,
+        None,
+        python="a mapping of such arguments",
+        metavar="KEY=VALUE",
+        several=True,
+    )
+    callbacks: Iterable[Any] = setting(
+        "callbacks of transformers' Trainer, or their classes", trainer_callbacks, (), shown=False, command=False
     )
     report: str = choice("log of each step in addition to run.json", REPORTS)
     verifier: str | None = setting(
@@ -214,18 +303,19 @@ class Settings:
     @property
     def decisive(self) -> dict[str, Any]:
         """Return what decides the result, other than loss and data, as the record of a run has it."""
-        return {name: getattr(self, name) for name in DECISIVE} | {"model": self.model_name}
-
-    @property
-    def model_name(self) -> str:
-        """Return the name of the model; that of a model given itself is where it was read from, or nothing."""
-        model: Any = self.model[0] if isinstance(self.model, tuple) else self.model
-        return model if isinstance(model, str) else model.name_or_path
+        named = {"model": name_of(self.model), "reference": name_of(self.reference)}
+        return {name: getattr(self, name) for name in DECISIVE} | named
 
     @property
     def every(self) -> int:
-        """Return the steps from checkpoint to checkpoint."""
-        return self.save_every or math.ceil(self.steps / 4)
+        """Return the steps from checkpoint to checkpoint, 0 where there are to be none."""
+        return math.ceil(self.steps / 4) if self.save_every is None else self.save_every
+
+
+def name_of(model: Any) -> str | None:
+    """Return the name of a model; that of a model given itself is where it was read from, or nothing."""
+    model = model[0] if isinstance(model, tuple) else model
+    return model if model is None or isinstance(model, str) else model.name_or_path
 
 
 def takes_settings(function: Decorated) -> Decorated:

@@ -4,19 +4,30 @@ Every update takes ``sets_per_step`` sets. Their order, over as many rounds as t
 seed and is itself the training data of the Trainer: one epoch, no remainder, the same after a resume.
 """
 
+import contextlib
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerState,
+)
 from transformers.integrations import TensorBoardCallback
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import make_readable
 from mapl_explore.losses import Loss, loss_of
+from mapl_explore.models.checking import context_length, require_known_tokens
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
 from mapl_explore.models.scorer import SetScorer
@@ -34,11 +45,12 @@ from mapl_explore.runs.record import (
 )
 from mapl_explore.sampling.verifiers import Question
 from mapl_explore.sampling.verifiers import verifier as judging
+from mapl_explore.training.arguments import require_arguments, training_arguments
 from mapl_explore.training.base_logp import reference_logp
-from mapl_explore.training.base_model import BaseWeights, base_model
-from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, steps_of
-from mapl_explore.training.evaluation import HeldOut, Judge, Measured, estimates, evaluated, intervals
-from mapl_explore.training.schedule import schedule, sets_per_pass, training_arguments
+from mapl_explore.training.base_model import BaseWeights, OtherModel, base_model, reference_model
+from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, evaluations_of, steps_of
+from mapl_explore.training.evaluation import HeldOut, Judge, Lender, Measured, estimates, evaluated, intervals
+from mapl_explore.training.schedule import schedule, sets_per_pass, updates
 from mapl_explore.training.settings import Settings
 from mapl_explore.training.trainer import Example, PreferenceTrainer, encoded_for
 from mapl_explore.training.training_data import training_data
@@ -65,6 +77,8 @@ class Prepared:
         The held-out prompts that the model responds to.
     judge : function or None
         Of a question and a response: whether it is right.
+    reference : OtherModel or None
+        What log-ratios are relative to, where that is not the base.
     checkpoint : Path or None
         From where the run goes on.
     """
@@ -78,6 +92,7 @@ class Prepared:
     held_out: Sequence[EncodedSet]
     questions: Sequence[Question]
     judge: Judge | None
+    reference: OtherModel | None
     checkpoint: Path | None
 
     @property
@@ -100,36 +115,41 @@ class Baseline:
         The record, with the measures of the base; of several processes only the first one has them.
     measured : dict of Ratio
         The same measures, set by set.
-    weights : BaseWeights or None
-        Those of the base, if responses of the trained model are to be compared with it.
+    base : BaseWeights, OtherModel or None
+        What responses of the trained model are to be compared with, if any are drawn.
     """
 
     examples: list[Example]
     held_out: HeldOut
     run: Run
     measured: Measured
-    weights: BaseWeights | None
+    base: Lender | None
 
 
 def prepare(settings: Settings, place: Workplace) -> Prepared:
     """Read and check all that a run needs, and then begin its folder: what is wrong leaves nothing behind."""
     _require_place(settings, place)
     train, held_out = training_data(settings.data, settings.eval, settings.seed)
+    settings = replace(settings, steps=updates(settings, len(train)))
+    require_arguments(settings, place)
     questions = [Question(one.prompt, references=one.positives) for one in held_out[: settings.answers]]
     judge = None if settings.verifier is None else judging(settings.verifier, questions)
     planned = _planned(settings, train, held_out)
     begun = require_same(place.folder, planned) if settings.resume else planned
     network, tokenizer = base_model(settings.model, place.device)
-    run = replace(planned, weights_checksum=weights_checksum(network), log=begun.log)
+    reference = reference_model(settings.reference, network, settings.precision)
+    run = replace(planned, weights_checksum=weights_checksum(network), log=begun.log, evaluations=begun.evaluations)
+    if reference:
+        run = replace(run, reference_checksum=weights_checksum(reference.network))
     if settings.resume:
         require_same_weights(place.folder, begun, run)
     scorer = SetScorer(network, precision=settings.precision)
     sets = [*train, *held_out]
-    encoded = encoded_for(network, tokenizer, sets, truncate=settings.truncate, chat=settings.chat)
+    encoded = _encoded(settings, network, reference, tokenizer, sets)
     checkpoint = _found_checkpoint(place.folder) if settings.resume else None
     _begin(place, run, loss_of(settings.loss))
     parts = encoded[: len(train)], encoded[len(train) :]
-    return Prepared(settings, place, run, scorer, tokenizer, *parts, questions, judge, checkpoint)
+    return Prepared(settings, place, run, scorer, tokenizer, *parts, questions, judge, reference, checkpoint)
 
 
 def measure(prepared: Prepared) -> Baseline:
@@ -142,15 +162,15 @@ def measure(prepared: Prepared) -> Baseline:
     if not prepared.place.first:
         return Baseline(examples, held_out, prepared.run, {}, None)
     _tell(settings, f"measuring {len(held_out.encoded)} held-out sets before training")
-    measured = evaluated(prepared.loss.at(0), prepared.scorer, prepared.tokenizer, held_out, held_out.ref_logp)
-    weights = BaseWeights(prepared.scorer.model) if prepared.questions else None
-    return Baseline(examples, held_out, replace(prepared.run, before=estimates(measured)), measured, weights)
+    measured = _evaluated_base(prepared, held_out)
+    base = prepared.reference or (BaseWeights(prepared.scorer.model) if prepared.questions else None)
+    return Baseline(examples, held_out, replace(prepared.run, before=estimates(measured)), measured, base)
 
 
-def train(prepared: Prepared, baseline: Baseline) -> list[dict]:
-    """Train the model in place, from the checkpoint if there is one, and return the log of every update."""
+def train(prepared: Prepared, baseline: Baseline) -> TrainerState:
+    """Train the model in place, from the checkpoint if there is one, and return what the Trainer has logged."""
     settings, place, scorer = prepared.settings, prepared.place, prepared.scorer
-    encoded = [*prepared.train, *prepared.held_out]
+    encoded, held_out = [*prepared.train, *prepared.held_out], baseline.held_out
     size = sets_per_pass(encoded, settings.sets_per_step // place.processes, scorer.share_prompt)
     with quiet_transformers():
         trainer = PreferenceTrainer(
@@ -158,29 +178,31 @@ def train(prepared: Prepared, baseline: Baseline) -> list[dict]:
             model=scorer,
             args=training_arguments(settings, place, size),
             train_dataset=baseline.examples,
+            eval_dataset=[*map(Example.of, held_out.encoded, held_out.ref_logp)],
             processing_class=prepared.tokenizer,
         )
         trainer.remove_callback(PrinterCallback)
-        for callback in _callbacks(prepared, baseline) if place.first else []:
+        for callback in _callbacks(prepared, baseline):
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=str(prepared.checkpoint) if prepared.checkpoint else None)
-    return steps_of(trainer.state)
+    return trainer.state
 
 
-def finish(prepared: Prepared, baseline: Baseline, log: list[dict]) -> Run:
+def finish(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Run:
     """Measure the trained model, save it, and return the record of the run, to every process."""
-    record = _finished(prepared, baseline, log) if prepared.place.first else None
+    record = _finished(prepared, baseline, state) if prepared.place.first else None
     [shared] = broadcast_object_list([record])
     return shared
 
 
-def _finished(prepared: Prepared, baseline: Baseline, log: list[dict]) -> Run:
+def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Run:
     settings, scorer, held_out = prepared.settings, prepared.scorer, baseline.held_out
     _tell(settings, "measuring them after training")
     logp = score_encoded(scorer, held_out.encoded, progress=settings.progress)
-    after = evaluated(prepared.loss.at(1), scorer, prepared.tokenizer, held_out, logp, baseline.weights)
+    after = evaluated(prepared.loss.at(1), scorer, prepared.tokenizer, held_out, logp, baseline.base)
     found = intervals(baseline.measured, after, seed=settings.seed)
-    run = replace(baseline.run, after=estimates(after), intervals=found, log=log)
+    log, evaluations = steps_of(state), evaluations_of(state)
+    run = replace(baseline.run, after=estimates(after), intervals=found, log=log, evaluations=evaluations)
     _save(prepared.place.folder, run, scorer.model, prepared.tokenizer)
     return run
 
@@ -224,6 +246,29 @@ def _begin(place: Workplace, run: Run, loss: Loss) -> None:
         note(f"{loss!r} has no lower bound: it falls for as long as one trains, whatever becomes of the responses")
 
 
+def _encoded(
+    settings: Settings,
+    network: PreTrainedModel,
+    reference: OtherModel | None,
+    tokenizer: PreTrainedTokenizerBase,
+    sets: Sequence[PreferenceSet],
+) -> list[EncodedSet]:
+    """Return the sets in tokens, so many that each model can read them."""
+    longest = min(settings.max_length or math.inf, context_length(reference.network) if reference else math.inf)
+    found = encoded_for(network, tokenizer, sets, truncate=settings.truncate, chat=settings.chat, longest=longest)
+    if reference:
+        require_known_tokens(reference.network, found)
+    return found
+
+
+def _evaluated_base(prepared: Prepared, held_out: HeldOut) -> Measured:
+    """Return what the model does before its training."""
+    scorer, logp = prepared.scorer, held_out.ref_logp
+    if prepared.reference:
+        logp = score_encoded(scorer, held_out.encoded, progress=prepared.settings.progress)
+    return evaluated(prepared.loss.at(0), scorer, prepared.tokenizer, held_out, logp, prepared.reference)
+
+
 def _held_out(prepared: Prepared, ref_logp: torch.Tensor) -> HeldOut:
     """Return what the model is measured on."""
     settings = prepared.settings
@@ -239,30 +284,38 @@ def _held_out(prepared: Prepared, ref_logp: torch.Tensor) -> HeldOut:
 
 
 def _ref_logp(prepared: Prepared, encoded: Sequence[EncodedSet], rows: Sequence[int]) -> torch.Tensor:
-    """Return the log-probabilities under the base, of the sets in these rows."""
-    place = prepared.place
-    return reference_logp(
-        prepared.scorer,
-        encoded,
-        rows,
-        place.folder / REFERENCE,
-        checksum=prepared.run.weights_checksum,
-        process=place.process,
-        processes=place.processes,
-        progress=prepared.settings.progress,
-    )
+    """Return the log-probabilities under the base or, where there is one, the reference, of the sets in these rows."""
+    place, run, scorer = prepared.place, prepared.run, prepared.scorer
+    with prepared.reference.scorer(scorer) if prepared.reference else contextlib.nullcontext(scorer) as lent:
+        return reference_logp(
+            lent,
+            encoded,
+            rows,
+            place.folder / REFERENCE,
+            checksum=run.reference_checksum or run.weights_checksum,
+            process=place.process,
+            processes=place.processes,
+            progress=prepared.settings.progress,
+        )
 
 
-def _callbacks(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
-    """Return what writes the updates down, and what shows them."""
+def _callbacks(prepared: Prepared, baseline: Baseline) -> list[Any]:
+    """Return what writes the updates down, what shows them, what may end them early, and what a user adds."""
+    patience, added = prepared.settings.patience, list(prepared.settings.callbacks)
+    early = [] if patience is None else [EarlyStoppingCallback(patience)]
+    return [*(_recorders(prepared, baseline) if prepared.place.first else []), *early, *added]
+
+
+def _recorders(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
     settings, folder = prepared.settings, prepared.place.folder
-    probes = ProbeRecorder(folder, prepared.scorer, prepared.held_out, settings.steps)
-    callbacks = [probes, LogRecorder(folder, baseline.run), *([Progress()] if settings.progress else [])]
+    ref_logp = baseline.held_out.ref_logp.numpy()
+    probes = ProbeRecorder(folder, prepared.scorer, prepared.held_out, ref_logp, settings.steps)
+    recorders = [probes, LogRecorder(folder, baseline.run), *([Progress()] if settings.progress else [])]
     if settings.report == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 
-        callbacks.append(TensorBoardCallback(SummaryWriter(folder / "tensorboard")))
-    return callbacks
+        recorders.append(TensorBoardCallback(SummaryWriter(folder / "tensorboard")))
+    return recorders
 
 
 def _save(folder: Path, run: Run, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

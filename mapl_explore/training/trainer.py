@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -133,9 +134,10 @@ def encoded_for(
     *,
     truncate: str,
     chat: bool,
+    longest: float = math.inf,
 ) -> list[EncodedSet]:
-    """Return sets in tokens, with the ends of responses that a model knows, cut to its context."""
-    ends, context = end_tokens(tokenizer, model, chat=chat), context_length(model)
+    """Return sets in tokens, with the ends of responses that a model knows, cut to its context and to the longest."""
+    ends, context = end_tokens(tokenizer, model, chat=chat), min(context_length(model), longest)
     return encode_sets(tokenizer, sets, ends=ends, context=context, truncate=truncate, chat=chat)
 
 
@@ -199,7 +201,7 @@ class PreferenceTrainer(transformers.Trainer):
     ):
         self.loss = loss_of(loss)
         _require_arguments(args)
-        _require_supported(args, options)
+        require_supported(args, options)
         _require_model(model)
         _require_examples("train_dataset", train_dataset)
         _require_examples("eval_dataset", options.get("eval_dataset"))
@@ -337,7 +339,7 @@ def _require_arguments(args: Any) -> None:
         raise TypeError(f"args must be a transformers.TrainingArguments, not {kind_of(args)}{hint}")
 
 
-def _require_supported(args: TrainingArguments | None, options: Mapping) -> None:
+def require_supported(args: TrainingArguments | None, options: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Raise ValueError if the arguments ask for what does not work here."""
     for name, reason in UNSUPPORTED.items():
         if getattr(args, name, None) or options.get(name) is not None:

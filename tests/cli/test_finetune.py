@@ -16,14 +16,16 @@ def test_finetune_passes_every_argument_on(finetuned, capsys):
     words += (
         " --truncate error --device cpu --report tensorboard --resume --verifier world --answers 9 --precision bf16"
     )
-    words += " --save-every 5 --chat --answer-tokens 8"
+    words += " --save-every 5 --chat --answer-tokens 8 --reference r --epochs 2 --max-length 99 --patience 3"
+    words += " --training optim=sgd --training weight_decay=0.5"
     assert cli.main(["finetune", *words.split()]) == 0
     (options,) = finetuned
     assert options == {
         "loss": cli._loss("dpo", None, None), "data": "d", "eval": "e", "output": "o", "model": "m", "steps": 3,
         "sets_per_step": 2, "lr": 0.5, "seed": 7, "truncate": "error", "device": "cpu", "report": "tensorboard",
         "resume": True, "verifier": "world", "answers": 9, "answer_tokens": 8, "chat": True,
-        "precision": "bf16", "save_every": 5,
+        "precision": "bf16", "save_every": 5, "reference": "r", "epochs": 2.0, "max_length": 99, "patience": 3,
+        "training": ["optim=sgd", "weight_decay=0.5"],
     }  # fmt: skip
     assert "written to o" in capsys.readouterr().out
 
@@ -33,7 +35,7 @@ def test_the_defaults_of_the_command_are_those_of_the_function():
 
     given = vars(cli._parser().parse_args(["finetune", "--loss", "dpo", "--data", "d", "--output", "o"]))
     for name, parameter in inspect.signature(finetune).parameters.items():
-        if parameter.default is not inspect.Parameter.empty and name != "progress":
+        if parameter.default is not inspect.Parameter.empty and name not in ("progress", "callbacks"):
             assert given[name] == parameter.default, name
 
 

@@ -86,7 +86,8 @@ def test_probes_of_sets_with_scores_have_their_reward(tune):
 def test_probes_are_scored_at_few_steps_the_first_and_last_among_them(base, tmp_path, steps, count):
     model, tokenizer = load_model(base)
     held_out = encode_sets(tokenizer, EVAL[:1])
-    wanted = callbacks.ProbeRecorder(tmp_path, SetScorer(model), held_out, steps).wanted
+    ref_logp = np.zeros((1, len(held_out[0].responses)))
+    wanted = callbacks.ProbeRecorder(tmp_path, SetScorer(model), held_out, ref_logp, steps).wanted
     assert len(wanted) == count
     assert {0, steps} <= wanted
     assert np.ptp(np.diff(sorted(wanted))) <= 1

@@ -67,7 +67,7 @@ def test_sets_that_do_not_fit_leave_no_output_folder(tune, tmp_path):
         ({"device": "gpu"}, "device must be one of"),
         ({"report": "wandb"}, "report must be one of"),
         ({"precision": "fp8"}, "precision must be one of 'float32', 'bf16', not 'fp8'"),
-        ({"save_every": 0}, "save_every must be an integer from 1"),
+        ({"save_every": -1}, "save_every must be an integer from 0"),
         ({"answers": -1}, "answers must be an integer from 0"),
         ({"loss": "DPO(bet=1)"}, "no field 'bet'"),
         ({"data": TRAIN[:1], "eval": None}, "at least 2 prompts"),
