@@ -126,10 +126,20 @@ def compared(loss: Loss) -> str:
     )
 
 
-def margins_said(loss: Loss, margin: float, hard: float) -> str:
-    """Return a sentence on both margins, in nats, a space before it."""
-    if isinstance(loss, SFT | OneSided):
-        return f" The hard margin of the log-probs, which it does not see, is {digits(hard)} nats."
-    if isinstance(loss, Graded):
-        return f" The hard margin of the scores, which it does not see, is {digits(hard)} nats."
+def margins_in_short(margin: float | None, hard: float) -> str:
+    """Return both margins in a few words; of a loss without a margin of its own the hard one alone.
+
+    Examples
+    --------
+    >>> margins_in_short(0.5, 1.0), margins_in_short(None, 1.0)
+    ('margin 0.5 (hard 1)', 'hard margin 1')
+    """
+    return f"hard margin {digits(hard)}" if margin is None else f"margin {digits(margin)} (hard {digits(hard)})"
+
+
+def margins_said(loss: Loss, margin: float | None, hard: float) -> str:
+    """Return a sentence on both margins, in nats, a space before it; None is for a loss that has no margin."""
+    if margin is None:
+        of = "scores" if isinstance(loss, Graded) else "log-probs"
+        return f" The hard margin of the {of}, which it does not see, is {digits(hard)} nats."
     return f" Its margin is {digits(margin)} nats; the hard margin is {digits(hard)}."

@@ -13,6 +13,7 @@ from mapl_explore.explorers.loss_controls import (
     compared,
     labels_of,
     losses_of,
+    margins_in_short,
     margins_said,
     numbers_of,
     text_of,
@@ -23,6 +24,7 @@ from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, se
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, loss_of, require_reference
 from mapl_explore.losses.explaining import Explained, explain_unchecked
+from mapl_explore.losses.loss import has_margin
 from mapl_explore.losses.naming import short
 from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.plots.axis_limits import ends_around, ends_with, round_up
@@ -128,9 +130,9 @@ class LossReading:
         return float((self.weights[0] * self.mask).sum())
 
     @cached_property
-    def margin(self) -> float:
-        """Its margin, in nats."""
-        return float(self.losses[0].margin(self.sets))
+    def margin(self) -> float | None:
+        """Its margin, in nats; None where it has none of its own."""
+        return float(self.losses[0].margin(self.sets)) if has_margin(self.losses[0]) else None
 
     @cached_property
     def hard_margin(self) -> float:
@@ -301,7 +303,7 @@ class LossExplorer(Stage):
 
     def text(self, reading: LossReading) -> str:
         weights = " ".join(signed(weight, "+.3f") for weight in reading.weights[0][:SHOWN])
-        margins = f"margin {digits(reading.margin)} (hard {digits(reading.hard_margin)})"
+        margins = margins_in_short(reading.margin, reading.hard_margin)
         return f"loss {digits(reading.value)}, slope {digits(reading.slope)}, {margins}; weights {weights}"
 
     def html(self, reading: LossReading) -> str:
@@ -328,7 +330,8 @@ class LossExplorer(Stage):
         return f"<p>{now}{margins}{floor}</p>{gone}{table('Here, the losses are', lines)}{responses}"
 
     def headline(self, reading: LossReading) -> dict[str, float]:
-        return {"loss": reading.value, "slope": reading.slope, "margin": reading.margin}
+        margin = {} if reading.margin is None else {"margin": reading.margin}
+        return {"loss": reading.value, "slope": reading.slope, **margin}
 
     def columns(self, reading: LossReading) -> dict[str, Any]:
         """Return the curves as columns, one row a place (nats): value and slope of each loss."""

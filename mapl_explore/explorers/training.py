@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
-from mapl_explore.explorers.loss_controls import compared, margins_said
+from mapl_explore.explorers.loss_controls import compared, margins_in_short, margins_said
 from mapl_explore.explorers.readout import Figure, digits, percent, signed, span, table, wording
 from mapl_explore.explorers.sources import names_of, require_shown, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.files import shortened
 from mapl_explore.losses import Loss, ScoredSets, parse
+from mapl_explore.losses.loss import has_margin
 from mapl_explore.losses.measures import MeasuredSide, losses_and_sides, measured_sides, measures
 from mapl_explore.losses.naming import short
 from mapl_explore.numerics.arrays import to_numpy
@@ -50,7 +51,7 @@ class History:
     score, weights : array (S, n)
         What the loss compares (nats), and d loss / d logp.
     value, margin, hard_margin : array (S,)
-        The loss, and in nats the margin it sees and the hard one.
+        The loss, and in nats the margin it sees, None where it has none of its own, and the hard one.
     sides : dict of MeasuredSide
         What the pair does at each step, each (S,), on the sides that the loss looks at.
     """
@@ -61,9 +62,13 @@ class History:
     score: np.ndarray
     weights: np.ndarray
     value: np.ndarray
-    margin: np.ndarray
+    margin: np.ndarray | None
     hard_margin: np.ndarray
     sides: dict[str, MeasuredSide]
+
+    def margins(self, place: int) -> tuple[float | None, float]:
+        """Return the margin that the loss sees, None where it has none, and the hard one."""
+        return None if self.margin is None else float(self.margin[place]), float(self.hard_margin[place])
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,8 @@ class TrainingExplorer(Stage):
         if shown == "weights":
             return self._of_responses(history, history.weights), []
         if shown == "margins":
-            return curves_of(step, list(MARGINS), [history.hard_margin, history.margin], list(MARGINS.values())), []
+            margins = [one for one in (history.hard_margin, history.margin) if one is not None]
+            return curves_of(step, list(MARGINS), margins, list(MARGINS.values())), []
         sides, styles = history.sides, [SIDES[name] for name in history.sides]
         names = [name if side.n[0] > 1 else f"{name} (one response)" for name, side in sides.items()]
         curves = curves_of(step, names, [getattr(side, shown) for side in sides.values()], styles)
@@ -218,7 +224,7 @@ class TrainingExplorer(Stage):
 
     def text(self, reading: TrainingReading) -> str:
         history, place = reading.history, reading.place
-        margins = f"margin {digits(history.margin[place])} (hard {digits(history.hard_margin[place])})"
+        margins = margins_in_short(*history.margins(place))
         used = history.losses[place]
         sides = "".join(f"; {name}: {_side_text(used, side, place)}" for name, side in history.sides.items())
         weights = " ".join(signed(weight, "+.3f") for weight in history.weights[place][:SHOWN])
@@ -229,7 +235,7 @@ class TrainingExplorer(Stage):
         near = "" if reading.step == reading.asked else f", the recorded step nearest to {reading.asked}"
         now = f"After step <b>{reading.step}</b> of {self._steps}{near}, the loss is {digits(history.value[place])}."
         used = history.losses[place]
-        margins = margins_said(used, float(history.margin[place]), float(history.hard_margin[place]))
+        margins = margins_said(used, *history.margins(place))
         sides = [_side_row(name, used, side, place) for name, side in history.sides.items()]
         head = ("side", "gap", "τ", "E", "E could be", "hardest gets")
         about = table("Each side", sides, head) if sides else ""
@@ -254,14 +260,16 @@ class TrainingExplorer(Stage):
 
     def headline(self, reading: TrainingReading) -> dict[str, float]:
         history, place = reading.history, reading.place
-        numbers = {"loss": history.value, "margin": history.margin, "hard margin": history.hard_margin}
-        return {name: float(values[place]) for name, values in numbers.items()}
+        margin, hard = history.margins(place)
+        own = {} if margin is None else {"margin": margin}
+        return {"loss": float(history.value[place]), **own, "hard margin": hard}
 
     def columns(self, reading: TrainingReading) -> dict[str, Any]:
         """Return the history of the set as columns, one row for each step and response."""
         history = reading.history
         steps, n = history.score.shape
-        columns = {"loss": history.value, "margin": history.margin, "hard_margin": history.hard_margin}
+        own = {} if history.margin is None else {"margin": history.margin}
+        columns = {"loss": history.value, **own, "hard_margin": history.hard_margin}
         return {
             "step": np.repeat(self._probes.step, n),
             "response": history.names * steps,
@@ -292,7 +300,7 @@ class TrainingExplorer(Stage):
             score=np.stack([loss.score(one) for loss, one in pairs]),
             weights=np.stack([loss.weights(one) for loss, one in pairs]),
             value=np.array([one["loss"] for one in measured]),
-            margin=np.array([one["margin"] for one in measured]),
+            margin=np.array([one["margin"] for one in measured]) if has_margin(self._loss) else None,
             hard_margin=np.array([one["hard_margin"] for one in measured]),
             sides={f"{name}s": _stacked([one[name] for one in sides]) for name in sides[0]},
         )

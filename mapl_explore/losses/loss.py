@@ -212,6 +212,11 @@ def _on_means(loss: Comparing) -> Comparing:
     return replace(loss, pair=Mean())
 
 
+def has_margin(loss: Loss) -> bool:
+    """Return whether a loss has a margin of its own; what compares nothing, and a loss of rewards, has none."""
+    return type(loss).margin is not Loss.margin
+
+
 def margin(sets: ScoredSets, loss: Loss) -> Array:
     """Return the margin (...) that a loss sees in each set, in nats: positive side minus negative side.
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from mapl_explore.losses.loss import Comparing, Loss, Paired
+from mapl_explore.losses.dynamic_beta import LEAST, DynamicBeta
+from mapl_explore.losses.loss import Comparing, Loss, Paired, has_margin
 from mapl_explore.losses.pairs import Side, Sides, Smooth, negatives, positives
 from mapl_explore.losses.sets import ScoredSets
 from mapl_explore.numerics.arrays import Array, detach, namespace, row_sum
@@ -27,9 +28,10 @@ def measures(loss: Loss, sets: ScoredSets, losses: Array | None = None, sides: S
     """Return what is told about scored sets, each (sets,), without gradients.
 
     ``loss``; ``hard_margin``, the lowest positive score minus the highest negative one, by the loss's own score per
-    response; ``margin``, that of the loss's own pair; ``accuracy``, 1 where the hard margin is > 0; ``chosen`` and
-    ``rejected``, the mean log-probability of the positives and of the negatives; ``chosen_ratio`` and
-    ``rejected_ratio``, how far these are above the reference's. What is there already, of
+    response; ``margin``, that of the loss's own pair, where it has one; ``accuracy``, 1 where the hard margin is > 0;
+    ``chosen`` and ``rejected``, the mean log-probability of the positives and of the negatives; ``chosen_ratio`` and
+    ``rejected_ratio``, how far these are above the reference's; with a :class:`DynamicBeta`, ``beta``, which is that
+    of all these sets, and ``beta_at_floor``, 1 where it is its floor. What is there already, of
     :func:`losses_and_sides`, is not computed again.
     """
     sets = sets.with_logp(detach(sets.logp))
@@ -40,13 +42,25 @@ def measures(loss: Loss, sets: ScoredSets, losses: Array | None = None, sides: S
     return {
         "loss": detach(losses),
         "hard_margin": hard,
-        "margin": sides.margin if type(loss).margin is Comparing.margin else loss.margin(sets),
+        **_of_margin(loss, sets, sides),
         "accuracy": xp.astype(hard > 0, hard.dtype),
         "chosen": _mean_where(chosen, sets.logp),
         "rejected": _mean_where(rejected, sets.logp),
         "chosen_ratio": _mean_where(chosen, ratio),
         "rejected_ratio": _mean_where(rejected, ratio),
     }
+
+
+def _of_margin(loss: Loss, sets: ScoredSets, sides: Sides) -> dict[str, Array]:
+    """Return the margin (sets,) that a loss sees, and the beta that follows it; nothing where there is none."""
+    if not has_margin(loss):
+        return {}
+    margin = sides.margin if type(loss).margin is Comparing.margin else loss.margin(sets)
+    rule, xp = getattr(loss, "beta", None), namespace(margin)
+    if not isinstance(rule, DynamicBeta):
+        return {"margin": margin}
+    beta = xp.broadcast_to(rule.of(margin), margin.shape)
+    return {"margin": margin, "beta": beta, "beta_at_floor": xp.astype(beta <= LEAST, margin.dtype)}
 
 
 class MeasuredSide(NamedTuple):

@@ -31,6 +31,7 @@ PANELS = {
     "accuracy": "share of sets with hard margin > 0",
     "chosen": "chosen log-prob (nats)",
     "rejected": "rejected log-prob (nats)",
+    "beta": "β of a step (1/nats)",
     "negative_tau": "τ of the negatives (1/nats)",
     "negative_leader": "share of the leading negative",
 }

@@ -35,6 +35,7 @@ MEASURES = {
     "hard_margin": "hard margin (nats)",
     "worst_margin": "least hard margin (nats)",
     "margin": "the loss's own margin (nats)",
+    "beta": "beta of all these sets (1/nats)",
     "accuracy": "share of sets with hard margin > 0",
     "chosen": "chosen log-prob (nats)",
     "rejected": "rejected log-prob (nats)",
@@ -123,7 +124,17 @@ class Run:
             rows.append((MEASURES[name], cells))
         wide = max(27, *(len(cell) + 2 for _, cells in rows for cell in cells))
         lines = [f"{label:<40}" + "".join(f"{cell:>{wide}}" for cell in cells) for label, cells in rows]
-        return "\n".join([*lines, *([NO_INTERVAL] if self._lacks_intervals else [])])
+        return "\n".join([*lines, *([NO_INTERVAL] if self._lacks_intervals else []), *self._beta_line])
+
+    @property
+    def _beta_line(self) -> list[str]:
+        """Return, for a beta that follows the margins, a line on its values in training and how often it was held."""
+        steps = [entry for entry in self.log if "beta" in entry]
+        if not steps:
+            return []
+        betas, held = [entry["beta"] for entry in steps], sum(entry["beta_at_floor"] > 0 for entry in steps)
+        span = f"{min(betas):.3g} to {max(betas):.3g}"
+        return [f"In {counted(len(steps), 'step')} beta was {span}; in {held} of them it was held at its floor."]
 
     @property
     def _lacks_intervals(self) -> bool:

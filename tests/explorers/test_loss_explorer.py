@@ -7,6 +7,7 @@ import pytest
 from explorer_controls import EPS, SETS, press, shown
 
 from mapl_explore.explorers import LossExplorer
+from mapl_explore.explorers.readout import digits
 from mapl_explore.explorers.stage import REST
 from mapl_explore.losses import LOSSES, ScoredSets, parse
 
@@ -251,4 +252,6 @@ def test_a_loss_of_rewards_is_shown_with_the_rewards_of_the_sets_and_claims_no_m
     said = explorer.html(explorer.reading)
     assert "by their rewards" in said
     assert "Its margin" not in said
+    assert f", hard margin {digits(explorer.reading.hard_margin)}; weights" in repr(explorer)
+    assert explorer.headline(explorer.reading).keys() == {"loss", "slope"}
     assert ("not that of the curve" in said) == (name == "rloo")

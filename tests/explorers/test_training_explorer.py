@@ -81,6 +81,18 @@ def test_a_replay_offers_what_the_pair_has(tmp_path):
         assert list(explorer.reading.history.sides) == sides
 
 
+@pytest.mark.parametrize("loss", ["InfoNCA()", "GRPO()", "SFT()"])
+def test_a_replay_claims_no_margin_where_the_loss_has_none(tmp_path, loss):
+    explorer = TrainingExplorer(record(tmp_path, loss), curves="margins")
+    assert "hard margin" in repr(explorer)
+    assert "(hard " not in repr(explorer)
+    assert "Its margin" not in explorer.widget.says
+    assert explorer.headline(explorer.reading).keys() == {"loss", "hard margin"}
+    assert "margin" not in explorer.columns(explorer.reading)
+    middle = explorer.panels(explorer.reading)[1]
+    assert [mark.label for mark in middle.marks if isinstance(mark, Curve)] == ["hard margin"]
+
+
 def test_a_curve_that_one_response_cannot_have_is_named_so(tmp_path):
     explorer = TrainingExplorer(record(tmp_path, "dpo-smooth", per_side=1), curves="error")
     middle = explorer.panels(explorer.reading)[1]

@@ -9,7 +9,24 @@ import pytest
 import torch
 
 from conftest import assert_close, numbers
-from mapl_explore.losses import DPO, SFT, First, LeaderShare, MaxMin, Mellow, OneSided, ScoredSets, Smooth
+from mapl_explore.losses import (
+    CDPO,
+    CPO,
+    DPO,
+    GRPO,
+    RLOO,
+    SFT,
+    DynamicBeta,
+    First,
+    InfoNCA,
+    LeaderShare,
+    MaxMin,
+    Mellow,
+    OneSided,
+    PlackettLuce,
+    ScoredSets,
+    Smooth,
+)
 from mapl_explore.losses.measures import losses_and_sides, measured_sides, measures, side_measures
 from mapl_explore.numerics import roots
 from mapl_explore.training.trainer import PreferenceTrainer
@@ -86,7 +103,26 @@ def test_a_pair_that_is_not_smooth_has_a_tau_and_no_error():
     assert (side.error, side.lower, side.upper) == (None,) * 3
 
 
-LOSSES = [DPO(pair=RULED), DPO(pair=Mellow(tau=2.0)), MaxMin(), OneSided(pair=RULED), SFT()]
+@pytest.mark.parametrize("loss", [InfoNCA(), PlackettLuce(), RLOO(), GRPO(), SFT(), OneSided()], ids=repr)
+def test_a_loss_that_makes_no_pair_has_no_margin_of_its_own(loss):
+    assert {"loss", "hard_margin"} <= measures(loss, SETS).keys()
+    assert not {"margin", "beta"} & measures(loss, SETS).keys()
+    assert "margin" in measures(DPO(), SETS)
+
+
+@pytest.mark.parametrize("threshold", [-5.0, 500.0])
+def test_the_beta_that_follows_the_margins_is_told_and_whether_it_is_at_its_floor(threshold):
+    rule = DynamicBeta(beta=0.5, alpha=0.2, threshold=threshold)
+    margins = numbers(DPO(pair=First()).margin(SETS))
+    known = max(1e-3, 0.5 * (1 + 0.2 * (margins.mean() - threshold)))
+    for kind in (DPO, CDPO, CPO):
+        told = measures(kind(beta=rule, pair=First()), SETS)
+        assert_close(told["beta"], np.full(2, known), k=16)
+        assert told["beta_at_floor"].tolist() == [threshold == 500.0] * 2
+
+
+DYNAMIC = DPO(beta=DynamicBeta())
+LOSSES = [DPO(pair=RULED), DPO(pair=Mellow(tau=2.0)), MaxMin(), OneSided(pair=RULED), SFT(), RLOO(), DYNAMIC]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=repr)

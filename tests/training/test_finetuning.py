@@ -58,6 +58,23 @@ def test_a_loss_of_rewards_reads_the_scores_of_the_sets(tune):
     assert abs(run.log[0]["loss"] - math.log(24)) <= 1e-6
     assert abs(run.before["loss"] - math.log(24)) <= 1e-6
 
+    assert "margin" not in run.log[0].keys() | run.before.keys() | run.after.keys()
+    assert "own margin" not in run.table
+
+
+@pytest.mark.parametrize(("threshold", "held"), [(-5.0, 0), (500.0, 2)])
+def test_a_beta_that_follows_the_margins_is_logged_at_each_step(tune, threshold, held):
+    done = tune(loss=f"DPO(beta=DynamicBeta(beta=0.5, alpha=0.2, threshold={threshold}), pair=First())")
+    run = done.run
+    betas = [entry["beta"] for entry in run.log]
+    for entry in run.log:
+        assert abs(entry["beta"] - max(1e-3, 0.5 * (1 + 0.2 * (entry["margin"] - threshold)))) <= 1e-6
+    assert run.before["beta"] == pytest.approx(max(1e-3, 0.5 * (1 - 0.2 * threshold)))
+    line = f"In 2 steps beta was {min(betas):.3g} to {max(betas):.3g}; in {held} of them it was held at its floor."
+    for text in (run.table, (done.folder / "README.md").read_text()):
+        assert line in text
+    assert "beta of all these sets" in run.table
+
 
 def test_one_set_is_learnt(tune):
     run = tune(
