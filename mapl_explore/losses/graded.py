@@ -4,13 +4,24 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from mapl_explore.losses.loss import Loss, lengths
-from mapl_explore.losses.naming import nonnegative, positive
+from mapl_explore.losses.naming import divisor, nonnegative, positive
 from mapl_explore.losses.pairs import Hardest, Sides
 from mapl_explore.losses.sets import ScoredSets, require_sets
-from mapl_explore.numerics.arrays import Array, column, detach, held, namespace, positions, row_sum, with_gradient
+from mapl_explore.numerics.arrays import (
+    Array,
+    column,
+    constant,
+    detach,
+    held,
+    namespace,
+    positions,
+    row_sum,
+    with_gradient,
+)
 from mapl_explore.numerics.unchecked import smooth_max_weights, smoothing_error
 
-FAR = 64.0  # nats a token; from here on GRPO continues exp by its tangent: exp(64) times 1e5 is finite in float32
+FAR = 64.0  # nats a token; from here on GRPO continues exp by a logarithm, which is finite for every float
+ROOM = 2.0**-40  # products with a power of two are exact; sums of 2**38 numbers that were made so small are finite
 
 
 class Graded(Loss):
@@ -54,7 +65,7 @@ class InfoNCA(Graded):
         > 0; how steeply the loss turns with the log-ratios.
     alpha : float
         > 0, in the unit of the rewards; the smaller, the more the best reward counts. It divides the rewards as in the
-        authors' code, whose default is 1e-3. 1/alpha must be finite in the dtype of the log-probs.
+        authors' code, whose default is 1e-3. From 1e-30 to 1e30, so that float32 holds 1/alpha.
 
     References
     ----------
@@ -68,7 +79,7 @@ class InfoNCA(Graded):
     """
 
     beta: float = positive(0.1)
-    alpha: float = positive(1.0)
+    alpha: float = divisor(1.0)
 
     def score(self, sets: ScoredSets) -> Array:
         return sets.logp - sets.ref_logp
@@ -148,7 +159,8 @@ class RLOO(Graded):
     Its weights :math:`-A_i / K` add up to 0. A is a constant to the gradient, as in the paper, and so second
     derivatives are 0, and the loss as a curve has other slopes than the weights where beta > 0. It is unbounded below.
     The estimate is that of the policy that drew the responses: on the fixed sets of a file it holds at the first step
-    only, if they are the model's own.
+    only, if they are the model's own. The weights hold for rewards of any size; a value beyond 1e-12 of the dtype's
+    largest number, 2e296 in float64, is held there, so that the mean over sets is finite.
 
     Parameters
     ----------
@@ -174,11 +186,12 @@ class RLOO(Graded):
         return sets.logp - sets.ref_logp if self.beta else sets.logp  # without beta no reference is asked for
 
     def formula(self, sets: ScoredSets) -> Array:
-        return row_sum(self.weights(sets) * sets.logp)
+        return _held_sum(self.weights(sets), sets.logp)
 
     def weights(self, sets: ScoredSets) -> Array:
-        gain = _from_mean(sets.rewards - self.beta * detach(sets.logp - sets.ref_logp), sets)
-        return -gain / column(_count(sets) - 1)
+        ratio = self.beta * detach(sets.logp - sets.ref_logp)
+        room = _room(sets.rewards, ratio)
+        return -_from_mean(room * sets.rewards - room * ratio, sets) / column(_count(sets) - 1) / room
 
 
 @dataclass(frozen=True)
@@ -197,8 +210,8 @@ class GRPO(Graded):
     ``importance_sampling_level="sequence"``.) Mean and standard deviation are those of the set, over its K responses:
     where all rewards are equal, A is 0. TRL divides by K - 1 in the standard deviation, and adds 1e-4 to it.
 
-    Beyond 64 nats a token, a ratio of 6e27, exp goes on along its tangent, so that value and gradient stay finite. At
-    ratios 1 - c and 1 + c, the kinks, the slope is that of the clipped side.
+    Beyond 64 nats a token, a ratio of 6e27, exp goes on as exp(64) (1 + log(1 + r - 64)), so that value and gradient
+    stay finite. At ratios 1 - c and 1 + c, the kinks, the slope is that of the clipped side.
 
     Parameters
     ----------
@@ -227,15 +240,16 @@ class GRPO(Graded):
 
     def formula(self, sets: ScoredSets) -> Array:
         r, gain, xp = self.score(sets), _standardised(sets), namespace(sets.logp)
-        ratio = xp.exp(xp.clip(r, max=FAR)) * (1 + xp.clip(r - FAR, min=0.0))
+        ratio = xp.exp(xp.clip(r, max=FAR)) * (1 + xp.log1p(xp.clip(r - FAR, min=0.0)))
         low, high = xp.clip(ratio, min=1 - self.clip), xp.clip(ratio, max=1 + self.clip)
-        return row_sum(self.beta * _penalty(r) - gain * xp.where(gain > 0, high, low)) / _count(sets)
+        return row_sum((self.beta * _penalty(r) - gain * xp.where(gain > 0, high, low)) / column(_count(sets)))
 
     def weights(self, sets: ScoredSets) -> Array:
         r, gain, xp = self.score(sets), _standardised(sets), namespace(sets.logp)
         ratio = xp.exp(xp.clip(r, max=FAR))
         followed = xp.where(gain > 0, ratio < 1 + self.clip, ratio > 1 - self.clip)
-        slope = -gain * xp.where(followed, ratio, 0.0) - self.beta * xp.expm1(xp.clip(-r, max=FAR))
+        rises = xp.where(followed, ratio, 0.0) / (1 + xp.clip(r - FAR, min=0.0))
+        slope = self.beta * _penalty_slope(r) - gain * rises
         return slope / (column(_count(sets)) * lengths(sets))
 
 
@@ -263,9 +277,26 @@ def _from_mean(values: Array, sets: ScoredSets) -> Array:
     return xp.where(there, below - column(row_sum(below) / _count(sets)), 0.0)
 
 
+def _room(*columns: Array) -> Array:
+    """Return by what (..., 1) to multiply numbers (..., n) so that their differences and sums over a set are finite."""
+    # Small ones stay as they are: 1e-30 times 2**-40 would have no digits left in float32.
+    xp = namespace(*columns)
+    widest = sum(xp.max(xp.abs(one * ROOM), axis=-1, keepdims=True) for one in columns)
+    return xp.where(widest > ROOM, constant(ROOM, columns[0]), constant(1.0, columns[0]))
+
+
+def _held_sum(weights: Array, values: Array) -> Array:
+    """Return the sum of products (...), held where it is beyond the dtype: so far inside that a mean over sets is."""
+    xp, n = namespace(weights), weights.shape[-1]
+    one, other = (xp.clip(xp.max(xp.abs(each), axis=-1), min=1.0) for each in (weights, values))
+    mean = row_sum(weights / column(one) * (values / column(other))) / n * one
+    end = ROOM * xp.finfo(weights.dtype).max / n / other
+    return xp.clip(mean, min=-end, max=end) * other * n
+
+
 def _standardised(sets: ScoredSets) -> Array:
     """Return the rewards minus their mean, over their standard deviation (..., n); 0 where all are equal."""
-    gain = _from_mean(sets.rewards, sets)
+    gain = _from_mean(sets.rewards * _room(sets.rewards), sets)
     xp = namespace(gain)
     widest = xp.max(xp.abs(gain), axis=-1, keepdims=True)  # its square can be beyond the dtype, or below it
     scaled = gain / xp.where(widest > 0, widest, 1.0)
@@ -274,12 +305,19 @@ def _standardised(sets: ScoredSets) -> Array:
 
 
 def _penalty(r: Array) -> Array:
-    """Return exp(-r) + r - 1 of an array, >= 0, with all its digits; exp goes on along its tangent from FAR on."""
+    """Return exp(-r) + r - 1 of an array, >= 0, with all its digits; exp goes on as a logarithm from FAR on."""
     xp, x = namespace(r), -r
     near = xp.abs(x) < 1
     # Next to 0, expm1(x) - x is a difference of equals: its series, to x**19/19!, 2e-17 of it at 1.
     small, series = xp.where(near, x, 0.0), 1.0
     for power in range(19, 2, -1):
         series = 1 + small / power * series
-    wide = xp.expm1(xp.clip(x, max=FAR)) - x + xp.exp(xp.clip(x, max=FAR)) * xp.clip(x - FAR, min=0.0)
+    wide = xp.expm1(xp.clip(x, max=FAR)) - x + xp.exp(xp.clip(x, max=FAR)) * xp.log1p(xp.clip(x - FAR, min=0.0))
     return xp.where(near, small**2 / 2 * series, wide)
+
+
+def _penalty_slope(r: Array) -> Array:
+    """Return d :func:`_penalty` / dr of an array, 1 - exp(-r) up to FAR."""
+    xp = namespace(r)
+    near = -xp.expm1(xp.clip(-r, max=FAR))
+    return xp.where(r < -FAR, 1 + (near - 1) / (1 + xp.clip(-r - FAR, min=0.0)), near)

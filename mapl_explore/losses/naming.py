@@ -14,6 +14,7 @@ KINDS: dict[str, type["Named"]] = {}  # every class that parse knows, by its nam
 RULES: dict[str, tuple[str, Callable[[float], bool]]] = {
     "positive": ("> 0 and finite", lambda value: 0 < value < math.inf),
     "nonnegative": (">= 0 and finite", lambda value: 0 <= value < math.inf),
+    "divisor": ("from 1e-30 to 1e30", lambda value: 1e-30 <= value <= 1e30),
     "share": ("strictly between 1/2 and 1", lambda value: 0.5 < value < 1),
     "alpha": ("from 1 to 2", lambda value: 1 <= value <= 2),
     "flips": (">= 0 and below 1/2", lambda value: 0 <= value < 0.5),
@@ -29,6 +30,11 @@ def positive(default: float) -> float:
 def nonnegative(default: float) -> float:
     """Return a dataclass field for a number >= 0."""
     return field(default=default, metadata={"rule": "nonnegative"})
+
+
+def divisor(default: float) -> float:
+    """Return a dataclass field for a number that is divided by: with its inverse it is one that float32 holds."""
+    return field(default=default, metadata={"rule": "divisor"})
 
 
 def share(default: float) -> float:

@@ -85,23 +85,47 @@ def test_infonca_with_verdicts_a_small_alpha_and_one_positive_is_s_dpo(alpha, li
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("loss", [InfoNCA(alpha=1e-30), InfoNCA(alpha=1e30), *GRADED], ids=repr)
-@pytest.mark.parametrize("largest", [1e-30, 1.0, 1e30])
-def test_a_loss_of_rewards_is_finite_at_any_log_probs_and_rewards(loss, dtype, largest, library):
-    logp = library([[-1e4, 0.0, -1e4, -5.0], [0.0, -1e4, 0.0, -1e4]], dtype)
-    reward = largest * library([[1.0, -1.0, 0.0, 1.0], [-1.0, 1.0, 0.5, 0.5]], dtype)
+@pytest.mark.parametrize("reward", [1e-30, 1.0, 1e30, "largest"])
+@pytest.mark.parametrize("far", [1e4, "largest"])
+def test_a_loss_of_rewards_is_finite_at_any_log_probs_and_rewards(loss, dtype, reward, far, library):
+    most = float(np.finfo(dtype).max)
+    reward, far = most if reward == "largest" else reward, most / 1e8 if far == "largest" else far
+    logp = library(far * np.array([[-1.0, 0.0, -1.0, -5e-4], [0.0, -1.0, 0.0, 1.0]]), dtype)
+    reward = reward * library([[1.0, -1.0, 0.0, 1.0], [-1.0, 1.0, 0.5, 0.5]], dtype)
     label = np.array([[1, -1, 1, -1], [1, 1, -1, -1]])
     label = label if isinstance(logp, np.ndarray) else torch.as_tensor(label)
-    if isinstance(loss, RLOO) and largest > 1:
-        reward = reward / 1e30 * 1e20  # reward times log-prob: what the loss is
     sets = ScoredSets(logp, 0 * logp, abs(label), label, reward=reward)
     assert np.isfinite(numbers(loss(sets))).all()
     assert np.isfinite(numbers(loss.weights(sets))).all()
+    if not isinstance(logp, np.ndarray):
+        moved = logp.clone().requires_grad_()
+        loss(sets.with_logp(moved)).mean().backward()
+        assert torch.equal(moved.grad, loss.weights(sets) / 2)
 
 
-def test_an_alpha_that_float32_cannot_divide_by_is_refused():
+@pytest.mark.parametrize("unit", [1.0, 0.5 * float(np.finfo("float64").max)])
+def test_the_largest_rewards_have_the_weights_of_small_ones(unit, library):
+    plain, vast = (at_the_reference(library, np.array([1.0, -2.0, 0.5, 0.0]) * one, [1] * 4) for one in (1.0, unit))
+    assert_close(GRPO(beta=0.0).weights(vast), numbers(GRPO(beta=0.0).weights(plain)), k=4)
+    assert_close(RLOO().weights(vast) / unit, numbers(RLOO().weights(plain)), k=4)
+
+
+def test_a_value_beyond_the_dtype_is_held_inside_it(library):
+    most = float(np.finfo("float64").max)
+    label = make_sets([[0.0, 0.0]], [[1, -1]], None, library).label
+    for sign in (1, -1):
+        sets = ScoredSets(library([[-9.0, -3.0]]), library([[-9.0, -3.0]]), abs(label), label)
+        sets = ScoredSets(**sets.columns(), reward=sign * library([[most, -most]]))
+        assert numbers(RLOO()(sets)) == pytest.approx(sign * most / 2**40)
+
+
+def test_an_alpha_that_float32_cannot_divide_by_is_refused_when_the_loss_is_made():
+    for alpha in (1e-40, 1e40):
+        with pytest.raises(ValueError, match=r"^InfoNCA: alpha must be from 1e-30 to 1e30, not 1e"):
+            InfoNCA(alpha=alpha)
     sets = make_sets([[-3.0, -1.0]], [[1, -1]], None, lambda x: np.asarray(x, np.float32))
-    with pytest.raises(ValueError, match=r"^1/alpha must be > 0 and finite in float32, not inf$"):
-        InfoNCA(alpha=1e-40)(sets)
+    for alpha in (1e-30, 1e30):
+        assert np.isfinite(InfoNCA(alpha=alpha)(sets))
 
 
 @pytest.mark.parametrize("first", [1.0, -1.0])
@@ -219,11 +243,12 @@ def test_the_penalty_of_grpo_has_all_its_digits(library, dtype):
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_beyond_its_end_exp_goes_on_along_its_tangent_in_value_and_slope(sign, library):
+def test_beyond_its_end_exp_goes_on_as_a_logarithm_in_value_and_slope(sign, library):
     # Down, the penalty grows, and up, the ratio of a response that was worse than the other.
     logp = sign * library([[FAR, 0.0], [FAR + 1, 0.0], [3 * FAR, 0.0]])
     label = make_sets([[0.0, 0.0]] * 3, [[-1, 1]] * 3, None, library).label
     sets, loss = ScoredSets(logp, 0 * logp, abs(label), label), GRPO(beta=0.5)
     value, slopes = numbers(loss(sets)), numbers(loss.weights(sets))[:, 0]
-    assert_close(slopes, [sign * (0.5 if sign > 0 else 0.25) * math.exp(FAR)] * 3, k=4)
-    assert_close((value[1:] - value[0]) / (sign * np.array([1, 2 * FAR])), slopes[1:], k=64)
+    top, beyond = (0.5 if sign > 0 else 0.25) * math.exp(FAR), np.array([0.0, 1.0, 2 * FAR])
+    assert_close(slopes, sign * top / (1 + beyond), k=4)
+    assert_close(value - value[0], top * np.log1p(beyond), k=64)
