@@ -122,7 +122,21 @@ RECORDS = {
     "ultrafeedback, binarized": (
         {"prompt": "2 + 2 =", "prompt_id": "a1", "chosen": [user("2 + 2 ="), assistant("4")],
          "rejected": [user("2 + 2 ="), assistant("5")], "messages": [user("2 + 2 ="), assistant("4")],
-         "score_chosen": 9.0, "score_rejected": 1.0}, SUM,
+         "score_chosen": 9.0, "score_rejected": 1.0}, GRADED,
+    ),
+    "pairs with scores": (
+        {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "score_chosen": 9, "score_rejected": 1}, GRADED,
+    ),
+    "pairs with scores that are null": (
+        {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "score_chosen": None, "score_rejected": None}, SUM,
+    ),
+    "transcripts with scores": (
+        {"chosen": TALK + " 4", "rejected": TALK + " 5", "score_chosen": 9, "score_rejected": 1},
+        PreferenceSet(TALK, [" 4"], [" 5"], [9, 1]),
+    ),
+    "responses next to scores": ({"prompt": "2 + 2 =", "responses": ["5", "4"], "scores": [1, 9]}, GRADED),
+    "responses that are no format next to a pair": (
+        {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "responses": ["a", "b"]}, SUM,
     ),
     "a prompt within another, and what it was made of": (
         {"prompt": "Q: 2 +  2 =\n", "instruction": "2 + 2 =", "chosen": "4", "rejected": "5", "messages": "none"},

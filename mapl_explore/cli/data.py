@@ -19,7 +19,8 @@ def add_data(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_check(commands: argparse._SubParsersAction) -> None:
-    text = "Describe preference data: counts, sizes, lengths, duplicates, contradictions; exit code 1 on faults."
+    text = "Describe preference data: counts, sizes, lengths, duplicates, contradictions; exit code 1 on faults,"
+    text += " or where only some records have scores, which nothing trains on."
     example = "mapl-explore data check pairs.parquet"
     parser = commands.add_parser("check", help=text, description=text, example=example)
     _add_source(parser, "FILE")
@@ -96,7 +97,7 @@ def _check(arguments: argparse.Namespace) -> None:
     reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
     print(f"{arguments.source}: {reading}")
     if reading.sets:
-        print(description(reading.sets))
+        print(description(reading.sets, reading.repeated))
     for line in fault_lines(reading.faults, reading.records):
         print(f"fault: {line}")
     if reading.faults:
@@ -104,6 +105,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise RuntimeError(f"{len(reading.faults)} of {records} cannot be read, {arguments.source}")
     if not reading.sets:
         raise RuntimeError(f"{arguments.source}: there is no preference set in it")
+    if reading.ungraded:
+        raise RuntimeError(reading.ungraded)
 
 
 def _convert(arguments: argparse.Namespace) -> None:

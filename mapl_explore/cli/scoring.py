@@ -168,7 +168,7 @@ def _asymptotic(n: int, gap: float, epsilon: float, upper: float) -> str:
 
 
 def _tau_of_data(arguments: argparse.Namespace) -> None:
-    from mapl_explore.data import read_sets
+    from mapl_explore.data import read_alike
     from mapl_explore.files import counted
     from mapl_explore.losses import Smooth, reads_reference
     from mapl_explore.losses.tau_advice import advise, rules_for
@@ -177,7 +177,7 @@ def _tau_of_data(arguments: argparse.Namespace) -> None:
     rules_for(**aims)  # a target out of its range is refused now, and so is an alpha
     Smooth(alpha=arguments.alpha)
     loss = _comparable(arguments)
-    scored = _scored(read_sets(arguments.data), arguments)
+    scored = _scored(read_alike(arguments.data), arguments)
     under = f"{arguments.model} against {arguments.reference}" if reads_reference(loss) else arguments.model
     print(f"{counted(len(scored.label), 'set')}; scores of {loss!r} under {under}")
     print(advise(scored, loss, alpha=arguments.alpha, **aims))
@@ -186,7 +186,7 @@ def _tau_of_data(arguments: argparse.Namespace) -> None:
 def _select(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from mapl_explore.data import read_sets, require_output, write_sets
+    from mapl_explore.data import read_alike, require_output, write_sets
     from mapl_explore.files import counted, require_other, sole_writer, whole_number
     from mapl_explore.sampling.kernels import parse_kernel
     from mapl_explore.sampling.pairs import MOST_PAIRS, RejectionSampler, pair_margins
@@ -198,7 +198,7 @@ def _select(arguments: argparse.Namespace) -> None:
     require_output(arguments.output)
     require_other(arguments.input, arguments.output)
     with sole_writer(arguments.output):
-        sets = read_sets(arguments.input)
+        sets = read_alike(arguments.input)
         pairs = pair_margins(_scored(sets, arguments), loss)
         indices, report = sampler.sample(rng, pairs.margin, len(sets) if size is None else size)
         write_sets(arguments.output, _as_sets(pairs.take(indices), sets))
@@ -219,14 +219,14 @@ def _as_sets(pairs: "Pairs", sets: "Sequence[PreferenceSet]") -> "list[Preferenc
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from mapl_explore.data import read_sets
+    from mapl_explore.data import read_alike
     from mapl_explore.files import counted, require_other, sole_writer
     from mapl_explore.models.score_table import require_table, score_rows, write_table
 
     require_table(arguments.output)
     require_other(arguments.input, arguments.output)
     with sole_writer(arguments.output):
-        sets = read_sets(arguments.input)
+        sets = read_alike(arguments.input)
         rows = score_rows(sets, _scored(sets, arguments), reference=arguments.reference is not None)
         write_table(arguments.output, rows)
     print(f"{counted(len(rows), 'response')} of {counted(len(sets), 'set')}, written to {arguments.output}")
@@ -247,9 +247,6 @@ def _comparable(arguments: argparse.Namespace) -> "Loss":
 
 def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "ScoredSets":
     """Return the log-probs of sets under the model and under the reference, one of them in memory at a time."""
-    from mapl_explore.data.sets import are_graded
-
-    are_graded(sets, arguments.input if "input" in arguments else arguments.data)  # before a model is loaded
     own = _scored_by(arguments.model, sets, arguments.chat)
     if arguments.reference is None:
         return own

@@ -2,7 +2,7 @@
 
 from mapl_explore.data.describing import description, fault_lines
 from mapl_explore.data.formats import FORMATS
-from mapl_explore.data.reading import Reading, read_all, read_sets, require_sets
+from mapl_explore.data.reading import Reading, read_alike, read_all, read_sets, require_sets
 from mapl_explore.data.records import json_record, records
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.data.writing import require_output, write_sets
@@ -14,6 +14,7 @@ __all__ = [
     "description",
     "fault_lines",
     "json_record",
+    "read_alike",
     "read_all",
     "read_sets",
     "records",

@@ -25,8 +25,10 @@ ENDS = (  # what ends a text in the tokenizers of well-known models
 )
 
 
-def description(sets: Sequence[PreferenceSet]) -> str:
+def description(sets: Sequence[PreferenceSet], repeated: int = 0) -> str:
     """Return counts, set sizes, lengths, scores where there are some, duplicates and contradictions, each in a line.
+
+    ``repeated`` is that of :class:`mapl_explore.data.Reading`.
 
     Examples
     --------
@@ -52,7 +54,7 @@ def description(sets: Sequence[PreferenceSet]) -> str:
         "responses": "{} characters, median {}".format(*_range(lengths[0] + lengths[1]))
         + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}",
         **_scores(sets),
-        "duplicates": _duplicates(sets),
+        "duplicates": _duplicates(sets, repeated),
         "contradictions": _contradictions(sets),
         "end tokens": _end_tokens(sets),
     }
@@ -101,8 +103,7 @@ def _scores(sets: Sequence[PreferenceSet]) -> dict[str, str]:
     scores = positives + negatives
     odd = sum(max(negative) > min(positive) for positive, negative in graded)
     without = counted(len(sets) - len(graded), "set")
-    missing = f"; {without} without: to train, score or select, all sets or none must have scores"
-    missing *= len(graded) < len(sets)
+    missing = f"; {without} without" * (len(graded) < len(sets))
     return {
         "scores": f"{min(scores):g} to {max(scores):g}, median {median(scores):g}; positives {median(positives):g},"
         f" negatives {median(negatives):g}; in {counted(odd, 'set')} a negative has a higher one than a positive"
@@ -110,14 +111,15 @@ def _scores(sets: Sequence[PreferenceSet]) -> dict[str, str]:
     }
 
 
-def _duplicates(sets: Sequence[PreferenceSet]) -> str:
+def _duplicates(sets: Sequence[PreferenceSet], repeated: int) -> str:
     prompts = sum(count - 1 for count in Counter(one.prompt for one in sets).values())
     same_sets = sum(count - 1 for count in Counter(sets).values())
     texts = sum(len(side) - len(set(side)) for one in sets for side in (one.positives, one.negatives))
+    left_out = f"; {counted(repeated, 'response')} left out, of a text that stands twice in the record" * (repeated > 0)
     if not (prompts or texts):
-        return "none"
+        return left_out.removeprefix("; ") or "none"
     same = f"{same_sets} of them the same set; {counted(texts, 'text')} repeated in a side"
-    return f"{counted(prompts, 'set')} of a prompt that came before, {same}"
+    return f"{counted(prompts, 'set')} of a prompt that came before, {same}{left_out}"
 
 
 def _contradictions(sets: Sequence[PreferenceSet]) -> str:

@@ -9,9 +9,9 @@ trl         ``prompt``, ``chosen``, ``rejected``: texts, or lists of messages; t
 openai      ``input`` with its ``messages``, ``preferred_output``, ``non_preferred_output``
 hh-rlhf     ``chosen``, ``rejected``: transcripts that begin alike, up to a ``\n\nAssistant:``
 scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``response`` (or ``text``, ``content``)
-            and a score, as UltraFeedback has them, or texts next to a list ``scores``. The set keeps the scores of its
-            responses: of all of them with a threshold, otherwise of the best and the worst, as those between are left
-            out
+            and a score, as UltraFeedback has them, or texts next to a list ``scores``, which may also be called
+            ``responses``. The set keeps the scores of its responses: of all of them with a threshold, otherwise of the
+            best and the worst, as those between are left out
 ==========  ============================================================================================================
 
 A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "value": str}``; its content may be a list
@@ -19,17 +19,19 @@ of parts of text, which are put together. Tool calls, images and sound have no p
 with them is a fault. A conversation becomes text: a single message its content alone, several a transcript as hh-rlhf
 writes them. The last message of a response must be the assistant's.
 
+Pairs may have ``score_chosen`` and ``score_rejected``, which become the scores of the set.
+
 A record with the fields of two formats, or with two prompts, is a fault unless both say the same.
 """
 
 import contextlib
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mapl_explore.data.messages import TURN, alike, content, conversation, messages_of, response, transcript
-from mapl_explore.data.sets import PreferenceSet, checked_score
+from mapl_explore.data.scored import LISTS, PROMPTS, from_completions, has_scores, named_field, with_scores
+from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import check_text, shortened
 
 OPENAI = ("preferred_output", "non_preferred_output")  # its names of chosen and rejected
@@ -46,10 +48,7 @@ WHOLE_TABLE = (
     "not one record but a whole table, as pandas writes it by default"
     "; write it by frame.to_json(FILE, orient='records', lines=True)"
 )
-PROMPTS = ("prompt", "instruction")
 COLUMNS = (*PROMPTS, "chosen", "rejected")  # of one record, a list here is one of messages
-TEXTS = ("response", "text", "content")
-SCORES = ("score", "overall_score", "fine-grained_score")  # the last two are UltraFeedback's names
 
 
 @dataclass(frozen=True)
@@ -66,20 +65,24 @@ class Format:
         Whether a record is one pair of several that a prompt may have.
     also : callable
         From a record with these fields to whether it is of this format.
+    alike : bool
+        Whether the fields are names of one thing, of which a record has one.
     """
 
     fields: tuple[str, ...]
     read: Callable[[dict, float | None], PreferenceSet | None]
     pairs: bool = False
     also: Callable[[dict], bool] = lambda record: True
+    alike: bool = False
 
     def fits(self, record: dict) -> bool:
         """Return whether a record has one of the fields of this format."""
         return not record.keys().isdisjoint(self.fields) and self.also(record)
 
     def fills(self, record: dict) -> bool:
-        """Return whether a record has all the fields of this format, and no null there."""
-        return all(record.get(name) is not None for name in self.fields) and self.also(record)
+        """Return whether a record has the fields of this format, and no null there."""
+        given = [record.get(name) is not None for name in self.fields]
+        return (any if self.alike else all)(given) and self.also(record)
 
 
 def format_of(record: dict) -> str:
@@ -299,50 +302,9 @@ def _from_transcripts(record: dict, threshold: float | None) -> PreferenceSet:
     return _pair(sides[0][:end], *(side[end:] for side in sides))
 
 
-def _from_scores(record: dict, threshold: float | None) -> PreferenceSet | None:
-    prompt = _field(record, *PROMPTS)
-    completions, scores = _scored(record)
-    best, worst = max(scores), min(scores)
-    if threshold is None and best == worst:
-        return None
-    high, low = (best, worst) if threshold is None else (threshold, math.nextafter(threshold, -math.inf))
-    graded = [*zip(completions, scores, strict=True)]
-    positives = [one for one in graded if one[1] >= high]
-    negatives = [one for one in graded if one[1] <= low]
-    return _graded_set(prompt, positives, negatives) if positives and negatives else None
-
-
-def _graded_set(prompt: str, *sides: Sequence[tuple[str, float]]) -> PreferenceSet:
-    positives, negatives = ([text for text, _ in side] for side in sides)
-    return PreferenceSet(prompt, positives, negatives, scores=[score for side in sides for _, score in side])
-
-
-def _scored(record: dict) -> tuple[list, list[float]]:
-    completions = _field(record, "completions")
-    if not isinstance(completions, Sequence) or isinstance(completions, str) or not completions:
-        raise ValueError(f"completions must be a list with at least one completion, not {shortened(completions)}")
-    if record.get("scores") is not None:
-        scores = record["scores"]
-        if not isinstance(scores, Sequence) or len(scores) != len(completions):
-            raise ValueError(f"scores must be a list as long as completions, not {shortened(scores)}")
-        return list(completions), [checked_score(f"scores[{i}]", score) for i, score in enumerate(scores)]
-    for i, one in enumerate(completions):
-        if not isinstance(one, dict):
-            raise ValueError(f"completions[{i}] must be an object with text and score, not {shortened(one)}")
-    places = [f"completions[{i}]." for i in range(len(completions))]
-    texts = [_field(one, *TEXTS, place=place) for one, place in zip(completions, places, strict=True)]
-    scores = [_field(one, *SCORES, place=place) for one, place in zip(completions, places, strict=True)]
-    return texts, [checked_score(f"{place}score", score) for place, score in zip(places, scores, strict=True)]
-
-
 def _field(record: dict, *names: str, place: str = "") -> Any:
     """Return the first of these fields that the record has."""
-    for name in names:
-        if record.get(name) is not None:
-            return record[name]
-    null = [name for name in names if name in record]
-    named = " or ".join(repr(place + name) for name in null or names)
-    raise ValueError(f"the field {named} is {'null' if null else 'missing'}")
+    return named_field(record, *names, place=place)[1]
 
 
 def _pair(prompt: str, chosen: Any, rejected: Any) -> PreferenceSet:
@@ -369,12 +331,12 @@ def _has_prompt(record: dict) -> bool:
 
 FORMATS = {
     "sets": Format(("positives", "negatives"), _from_sets),
-    "scored": Format(("completions",), _from_scores),
-    "hh-rlhf": Format(("chosen", "rejected"), _from_transcripts, pairs=True, also=_has_transcript),
-    "openai": Format(OPENAI, _from_openai, pairs=True),
+    "scored": Format(LISTS, from_completions, also=has_scores, alike=True),
+    "hh-rlhf": Format(("chosen", "rejected"), with_scores(_from_transcripts), pairs=True, also=_has_transcript),
+    "openai": Format(OPENAI, with_scores(_from_openai), pairs=True),
     "trl": Format(
         ("chosen", "rejected"),
-        _from_trl,
+        with_scores(_from_trl),
         pairs=True,
         also=lambda record: _has_prompt(record) or not _has_transcript(record),
     ),

@@ -9,7 +9,8 @@ from statistics import fmean
 
 from mapl_explore.data.formats import FORMATS, format_of, told_set
 from mapl_explore.data.records import Source, json_record, records
-from mapl_explore.data.sets import PreferenceSet
+from mapl_explore.data.scored import completions
+from mapl_explore.data.sets import PreferenceSet, scores_fault
 from mapl_explore.files import counted, shortened
 from mapl_explore.notes import note
 
@@ -46,6 +47,10 @@ class Reading:
         Scored responses left out, because they are neither the best nor the worst of their prompt.
     apart : int
         Pairs that stay sets of their own: another pair of their prompt has one of their texts on the other side.
+    repeated : int
+        Scored responses that are left out, whose text another one of their record has.
+    ungraded : str
+        What is wrong where only some records have scores, with the place of the first that has none; empty otherwise.
     """
 
     format: str | None
@@ -55,6 +60,8 @@ class Reading:
     one_sided: int = 0
     between: int = 0
     apart: int = 0
+    repeated: int = 0
+    ungraded: str = ""
 
     def __str__(self) -> str:
         """Return in words what became of the records."""
@@ -116,7 +123,23 @@ def read_sets(source: Source, *, format: str | None = None, threshold: float | N
     >>> read_sets(path)
     [PreferenceSet(prompt='2 + 2 =', positives=('4',), negatives=('5', '22'))]
     """
-    reading = read_all(source, format=format, threshold=threshold)
+    return _sets_of(source, read_all(source, format=format, threshold=threshold))
+
+
+def read_alike(source: Source, *, threshold: float | None = None) -> list[PreferenceSet]:
+    """Return what :func:`read_sets` does, to train on or to score; where only some sets have scores, raise ValueError.
+
+    The error has the place of the first record without, which a list of sets no longer knows.
+    """
+    reading = read_all(source, threshold=threshold)
+    sets = _sets_of(source, reading)
+    if reading.ungraded:
+        raise ValueError(reading.ungraded)
+    return sets
+
+
+def _sets_of(source: Source, reading: Reading) -> list[PreferenceSet]:
+    """Return the sets of a reading without faults, and note what it left out."""
     require_sets(source, reading)
     if reading.between:
         note(
@@ -141,7 +164,7 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
     if threshold is not None and not (isinstance(threshold, int | float) and abs(threshold) < math.inf):
         raise ValueError(f"threshold must be a finite number, not {shortened(threshold)}")
     read = told_set if format is None else lambda record, name, threshold: FORMATS[name].read(record, threshold)
-    sets, faults, one_sided, between, count = [], [], 0, 0, 0
+    sets, places, faults, one_sided, between, repeated, count = [], [], [], 0, 0, 0, 0
     for place, content in records(source):
         count += 1
         try:
@@ -151,18 +174,28 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
         except (TypeError, ValueError) as error:
             faults.append(Fault(place, str(error)))
         else:
-            sets += [] if one is None else [one]
             one_sided += one is None
+            if one is not None:
+                sets.append(one)
+                places.append(place)
             if one is not None and format == "scored":
-                between += len(record["completions"]) - len(one.responses)
+                left_out = _left_out(record, one)
+                between, repeated = between + left_out[0], repeated + left_out[1]
     if not count:
         raise ValueError(f"{_named(source)}: there is nothing in it, no record at all")
     if threshold is not None and format not in (None, "scored"):
         raise ValueError(f"threshold belongs to scored completions, not to the format {format!r}")
+    ungraded, apart = scores_fault(sets, places.__getitem__), 0
     if format is not None and FORMATS[format].pairs:
         sets, apart = merged(sets)
-        return Reading(format, count, sets, faults, one_sided, apart=apart)
-    return Reading(format, count, sets, faults, one_sided, between)
+    return Reading(format, count, sets, faults, one_sided, between, apart, repeated, ungraded)
+
+
+def _left_out(record: dict, one: PreferenceSet) -> tuple[int, int]:
+    """Return how many scored responses of a record are not in its set, and how many of them repeat a text."""
+    texts = [text for text, _ in completions(record)]
+    kept = len(one.responses) - len({*one.responses})
+    return len(texts) - len(one.responses), len(texts) - len({*texts}) - kept
 
 
 def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:

@@ -1,7 +1,7 @@
 """Preference sets as text: one prompt, the responses that were accepted and those that were not."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -118,15 +118,23 @@ def are_graded(sets: Sequence[Any], name: str = "sets") -> bool:
     --------
     >>> are_graded([PreferenceSet("2 + 2 =", ["4"], ["5"], [1, 0]), PreferenceSet("1 + 1 =", ["2"], ["3"])])
     Traceback (most recent call last):
-    ValueError: scores must stand in all of sets or in none: 1 of 2 has none, number 1 first, of the prompt '1 + 1 ='
+    ValueError: scores must stand in all sets or in none: 1 of 2 has none, first sets[1], of the prompt '1 + 1 ='
     """
+    fault = scores_fault(sets, lambda number: f"{name}[{number}]")
+    if fault:
+        raise ValueError(fault)
+    return all(one.scores is not None for one in sets)
+
+
+def scores_fault(sets: Sequence[Any], place: Callable[[int], str]) -> str:
+    """Return what is wrong where only some sets have scores, with the place of the first that has none; else ""."""
     lacking = [number for number, one in enumerate(sets) if one.scores is None]
-    if 0 < len(lacking) < len(sets):
-        prompt = sets[lacking[0]].prompt
-        of = f", of the prompt {shortened(prompt)}" * isinstance(prompt, str)
-        some = f"{len(lacking)} of {len(sets)} {'has' if len(lacking) == 1 else 'have'} none"
-        raise ValueError(f"scores must stand in all of {name} or in none: {some}, number {lacking[0]} first{of}")
-    return not lacking
+    if len(lacking) in (0, len(sets)):
+        return ""
+    prompt = sets[lacking[0]].prompt
+    of = f", of the prompt {shortened(prompt)}" * isinstance(prompt, str)
+    some = f"{len(lacking)} of {len(sets)} {'has' if len(lacking) == 1 else 'have'} none"
+    return f"scores must stand in all sets or in none: {some}, first {place(lacking[0])}{of}"
 
 
 def _checked_scores(scores: object, responses: int) -> tuple[float, ...]:

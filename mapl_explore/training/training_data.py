@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mapl_explore.data import PreferenceSet, read_sets
+from mapl_explore.data import PreferenceSet, read_alike
 from mapl_explore.data.sets import are_graded
 from mapl_explore.training.own_loss import kind_of
 
@@ -32,15 +32,14 @@ def training_data(data: Any, eval: Any, seed: int) -> tuple[list[PreferenceSet],
         If a file cannot be read; the message names the argument.
     """
     if eval is None:
-        return _divided(_graded_alike(_sets(data, "data"), "data"), seed)
+        sets = _sets(data, "data")
+        are_graded(sets, "data")
+        return _divided(sets, seed)
     train, held_out = _sets(data, "data"), _sets(eval, "eval")
-    _graded_alike([*train, *held_out], "data and eval")
+    if are_graded(train, "data") != are_graded(held_out, "eval"):
+        lacking = "data" if held_out[0].scores else "eval"
+        raise ValueError(f"scores must stand in both data and eval or in neither: {lacking} has none")
     return train, held_out
-
-
-def _graded_alike(sets: list[PreferenceSet], name: str) -> list[PreferenceSet]:
-    are_graded(sets, name)
-    return sets
 
 
 def _divided(sets: list[PreferenceSet], seed: int) -> tuple[list[PreferenceSet], list[PreferenceSet]]:
@@ -80,7 +79,7 @@ def _from_table(source: Any, name: str) -> list[PreferenceSet]:
     if hasattr(source, "to_dict") and hasattr(source, "iloc"):  # a DataFrame, of which pandas need not be there
         raise TypeError(f"{name} must not be a {type(source).__name__}: give {name}.to_dict('records')")
     try:
-        return read_sets(source)
+        return read_alike(source)
     except TypeError as error:
         raise TypeError(f"{name}: {error}") from None
     except OSError as error:

@@ -34,6 +34,19 @@ def test_the_description_counts_what_is_odd():
     assert "1 prompt with a text accepted in one set and rejected in another: 'p'" in text
 
 
+def test_check_counts_the_duplicates_among_scored_completions_that_are_left_out(tmp_path, capsys):
+    record = {"prompt": "p", "responses": ["a", "b", "b", "b", "a", "c"], "scores": [3, 2, 2, 2, 3, 1]}
+    path = str(written(tmp_path / "data.jsonl", record))
+    assert cli.main(["data", "check", path]) == 0
+    said = capsys.readouterr().out
+    assert "1 text repeated in a side; 2 responses left out, of a text that stands twice in the record\n" in said
+    once = {**record, "responses": ["a", "b", "b", "d", "e", "c"]}
+    assert cli.main(["data", "check", str(written(tmp_path / "data.jsonl", once))]) == 0
+    assert "duplicates      1 response left out, of a text that stands" in capsys.readouterr().out
+    assert cli.main(["data", "check", path, "--threshold", "2"]) == 0
+    assert "; 1 text repeated in a side\n" in capsys.readouterr().out
+
+
 def test_check_describes_a_sound_file_and_exits_with_0(tmp_path, capsys):
     path = written(tmp_path / "data.jsonl", RECORDS["trl, plain"][0])
     assert cli.main(["data", "check", str(path)]) == 0
@@ -74,9 +87,11 @@ def test_convert_keeps_scores_and_check_tells_where_they_are_at_odds_with_the_la
     with open("out.jsonl", "a") as file:
         file.write(f"{json.dumps(odd)}\n{json.dumps({**odd, 'scores': None})}\n")
     capsys.readouterr()
-    assert cli.main(["data", "check", "out.jsonl"]) == 0
+    assert cli.main(["data", "check", "out.jsonl"]) == 1
     line = "scores          -1 to 5, median 1.75; positives 3, negatives 0.5; in 1 set a negative has a higher one"
-    assert f"{line} than a positive; 1 set without: " in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert f"{line} than a positive; 1 set without\n" in out
+    assert "scores must stand in all sets or in none: 1 of 4 has none, first out.jsonl:4, of the prompt 'p'" in err
     assert "scores" not in description([SUM])
 
 

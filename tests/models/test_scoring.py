@@ -109,7 +109,7 @@ def test_scores_of_sets_are_their_reward_and_all_have_them_or_none():
     assert scored.reward.tolist() == [[(0.1 - j) * (j < len(one.responses)) for j in range(4)] for one in SETS]
     assert score_sets(random_gpt2(), TOKENIZER, SETS).reward is None
     prompt = shortened(SETS[2].prompt)
-    line = f"scores must stand in all of sets or in none: 2 of 4 have none, number 2 first, of the prompt {prompt}"
+    line = f"scores must stand in all sets or in none: 2 of 4 have none, first sets[2], of the prompt {prompt}"
     with pytest.raises(ValueError, match=f"^{re.escape(line)}$"):
         score_sets(random_gpt2(), TOKENIZER, [*graded[:2], *SETS[2:]])
 

@@ -40,11 +40,18 @@ def test_refused_data_leave_no_output_folder(tune, tmp_path):
 
 def test_data_of_which_only_some_have_scores_leave_no_output_folder(tune, tmp_path):
     graded = PreferenceSet("p", ["a"], ["b"], [1, 0])
-    line = "^scores must stand in all of data or in none: 1 of 9 has none, number 8 first, of the prompt 'p'$"
-    with pytest.raises(ValueError, match=line):
-        tune(loss="dpo", data=[*[graded] * 8, replace(graded, scores=None)], eval=None)
-    with pytest.raises(ValueError, match=r"^scores must stand in all of data and eval or in none: 8 of 9 have none"):
+    mixed = [*[graded] * 8, replace(graded, scores=None)]
+    line = "^scores must stand in all sets or in none: 1 of 9 has none, first {}, of the prompt 'p'$"
+    with pytest.raises(ValueError, match=line.format(r"data\[8\]")):
+        tune(loss="dpo", data=mixed, eval=None)
+    write_sets(tmp_path / "sets.jsonl", mixed)
+    for given in ({"data": tmp_path / "sets.jsonl"}, {"eval": tmp_path / "sets.jsonl"}):
+        with pytest.raises(ValueError, match=line.format(r"\S*sets\.jsonl:9")):
+            tune(loss="dpo", **given)
+    with pytest.raises(ValueError, match=r"^scores must stand in both data and eval or in neither: data has none$"):
         tune(loss="dpo", data=TRAIN[:8], eval=[graded])
+    with pytest.raises(ValueError, match=r"^scores must stand in both data and eval or in neither: eval has none$"):
+        tune(loss="dpo", data=[graded], eval=TRAIN[:8])
     assert not (tmp_path / "run").exists()
 
 

@@ -235,7 +235,7 @@ def test_a_loss_sees_a_reward_where_the_sets_have_scores(made, graded):
 def test_examples_of_which_only_some_have_scores_are_refused_before_training(made):
     sets = [replace(SETS[0], scores=[1.0, 0.0]), SETS[1]]
     examples = [one for each in sets for one in training_examples(random_gpt2(), TOKENIZER, [each], progress=False)]
-    line = "^scores must stand in all of train_dataset or in none: 1 of 2 has none, number 1 first$"
+    line = "^scores must stand in all sets or in none: 1 of 2 has none, first train_dataset\\[1\\]$"
     with pytest.raises(ValueError, match=line):
         made(given={"train_dataset": examples})
 
