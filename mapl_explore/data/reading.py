@@ -144,7 +144,7 @@ def _sets_of(source: Source, reading: Reading) -> list[PreferenceSet]:
     if reading.between:
         note(
             f"{counted(reading.between, 'response')} with scores between the best and the worst of their prompt left"
-            " out; to keep all, write sets by data convert --threshold"
+            " out; a --threshold of data convert or finetune keeps all"
         )
     return reading.sets
 
@@ -184,7 +184,7 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
     if not count:
         raise ValueError(f"{_named(source)}: there is nothing in it, no record at all")
     if threshold is not None and format not in (None, "scored"):
-        raise ValueError(f"threshold belongs to scored completions, not to the format {format!r}")
+        raise ValueError(f"{_named(source)}: threshold belongs to scored completions, not to the format {format!r}")
     ungraded, apart = scores_fault(sets, places.__getitem__), 0
     if format is not None and FORMATS[format].pairs:
         sets, apart = merged(sets)

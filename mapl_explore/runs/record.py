@@ -51,7 +51,7 @@ MEASURES = {
 LEAST_FOR_INTERVAL = 8
 # Fields that records of earlier versions lack, and their values then.
 UNSAID = {
-    **dict.fromkeys(("answer_tokens", "reference", "epochs", "max_length", "patience")),
+    **dict.fromkeys(("answer_tokens", "reference", "epochs", "max_length", "patience", "threshold")),
     **{"chat": False, "training": {}},
 }
 NO_INTERVAL = (

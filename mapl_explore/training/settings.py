@@ -15,6 +15,7 @@ from numbers import Real
 from typing import Any, TypeVar
 
 from mapl_explore.data import PreferenceSet
+from mapl_explore.data.sets import checked_score
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.losses import Loss, loss_of
 from mapl_explore.models.choices import DEVICES, PRECISIONS, TRUNCATE
@@ -24,7 +25,7 @@ REPORTS = ("none", "tensorboard")
 LARGEST = 2**32 - 1  # the largest seed of numpy's older generators, which transformers sets
 DECISIVE = (
     *("model", "reference", "steps", "epochs", "sets_per_step", "lr", "seed", "truncate", "max_length", "precision"),
-    *("verifier", "answers", "answer_tokens", "chat", "patience", "training"),
+    *("verifier", "answers", "answer_tokens", "chat", "threshold", "patience", "training"),
 )  # what decides the result, next to loss and data
 
 Rule = Callable[[str, Any], Any]  # takes name and value of an argument; returns the value as it is used, or raises
@@ -226,6 +227,12 @@ class Settings:
         None,
         metavar="FILE",
         shown=False,
+    )
+    threshold: float | None = setting(
+        "of scored completions the least score of a positive; without it the best are positives, the worst negatives",
+        optional(checked_score),
+        None,
+        metavar="SCORE",
     )
     steps: int = setting("updates of the weights", whole(1), 24)
     epochs: float | None = setting(

@@ -129,7 +129,7 @@ class Baseline:
 def prepare(settings: Settings, place: Workplace) -> Prepared:
     """Read and check all that a run needs, and then begin its folder: what is wrong leaves nothing behind."""
     _require_place(settings, place)
-    train, held_out = training_data(settings.data, settings.eval, settings.seed)
+    train, held_out = training_data(settings.data, settings.eval, settings.seed, settings.threshold)
     settings = replace(settings, steps=updates(settings, len(train)))
     require_arguments(settings, place)
     questions = [Question(one.prompt, references=one.positives) for one in held_out[: settings.answers]]

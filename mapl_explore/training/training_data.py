@@ -12,7 +12,9 @@ from mapl_explore.training.own_loss import kind_of
 HELD_OUT = 0.1  # part of the prompts, where no evaluation data are given
 
 
-def training_data(data: Any, eval: Any, seed: int) -> tuple[list[PreferenceSet], list[PreferenceSet]]:
+def training_data(
+    data: Any, eval: Any, seed: int, threshold: float | None = None
+) -> tuple[list[PreferenceSet], list[PreferenceSet]]:
     """Return the sets to train on and those held out.
 
     Parameters
@@ -21,21 +23,24 @@ def training_data(data: Any, eval: Any, seed: int) -> tuple[list[PreferenceSet],
         As :class:`mapl_explore.Settings` has them. Without ``eval``, the sets of a tenth of the prompts are held out.
     seed : int
         Of the prompts that are drawn for that.
+    threshold : float, optional
+        The least score of a positive, where data and eval are scored completions.
 
     Raises
     ------
     TypeError
         If one is of another kind.
     ValueError
-        If a set is malformed, only some sets have scores, or there are fewer than 2 prompts to hold one out.
+        If a set is malformed, only some sets have scores, there are fewer than 2 prompts to hold one out, or a
+        threshold is given and the records are no scored completions.
     OSError
         If a file cannot be read; the message names the argument.
     """
     if eval is None:
-        sets = _sets(data, "data")
+        sets = _sets(data, "data", threshold)
         are_graded(sets, "data")
         return _divided(sets, seed)
-    train, held_out = _sets(data, "data"), _sets(eval, "eval")
+    train, held_out = _sets(data, "data", threshold), _sets(eval, "eval", threshold)
     if are_graded(train, "data") != are_graded(held_out, "eval"):
         lacking = "data" if held_out[0].scores else "eval"
         raise ValueError(f"scores must stand in both data and eval or in neither: {lacking} has none")
@@ -52,21 +57,25 @@ def _divided(sets: list[PreferenceSet], seed: int) -> tuple[list[PreferenceSet],
     return [one for one in sets if one.prompt not in held], [one for one in sets if one.prompt in held]
 
 
-def _sets(source: Any, name: str) -> list[PreferenceSet]:
+def _sets(source: Any, name: str, threshold: float | None) -> list[PreferenceSet]:
     """Return the sets of a file, of a table, or of what yields them; a generator is read once."""
     if isinstance(source, Mapping):  # a DatasetDict
         splits = ", ".join(map(str, source))
         raise TypeError(f"{name} must be one table, not several ({splits}): name a split, as in data['train']")
     if isinstance(source, str | os.PathLike) or not _yields_sets(source):
-        return _from_table(source, name)
+        return _from_table(source, name, threshold)
     sets = list(source)
     if sets and all(isinstance(one, Mapping) for one in sets):
-        return _from_table(sets, name)
+        return _from_table(sets, name, threshold)
     wrong = [one for one in sets if not isinstance(one, PreferenceSet)]
     if wrong or not sets:
         found = f"one with {kind_of(wrong[0])} in it" if wrong else "an empty one"
         raise TypeError(
             f"{name} must be a file, a datasets.Dataset or a list of at least one PreferenceSet, not {found}"
+        )
+    if threshold is not None:
+        raise ValueError(
+            f"threshold belongs to scored completions, and {name} holds PreferenceSets, whose sides are told"
         )
     return sets
 
@@ -75,11 +84,11 @@ def _yields_sets(source: Any) -> bool:
     return isinstance(source, Iterable) and not hasattr(source, "column_names") and not hasattr(source, "iloc")
 
 
-def _from_table(source: Any, name: str) -> list[PreferenceSet]:
+def _from_table(source: Any, name: str, threshold: float | None) -> list[PreferenceSet]:
     if hasattr(source, "to_dict") and hasattr(source, "iloc"):  # a DataFrame, of which pandas need not be there
         raise TypeError(f"{name} must not be a {type(source).__name__}: give {name}.to_dict('records')")
     try:
-        return read_alike(source)
+        return read_alike(source, threshold=threshold)
     except TypeError as error:
         raise TypeError(f"{name}: {error}") from None
     except OSError as error:

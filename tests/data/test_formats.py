@@ -237,7 +237,7 @@ def test_responses_between_best_and_worst_are_counted_and_told(tmp_path):
     path = tmp_path / "scored.jsonl"
     record = {"prompt": "2 + 2 =", "completions": ["4", "four", "5", "22"], "scores": [3, 2, 1, 0]}
     path.write_text(json.dumps(record) + "\n")
-    with pytest.warns(Note, match="2 responses with scores between the best and the worst .* data convert --threshold"):
+    with pytest.warns(Note, match="2 responses with scores between the best and the worst .* a --threshold of"):
         (one,) = read_sets(path)
     assert one.responses == ("4", "22")
     assert "2 responses between best and worst left out" in str(read_all(path))

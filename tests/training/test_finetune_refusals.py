@@ -77,6 +77,8 @@ def test_sets_that_do_not_fit_leave_no_output_folder(tune, tmp_path):
         ({"save_every": -1}, "save_every must be an integer from 0"),
         ({"answers": -1}, "answers must be an integer from 0"),
         ({"loss": "DPO(bet=1)"}, "no field 'bet'"),
+        ({"threshold": math.nan}, "threshold must be a finite number, not nan"),
+        ({"threshold": 1.0}, "threshold belongs to scored completions, and data holds PreferenceSets"),
         ({"data": TRAIN[:1], "eval": None}, "at least 2 prompts"),
     ],
 )

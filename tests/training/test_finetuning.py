@@ -1,5 +1,6 @@
 """The trainer minimises the loss that it is given, and repeats itself bit for bit."""
 
+import json
 import math
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.notes import Note
+from mapl_explore.runs.record import fingerprint
 from mapl_explore.training import base_logp, schedule
 from mapl_explore.training.finetuning import finetune
 
@@ -60,6 +62,20 @@ def test_a_loss_of_rewards_reads_the_scores_of_the_sets(tune):
 
     assert "margin" not in run.log[0].keys() | run.before.keys() | run.after.keys()
     assert "own margin" not in run.table
+
+
+def test_a_threshold_tells_the_sides_of_scored_completions_and_is_in_the_record(tune, tmp_path):
+    lines = [{"prompt": word, "completions": ["a", "b", "c", "d"], "scores": [4, 3, 2, 1]} for word in "pq"]
+    (tmp_path / "scored.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    given = {"loss": "dpo-hardest", "data": tmp_path / "scored.jsonl", "eval": tmp_path / "scored.jsonl"}
+    run = tune(**given, threshold=3).run
+    sides = [PreferenceSet(word, ["a", "b"], ["c", "d"], [4, 3, 2, 1]) for word in "pq"]
+    assert run.data["train"] == fingerprint(sides)
+    assert run.arguments["threshold"] == 3.0
+    with pytest.raises(ValueError, match=r"was started with threshold 3\.0, not 2\.0"):
+        tune(**given, threshold=2, resume=True)
+    with pytest.raises(ValueError, match=r"test\.jsonl: threshold belongs to scored completions, not to .* 'sets'"):
+        tune("other", **given | {"eval": "data/world/test.jsonl"}, threshold=3)
 
 
 @pytest.mark.parametrize(("threshold", "held"), [(-5.0, 0), (500.0, 2)])
