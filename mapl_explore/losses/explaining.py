@@ -30,7 +30,8 @@ class Explained:
     share : float
         Its part of what its side gets: ``|weight|`` over the sum of those; 0 where the side gets nothing.
     why : str
-        The same in a sentence; for a loss of rewards, the place of its reward in the set.
+        The same in a sentence; for a loss of rewards, the place of its reward in the set. Rewards that differ only by
+        rounding count as different.
     reward : float, optional
         How good the response is, where the sets say so.
     """

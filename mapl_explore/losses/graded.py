@@ -106,8 +106,9 @@ class PlackettLuce(Graded):
               e^{\beta r_j}}, \qquad r = \log\pi - \log\pi_0
 
     Where all rewards differ, it is the paper's loss; the term of the lowest is 0. Responses with the same reward are
-    not compared with each other. Two responses with different rewards give DPO; one positive, without rewards, S-DPO.
-    It holds n x n numbers for each set: in float64 2 kB for 16 responses, 8 MB for 1,000.
+    not compared with each other; rewards that differ only by rounding count as different. Two responses with different
+    rewards give DPO; one positive, without rewards, S-DPO. It holds n x n numbers for each set: in float64 2 kB for 16
+    responses, 8 MB for 1,000.
 
     Parameters
     ----------
