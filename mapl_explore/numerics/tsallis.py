@@ -12,6 +12,8 @@ so that nothing cancels, however small it is:
 Its slope in q is 0 at the solution: an error in q costs E its square only.
 """
 
+import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +21,7 @@ import numpy as np
 from mapl_explore.numerics.arrays import Array, column, detach, namespace, positions, row_sum
 
 STEPS = 100  # 12 were the most in 20,000 random sets of up to 300 scores
-HALF = 0.5  # of sigma and of q^c: below and above it different forms keep all digits
+HALF = 0.5  # of sigma, c*zeta and base: below and above it different forms keep all digits
 
 
 class Weights(NamedTuple):
@@ -34,17 +36,19 @@ class Weights(NamedTuple):
 @np.errstate(over="ignore", divide="ignore")
 def weights(x: Array, count: Array, alpha: float) -> Weights:
     """Return the weights at x = tau * distance (..., n), where ``count`` scores each are, 0 at padding."""
-    xp, c = namespace(x), alpha - 1
-    # One step more than the root needs, with the graph: second derivatives go through it.
-    zeta = _stepped(x, count, c, _root(detach(x), detach(count), c))
-    power, log = 1 - c * zeta, _log(zeta, c)
-    # Many ties make q^c small, and lose it to the subtraction: there it is found itself.
-    small = power < HALF
-    if bool(xp.any(small)):
-        found = _refined(x, count, c, xp.where(small, power, 1.0))
-        power, log = xp.where(small, found, power), xp.where(small, xp.log(found) / c, log)
-    others, _ = deformed(x / column(power), count > 0, c)
-    return Weights(column(xp.exp(log)) * others, -xp.expm1(log), log, power)
+    xp, c, fixed = namespace(x), alpha - 1, detach(x)
+    nearest = _nearest(fixed, count)
+    zeta, base = _root(fixed, detach(count), nearest, c)
+    # With the graph: implicit differentiation, of the first order; the error needs no more for its second derivatives.
+    left, slope = _left_over(x, count, nearest, c, zeta, base)
+    step = left / detach(slope)
+    step = step - detach(step)
+    zeta, base = zeta + step, base - c * step
+    others, _ = _others(x, count > 0, nearest, c, zeta, base)
+    # Many ties make q^c small, and 1 - c*zeta loses it: there it is a sum.
+    power = xp.where(c * zeta > HALF, c * nearest + base, 1 - c * zeta)
+    log = xp.where(c * zeta > HALF, xp.log(power) / c, log_deformed(zeta, c))
+    return Weights(others, -xp.expm1(log), log, power)
 
 
 def error_with_weights(x: Array, count: Array, alpha: float) -> tuple[Array, Weights]:
@@ -59,41 +63,66 @@ def error_with_weights(x: Array, count: Array, alpha: float) -> tuple[Array, Wei
 def closed_form(scores: Array, tau: Array, alpha: float) -> tuple[Array, Array]:
     """Return the error (...) and all weights (..., n) at alpha 3/2 or 2, in a quarter of the time; without a graph.
 
-    With y = c*x and p = q^c, the weights [p - y]^(1/c) of the leader and its nearest others add up to 1 where a line or
-    a parabola in p is 0. No sum has terms of two signs, except in the root of the parabola; a step of Newton's method
-    gives it its digits back.
+    With y = c*x, q^c is base + y of the nearest other, and each other weight [base - z]^(1/c), where z is by how much
+    its y is larger: all weights add up to 1 where a line or a parabola in the base is 0.
     """
     xp, c = namespace(scores), alpha - 1
     ordered = xp.sort(scores, axis=-1, descending=True)
     leader, sharp = ordered[..., :1], column(c * tau)
-    y = xp.clip(sharp * (leader - ordered), max=1.0)  # from 1 on the weight is 0: p is at most 1
-    p = column(_line(y) if c == 1 else _parabola(y))
-    others = xp.clip(p - y[..., 1:], min=0.0)
-    p, squares = p[..., 0], row_sum(others * others)
+    y = xp.clip(sharp * (leader - ordered), max=1.0)  # from 1 on the weight is 0: q^c is at most 1
+    near, z = y[..., :2][..., -1:], y[..., 1:] - y[..., :2][..., -1:]
+    base = _line(near, z) if c == 1 else _parabola(near, z)
+    others, lost = xp.clip(base - z, min=0.0), (1 - near - base)[..., 0]  # 1 - q^c, which is 1 - q at alpha 2
     if c == 1:
-        rest = row_sum(others)
-        error = (rest * rest + squares) / 2
+        error = (lost * lost + row_sum(others * others)) / 2
     else:
-        lost = squares / (1 + p)  # 1 - p, as q = p^2 and all else add up to 1
-        error = 2 / 3 * (lost * lost * (2 + p) + row_sum(others * others * others))
-    powers = xp.clip(column(p) - sharp * (leader - scores), min=0.0)
+        error = 2 / 3 * (lost * lost * (3 - lost) + row_sum(others * others * others))
+    powers = xp.clip(base + (near - sharp * (leader - scores)), min=0.0)
     return error / tau, powers if c == 1 else powers * powers
 
 
-def _line(y: Array) -> Array:
-    """Return p (...) for the y (..., n) of the leader, which is 0, and of the others in order."""
-    # The sum of [p - y] over all is the largest that one has over the first k, so its root is the least of theirs.
-    return namespace(y).min((1 + namespace(y).cumulative_sum(y, axis=-1)) / _counts(y), axis=-1)
+def _line(near: Array, z: Array) -> Array:
+    """Return the base (..., 1) for the y (..., 1) of the nearest other and how far all lie beyond it, in order."""
+    # The sum of [base - z] over all is the largest that one has over the first k, so its root is the least of theirs.
+    xp, whole = namespace(z), 1 - near
+    candidates = xp.concat([whole, (whole + xp.cumulative_sum(z, axis=-1)) / (1 + _counts(z))], axis=-1)
+    base = xp.min(candidates, axis=-1, keepdims=True)
+
+    def left(base: Array) -> tuple[Array, Array]:
+        above = xp.clip(base - z, min=0.0)
+        return row_sum(above) - (whole - base)[..., 0], 1 + row_sum(xp.astype(above > 0, z.dtype))
+
+    return _lowered(base, whole, left)
 
 
-def _parabola(y: Array) -> Array:
-    """Return p (...) for the y (..., n) of the leader, which is 0, and of the others in order."""
-    xp, k = namespace(y), _counts(y)
-    total, squares = xp.cumulative_sum(y, axis=-1), xp.cumulative_sum(y * y, axis=-1)
-    roots = (total + xp.sqrt(xp.clip(total * total + k * (1 - squares), min=0.0))) / k
-    p = xp.min(xp.where(roots > y, roots, 1.0), axis=-1)  # as many as have a weight; they fall with their number
-    above = xp.clip(column(p) - y, min=0.0)
-    return p - (row_sum(above * above) - 1) / (2 * row_sum(above))
+def _parabola(near: Array, z: Array) -> Array:
+    """Return the base (..., 1) for the y (..., 1) of the nearest other and how far all lie beyond it, in order."""
+    xp, k, whole = namespace(z), 1 + _counts(z), 1 - near
+    total, squares = xp.cumulative_sum(z, axis=-1) - near, xp.cumulative_sum(z * z, axis=-1)
+    roots = (total + xp.sqrt(xp.clip(total * total + k * (whole * (1 + near) - squares), min=0.0))) / k
+    # The least of those with as many as have a weight; they fall with their number.
+    base = xp.min(xp.concat([whole, xp.where(roots > z, roots, whole)], axis=-1), axis=-1, keepdims=True)
+
+    def left(base: Array) -> tuple[Array, Array]:
+        above, power = xp.clip(base - z, min=0.0), near + base
+        others = row_sum(above * above) - ((whole - base) * (1 + power))[..., 0]
+        return others, 2 * (row_sum(above) + power[..., 0])
+
+    return _lowered(base, whole, left)
+
+
+def _lowered(base: Array, most: Array, left: Callable[[Array], tuple[Array, Array]]) -> Array:
+    """Return the base (..., 1) after Newton's steps, of what the weights add up to beyond 1 and its slope (...)."""
+    # It is convex: a step from below the root leads above it, and those from above come down to it. Then rounding leads
+    # below it, and a slope without the weights that vanished would lead far back: 650 n eps in what they add up to.
+    xp = namespace(base)
+    for _ in range(STEPS):
+        value, slope = left(base)
+        new = xp.clip(xp.minimum(base - column(value / slope), most), min=0.0)
+        moved, base, most = xp.abs(new - base), new, new
+        if bool(xp.all(moved <= 2 * xp.finfo(base.dtype).eps * base)):
+            return base
+    raise RuntimeError(f"no convergence in {STEPS} steps")
 
 
 def _counts(array: Array) -> Array:
@@ -101,40 +130,50 @@ def _counts(array: Array) -> Array:
     return namespace(array).astype(1 + positions(array), array.dtype)
 
 
-def _root(x: Array, count: Array, c: float) -> Array:
-    """Return zeta = (1 - q^c)/c (...) by Newton's method, which climbs to it: what is left over falls and is convex."""
+def _nearest(x: Array, count: Array) -> Array:
+    """Return the least x (...), 0 where there is none."""
     xp = namespace(x)
-    limits = xp.finfo(x.dtype)
-    zeta = xp.zeros_like(x[..., 0])
+    nearest = xp.min(xp.where(count > 0, x, math.inf), axis=-1)
+    return xp.where(nearest < math.inf, nearest, 0.0)
+
+
+def _root(x: Array, count: Array, nearest: Array, c: float) -> tuple[Array, Array]:
+    """Return zeta = (1 - q^c)/c and base = 1 - c*(nearest + zeta) (...), from which the others' weights come.
+
+    What is left over falls in zeta and is convex: Newton's method climbs to the root. Each of the two numbers keeps
+    its digits, where the other one is much larger; where rounding sets them apart, they belong to a tau an eps away.
+    """
+    xp = namespace(x)
+    limits, whole = xp.finfo(x.dtype), xp.clip(1 - c * nearest, min=0.0)
+    zeta, base = xp.zeros_like(nearest), whole
     for _ in range(STEPS):
-        left, slope = _left_over(x, count, c, zeta)
-        step = xp.clip(left / slope, min=0.0)  # below 0 by rounding alone
-        zeta = zeta + step
-        if bool(xp.all(step <= 4 * limits.eps * zeta + 4 * limits.smallest_normal)):
-            return zeta
-    # Where the others have all but no weight, x + zeta is rounded by more than zeta needs, and steps of an eps go on.
-    if bool(xp.all(step <= 64 * limits.eps * (1 + zeta))):
-        return zeta
+        left, slope = _left_over(x, count, nearest, c, zeta, base)
+        # Rounding alone leads beyond the root, and there a slope without the weights that vanished leads far back.
+        step = xp.maximum(left / slope, -limits.eps * whole / c)
+        zeta, base = xp.clip(zeta + step, min=0.0), xp.maximum(base - c * step, limits.eps * base)
+        if bool(xp.all(xp.abs(step) <= 64 * limits.eps * xp.minimum(zeta, base / c) + 4 * limits.smallest_normal)):
+            return zeta, base
     raise RuntimeError(f"no convergence in {STEPS} steps")
 
 
-def _stepped(x: Array, count: Array, c: float, zeta: Array) -> Array:
-    left, slope = _left_over(x, count, c, zeta)
-    return zeta + left / detach(slope)
-
-
-def _left_over(x: Array, count: Array, c: float, zeta: Array) -> tuple[Array, Array]:
+def _left_over(x: Array, count: Array, nearest: Array, c: float, zeta: Array, base: Array) -> tuple[Array, Array]:
     """Return by how much the others' weights add up to more than 1 - q, and minus its slope in zeta."""
-    xp, log = namespace(x), _log(zeta, c)
-    value, slope = deformed(x + column(zeta), count > 0, c)
+    xp, log = namespace(x), log_deformed(zeta, c)
+    value, slope = _others(x, count > 0, nearest, c, zeta, base)
     return row_sum(count * value) + xp.expm1(log), row_sum(count * slope) + xp.exp((1 - c) * log)
 
 
-def _refined(x: Array, count: Array, c: float, power: Array) -> Array:
-    """Return q^c (...) after a step of Newton's for the sum of all weights."""
-    value, slope = _powers(column(power) - c * x, count > 0, c)
-    whole = row_sum(count * value) + power ** (1 / c) - 1
-    return power - c * whole / detach(row_sum(count * slope) + power ** (1 / c - 1))
+def _others(x: Array, there: Array, nearest: Array, c: float, zeta: Array, base: Array) -> tuple[Array, Array]:
+    """Return the others' weights (..., n), [base - c*(x - nearest)]_+ ^ (1/c), and minus their slopes in zeta."""
+    xp, bases = namespace(x), column(base) - c * (x - column(nearest))
+    if c in (HALF, 1.0):
+        return _powers(bases, there, c)
+    there = there & (bases > 0)
+    bases, small = xp.where(there, bases, 1.0), column(base) < HALF
+    # For c near 0 all bases are near 1, and their distances from it count.
+    log = xp.where(small, xp.log(bases) / c, log_deformed(xp.where(there & ~small, x + column(zeta), 0.0), c))
+    value = xp.where(there, xp.exp(log), 0.0)
+    return value, value / bases
 
 
 def deformed(y: Array, there: Array, c: float) -> tuple[Array, Array]:
@@ -143,7 +182,7 @@ def deformed(y: Array, there: Array, c: float) -> tuple[Array, Array]:
     if c in (0.5, 1.0):
         return _powers(base, there, c)
     there = there & (base > 0)
-    value = xp.exp(_log(xp.where(there, y, 0.0), c))
+    value = xp.exp(log_deformed(xp.where(there, y, 0.0), c))
     return xp.where(there, value, 0.0), xp.where(there, value / xp.where(there, base, 1.0), 0.0)
 
 
@@ -156,7 +195,7 @@ def _powers(base: Array, there: Array, c: float) -> tuple[Array, Array]:
     return xp.where(there, safe * slope, 0.0), xp.where(there, slope, 0.0)
 
 
-def _log(y: Array, c: float) -> Array:
+def log_deformed(y: Array, c: float) -> Array:
     """Return log(1 - c*y)/c."""
     xp = namespace(y)
     # c*y may underflow, and y must not with it: two terms of the series are right to an eps, and so is their curvature.

@@ -82,6 +82,57 @@ def test_the_closed_forms_keep_their_digits_for_many_ties_and_near_ties(library,
             np.testing.assert_allclose(numbers(weights), expected, rtol=0, atol=8 * EPS["float64"] * expected[0])
 
 
+@pytest.mark.parametrize("alpha", [1.95, 1.999, 2.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_many_ties_next_to_where_they_lose_their_weight_share_what_the_leader_leaves(library, dtype, alpha):
+    kind, n = np.dtype(dtype).type, 10_000
+    for base in 10 ** np.linspace(-5, -1, 12):
+        gap, tau = kind(0.7), kind((1 - base) / ((alpha - 1) * 0.7))
+        scores = library(np.append(0, np.full(n - 1, -gap)), dtype)
+        weights = numbers(smooth_max_weights(scores, tau=library(tau, dtype), alpha=alpha))
+        assert weights.sum() == pytest.approx(1, abs=32 * EPS[dtype])
+        # The definition by its one unknown, what of 1 - (alpha - 1)*tau*gap is left to the others.
+        c, x = oracle.exact(alpha) - 1, oracle.exact(tau) * oracle.exact(gap)
+        left = mp.findroot(
+            lambda b: (n - 1) * b ** (1 / c) + (c * x + b) ** (1 / c) - 1,  # noqa: B023
+            (0, 1 - c * x),
+            solver="anderson",
+            tol=1e-60,
+        )
+        rest = (n - 1) * left ** (1 / c)
+        others = (n - 1) * left ** (1 + 1 / c)
+        expected = (1 - (1 - rest) ** (1 + c) - others) / (c * (1 + c)) - rest * x
+        condition = 1 + rest * x / expected + math.log(n)
+        got = oracle.exact(smoothing_error(scores, tau=library(tau, dtype), alpha=alpha)) * oracle.exact(tau)
+        assert abs(got - expected) <= 4 * EPS[dtype] * condition * expected
+
+
+@pytest.mark.parametrize(
+    ("alpha", "ties", "gaps", "tau"),
+    [
+        (1.95, (5, 1000), (0.0010613180929794908, 0.001209524692967534), 574.4075927734375),
+        (1.999, (1, 30000), (0.7690058946609497, 184.53436279296875), 0.0027153806295245886),
+        (2.0, (1, 1000), (0.5849798321723938, 30.6223087310791), 0.016484525054693222),
+        (2.0, (1, 30000), (0.0, 0.009743443690240383), 50.50166702270508),
+        (1.5, (1, 1000), (0.5388275980949402, 60.9203987121582), 0.023258402943611145),
+    ],
+)
+def test_ties_that_lose_their_weight_beside_a_nearer_score_cost_no_more_than_their_rounding(
+    library, alpha, ties, gaps, tau
+):
+    scores = np.concatenate([[0.0], *(np.full(k, -gap) for k, gap in zip(ties, gaps, strict=True))])
+    arguments, single = {"tau": tau, "alpha": alpha}, {"tau": library(tau, "float32"), "alpha": alpha}
+    error, weights = smoothing_error(scores, **arguments), smooth_max_weights(scores, **arguments)
+    allowed = 4 * EPS["float32"] * (error * (1 + math.log(len(scores))) - scores @ weights)
+    closed = smooth_max_with_weights(library(scores, "float32"), single["tau"], alpha)
+    for value, got in (
+        (smooth_max(library(scores, "float32"), **single), smooth_max_weights(library(scores, "float32"), **single)),
+        closed,
+    ):
+        assert abs(float(value) - error) <= allowed
+        assert abs(numbers(got).sum() - 1) <= EPS["float32"] * len(scores)
+
+
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_bounds_are_the_errors_of_tied_others_and_of_one_other(library, dtype, alpha):

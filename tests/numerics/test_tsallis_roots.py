@@ -75,6 +75,18 @@ def test_the_leader_has_the_share_at_the_root_for_it(library, dtype, alpha, shar
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 @DTYPES
+def test_the_share_is_within_four_eps_next_to_a_half_and_next_to_one(library, dtype, alpha):
+    kind, gap = np.dtype(dtype).type, np.dtype(dtype).type(0.7)
+    for share in map(kind, (0.5 + 4 * EPS[dtype], 0.500001, 0.5001, 0.999, 1 - EPS[dtype])):
+        expected = solve_tau_share(share=library(share, dtype), gap=library(gap, dtype), alpha=alpha)
+        tau = solve_tau_share_exact(library([0.0, -gap], dtype), share=library(share, dtype), alpha=alpha)
+        assert_close(tau, oracle.exact(expected), k=6, dtype=dtype)  # both are rounded
+        many = solve_tau_share_exact(library([0.0] + [-gap] * 99, dtype), share=library(share, dtype), alpha=alpha)
+        assert float(many) >= float(expected) * (1 - 4 * EPS[dtype])
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+@DTYPES
 def test_with_a_single_other_the_certain_share_is_the_share(library, dtype, alpha):
     kind = np.dtype(dtype).type
     for share in map(kind, (0.5000001, 0.75, 0.999)):
