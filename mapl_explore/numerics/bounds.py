@@ -3,6 +3,8 @@
 lower  log1p(exp(-tau*gap)) / tau            attained when only one other score is finite
 upper  log1p((n-1) exp(-tau*gap)) / tau      attained when all others tie
 lower <= smoothing_error <= upper <= min(log(n)/tau, asymptote)
+
+The formulas are those of alpha = 1; the order holds for each alpha, as its errors are at most those of alpha = 1.
 """
 
 from mapl_explore.numerics import unchecked
@@ -54,7 +56,8 @@ def error_lower_bound(*, gap: Numbers, tau: Numbers, alpha: float = 1.0) -> Arra
 
     .. math:: L(\tau; \delta) = \frac1\tau \log\bigl(1 + e^{-\tau\delta}\bigr)
 
-    at alpha = 1. Attained when no score but the leader and one other is finite.
+    at alpha = 1. Attained when no score but the leader and one other is finite; 0 for alpha > 1 where tau*gap >=
+    1/(alpha - 1).
 
     Parameters
     ----------

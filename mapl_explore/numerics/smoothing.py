@@ -67,6 +67,8 @@ def smooth_min(scores: Numbers, *, tau: Numbers, alpha: float = 1.0) -> Array:
 
     .. math:: -\frac1\tau \log \sum_i \exp(-\tau s_i)
 
+    at alpha = 1; for every alpha it is minus the :func:`smooth_max` of the negated scores.
+
     Parameters
     ----------
     scores : array (..., n)
@@ -117,9 +119,9 @@ def smooth_max_weights(scores: Numbers, *, tau: Numbers, alpha: float = 1.0) -> 
     Returns
     -------
     array (..., n)
-        Weights that sum to 1; exactly 0 at padding. Each within 4 eps (1 + tau*(max - s_i) + log n) of itself, above
-        the smallest subnormal number; for alpha > 1 tau*(max - s_i) + log n counts w_i^(1 - alpha) times: a weight near
-        0 is as exact as the distance that makes it so.
+        Weights that sum to 1, within 4 n eps; exactly 0 at padding. Each within 4 eps (1 + tau*(max - s_i) + log n) of
+        itself, above the smallest subnormal number; for alpha > 1 tau*(max - s_i) + log n counts w_i^(1 - alpha) times:
+        a weight near 0 is as exact as the distance that makes it so.
         The largest is the leader share, at alpha = 1 exp(-tau * smoothing_error).
 
     Raises

@@ -22,7 +22,7 @@ def solve_tau_upper(*, epsilon: Numbers, n: Numbers, gap: Numbers, method: str =
 
     .. math:: \frac1\tau \log\bigl(1 + (n-1) e^{-\tau\delta}\bigr) = \varepsilon
 
-    At this tau and above, no n scores with this gap have an error of more than epsilon.
+    at alpha = 1. At this tau and above, no n scores with this gap have an error of more than epsilon.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def solve_tau_upper(*, epsilon: Numbers, n: Numbers, gap: Numbers, method: str =
         ``"bracket"`` is SciPy's ``optimize.elementwise.find_root`` between proven bounds, which is slower; only for
         alpha = 1.
     alpha : float
-        From 1 to 2, as for :func:`~mapl_explore.smooth_max`; the formula is that of alpha = 1.
+        From 1 to 2, as for :func:`~mapl_explore.smooth_max`.
 
     Returns
     -------
     array (...)
         Within 4 eps of the root, which is the only one. It falls as epsilon grows and as gap grows, and rises with n.
-        Above alpha = 1 it is below 1/((alpha - 1) gap), from where on the error is 0.
+        Above alpha = 1 it is at most 1/((alpha - 1) gap), from where on the error is 0, except for their rounding.
         Differentiable in torch, by implicit differentiation, twice.
 
     Raises
@@ -72,7 +72,7 @@ def solve_tau_lower(*, epsilon: Numbers, gap: Numbers, method: str = "newton", a
 
     .. math:: \frac1\tau \log\bigl(1 + e^{-\tau\delta}\bigr) = \varepsilon
 
-    At this tau and below, no scores with this gap have an error of less than epsilon.
+    at alpha = 1. At this tau and below, no scores with this gap have an error of less than epsilon.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ def tau_error(epsilon: Array, distance: Array, count: Array, alpha: float) -> Ar
     tau = _root(_bracket(scaled, detach(count), alpha), _error_step(scaled, detach(count), alpha)) / detach(epsilon)
     # Through one step first derivatives are exact; second ones are exact through one more.
     for _ in range(2):
-        tau = _from_weights(tau, epsilon, distance, count, alpha)
+        tau = _stepped(tau, epsilon, distance, count, alpha)
     return tau
 
 
@@ -106,13 +106,13 @@ def _error_step(distance: Array, count: Array, alpha: float) -> Callable[[Array]
     return step
 
 
-def _from_weights(tau: Array, epsilon: Array, distance: Array, count: Array, alpha: float) -> Array:
+def _stepped(tau: Array, epsilon: Array, distance: Array, count: Array, alpha: float) -> Array:
     error, spread = _error_and_spread(tau, distance, count, alpha)
     # A root within an ulp of 1/((alpha - 1) gap) may round to where the leader has all: it moves as that does.
     nearest = _nearest(distance, count)
     there = detach(tau * nearest) / namespace(tau).where(nearest > 0, nearest, 1.0)
-    # The slope without its graph: w moves by 1e7 times as much as the distances where it is small, and times a residual
-    # of an eps that was six times the gradient.
+    # The slope has no graph: next to where the error ends it moves by 1e7 times as much as the distances, and times a
+    # residual of an eps that was five times the gradient.
     return namespace(tau).where(error > 0, tau + (error - tau * epsilon) / detach(epsilon + spread), there)
 
 
