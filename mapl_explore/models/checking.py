@@ -164,7 +164,7 @@ def own_logits(model: Model, ids: Sequence[int]) -> torch.Tensor:
 def require_causal(model: Model, prompt: Sequence[int], response: Sequence[int]) -> None:
     """Raise ValueError where the logits of a prompt depend on what comes after it."""
     alone, followed = own_logits(model, prompt).double(), own_logits(model, (*prompt, *response)).double()
-    allowed = max(1e-4, 8 * _eps(model)) * alone.abs().max()
+    allowed = rounding(model) * alone.abs().max()
     if (followed[: len(alone)] - alone).abs().max() > allowed:
         raise ValueError(
             f"{type(model).__name__} is no causal language model: a token's logits depend on what comes after it"
@@ -175,6 +175,11 @@ def require_causal(model: Model, prompt: Sequence[int], response: Sequence[int])
 def tolerance(model: Model) -> float:
     """Return by how much log-probabilities of a short response may differ, in nats."""
     return max(NATS, 64 * _eps(model))
+
+
+def rounding(model: Model) -> float:
+    """Return by what share of the largest one logits may differ."""
+    return max(1e-4, 8 * _eps(model))
 
 
 def _eps(model: Model) -> float:

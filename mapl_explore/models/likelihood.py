@@ -1,4 +1,4 @@
-"""Log-probabilities of tokens from logits, in float64 but without a float64 copy of the logits.
+"""Log-probabilities of tokens, in float64 but without a float64 copy of the logits, or without all the logits at once.
 
 A float32 ``cross_entropy`` on a CPU adds up a vocabulary one by one: over 49,152 tokens it is off by 2.5e-6 nats per
 token on average, over 151,936 by 1.3e-5, and always in the same direction, so that the error of a
@@ -10,10 +10,14 @@ from typing import Any
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import linear
 
 # Numbers read at a time: few enough for the cache of a CPU; many, so that a GPU starts few kernels.
 CHUNK = {"cpu": 2**20}
 CHUNK_ELSEWHERE = 2**26
+# Logits made at a time, 128 MiB of float32: 220 tokens of a vocabulary of 151,936. Fewer would read all weights of the
+# head, and add to all of their gradient, too often.
+LOGITS = 2**25
 
 
 def token_logp(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -42,13 +46,52 @@ def token_logp(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return _TokenLogp.apply(logits, target)
 
 
+def head_logp(
+    states: torch.Tensor,
+    target: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> torch.Tensor:
+    r"""Return :func:`token_logp` of the logits of a head, of which no more than ``LOGITS`` exist at any time.
+
+    .. math:: z = W h + b
+
+    Where a table has more, the backward pass computes them again.
+
+    Parameters
+    ----------
+    states : tensor (m, width)
+        What the head reads.
+    target : tensor (m,)
+        Token ids.
+    weight, bias : tensor (vocabulary, width), tensor (vocabulary,)
+        Those of the head.
+    dtype : torch.dtype, optional
+        In which the logits are computed; that of the weight if not given.
+
+    Returns
+    -------
+    tensor (m,), float64
+        Differentiable once in states, weight and bias; each gradient has the type of what it belongs to.
+
+    Examples
+    --------
+    >>> head_logp(torch.zeros(1, 8), torch.tensor([2]), torch.ones(4, 8)).exp().tolist()
+    [0.25]
+    """
+    dtype = dtype or weight.dtype
+    if len(states) * len(weight) > LOGITS:
+        return _HeadLogp.apply(states, target, weight, bias, dtype)
+    return token_logp(linear(*_cast(dtype, states, weight, bias)), target)
+
+
 class _TokenLogp(torch.autograd.Function):
     """Keeps for the gradient one array of the size of the logits, as ``cross_entropy`` does."""
 
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        parts = [_chunk_logp(rows, which) for rows, which in _chunks(logits, target)]
-        logp, total = (torch.cat(column) for column in zip(*parts, strict=True))
+        logp, total = _joined(_chunk_logp(*part) for part in _chunks(logits, target))
         ctx.save_for_backward(logits, target, total)
         return logp
 
@@ -57,12 +100,81 @@ class _TokenLogp(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
         logits, target, total = ctx.saved_tensors
         slope = torch.empty_like(logits)
-        for rows, part, which, log_sum, outer in _chunks(slope, logits, target, total, grad):
-            scores = _read(part)
-            outer = outer[:, None].to(scores.dtype)
-            share = (scores - log_sum[:, None].to(scores.dtype)).exp_().mul_(-outer)
-            rows.copy_(share.scatter_add_(1, which[:, None], outer))
+        _write_slope(slope, logits, target, total, grad)
         return slope, None
+
+
+class _HeadLogp(torch.autograd.Function):
+    """Keeps what the head reads and one number for each token, and makes the logits of some tokens at a time."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        dtype: torch.dtype,
+    ) -> torch.Tensor:
+        parts = _some_logits(*_cast(dtype, states, weight, bias), target)
+        logp, total = _joined(_joined(_chunk_logp(*part) for part in _chunks(*some)) for _, *some in parts)
+        ctx.save_for_backward(states, target, weight, bias, total)
+        ctx.dtype = dtype
+        return logp
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        states, target, weight, bias, total = ctx.saved_tensors
+        needed = zip((states, weight, bias), (ctx.needs_input_grad[each] for each in (0, 2, 3)), strict=True)
+        of_states, of_weight, of_bias = (torch.zeros_like(each) if asked else None for each, asked in needed)
+        columns = (target, total, grad, states if of_states is None else of_states)
+        read = _cast(ctx.dtype, states, weight, bias)
+        for rows, logits, which, log_sum, outer, of_rows in _some_logits(*read, *columns):
+            _write_slope(logits, logits, which, log_sum, outer)
+            if of_states is not None:
+                of_rows.copy_(logits @ read[1])
+            if of_weight is not None:
+                _add_product(of_weight, logits.T, rows)
+            if of_bias is not None:
+                of_bias += logits.sum(0)
+        return of_states, None, of_weight, of_bias, None
+
+
+def _some_logits(
+    states: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *columns: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Yield some rows of the states, their logits, and the same rows of the columns."""
+    size = max(1, LOGITS // len(weight))
+    for rows, *some in zip(*(column.split(size) for column in (states, *columns)), strict=True):
+        yield rows, linear(rows, weight, bias), *some
+
+
+def _cast(dtype: torch.dtype, *values: torch.Tensor | None) -> tuple[Any, ...]:
+    return tuple(None if each is None else each.to(dtype) for each in values)
+
+
+def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -> None:
+    """Add a product of matrices to a total, which may have a wider type: a sum of halves would lose digits."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total += left @ right
+
+
+def _write_slope(
+    slope: torch.Tensor, logits: torch.Tensor, target: torch.Tensor, total: torch.Tensor, grad: torch.Tensor
+) -> None:
+    """Write the gradient of the logits into an array of their size, which may be their own."""
+    for rows, part, which, log_sum, outer in _chunks(slope, logits, target, total, grad):
+        scores = _read(part)
+        outer = outer[:, None].to(scores.dtype)
+        share = (scores - log_sum[:, None].to(scores.dtype)).exp_().mul_(-outer)
+        rows.copy_(share.scatter_add_(1, which[:, None], outer))
+
+
+def _joined(parts: Iterator[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
 def _chunk_logp(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,6 @@
 """What a model reads in one pass: a table that ``encoding.collate`` makes, or the next token of each sequence."""
 
+import contextlib
 import functools
 import inspect
 import math
@@ -11,10 +12,12 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import DynamicCache
 
+from mapl_explore.models.heads import headless, plain_head
 from mapl_explore.models.kinds import Model
-from mapl_explore.models.likelihood import token_logp
+from mapl_explore.models.likelihood import head_logp, token_logp
+from mapl_explore.models.recomputing import recomputing
 
-BATCH_TOKENS = 8192  # in one forward pass, padding included; GPT-2's 50,257 logits of 4 bytes for each fill 1.6 GB
+BATCH_TOKENS = 8192  # in one forward pass, padding included; GPT-2 (124M) keeps 7.8 GB of them for the backward pass
 WAYS = SHARED, PADDED, ALONE = "several responses behind one prompt", "padded sequences", "one sequence at a time"
 
 
@@ -47,11 +50,17 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How a model reads tables: in which of the ways, in which precision, and the most tokens of a row."""
+    """How a model reads tables: in which of the ways, in which precision, and the most tokens of a row.
+
+    ``apart`` says whether its head may be computed apart from it, so that not all logits exist at one time;
+    ``checkpointing`` whether activations are computed again in the backward pass.
+    """
 
     way: str = SHARED
     precision: str = "float32"
     context: float = math.inf
+    apart: bool = False
+    checkpointing: bool = False
 
     def fits(self, rows: int, columns: int) -> bool:
         """Return whether a table of this size is read in one pass."""
@@ -91,16 +100,35 @@ def _spans(owner: torch.Tensor) -> list[list[int]]:
 def _part_logp(model: Model, reading: Reading, responses: int, wanted: int, *columns: torch.Tensor) -> torch.Tensor:
     """Return the log-probability of each response (responses,), 0 where it is in no row of this part."""
     table = Table(*columns)
+    target, owner = table.target[:, -wanted:].flatten(), table.owner[:, -wanted:].flatten()
+    # In float64: a response of 1,000 tokens sums to some -5,000 nats, where float32 steps by 0.0005.
+    logp = _token_logp(model, reading, wanted, table, target).masked_fill(owner < 1, 0.0)
+    return logp.new_zeros(responses + 1).index_add(0, owner.clamp(min=0), logp)[1:]
+
+
+def _token_logp(model: Model, reading: Reading, wanted: int, table: Table, target: torch.Tensor) -> torch.Tensor:
+    """Return the log-probability of each token of the last columns of a table, row by row."""
+    head = plain_head(model) if reading.apart else None
+    # Here, not around all parts: what computes a part again in the backward pass must do so in the same way.
+    again = recomputing(model) if reading.checkpointing and torch.is_grad_enabled() else contextlib.nullcontext()
+    with again, headless(head) if head else contextlib.nullcontext():
+        found = _outputs(model, reading, wanted, table)
+    if not head:
+        return token_logp(found, target)
+    # What wraps the scorer may have an autocast of its own, which would round what is asked for in float32.
+    with torch.autocast(table.ids.device.type, enabled=False):
+        dtype = torch.bfloat16 if reading.precision == "bf16" else None
+        return head_logp(found, target, head.weight, head.bias, dtype)
+
+
+def _outputs(model: Model, reading: Reading, wanted: int, table: Table) -> torch.Tensor:
+    """Return the logits of the last columns of a table, row by row."""
     options: dict[str, Any] = {"logits_to_keep": wanted} if "logits_to_keep" in parameters(model) else {}
     if reading.way == SHARED:
         options |= {"position_ids": table.position, "attention_mask": _mask(model, table.owner)}
     # Around the model alone: what follows, the loss included, stays outside, in float32 and float64.
     with torch.autocast(table.ids.device.type, dtype=torch.bfloat16, enabled=reading.precision == "bf16"):
-        logits = model(input_ids=table.ids, use_cache=False, **options).logits[:, -wanted:]
-    target, owner = table.target[:, -wanted:].flatten(), table.owner[:, -wanted:].flatten()
-    # In float64: a response of 1,000 tokens sums to some -5,000 nats, where float32 steps by 0.0005.
-    logp = token_logp(logits.flatten(0, 1), target).masked_fill(owner < 1, 0.0)
-    return logp.new_zeros(responses + 1).index_add(0, owner.clamp(min=0), logp)[1:]
+        return model(input_ids=table.ids, use_cache=False, **options).logits[:, -wanted:].flatten(0, 1)
 
 
 def _mask(model: Model, owner: torch.Tensor) -> torch.Tensor:

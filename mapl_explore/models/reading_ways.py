@@ -1,5 +1,6 @@
 """The way in which a model can read responses and gives the same log-probabilities as for each one alone."""
 
+import contextlib
 import functools
 import itertools
 import weakref
@@ -14,14 +15,17 @@ from mapl_explore.models.checking import (
     WIDEST_WINDOW,
     context_length,
     local_window,
+    own_logits,
     own_logp,
     own_table,
     probes,
     require_causal,
+    rounding,
     tolerance,
     undisturbed,
 )
 from mapl_explore.models.encoding import collate
+from mapl_explore.models.heads import headless, plain_head
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.model_folder import first_line
 from mapl_explore.models.passes import (
@@ -34,6 +38,7 @@ from mapl_explore.models.passes import (
     parameters,
     responses_logp,
 )
+from mapl_explore.models.recomputing import answering
 from mapl_explore.notes import note
 
 Value = TypeVar("Value")
@@ -92,6 +97,28 @@ def way_of(model: Model) -> str:
     raise ValueError(f"the log-probs of {name} cannot be had: they differ even when it reads {way} ({trouble})")
 
 
+@once_per_model
+def is_head_apart(model: Model) -> bool:
+    """Return whether a model's logits are what its head makes of what it reads, and nothing is done to them afterwards.
+
+    A model is tried with made-up logits from -100 to 100: this shows scales (Cohere, Granite) and caps (Gemma 2), also
+    where the model's own logits are so small that a cap would not show.
+    """
+    head, prompt = plain_head(model), probes(model)[1].prompt
+    if head is None:
+        return False
+    with undisturbed(model), contextlib.suppress(Exception):  # any model may fail in a way of its own
+        own = own_logits(model, prompt)
+        made_up = torch.arange(own.numel(), device=own.device).view_as(own) % 201 - 100
+        with answering(head, lambda _: made_up[None].to(own.dtype)):
+            kept = own_logits(model, prompt)
+        with headless(head):
+            states = own_logits(model, prompt)
+        off = torch.nn.functional.linear(states.to(head.weight.dtype), head.weight, head.bias) - own
+        return torch.equal(kept, made_up.to(kept.dtype)) and bool(off.abs().max() <= rounding(model) * own.abs().max())
+    return False
+
+
 def _own_logp(model: Model) -> torch.Tensor:
     """Return the model's own log-probabilities of the first and last responses of its probes (2, 2)."""
     long, brief = probes(model)
@@ -111,7 +138,8 @@ def _tried(model: Model, way: str) -> torch.Tensor:
         one = one if way == SHARED else replace(one, responses=(one.responses[0], one.responses[-1]))
         batch = {name: value.to(device) for name, value in collate([one], share_prompt=way == SHARED).items()}
         label = batch.pop("label")
-        logp = responses_logp(model, Table(**batch), label, Reading(way, context=context_length(model)))
+        reading = Reading(way, context=context_length(model), apart=is_head_apart(model))
+        logp = responses_logp(model, Table(**batch), label, reading)
         rows.append(logp[0, [0, -1]].cpu())
     return torch.stack(rows)
 

@@ -1,18 +1,23 @@
 """One model as a function from encoded sets to log-probabilities: what scoring and training call."""
 
+from typing import Any
+
 import torch
 
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.passes import PADDED, SHARED, Reading, Table, responses_logp
-from mapl_explore.models.reading_ways import way_of
+from mapl_explore.models.reading_ways import is_head_apart, way_of
+from mapl_explore.models.recomputing import is_checkpointing, recomputable
 
 
 class SetScorer(torch.nn.Module):
     """One model as a function from a batch of encoded sets to log-probabilities, differentiable in its weights.
 
     A batch of more than 8,192 tokens, padding included, is read in parts; where there are gradients, the activations of
-    one part live at a time, and each part is computed twice.
+    one part live at a time, and each part is computed twice. The logits of a batch (tokens, vocabulary) never exist all
+    at once, except where :func:`is_head_apart` finds that the model does something to them, and where its weights are
+    spread over several processes.
 
     Parameters
     ----------
@@ -23,17 +28,30 @@ class SetScorer(torch.nn.Module):
         response is computed with its own copy of the prompt, and alone where padding changes its log-probability.
     precision : {"float32", "bf16"}
         The model computes its logits in it; what follows them is float32 or better in either case.
+    checkpointing : bool
+        Compute the activations of each layer again in the backward pass: less memory, about a third more time, and
+        the same gradients. A model that was told so itself, by its ``gradient_checkpointing_enable``, does so anyway.
 
     Raises
     ------
     ValueError
-        If ``share_prompt`` is not given and the model is no causal language model, or cannot be read in any way.
+        If ``share_prompt`` is not given and the model is no causal language model, or cannot be read in any way; or
+        if its layers cannot be computed again.
     """
 
-    def __init__(self, model: Model, share_prompt: bool | None = None, precision: str = "float32") -> None:
+    def __init__(
+        self,
+        model: Model,
+        share_prompt: bool | None = None,
+        precision: str = "float32",
+        checkpointing: bool = False,
+    ) -> None:
         super().__init__()
         self.model, self.precision, self.context = model, precision, context_length(model)
         self.way = way_of(model) if share_prompt is None else SHARED if share_prompt else PADDED
+        self.apart, self.checkpointing = is_head_apart(model), is_checkpointing(model)
+        if checkpointing:
+            self.activation_checkpointing_enable()
         self.train(False)
 
     @property
@@ -45,9 +63,17 @@ class SetScorer(torch.nn.Module):
         """Stay in evaluation mode: with GPT-2's dropout of 0.1 policy and reference differ before the first step."""
         return super().train(False)
 
+    def activation_checkpointing_enable(self, **options: Any) -> None:
+        """Compute activations again from now on; what the Trainer of ``transformers`` calls, in two spellings."""
+        if not recomputable(self.model):
+            raise ValueError(f"checkpointing must be off: {type(self.model).__name__} has no layer made for it")
+        self.checkpointing = True
+
+    gradient_checkpointing_enable = activation_checkpointing_enable
+
     def forward(
         self, ids: torch.Tensor, position: torch.Tensor, target: torch.Tensor, owner: torch.Tensor, label: torch.Tensor
     ) -> torch.Tensor:
         """Return log-probabilities (sets, n), float64, 0 at padding; the arguments are those of :func:`collate`."""
-        reading = Reading(self.way, self.precision, self.context)
+        reading = Reading(self.way, self.precision, self.context, self.apart, self.checkpointing)
         return responses_logp(self.model, Table(ids, position, target, owner), label, reading)

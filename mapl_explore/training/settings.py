@@ -260,6 +260,9 @@ class Settings:
     )
     device: str = choice("where to compute; auto takes a CUDA GPU where there is one", DEVICES)
     precision: str = choice("in which the model computes; log-probs, loss and weights stay in float32", PRECISIONS)
+    checkpointing: bool = switch(
+        "recompute activations in the backward pass: less memory, about a third more time, the same gradients"
+    )
     save_every: int | None = setting(
         "steps between checkpoints, of which the last two are kept; a quarter of all steps if not given, none for 0",
         optional(whole(0)),

@@ -143,7 +143,7 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
         run = replace(run, reference_checksum=weights_checksum(reference.network))
     if settings.resume:
         require_same_weights(place.folder, begun, run)
-    scorer = SetScorer(network, precision=settings.precision)
+    scorer = SetScorer(network, precision=settings.precision, checkpointing=settings.checkpointing)
     sets = [*train, *held_out]
     encoded = _encoded(settings, network, reference, tokenizer, sets)
     checkpoint = _found_checkpoint(place.folder) if settings.resume else None

@@ -29,8 +29,6 @@ from mapl_explore.training.own_loss import blamed_on, kind_of
 # What the Trainer would take and then not do, or do to other weights than those meant.
 UNSUPPORTED = {
     "fp16": "without a scale of the loss, which the scorer has no place for, small gradients would be 0; use bf16",
-    "gradient_checkpointing": (EVALUATION := "transformers has it in training mode only, and here dropout is off"),
-    "activation_checkpointing": EVALUATION,  # its name from transformers 5.23 on
     "label_smoothing_factor": "it belongs to cross-entropy, and here the loss decides",
     "neftune_noise_alpha": "the reference has no noise in its embeddings",
     "compute_loss_func": "the argument loss decides what is minimised",
@@ -39,6 +37,9 @@ UNSUPPORTED = {
     "preprocess_logits_for_metrics": "an evaluation keeps log-probs, not logits",
     "model_init": "the reference log-probs belong to one model; give model",
 }
+# Options of checkpointing, in the two spellings of transformers (before 5.23 and from there on); each layer is computed
+# again, on the device that it is on.
+CHECKPOINTING = ("gradient_checkpointing_kwargs", "activation_checkpointing_kwargs")
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,8 @@ class PreferenceTrainer(transformers.Trainer):
         A causal language model of ``transformers``, or a ``SetScorer`` of one; trained in place.
     args : transformers.TrainingArguments
         With ``remove_unused_columns=False``: the examples are objects, not columns. ``bf16=True`` is the ``"bf16"`` of
-        ``SetScorer``: the model computes in halves, loss and weights do not.
+        ``SetScorer``: the model computes in halves, loss and weights do not. ``gradient_checkpointing=True`` is its
+        ``checkpointing``.
     train_dataset : sequence of Example
         What to train on, as :func:`training_examples` makes it; an ``eval_dataset`` is the same.
     processing_class
@@ -206,10 +208,7 @@ class PreferenceTrainer(transformers.Trainer):
         _require_examples("train_dataset", train_dataset)
         _require_examples("eval_dataset", options.get("eval_dataset"))
         options |= {"train_dataset": train_dataset, "processing_class": processing_class}
-        scorer = model if isinstance(model, SetScorer) else SetScorer(model)
-        if args is not None and args.bf16:  # the Trainer's own autocast ends where the scorer's begins
-            scorer = copy.copy(scorer)
-            scorer.precision = "bf16"
+        scorer = _scorer_for(args, model)
         options["data_collator"] = partial(collate_examples, share_prompt=scorer.share_prompt)
         super().__init__(model=scorer, args=args, **options)
         self._measured: list[torch.Tensor] = []
@@ -344,6 +343,20 @@ def require_supported(args: TrainingArguments | None, options: Mapping[str, Any]
     for name, reason in UNSUPPORTED.items():
         if getattr(args, name, None) or options.get(name) is not None:
             raise ValueError(f"PreferenceTrainer has no {name}: {reason}")
+    for name in CHECKPOINTING:
+        given = getattr(args, name, None) or {}
+        if given not in ({}, {"use_reentrant": False}):
+            raise ValueError(f"{name} must be None or {{'use_reentrant': False}}, not {shortened(given)}")
+
+
+def _scorer_for(args: TrainingArguments | None, model: PreTrainedModel | SetScorer) -> SetScorer:
+    """Return a scorer that does what the arguments ask of it; one that was given stays as it is."""
+    scorer = copy.copy(model) if isinstance(model, SetScorer) else SetScorer(model)
+    if args is not None and args.bf16:  # the Trainer's own autocast ends where the scorer's begins
+        scorer.precision = "bf16"
+    if args is not None and args.gradient_checkpointing:  # transformers 5.23 has kept this name next to its new one
+        scorer.activation_checkpointing_enable()
+    return scorer
 
 
 def _require_model(model: Any) -> None:

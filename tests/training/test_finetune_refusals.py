@@ -191,7 +191,7 @@ def test_a_file_that_is_not_there_is_named_with_its_argument(tune, tmp_path, nam
 @pytest.mark.parametrize("options", [
     {"steps": np.float64(3.0)}, {"steps": "3"}, {"steps": True}, {"seed": None}, {"sets_per_step": None},
     {"lr": "1e-4"}, {"lr": 1j}, {"save_every": 1.5}, {"chat": "yes"}, {"resume": 1}, {"device": None},
-    {"precision": ["bf16"]}, {"progress": "no"},
+    {"precision": ["bf16"]}, {"progress": "no"}, {"checkpointing": 1},
 ])  # fmt: skip
 def test_a_number_or_choice_of_another_kind_is_named(tune, tmp_path, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):

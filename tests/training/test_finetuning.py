@@ -14,6 +14,7 @@ from conftest import assert_close
 from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.losses import DPO, LOSSES, Anneal, First, Hardest, MaxMin, ScoredSets, Smooth
 from mapl_explore.losses.measures import measures
+from mapl_explore.models import recomputing
 from mapl_explore.models.encoding import collate, encode_sets
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
@@ -198,6 +199,19 @@ def test_in_bf16_the_model_computes_coarsely_and_the_loss_does_not(tune, base, d
     model, tokenizer = load_model(base)
     batch = collate(encode_sets(tokenizer, TRAIN))
     assert SetScorer(model, precision="bf16")(**batch).dtype == torch.float64
+
+
+def test_checkpointing_ends_with_the_same_bits(tune, monkeypatch):
+    calls, checkpoint = [], recomputing.checkpoint
+    monkeypatch.setattr(
+        recomputing, "checkpoint", lambda *args, **options: calls.append(1) or checkpoint(*args, **options)
+    )
+    plain = tune("plain", loss="dpo")
+    assert not calls
+    again = tune("again", loss="dpo", checkpointing=True)
+    assert len(calls) == 2 * 2  # steps, layers: what is only measured keeps nothing anyway
+    assert weights(again.folder) == weights(plain.folder)
+    assert timeless(again.run) == timeless(plain.run)
 
 
 def share_of_short_answers(model, tokenizer):

@@ -128,12 +128,28 @@ def test_halves_without_a_scale_are_refused_before_training(made):
         made(fp16=True)
 
 
-@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
-def test_checkpointing_of_activations_is_refused_before_training(made):
-    with pytest.raises(
-        ValueError, match=r"PreferenceTrainer has no (gradient|activation)_checkpointing: transformers has"
-    ):
-        made(gradient_checkpointing=True)
+RENAMED = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")
+
+
+@RENAMED
+@pytest.mark.parametrize("options", [None, {"use_reentrant": False}])
+def test_checkpointing_trains_to_the_same_bits_and_leaves_a_given_scorer_as_it_is(made, options):
+    plain, scorer = made(), SetScorer(random_gpt2())
+    again = made(given={"model": scorer}, gradient_checkpointing=True, gradient_checkpointing_kwargs=options)
+    for each in (plain, again):
+        each.train()
+    assert again.model.checkpointing
+    assert not scorer.checkpointing
+    assert steps(again) == steps(plain)
+    for mine, theirs in zip(again.model.parameters(), plain.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@RENAMED
+def test_checkpointing_in_another_way_is_refused_before_training(made):
+    line = r"^(gradient|activation)_checkpointing_kwargs must be None or {'use_reentrant': False}, not {'use_reentra"
+    with pytest.raises(ValueError, match=line):
+        made(gradient_checkpointing=True, gradient_checkpointing_kwargs={"use_reentrant": True})
 
 
 @pytest.mark.filterwarnings("ignore:.*(label_smoothing|neftune).*")
