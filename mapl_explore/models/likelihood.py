@@ -81,9 +81,10 @@ def head_logp(
     [0.25]
     """
     dtype = dtype or weight.dtype
-    if len(states) * len(weight) > LOGITS:
-        return _HeadLogp.apply(states, target, weight, bias, dtype)
-    return token_logp(linear(*_cast(dtype, states, weight, bias)), target)
+    with torch.autocast(states.device.type, enabled=False):  # that of a caller would round the logits to halves
+        if len(states) * len(weight) > LOGITS:
+            return _HeadLogp.apply(states, target, weight, bias, dtype)
+        return token_logp(linear(*_cast(dtype, states, weight, bias)), target)
 
 
 class _TokenLogp(torch.autograd.Function):

@@ -115,10 +115,8 @@ def _token_logp(model: Model, reading: Reading, wanted: int, table: Table, targe
         found = _outputs(model, reading, wanted, table)
     if not head:
         return token_logp(found, target)
-    # What wraps the scorer may have an autocast of its own, which would round what is asked for in float32.
-    with torch.autocast(table.ids.device.type, enabled=False):
-        dtype = torch.bfloat16 if reading.precision == "bf16" else None
-        return head_logp(found, target, head.weight, head.bias, dtype)
+    dtype = torch.bfloat16 if reading.precision == "bf16" else None
+    return head_logp(found, target, head.weight, head.bias, dtype)
 
 
 def _outputs(model: Model, reading: Reading, wanted: int, table: Table) -> torch.Tensor:

@@ -6,6 +6,7 @@ import transformers
 from kinds_of_models import DECODER, ENCODER, EXPERTS, GPT, LLAMA, NEO, SETS, TOKENIZER, model_of
 from largest_arrays import LargestArray
 from tiny_models import random_gpt2
+from torch.distributed.fsdp import fully_shard
 
 from conftest import assert_close
 from mapl_explore.models import likelihood
@@ -153,6 +154,37 @@ def test_a_model_has_the_log_probs_and_gradients_of_all_logits_at_once(monkeypat
     assert mine.keys() == theirs.keys()
     largest = max(each.abs().max() for each in theirs.values())
     assert max((mine[each] - theirs[each]).abs().max() for each in mine) <= 1e-5 * largest
+
+
+@pytest.mark.parametrize("limit", [2000, 2**25])
+def test_an_autocast_of_a_caller_rounds_nothing(monkeypatch, limit):
+    monkeypatch.setattr(likelihood, "LOGITS", limit)
+    scorer, batch = SetScorer(random_gpt2(context=512)), collate(encode_sets(TOKENIZER, SETS))
+    plain = scorer(**batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(scorer(**batch), plain)
+
+
+@pytest.mark.filterwarnings("ignore:FSDP2-wrapped module .* returned a view tensor")
+def test_weights_in_shards_are_read_by_the_model_itself(monkeypatch):
+    monkeypatch.setattr(likelihood, "LOGITS", 2000)
+    batch, found = collate(encode_sets(TOKENIZER, SETS)), {}
+    for sharded in (False, True):
+        scorer = SetScorer(random_gpt2(context=512))
+        if sharded:
+            torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+            fully_shard(scorer.model.transformer.h[0])
+            fully_shard(scorer)
+        logp, mine = slopes(scorer, batch)
+        found[sharded] = (
+            logp,
+            {name: getattr(each, "full_tensor", lambda each=each: each)() for name, each in mine.items()},
+        )
+    torch.distributed.destroy_process_group()
+    assert_close(found[True][0], found[False][0], k=0, atol=2e-5)
+    largest = max(each.abs().max() for each in found[False][1].values())
+    for name, each in found[False][1].items():
+        assert (found[True][1][name] - each).abs().max() <= 1e-5 * largest
 
 
 @pytest.mark.parametrize("grad", [True, False])

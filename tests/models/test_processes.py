@@ -80,7 +80,9 @@ def test_a_run_killed_on_its_way_resumes_to_the_bits_of_the_whole_one(files, tmp
     assert read_run(cut).after == read_run(whole).after
 
 
-def test_two_processes_give_the_gradients_the_losses_and_the_one_record_of_one(files, tmp_path, monkeypatch):
+def test_two_processes_in_little_memory_give_the_gradients_the_losses_and_the_one_record_of_one(
+    files, tmp_path, monkeypatch
+):
     one, two = (
         [str(files), str(tmp_path / name), str(tmp_path / f"{name}.npz"), "dpo-smooth"] for name in ("one", "two")
     )
