@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 ALPHA = "1 is log-sum-exp, where every score has a share of the gradient; above it, scores far below have none."
+SHARPER = "What rewards are divided by: the smaller, the more the best one counts."
 MINUS = str.maketrans("−–", "--")  # as pages and papers print it
 SIGNS = str.maketrans("+-−", "pnn")
 
@@ -31,6 +32,8 @@ class Knob:
         One sentence for a tooltip.
     unsaid : bool
         Whether a written call leaves it out at its default.
+    spare : bool
+        Whether the browser shows it only where it moves something; any other is greyed out.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class Knob:
     scale: Literal["linear", "log", "integer"]
     help: str
     unsaid: bool = False
+    spare: bool = False
 
     def __post_init__(self) -> None:
         """Check that the default lies in the range, and that a log scale starts above 0."""
@@ -170,6 +174,9 @@ KNOBS = {
         Knob("epsilon", "target ε", "nats", 0.0001, 10.0, 0.05, "log", "The smoothing error to aim at."),
         Knob("share", "leader share", "", 0.51, 0.999, 0.9, "linear", "The part of the gradient the leader may take."),
         Knob("spread", "spread of the others", "nats", 0.0, 10.0, 1.0, "linear", "From second to last score."),
+        Knob("smoothing", "share of swaps", "", 0.0, 0.49, 0.1, "linear", "How many pairs were swapped.", spare=True),
+        Knob("clip", "clip c", "", 0.01, 2.0, 0.2, "log", "How far a ratio is followed from 1.", spare=True),
+        Knob("reward_alpha", "α of the rewards", "", 1e-4, 1e3, 1.0, "log", SHARPER, spare=True),
         Knob("beta", "β", "", 0.01, 10.0, 0.1, "log", "How steep a loss is in its margin."),
         Knob("score", "score", "nats", -10.0, 0.0, -1.0, "linear", "A log-prob, or another number that is compared."),
         Knob("level", "largest score", "nats", -1000.0, 0.0, -5.0, "linear", "Moves the whole set."),

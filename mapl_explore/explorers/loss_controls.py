@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from mapl_explore.explorers.knobs import KNOBS, Knob
 from mapl_explore.explorers.readout import digits
 from mapl_explore.files import shortened
 from mapl_explore.losses import (
+    CDPO,
+    GRPO,
     LOSSES,
     RLOO,
     SFT,
@@ -14,18 +17,27 @@ from mapl_explore.losses import (
     DynamicBeta,
     First,
     Hardest,
+    InfoNCA,
     Loss,
     Mean,
     Mellow,
     OneSided,
     Pair,
+    RobustDPO,
     Smooth,
     loss_of,
 )
 from mapl_explore.losses.graded import Graded
 from mapl_explore.losses.loss import Paired
 
-NUMBERS = ("beta", "tau", "alpha", "epsilon", "share")  # the fields of a loss that have a slider
+SHARED = ("beta", "tau", "alpha", "epsilon", "share")  # fields that have a slider, in whatever has them
+OWN: dict[tuple[type, str], str] = {  # fields of one loss alone, and the sliders that they have
+    (CDPO, "smoothing"): "smoothing",
+    (RobustDPO, "smoothing"): "smoothing",
+    (GRPO, "clip"): "clip",
+    (InfoNCA, "alpha"): "reward_alpha",
+}
+NUMBERS = (*SHARED, *dict.fromkeys(OWN.values()))  # the sliders
 
 
 def losses_of(losses: Iterable[Loss | str]) -> tuple[Loss, ...]:
@@ -49,28 +61,40 @@ def _of_a_set(loss: Loss | str) -> Loss:
     return one
 
 
+def number_knobs(tau: Knob) -> dict[str, Knob]:
+    """Return the sliders of the numbers of all losses, of which that of tau is given."""
+    alpha = replace(KNOBS["alpha"], label="smoothing α of the pair")  # other losses have an alpha of their own
+    knobs = KNOBS | {"tau": tau, "alpha": alpha}
+    return {name: knobs[name] for name in NUMBERS}
+
+
 def numbers_of(loss: Loss) -> dict[str, float]:
     """Return the numbers of a loss, its pair and its rule that have a slider."""
     pair = loss.pair if isinstance(loss, Paired) else None
-    parts = [loss, pair, getattr(pair, "tau", None)]
-    return {name: getattr(part, name) for part in parts for name in NUMBERS if _has(part, name)}
+    parts: list[Any] = [loss, pair, getattr(pair, "tau", None)]
+    parts = [one for one in parts if hasattr(one, "__dataclass_fields__")]
+    found = [(_slider(part, one.name), getattr(part, one.name)) for part in parts for one in fields(part)]
+    return {slider: value for slider, value in found if slider}
 
 
 def with_numbers(part: Any, settings: Mapping[str, Any]) -> Any:
     """Return a loss (or its pair, or its rule) with the numbers of the sliders."""
     news = {}
     for one in fields(part):
-        value = getattr(part, one.name)
-        if one.name in NUMBERS and _has(part, one.name):
-            news[one.name] = settings[one.name]
+        value, slider = getattr(part, one.name), _slider(part, one.name)
+        if slider in settings:
+            news[one.name] = settings[slider]
         elif hasattr(value, "__dataclass_fields__"):
             news[one.name] = with_numbers(value, settings)
     return replace(part, **news)
 
 
-def _has(part: Any, name: str) -> bool:
-    """Return whether a loss, its pair or its rule has a number of this name; CPO's alpha is not that of a smoothing."""
-    return isinstance(getattr(part, name, None), float) and (name != "alpha" or isinstance(part, Pair))
+def _slider(part: Any, name: str) -> str:
+    """Return the slider of a field of a loss, its pair or its rule, "" if it has none; CPO's alpha is no smoothing."""
+    if not isinstance(getattr(part, name), float):
+        return ""
+    shared = name in SHARED and (name != "alpha" or isinstance(part, Pair))
+    return name if shared else OWN.get((type(part), name), "")
 
 
 # What each pair is called, and what it makes of the positives and of the negatives.

@@ -15,12 +15,13 @@ from mapl_explore.explorers.loss_controls import (
     losses_of,
     margins_in_short,
     margins_said,
+    number_knobs,
     numbers_of,
     text_of,
     with_numbers,
 )
 from mapl_explore.explorers.readout import digits, percent, sign, signed, table
-from mapl_explore.explorers.sources import Sides, fitting, names_of, rows_of, set_knob
+from mapl_explore.explorers.sources import Sides, fitting, names_of, rewards_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, loss_of, require_reference
 from mapl_explore.losses.explaining import Explained, explain_unchecked
@@ -53,7 +54,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "with NLL": {"loss": "cpo-smooth"},
 }
 MOST = len(SERIES) - 1  # curves that can be kept
-RESPONSES = ("response", "score r", "weight", "pushed", "share", "rank")
+RESPONSES = ("response", "score r", "weight", "pushed", "share", "rank", "reward")
 SHOWN = 8  # responses listed in the readout
 
 
@@ -163,7 +164,8 @@ class LossExplorer(Stage):
     sets : ScoredSets, optional
         Preference sets of your own, as ``score_sets`` returns them, in place of the example of three and three.
     **settings : float, int or str
-        Where the other controls start: ``beta``, ``tau``, ``alpha``, ``epsilon``, ``share``, ``moved``, ``shift``,
+        Where the other controls start: the numbers of the loss (``beta``, ``tau``, ``alpha``, ``epsilon``, ``share``;
+        ``smoothing`` of CDPO and RobustDPO, ``clip`` of GRPO, ``reward_alpha`` of InfoNCA), ``moved``, ``shift``,
         ``curves``, and ``set`` where there are several.
 
     Raises
@@ -194,7 +196,7 @@ class LossExplorer(Stage):
         """Make the sliders that a loss can have, and one for the set where there are several."""
         self._given = EXAMPLE if sets is None else sets
         self._sets = rows_of(self._given)
-        self._tau = KNOBS["tau"] if sets is None else Sides(sets).tau()
+        self._numbers = number_knobs(KNOBS["tau"] if sets is None else Sides(sets).tau())
         over = fitting(["dpo-hardest"], self._given) if over is None else over
         self._over = losses_of(over)
         self.kept: tuple[Loss, ...] = ()
@@ -210,9 +212,7 @@ class LossExplorer(Stage):
         moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
         number = set_knob(len(self._sets))
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
-        alpha = replace(KNOBS["alpha"], label="smoothing α of the pair")  # CPO has an alpha of its own
-        numbers = (KNOBS["beta"], self._tau, alpha, KNOBS["epsilon"], KNOBS["share"])
-        knobs: list[Knob | Choice] = [choice, *numbers, moved, shift, MIDDLE]
+        knobs: list[Knob | Choice] = [choice, *self._numbers.values(), moved, shift, MIDDLE]
         knobs += [number] if len(self._sets) > 1 else []
         self._ends = shift.low, shift.high
         presets = {label: each for label, each in PRESETS.items() if fitting([each["loss"]], self._given)}
@@ -261,7 +261,7 @@ class LossExplorer(Stage):
         labels, styles = _labels(reading.losses), [style for style, _ in SERIES]
         values, slopes, most = reading.reach
         x = Axis(f"shift of {reading.moved} (nats)", *self._ends)
-        others = zip(labels[1:], reading.weights[1:], styles[1:], strict=False)
+        others = [strokes(*one) for one in zip(labels[1:], reading.weights[1:], styles[1:], strict=False)]
         panel = partial(curves_panel, x=x, knob="shift", now=reading.now)
         curves = partial(curves_of, reading.places, labels, styles=styles)
         y = Axis("slope (loss per nat)", *slopes)
@@ -270,7 +270,7 @@ class LossExplorer(Stage):
             panel("the slope of the loss", y=y, curves=curves(reading.slopes), rings=[reading.slope])
             if reading.curves == "slope"
             else self._weights(reading, panel),
-            push_panel(reading.weights[0], reading.names, most, [strokes(*other) for other in others]),
+            push_panel(reading.weights[0], reading.names, most, others, rewards=rewards_of(reading.sets)),
         ]
 
     def _weights(self, reading: LossReading, panel: Callable[..., Panel]) -> Panel:
@@ -319,8 +319,9 @@ class LossExplorer(Stage):
         named = list(zip(reading.names, explain_unchecked(loss, reading.sets), strict=True))
         listed = [_row(name, row, named) for name, row in named]
         caption = "Each response: its score r, its weight (loss per nat of its log π), its share of its side, its rank"
+        caption += ", its reward" * (reading.sets.reward is not None)
         caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
-        responses = table(caption, listed[:SHOWN], RESPONSES)
+        responses = table(caption, listed[:SHOWN], RESPONSES[: len(listed[0])])
         now += (
             f" The shift ends at {digits(reading.now)}, where a response is certain (log π = 0)."
             if reading.certain
@@ -345,7 +346,7 @@ class LossExplorer(Stage):
         text = text_of(loss)
         require_reference(loss_of(text), self._given)
         for name, value in numbers_of(loss_of(text)).items():
-            knob = self._tau if name == "tau" else KNOBS[name]
+            knob = self._numbers[name]
             if not knob.low <= value <= knob.high:
                 raise ValueError(f"loss: {name} must be in [{knob.low:g}, {knob.high:g}] to be shown, not {value:g}")
         return text
@@ -368,7 +369,8 @@ def _row(name: str, row: Explained, named: list[tuple[str, Explained]]) -> tuple
     place = ("hardest" if row.rank == 1 else f"{row.rank} of {len(side)}") + (
         f", tied with {' '.join(tied)}" if tied else ""
     )
-    return name, row.score, signed(row.weight, "+.3g"), way, percent(row.share), place
+    reward = () if row.reward is None else (row.reward,)
+    return name, row.score, signed(row.weight, "+.3g"), way, percent(row.share), place, *reward
 
 
 def _movable(sets: list[ScoredSets]) -> tuple[str, ...]:

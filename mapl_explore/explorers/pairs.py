@@ -207,7 +207,8 @@ class PairsExplorer(Stage):
 
     def follow(self, name: str, value: Any) -> dict[str, Any]:
         """Return where beta goes when a loss is chosen: to that of the loss."""
-        return numbers_of(replace(loss_of(value), pair=First())) if name == "loss" else {}
+        numbers = numbers_of(loss_of(value)) if name == "loss" else {}
+        return {"beta": numbers["beta"]} if "beta" in numbers else {}
 
     def idle(self, settings: dict) -> set[str]:
         """Return the sliders that the strategy, or the loss, does not have."""

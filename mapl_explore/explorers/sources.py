@@ -184,6 +184,11 @@ def rows_of(sets: ScoredSets) -> list[ScoredSets]:
     return [one[one.label != 0] for one in arranged(sets)]
 
 
+def rewards_of(one: ScoredSets) -> np.ndarray | None:
+    """Return the rewards (n,) of the responses of a set, None where it has none."""
+    return None if one.reward is None else to_numpy(one.reward)
+
+
 def names_of(one: ScoredSets) -> list[str]:
     """Return what the responses of such a set are called: p1, p2, ... the positives and n1, n2, ... the negatives."""
     count = int((one.label > 0).sum())

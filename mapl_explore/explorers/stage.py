@@ -374,7 +374,9 @@ def _alike(panels: list[Panel], pinned: list[Panel]) -> bool:
 
 def _over(panel: Panel, pinned: Panel) -> Panel:
     """Return a panel over the ghost of a pinned one, on axes that have room for both."""
-    ghosts = [ghost(mark) for mark in pinned.marks if isinstance(mark, Curve | Boxes | Points)]
+    # A shaded box has its colour from its number, and would hide what is now there.
+    kept = [mark for mark in pinned.marks if getattr(mark, "shade", None) is None]
+    ghosts = [ghost(mark) for mark in kept if isinstance(mark, Curve | Boxes | Points)]
     x, y = panel.x.with_room_for(pinned.x), panel.y.with_room_for(pinned.y)
     return replace(panel, x=x, y=y, marks=[*ghosts, *panel.marks])
 

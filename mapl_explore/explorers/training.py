@@ -10,7 +10,7 @@ import numpy as np
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.loss_controls import compared, margins_in_short, margins_said
 from mapl_explore.explorers.readout import Figure, digits, percent, signed, span, table, wording
-from mapl_explore.explorers.sources import names_of, require_shown, rows_of, set_knob
+from mapl_explore.explorers.sources import names_of, require_shown, rewards_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.files import shortened
 from mapl_explore.losses import Loss, ScoredSets, parse
@@ -170,7 +170,7 @@ class TrainingExplorer(Stage):
         return [
             self._over_steps(reading, SCORES, self._of_responses(history, history.score)),
             self._over_steps(reading, PICTURES[shown], *self._middle(history, shown), own_key=shown != "weights"),
-            push_panel(history.weights[reading.place], history.names, most),
+            push_panel(history.weights[reading.place], history.names, most, rewards=rewards_of(history.sets[0])),
         ]
 
     def _of_responses(self, history: History, values: np.ndarray) -> list[Curve]:
@@ -249,14 +249,19 @@ class TrainingExplorer(Stage):
         since = history.sets[place].logp - history.sets[0].logp
         whole = [np.abs(weight[label == sign]).sum() for sign in label]
         rows = zip(history.names, history.score[place], since, weight, whole, strict=True)
-        listed = [
+        listed: list[tuple] = [
             (name, float(r), signed(change, "+.2f"), signed(push, "+.3g"), percent(abs(push) / all_) if all_ else "")
             for name, r, change, push, all_ in rows
         ]
+        rewards = rewards_of(history.sets[0])
+        if rewards is not None:
+            listed = [(*row, reward) for row, reward in zip(listed, rewards.tolist(), strict=True)]
         more = f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
         caption = f"Each response: its score r, how far its log π has moved since step {self._probes.step[0]}"
-        caption += f", its weight (loss per nat of its log π), and its share of its side{more}"
-        return table(caption, listed[:SHOWN], ("response", "score r", "moved", "weight", "share"))
+        caption += ", its weight (loss per nat of its log π), its share of its side"
+        caption += ", its reward" * (rewards is not None) + more
+        head = ("response", "score r", "moved", "weight", "share", "reward")
+        return table(caption, listed[:SHOWN], head[: len(listed[0])])
 
     def headline(self, reading: TrainingReading) -> dict[str, float]:
         history, place = reading.history, reading.place

@@ -8,6 +8,7 @@ import numpy as np
 from mapl_explore.plots.looks import DOWN, UP, ZERO
 from mapl_explore.plots.panels import (
     Axis,
+    Boxes,
     Drag,
     Mark,
     Panel,
@@ -97,7 +98,12 @@ def gaps_panel(scores: np.ndarray) -> Panel:
 
 
 def push_panel(
-    weights: np.ndarray, names: Sequence[str], most: float, others: Sequence[Mark] = (), label: str = WEIGHT
+    weights: np.ndarray,
+    names: Sequence[str],
+    most: float,
+    others: Sequence[Mark] = (),
+    label: str = WEIGHT,
+    rewards: np.ndarray | None = None,
 ) -> Panel:
     """Return the weight of each response in a loss, d loss / d logp: positives are pushed up, negatives down.
 
@@ -113,6 +119,8 @@ def push_panel(
         What lies over the bars, such as :func:`strokes`.
     label : str
         Of the vertical axis.
+    rewards : array (n,), optional
+        Shown in a row of cells under the bars, see :func:`reward_cells`.
 
     Examples
     --------
@@ -122,12 +130,17 @@ def push_panel(
     end = 1.25 * (most or 1.0)
     down = word("pushed down", 0.99, 0.92 * end, "dark-orange", name="down", across="right")
     up = word("pushed up", 0.99, -0.92 * end, "blue", name="up", across="right")
+    y, cells = Axis(label, -end, end), []
+    if rewards is not None:
+        cells = reward_cells(rewards, -1.28 * end, -1.06 * end)
+        y = Axis(label, -1.3 * end, end, ticks=(*y.ticks, (-1.17 * end, "reward")))
     return Panel(
         name=f"for each response, the {label.partition(' (')[0]}",
         x=Axis("response", 0.0, 1.0, ticks=named_ticks(names)),
-        y=Axis(label, -end, end),
+        y=y,
         grid="y",
         marks=[
+            *cells,
             bars(np.minimum(weights, 0.0), name="pushed up", style=UP),
             bars(np.maximum(weights, 0.0), name="pushed down", style=DOWN),
             Rule(name="zero", style=ZERO, at=0.0, along="y"),
@@ -136,6 +149,31 @@ def push_panel(
             up,
         ],
     )
+
+
+def reward_cells(rewards: np.ndarray, low: float, high: float) -> list[Mark]:
+    """Return a cell for each reward (n,) between two heights, from the colour of the least to that of the largest.
+
+    Up to eight have their number in it.
+
+    Examples
+    --------
+    >>> cells, numbers = reward_cells(np.array([0.5, 2.0, 1.25]), -1.3, -1.1)
+    >>> cells.shade, numbers.texts
+    (array([-1.,  1.,  0.]), ['0.5', '2', '1.2'])
+    """
+    places = (np.arange(rewards.size) + 0.5) / rewards.size
+    scaled = rewards / (np.abs(rewards).max() or 1.0)  # the span of the largest floats is beyond them
+    span = float(np.ptp(scaled))
+    shade = 2 * (scaled - scaled.min()) / (span or 1.0) - 1 if span else np.zeros(rewards.size)
+    ends = places - 0.42 / rewards.size, places + 0.42 / rewards.size
+    heights = np.full(rewards.size, low), np.full(rewards.size, high)
+    cells = Boxes(
+        name="rewards", left=ends[0], right=ends[1], bottom=heights[0], top=heights[1], shade=shade, style=Style("grey")
+    )
+    texts = [f"{reward:.2g}".replace("-", "−") for reward in rewards] if rewards.size <= 8 else []
+    x, y = places[: len(texts)], np.full(len(texts), (low + high) / 2)
+    return [cells, Words(name="their numbers", style=Style(width=12), x=x, y=y, texts=texts)]
 
 
 def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Segments:

@@ -4,7 +4,7 @@ import pytest
 from browser.drawn import Drawn, misplaced
 from recorded_runs import record
 
-from mapl_explore import explorers
+from mapl_explore import ScoredSets, explorers
 from mapl_explore.explorers.knobs import Choice
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("drawn")]
@@ -39,4 +39,22 @@ def test_both_renderers_put_every_mark_in_the_same_place_at_the_ends_of_every_kn
         explorer.set(**explorer._start | settings)
         drawn.show()
         assert misplaced(explorer, drawn.page.locator(".mapl-view")) == [], settings
+    drawn.close()
+
+
+def test_both_renderers_put_the_cells_of_rewards_in_the_same_place(browser):
+    sets = ScoredSets([-1.0, -3.0, -2.0], [-2.0] * 3, [4] * 3, [1, -1, -1], reward=[0.9, -0.1, 0.5])
+    drawn = Drawn(browser, explorers.LossExplorer("infonca", over=[], sets=sets))
+    assert misplaced(drawn.explorer, drawn.page.locator(".mapl-view")) == []
+    assert drawn.page.locator(".mapl-view").get_by_text("−0.1").count() > 0
+    drawn.close()
+
+
+def test_a_slider_of_one_loss_alone_is_there_with_that_loss(browser):
+    drawn = Drawn(browser, explorers.LossExplorer("dpo", over=[]))
+    row = drawn.page.locator("[data-knob=clip]")
+    assert not row.is_visible()
+    drawn.explorer.set(loss="grpo")
+    drawn.show()
+    assert row.is_visible()
     drawn.close()

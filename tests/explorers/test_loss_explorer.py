@@ -1,6 +1,7 @@
 """LossExplorer: it shows the loss that is set, on the sets that are given, and keeps curves."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ from mapl_explore.explorers import LossExplorer
 from mapl_explore.explorers.readout import digits
 from mapl_explore.explorers.stage import REST
 from mapl_explore.losses import LOSSES, ScoredSets, parse
+from mapl_explore.plots.weights import reward_cells
+
+LARGEST = float(np.finfo("float64").max)
 
 
 def test_every_preset_loss_can_be_chosen_and_is_then_the_loss():
@@ -87,7 +91,7 @@ def test_a_loss_brings_its_own_numbers_and_greys_out_what_it_lacks():
     explorer = LossExplorer("dpo-smooth")
     explorer.set(loss="DPO(beta=0.5, pair=Smooth(tau=LeaderShare(share=0.7)))")
     assert (explorer.settings["beta"], explorer.settings["share"]) == (0.5, 0.7)
-    assert explorer.widget.idle == ["epsilon", "tau"]
+    assert explorer.widget.idle == ["clip", "epsilon", "reward_alpha", "smoothing", "tau"]
     explorer.set(share=0.6)
     assert explorer.loss == parse("DPO(beta=0.5, pair=Smooth(tau=LeaderShare(share=0.6)))")
 
@@ -250,8 +254,60 @@ def test_a_loss_of_rewards_is_shown_with_the_rewards_of_the_sets_and_claims_no_m
     assert explorer.reading.value == LOSSES[name](one)
     np.testing.assert_array_equal(explorer.reading.weights[0], LOSSES[name].weights(one))
     said = explorer.html(explorer.reading)
+    cells = explorer.panels(explorer.reading)[2]["rewards"]
+    lowest, highest = one.reward.min(), one.reward.max()
+    np.testing.assert_allclose(cells.shade, 2 * (one.reward - lowest) / (highest - lowest) - 1, atol=8 * EPS)
+    column = re.findall(r"<td[^>]*>([^<]*)</td></tr>", said.split("its reward")[-1])
+    assert [float(text.replace("−", "-")) for text in column] == pytest.approx(one.reward.tolist(), abs=5e-3)
     assert "by their rewards" in said
     assert "Its margin" not in said
     assert f", hard margin {digits(explorer.reading.hard_margin)}; weights" in repr(explorer)
     assert explorer.headline(explorer.reading).keys() == {"loss", "slope"}
     assert ("not that of the curve" in said) == (name == "rloo")
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "field"),
+    [
+        ("cdpo", "smoothing", "smoothing"),
+        ("robust-dpo", "smoothing", "smoothing"),
+        ("grpo", "clip", "clip"),
+        ("infonca", "reward_alpha", "alpha"),
+    ],
+)
+def test_a_number_of_one_loss_alone_has_a_slider_that_is_there_with_that_loss(name, number, field):
+    explorer = LossExplorer("dpo", over=[])
+    assert number in explorer.widget.idle
+    assert [knob["spare"] for knob in explorer.widget.knobs if knob["name"] == number] == [True]
+    explorer.set(loss=name)
+    assert number not in explorer.widget.idle
+    assert explorer.settings[number] == getattr(LOSSES[name], field)
+    explorer.set(**{number: 0.25})
+    assert explorer.loss == replace(LOSSES[name], **{field: 0.25})
+    explorer.set(loss=repr(replace(LOSSES[name], **{field: 0.125})))
+    assert explorer.settings[number] == 0.125
+    with pytest.raises(ValueError, match=f"^loss: {number} must be in .* to be shown, not "):
+        explorer.set(loss=repr(replace(LOSSES[name], **{field: 1e-5 if field != "smoothing" else 0.4999})))
+
+
+def test_without_rewards_there_are_no_cells_and_no_column_of_them():
+    explorer = LossExplorer("infonca", over=[])
+    assert "rewards" not in [mark.name for mark in explorer.panels(explorer.reading)[2].marks]
+    assert "reward</th>" not in explorer.widget.says
+
+
+@pytest.mark.parametrize("rewards", [[LARGEST, -LARGEST, 0.0], [2.0, 2.0, 2.0]])
+def test_the_shades_of_any_rewards_are_on_the_scale(rewards):
+    cells, numbers = reward_cells(np.array(rewards), -1.0, 0.0)
+    assert cells.shade.tolist() == ([1.0, -1.0, 0.0] if rewards[1] < 0 else [0.0] * 3)
+    assert len(numbers.texts) == 3
+    assert reward_cells(np.arange(9.0), -1.0, 0.0)[1].texts == []
+
+
+def test_a_pin_leaves_no_cells_of_rewards_behind():
+    explorer = LossExplorer("infonca", over=[], sets=ScoredSets(**SETS.columns(), reward=0.0 * SETS.logp + 1))
+    explorer.pin()
+    explorer.set(shift=1.0)
+    names = [mark.name for mark in explorer._picture(explorer.reading)[2].marks]
+    assert "pinned pushed up" in names
+    assert "pinned rewards" not in names

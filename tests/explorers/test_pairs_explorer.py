@@ -190,3 +190,11 @@ def test_the_explorer_shows_by_how_much_the_rewards_of_pairs_differ_where_there_
         of_pairs().set(strategy="widest reward")
     assert "reward" not in of_pairs().to_frame()
     assert "reward" not in of_pairs().widget.says
+
+
+@pytest.mark.parametrize("name", ["cdpo", "robust-dpo"])
+def test_a_loss_keeps_the_numbers_that_have_no_slider_here(name):
+    explorer = PairsExplorer()
+    explorer.set(loss=name)
+    assert explorer.reading.loss.smoothing == 0.1
+    assert f"loss={name!r}, beta=0.1" in repr(explorer)

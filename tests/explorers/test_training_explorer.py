@@ -93,6 +93,17 @@ def test_a_replay_claims_no_margin_where_the_loss_has_none(tmp_path, loss):
     assert [mark.label for mark in middle.marks if isinstance(mark, Curve)] == ["hard margin"]
 
 
+def test_a_replay_of_sets_with_scores_shows_their_rewards(tmp_path):
+    arrays = dict(np.load(record(tmp_path, "infonca") / "probes.npz"))
+    reward = np.linspace(-1.0, 2.0, arrays["label"].size).reshape(arrays["label"].shape)
+    np.savez(tmp_path / "probes.npz", **arrays, reward=reward)
+    explorer = TrainingExplorer(tmp_path, set=3)
+    cells = explorer.panels(explorer.reading)[2]["rewards"]
+    np.testing.assert_allclose(cells.shade, np.linspace(-1, 1, 8), atol=8 * EPS)
+    assert "its reward" in explorer.widget.says
+    assert explorer.widget.says.endswith(">2</td></tr></table></details>")
+
+
 def test_a_curve_that_one_response_cannot_have_is_named_so(tmp_path):
     explorer = TrainingExplorer(record(tmp_path, "dpo-smooth", per_side=1), curves="error")
     middle = explorer.panels(explorer.reading)[1]

@@ -61,6 +61,7 @@ class Control {
 
   disable(idle) {
     for (const input of this.inputs) input.disabled = idle;
+    this.row.hidden = idle && Boolean(this.knob.spare);
   }
 }
 
