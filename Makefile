@@ -55,6 +55,7 @@ bench: setup build/bench/.ready .peers-venv/.ready
 	@$(BIN)/python tests/bench/losses.py
 	@$(BIN)/python tests/bench/smoothings.py
 	@$(BIN)/python tests/bench/likelihood.py
+	@$(BIN)/python tests/bench/memory.py
 	@$(BIN)/python tests/bench/sampling.py
 	@PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
 	@TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/bench/training.py
