@@ -25,71 +25,83 @@ def gpt(text):
     return {"from": "gpt", "value": text}
 
 
-KIND = "\n\nSystem: Be kind.\n\nHuman: Hi\n\nAssistant:"
+SPOKEN = PreferenceSet([user("2 + 2 =")], ["4"], ["5"])
 HISTORY = [user("Hi"), assistant("Hello"), user("2 + 2?")]
+TALKED = PreferenceSet(HISTORY, ["4"], ["5"])
+KIND = PreferenceSet([{"role": "system", "content": "Be kind."}, user("Hi")], ["a"], ["b"])
 RECORDS = {
     "ours": ({"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"]}, SUM),
     "trl, plain": ({"prompt": "2 + 2 =", "chosen": "4", "rejected": "5"}, SUM),
     "trl, conversational": (
-        {"prompt": [user("2 + 2 =")], "chosen": [assistant("4")], "rejected": [assistant("5")]}, SUM,
+        {"prompt": [user("2 + 2 =")], "chosen": [assistant("4")], "rejected": [assistant("5")]}, SPOKEN,
     ),
     "trl, the prompt in both conversations": (
-        {"chosen": [user("2 + 2 ="), assistant("4")], "rejected": [user("2 + 2 ="), assistant("5")]}, SUM,
+        {"chosen": [user("2 + 2 ="), assistant("4")], "rejected": [user("2 + 2 ="), assistant("5")]}, SPOKEN,
     ),
     "trl, the prompt in words and in both conversations": (
         {"prompt": "2 + 2 =", "chosen": [user("2 + 2 ="), assistant("4")],
-         "rejected": [user("2 + 2 ="), assistant("5")]}, SUM,
+         "rejected": [user("2 + 2 ="), assistant("5")]}, SPOKEN,
     ),
     "trl, the prompt in words next to messages": (
-        {"prompt": "2 + 2 =", "chosen": [assistant("4")], "rejected": [assistant("5")]}, SUM,
+        {"prompt": "2 + 2 =", "chosen": [assistant("4")], "rejected": [assistant("5")]}, SPOKEN,
     ),
     "trl, a longer conversation": (
         {"prompt": HISTORY, "chosen": [assistant("4")], "rejected": [assistant("5")]},
-        PreferenceSet(TALK, [" 4"], [" 5"]),
+        TALKED,
     ),
     "trl, parts of text": (
         {"prompt": [user([{"type": "text", "text": "2 + "}, {"type": "text", "text": "2 ="}])],
-         "chosen": [assistant([{"type": "text", "text": "4"}])], "rejected": [assistant(["5"])]}, SUM,
+         "chosen": [assistant([{"type": "text", "text": "4"}])], "rejected": [assistant(["5"])]}, SPOKEN,
     ),
     "trl, a developer": (
         {"prompt": [{"role": "developer", "content": "Be kind."}, user("Hi")], "chosen": [assistant("a")],
-         "rejected": [assistant("b")]}, PreferenceSet(KIND, [" a"], [" b"]),
+         "rejected": [assistant("b")]},
+        PreferenceSet([{"role": "developer", "content": "Be kind."}, user("Hi")], ["a"], ["b"]),
+    ),
+    "trl, what a tool said": (
+        {"prompt": [user("2 + 2?"), {"role": "tool", "content": "4"}], "chosen": [assistant("4")],
+         "rejected": [assistant("5")]}, PreferenceSet([user("2 + 2?"), {"role": "tool", "content": "4"}], ["4"], ["5"]),
+    ),
+    "trl, sides that differ earlier than at their end": (
+        {"prompt": [user("Hi")], "chosen": [assistant("Hello"), user("2 + 2?"), assistant("4")],
+         "rejected": [assistant("Go.")]},
+        PreferenceSet("\n\nHuman: Hi\n\nAssistant:", [" Hello\n\nHuman: 2 + 2?\n\nAssistant: 4"], [" Go."]),
     ),
     "trl, no calls of tools": (
         {"prompt": [{**user("2 + 2 ="), "tool_calls": None}], "tools": [], "images": None,
-         "chosen": [{**assistant("4"), "tool_calls": []}], "rejected": [assistant("5")]}, SUM,
+         "chosen": [{**assistant("4"), "tool_calls": []}], "rejected": [assistant("5")]}, SPOKEN,
     ),
     "sharegpt": (
-        {"conversations": [human("2 + 2 =")], "chosen": gpt("4"), "rejected": gpt("5"), "tools": "[]"}, SUM,
+        {"conversations": [human("2 + 2 =")], "chosen": gpt("4"), "rejected": gpt("5"), "tools": "[]"}, SPOKEN,
     ),
     "sharegpt, with a system": (
         {"conversations": [human("Hi")], "chosen": gpt("a"), "rejected": gpt("b"), "system": "Be kind."},
-        PreferenceSet(KIND, [" a"], [" b"]),
+        KIND,
     ),
     "sharegpt, a system and the conversation on both sides": (
         {"conversations": [human("Hi")], "chosen": [human("Hi"), gpt("a")], "rejected": [human("Hi"), gpt("b")],
-         "system": "Be kind."}, PreferenceSet(KIND, [" a"], [" b"]),
+         "system": "Be kind."}, KIND,
     ),
     "trl, a system next to the conversations": (
         {"chosen": [user("Hi"), assistant("a")], "rejected": [user("Hi"), assistant("b")], "system": "Be kind."},
-        PreferenceSet(KIND, [" a"], [" b"]),
+        KIND,
     ),
     "trl, a system that the conversations have too": (
         {"chosen": [{"role": "system", "content": "Be kind."}, user("Hi"), assistant("a")], "system": "Be kind.",
          "rejected": [{"role": "system", "content": "Be kind."}, user("Hi"), assistant("b")]},
-        PreferenceSet(KIND, [" a"], [" b"]),
+        KIND,
     ),
     "sharegpt, a longer conversation": (
         {"conversations": [human("Hi"), gpt("Hello"), human("2 + 2?")], "chosen": [gpt("4")], "rejected": [gpt("5")]},
-        PreferenceSet(TALK, [" 4"], [" 5"]),
+        TALKED,
     ),
     "trl, what came before and a longer beginning": (
         {"prompt": [user("Hi")], "chosen": [assistant("Hello"), user("2 + 2?"), assistant("4")],
-         "rejected": [assistant("Hello"), user("2 + 2?"), assistant("5")]}, PreferenceSet(TALK, [" 4"], [" 5"]),
+         "rejected": [assistant("Hello"), user("2 + 2?"), assistant("5")]}, TALKED,
     ),
     "sharegpt, the conversation on both sides too": (
         {"conversations": [human("2 + 2 =")], "chosen": [human("2 + 2 ="), gpt("4")],
-         "rejected": [human("2 + 2 ="), gpt("5")]}, SUM,
+         "rejected": [human("2 + 2 ="), gpt("5")]}, SPOKEN,
     ),
     "further fields that look like records": (
         {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "from": [{"chosen": "a"}]}, SUM,
@@ -101,7 +113,7 @@ RECORDS = {
     ),
     "openai": (
         {"input": {"messages": [user("2 + 2 =")], "tools": []}, "preferred_output": [assistant("4")],
-         "non_preferred_output": [assistant("5")]}, SUM,
+         "non_preferred_output": [assistant("5")]}, SPOKEN,
     ),
     "hh-rlhf": ({"chosen": TALK + " 4", "rejected": TALK + " 5"}, PreferenceSet(TALK, [" 4"], [" 5"])),
     "hh-rlhf, answers that begin alike": (
@@ -122,7 +134,8 @@ RECORDS = {
     "ultrafeedback, binarized": (
         {"prompt": "2 + 2 =", "prompt_id": "a1", "chosen": [user("2 + 2 ="), assistant("4")],
          "rejected": [user("2 + 2 ="), assistant("5")], "messages": [user("2 + 2 ="), assistant("4")],
-         "score_chosen": 9.0, "score_rejected": 1.0}, GRADED,
+         "score_chosen": 9.0, "score_rejected": 1.0},
+        PreferenceSet([user("2 + 2 =")], ["4"], ["5"], scores=[9, 1]),
     ),
     "pairs with scores": (
         {"prompt": "2 + 2 =", "chosen": "4", "rejected": "5", "score_chosen": 9, "score_rejected": 1}, GRADED,
@@ -152,6 +165,16 @@ RECORDS = {
         {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "rejected": False}, SUM,
     ),
     "completions next to scores": ({"prompt": "2 + 2 =", "completions": ["5", "4"], "scores": [1, 9]}, GRADED),
+    "ours, with messages": ({"prompt": HISTORY, "positives": ["4"], "negatives": ["5"]}, TALKED),
+    "ours, with messages in a column of their own": (
+        {"prompt": None, "messages": HISTORY, "positives": ["4"], "negatives": ["5"]}, TALKED,
+    ),
+    "completions of messages": ({"prompt": HISTORY, "completions": ["5", "4"], "scores": [1, 9]},
+        PreferenceSet(HISTORY, ["4"], ["5"], scores=[9, 1])),
+    "two formats that say the same, one of them in messages": (
+        {"prompt": "2 + 2 =", "chosen": [assistant("4")], "rejected": [assistant("5")], "completions": ["5", "4"],
+         "scores": [1, 9]}, GRADED,
+    ),
     "ours, with scores": ({"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "scores": [9, 1]}, GRADED),
     "ours, with scores that are null": (
         {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "scores": None}, SUM,

@@ -151,6 +151,8 @@ def _sample(arguments: argparse.Namespace) -> None:
 
 def _shown(one: "PreferenceSet") -> str:
     """Return a preference set as a person reads it."""
-    lines = [*(f"  | {line}" for line in one.prompt.split("\n"))]
+    from mapl_explore.data import prompt_text
+
+    lines = [*(f"  | {line}" for line in prompt_text(one.prompt).split("\n"))]
     lines += [f"  {mark} {text!r}" for mark, texts in (("+", one.positives), ("-", one.negatives)) for text in texts]
     return "\n".join(lines)

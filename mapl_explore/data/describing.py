@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import median
 
+from mapl_explore.data.messages import Prompt, prompt_text
 from mapl_explore.data.reading import Fault
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import counted, shortened
@@ -50,7 +51,8 @@ def description(sets: Sequence[PreferenceSet], repeated: int = 0) -> str:
         "sets": f"{len(sets)}, of {prompts}; {responses}",
         "positives": f"{_range(map(len, positives))[0]} a set, median {_range(map(len, positives))[1]}",
         "negatives": f"{_range(map(len, negatives))[0]} a set, median {_range(map(len, negatives))[1]}",
-        "prompts": "{} characters, median {}".format(*_range(len(one.prompt) for one in sets)),
+        "prompts": "{} characters, median {}".format(*_range(len(prompt_text(one.prompt)) for one in sets)),
+        **_conversations(sets),
         "responses": "{} characters, median {}".format(*_range(lengths[0] + lengths[1]))
         + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}",
         **_scores(sets),
@@ -94,6 +96,17 @@ def _range(numbers: Iterable[int]) -> tuple[str, str]:
     return f"{min(numbers)} to {max(numbers)}", f"{median(numbers):g}"
 
 
+def _conversations(sets: Sequence[PreferenceSet]) -> dict[str, str]:
+    """Return a line on the prompts that are messages; none where all are text."""
+    talks = [one.prompt for one in sets if not isinstance(one.prompt, str)]
+    if not talks:
+        return {}
+    roles = Counter(message.role for talk in talks for message in talk)
+    said = ", ".join(f"{count} of the {role}" for role, count in roles.most_common())
+    least, most = min(map(len, talks)), max(map(len, talks))
+    return {"conversations": f"{len(talks)} of {counted(len(sets), 'set')}, {least} to {most} messages: {said}"}
+
+
 def _scores(sets: Sequence[PreferenceSet]) -> dict[str, str]:
     """Return a line on the scores, and how often they are at odds with the labels; none where no set has scores."""
     graded = [(one.scores[: len(one.positives)], one.scores[len(one.positives) :]) for one in sets if one.scores]
@@ -123,14 +136,14 @@ def _duplicates(sets: Sequence[PreferenceSet], repeated: int) -> str:
 
 
 def _contradictions(sets: Sequence[PreferenceSet]) -> str:
-    sides: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
+    sides: dict[Prompt, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))
     for one in sets:
         for texts, side in zip((one.positives, one.negatives), sides[one.prompt], strict=True):
             side.update(texts)
     prompts = [prompt for prompt, (accepted, rejected) in sides.items() if accepted & rejected]
     if not prompts:
         return "none"
-    shown = ", ".join(shortened(prompt) for prompt in prompts[:SHOWN]) + ", ..." * (len(prompts) > SHOWN)
+    shown = ", ".join(shortened(prompt_text(prompt)) for prompt in prompts[:SHOWN]) + ", ..." * (len(prompts) > SHOWN)
     return f"{counted(len(prompts), 'prompt')} with a text accepted in one set and rejected in another: {shown}"
 
 

@@ -16,8 +16,9 @@ scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``
 
 A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "value": str}``; its content may be a list
 of parts of text, which are put together. Tool calls, images and sound have no place in a preference set, and a record
-with them is a fault. A conversation becomes text: a single message its content alone, several a transcript as hh-rlhf
-writes them. The last message of a response must be the assistant's.
+with them is a fault. A conversation stays one: the prompt of the set is its messages, and each side is the content of
+the assistant's message that ends it. Where the sides differ earlier, each of them has several messages, and all of it
+becomes text: a transcript as hh-rlhf writes them. In ours and in scored, a prompt may be a list of messages.
 
 Pairs may have ``score_chosen`` and ``score_rejected``, which become the scores of the set.
 
@@ -29,7 +30,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mapl_explore.data.messages import TURN, alike, content, conversation, messages_of, response, transcript
+from mapl_explore.data.messages import (
+    TURN,
+    Message,
+    Prompt,
+    alike,
+    conversation,
+    messages_of,
+    prompt_text,
+    transcript,
+)
 from mapl_explore.data.scored import LISTS, PROMPTS, from_completions, has_scores, named_field, with_scores
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import check_text, shortened
@@ -136,7 +146,7 @@ def told_set(record: dict, name: str, threshold: float | None) -> PreferenceSet 
             )
     one = FORMATS[name].read(record, threshold)
     if one is not None:
-        _require_one_prompt(record, one.prompt)
+        _require_one_prompt(record, prompt_text(one.prompt))
     return one
 
 
@@ -147,7 +157,7 @@ def _agree(record: dict, names: Sequence[str], threshold: float | None) -> bool:
     except (TypeError, ValueError):
         return False
     scores = {one.scores for one in read if one is not None and one.scores is not None}
-    return len({one and replace(one, scores=None) for one in read}) == 1 and len(scores) < 2
+    return len({one and replace(one.as_text(), scores=None) for one in read}) == 1 and len(scores) < 2
 
 
 def _require_one_prompt(record: dict, read: str) -> None:
@@ -164,7 +174,7 @@ def _asked(name: str, value: object) -> list[str]:
     if isinstance(value, str):
         return [value] if name in PROMPTS else []
     with contextlib.suppress(TypeError, ValueError):
-        return [text for speaker, text in messages_of(name, value) if speaker == "Human"]
+        return [text for role, text in messages_of(name, value) if role == "user"]
     return []
 
 
@@ -209,8 +219,8 @@ def _refuse_lists(record: dict) -> None:
 
 
 def _from_sets(record: dict, threshold: float | None) -> PreferenceSet:
-    prompt, positives, negatives = (_field(record, name) for name in ("prompt", "positives", "negatives"))
-    return PreferenceSet(prompt, positives, negatives, record.get("scores"))
+    prompt = _field(record, "prompt", "messages")  # a table that has prompts of both kinds has both columns
+    return PreferenceSet(prompt, _field(record, "positives"), _field(record, "negatives"), record.get("scores"))
 
 
 def _from_trl(record: dict, threshold: float | None) -> PreferenceSet:
@@ -265,17 +275,17 @@ def _alpaca(record: dict) -> str:
     return "\n".join(filter(None, (record["instruction"], about)))
 
 
-def _beginning(record: dict) -> list[tuple[str, str]]:
+def _beginning(record: dict) -> list[Message]:
     """Return who says what in the prompt that stands next to conversations."""
     if isinstance(record.get("prompt"), str):
-        return [("Human", record["prompt"])]
+        return [Message("user", record["prompt"])]
     if record.get("prompt") is not None:
         return messages_of("prompt", record["prompt"])
     return [] if record.get("conversations") is None else messages_of("conversations", record["conversations"])
 
 
 def _from_conversations(
-    prompt: list[tuple[str, str]], sides: dict[str, Sequence], *, repeats: bool, system: str = ""
+    prompt: list[Message], sides: dict[str, Sequence], *, repeats: bool, system: str = ""
 ) -> PreferenceSet:
     """Return the set of conversations; where ``repeats``, the prompt is their beginning and is not taken twice."""
     chosen, rejected = (conversation(name, side) for name, side in sides.items())
@@ -283,12 +293,14 @@ def _from_conversations(
     prompt = chosen[:shared] if shared and repeats else prompt + chosen[:shared]
     if not prompt:
         raise ValueError("the field 'prompt' is missing, and chosen and rejected do not begin alike")
-    if system and prompt[0] != ("System", system):
-        prompt = [("System", system), *prompt]
-    single = len(prompt) == 1 and len(chosen) == len(rejected) == shared + 1
-    written = content if single else transcript
-    ending = "" if single else TURN
-    return _pair(written(prompt) + ending, *(response(side[shared:], single) for side in (chosen, rejected)))
+    if system and prompt[0] not in (Message("system", system), Message("developer", system)):
+        prompt = [Message("system", system), *prompt]
+    if len(chosen) == len(rejected) == shared + 1:
+        return _pair(tuple(prompt), chosen[-1].content, rejected[-1].content)
+    # The prompt's text ends with the assistant's turn, which a side therefore does not repeat.
+    return _pair(
+        transcript(prompt) + TURN, *(transcript(side[shared:]).removeprefix(TURN) for side in (chosen, rejected))
+    )
 
 
 def _from_transcripts(record: dict, threshold: float | None) -> PreferenceSet:
@@ -307,7 +319,7 @@ def _field(record: dict, *names: str, place: str = "") -> Any:
     return named_field(record, *names, place=place)[1]
 
 
-def _pair(prompt: str, chosen: Any, rejected: Any) -> PreferenceSet:
+def _pair(prompt: Prompt, chosen: Any, rejected: Any) -> PreferenceSet:
     check_text("chosen", chosen)
     check_text("rejected", rejected)
     if chosen == rejected:

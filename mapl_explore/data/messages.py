@@ -1,35 +1,93 @@
 """Messages and transcripts: who says what in a conversation, and the text that is made of it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from mapl_explore.files import check_text, shortened
 
 TURN = "\n\nAssistant:"
-SPEAKERS = {
-    "user": "Human",
-    "assistant": "Assistant",
-    "system": "System",
-    "developer": "System",  # OpenAI's later name of it
-    "human": "Human",  # this and the next are ShareGPT's
-    "gpt": "Assistant",
+ROLES = {  # as they are given, and as they are kept
+    **{role: role for role in ("user", "assistant", "system", "developer", "tool")},
+    "human": "user",  # this and the next are ShareGPT's
+    "gpt": "assistant",
 }
-TOOLS = ("tool", "function", "function_call", "observation")  # roles; the last two are ShareGPT's
+SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System", "developer": "System", "tool": "Tool"}
+CALLS = ("function", "function_call", "observation")  # roles of calls; the last two are ShareGPT's
 PARTS = ("text", "input_text", "output_text")  # types of a part of a content that are text
 
 
-def messages_of(name: str, messages: object) -> list[tuple[str, str]]:
-    """Return the speaker and the text of each message; ShareGPT's sides are one message, not a list."""
+class Message(NamedTuple):
+    """One message of a conversation: who says it (user, assistant, system, developer or tool), and what."""
+
+    role: str
+    content: str
+
+
+Prompt: TypeAlias = str | tuple[Message, ...]
+
+
+def checked_prompt(prompt: Any) -> Prompt:
+    """Return a prompt that is text as it is, and one that is a list of messages as a tuple; refuse anything else.
+
+    Examples
+    --------
+    >>> checked_prompt([{"role": "user", "content": "2 + 2 ="}])
+    (Message(role='user', content='2 + 2 ='),)
+    """
+    if isinstance(prompt, list | tuple):
+        return tuple(messages_of("prompt", prompt))
+    if not isinstance(prompt, str):
+        raise TypeError(f"prompt must be text or a list of messages, not {shortened(prompt)}")
+    check_text("prompt", prompt)
+    return prompt
+
+
+def prompt_text(prompt: Prompt) -> str:
+    r"""Return a prompt as one text: a single message is its content alone, several are a transcript as hh-rlhf's.
+
+    Examples
+    --------
+    >>> prompt_text((Message("user", "2 + 2 ="),))
+    '2 + 2 ='
+    >>> prompt_text((Message("system", "Be brief."), Message("user", "2 + 2 =")))
+    '\n\nSystem: Be brief.\n\nHuman: 2 + 2 =\n\nAssistant:'
+    """
+    if isinstance(prompt, str):
+        return prompt
+    return prompt[0].content if len(prompt) == 1 else transcript(prompt) + TURN
+
+
+def before_response(prompt: Prompt) -> str:
+    """Return what stands between the text of a prompt and a response: the space of a transcript, or nothing."""
+    return "" if isinstance(prompt, str) or len(prompt) == 1 else " "
+
+
+def asked_text(prompt: Prompt) -> str:
+    """Return what a verifier judges a response by: the text, or of messages the last one of the user.
+
+    Where the user says nothing, it is all of the text.
+
+    Examples
+    --------
+    >>> asked_text((Message("system", "Be brief."), Message("user", "2 + 2 =")))
+    '2 + 2 ='
+    """
+    said = [] if isinstance(prompt, str) else [one.content for one in prompt if one.role == "user"]
+    return said[-1] if said else prompt_text(prompt)
+
+
+def messages_of(name: str, messages: object) -> list[Message]:
+    """Return messages of any form; ShareGPT's sides are one message, not a list."""
     messages = [messages] if isinstance(messages, dict) else messages
     if isinstance(messages, str) or not isinstance(messages, Sequence) or not messages:
         raise ValueError(f"{name} must be a list of messages with at least one, not {shortened(messages)}")
     return [_message(f"{name}[{i}]", one) for i, one in enumerate(messages)]
 
 
-def conversation(name: str, side: Any) -> list[tuple[str, str]]:
+def conversation(name: str, side: Any) -> list[Message]:
     """Return who says what in a conversation that ends with a response."""
     messages = messages_of(name, side)
-    if messages[-1][0] != "Assistant":
+    if messages[-1].role != "assistant":
         last = side if isinstance(side, dict) else side[-1]
         role = last.get("role") or last.get("from")
         place = f"{name}[{len(messages) - 1}]"
@@ -37,15 +95,16 @@ def conversation(name: str, side: Any) -> list[tuple[str, str]]:
     return messages
 
 
-def _message(place: str, message: object) -> tuple[str, str]:
+def _message(place: str, message: object) -> Message:
+    message = message._asdict() if isinstance(message, Message) else message
     if not isinstance(message, dict):
         raise ValueError(f"{place} must be a message with role and content, not {shortened(message)}")
     role, content = ("from", "value") if message.get("role") is None and "from" in message else ("role", "content")
-    if message.get(role) in TOOLS or message.get("tool_calls") or message.get("function_call"):
+    if message.get(role) in CALLS or message.get("tool_calls") or message.get("function_call"):
         raise ValueError(f"tool calls are not supported ({place})")
-    if message.get(role) not in [*SPEAKERS]:
-        raise ValueError(f"{place} must have a role of {', '.join(SPEAKERS)}, not {shortened(message)}")
-    return SPEAKERS[message[role]], _text(f"{place}.{content}", message.get(content))
+    if message.get(role) not in [*ROLES]:
+        raise ValueError(f"{place} must have a role of {', '.join(ROLES)}, not {shortened(message)}")
+    return Message(ROLES[message[role]], _text(f"{place}.{content}", message.get(content)))
 
 
 def _text(place: str, content: Any) -> str:
@@ -65,20 +124,9 @@ def _part(place: str, part: Any) -> str:
     return part
 
 
-def content(messages: list[tuple[str, str]]) -> str:
-    """Return the text of a single message."""
-    return messages[0][1]
-
-
-def transcript(messages: list[tuple[str, str]]) -> str:
+def transcript(messages: Sequence[Message]) -> str:
     """Return messages as hh-rlhf writes them."""
-    return "".join(f"\n\n{speaker}: {content}" for speaker, content in messages)
-
-
-def response(messages: list[tuple[str, str]], single: bool) -> str:
-    """Return the text of a response behind its prompt: of a single message, or of a transcript without its turn."""
-    # In a transcript the prompt ends with the assistant's turn, which the response therefore does not repeat.
-    return content(messages) if single else transcript(messages).removeprefix(TURN)
+    return "".join(f"\n\n{SPEAKERS[role]}: {content}" for role, content in messages)
 
 
 def alike(one: Sequence, other: Sequence) -> int:

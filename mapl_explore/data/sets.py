@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from mapl_explore.data.messages import Prompt, before_response, checked_prompt, prompt_text
 from mapl_explore.files import check_text, shortened
 
 
@@ -15,8 +16,9 @@ class PreferenceSet:
 
     Parameters
     ----------
-    prompt : str
-        What was asked. May be empty.
+    prompt : str, or sequence of messages
+        What was asked: a text, which may be empty, or a conversation, whose messages are dicts with ``role`` (user,
+        assistant, system, developer or tool) and ``content``. It is kept as a tuple of ``Message``.
     positives, negatives : sequence of str
         The accepted and the rejected responses, at least one each, in a list or another
         sequence; they are kept as tuples. No text may stand on both sides. A text that stands twice on its side counts
@@ -30,10 +32,10 @@ class PreferenceSet:
     Raises
     ------
     TypeError
-        If the prompt or a response is not text, or the scores are no list of numbers.
+        If the prompt is neither text nor a list, a response is not text, or the scores are no list of numbers.
     ValueError
-        If a side is empty, a text stands on both sides, a text cannot be written as UTF-8 (a lone surrogate, which JSON
-        can spell but no tokenizer can read), or there is not one finite score for each response.
+        If a message is none, a side is empty, a text stands on both sides, a text cannot be written as UTF-8 (a lone
+        surrogate, which JSON can spell but no tokenizer can read), or there is not one finite score for each response.
 
     Examples
     --------
@@ -43,7 +45,7 @@ class PreferenceSet:
     PreferenceSet(prompt='2 + 2 =', positives=('4',), negatives=('5', '22'), scores=(1.0, 0.5, -1.0))
     """
 
-    prompt: str
+    prompt: Prompt
     positives: tuple[str, ...]
     negatives: tuple[str, ...]
     scores: tuple[float, ...] | None = None
@@ -52,7 +54,7 @@ class PreferenceSet:
 
         def __init__(
             self,
-            prompt: str,
+            prompt: str | Sequence[Any],
             positives: Iterable[str],
             negatives: Iterable[str],
             scores: Iterable[float] | None = None,
@@ -60,7 +62,7 @@ class PreferenceSet:
 
     def __post_init__(self) -> None:
         """Check the texts and freeze the lists."""
-        check_text("prompt", self.prompt)
+        object.__setattr__(self, "prompt", checked_prompt(self.prompt))
         for side in ("positives", "negatives"):
             object.__setattr__(self, side, _checked_texts(side, getattr(self, side)))
         both = set(self.positives) & set(self.negatives)
@@ -78,6 +80,21 @@ class PreferenceSet:
     def responses(self) -> tuple[str, ...]:
         """All responses in their order, the positives first."""
         return self.positives + self.negatives
+
+    def as_text(self) -> "PreferenceSet":
+        r"""Return the set with its prompt as one text, see :func:`mapl_explore.data.messages.prompt_text`.
+
+        Behind a transcript each response begins with a space.
+
+        Examples
+        --------
+        >>> talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes?"}]
+        >>> PreferenceSet([*talk, {"role": "user", "content": "2 + 2 ="}], ["4"], ["5"]).as_text().positives
+        (' 4',)
+        """
+        before = before_response(self.prompt)
+        positives, negatives = ([before + text for text in side] for side in (self.positives, self.negatives))
+        return PreferenceSet(prompt_text(self.prompt), positives, negatives, self.scores)
 
     def pair(self, positive: int, negative: int) -> "PreferenceSet":
         """Return the set of two responses, by their numbers among all of them, with their scores.
@@ -131,8 +148,8 @@ def scores_fault(sets: Sequence[Any], place: Callable[[int], str]) -> str:
     lacking = [number for number, one in enumerate(sets) if one.scores is None]
     if len(lacking) in (0, len(sets)):
         return ""
-    prompt = sets[lacking[0]].prompt
-    of = f", of the prompt {shortened(prompt)}" * isinstance(prompt, str)
+    first = sets[lacking[0]]
+    of = f", of the prompt {shortened(prompt_text(first.prompt))}" if isinstance(first, PreferenceSet) else ""
     some = f"{len(lacking)} of {len(sets)} {'has' if len(lacking) == 1 else 'have'} none"
     return f"scores must stand in all sets or in none: {some}, first {place(lacking[0])}{of}"
 

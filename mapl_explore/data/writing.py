@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import atomic_writer, require_folder, shortened
@@ -25,7 +25,8 @@ def write_sets(path: str | os.PathLike, sets: Iterable[PreferenceSet]) -> None:
     ``.parquet``                a table with the columns prompt, positives and negatives
     ==========================  ================================================================================
 
-    A set with scores has them in a further field, or column, ``scores``.
+    A set with scores has them in a further field, or column, ``scores``. A prompt that is messages is a list of objects
+    with ``role`` and ``content``; in a table in which only some prompts are, they stand in a column ``messages``.
 
     Parameters
     ----------
@@ -125,7 +126,12 @@ def _as_array(sets: Sequence[PreferenceSet]) -> Iterable[str]:
 
 def _json(one: PreferenceSet) -> str:
     fields = {name: value for name in FIELDS if (value := getattr(one, name)) is not None}
-    return json.dumps(fields, ensure_ascii=False)
+    return json.dumps(fields | {"prompt": _plain_prompt(one)}, ensure_ascii=False)
+
+
+def _plain_prompt(one: PreferenceSet) -> str | list[dict[str, str]]:
+    """Return a prompt as text, or its messages as objects."""
+    return one.prompt if isinstance(one.prompt, str) else [message._asdict() for message in one.prompt]
 
 
 TEXTS = {"": _as_lines, ".jsonl": _as_lines, ".ndjson": _as_lines, ".json": _as_array}
@@ -151,10 +157,25 @@ def _as_table(file: BinaryIO | gzip.GzipFile, sets: Sequence[PreferenceSet]) -> 
     import pyarrow
     import pyarrow.parquet
 
-    text, texts, numbers = pyarrow.string(), pyarrow.list_(pyarrow.string()), pyarrow.list_(pyarrow.float64())
-    kinds = dict(zip(FIELDS, (text, texts, texts, numbers), strict=True))
-    if all(one.scores is None for one in sets):
-        del kinds["scores"]
-    schema = pyarrow.schema(kinds)
-    columns = {name: [getattr(one, name) for one in sets] for name in kinds}
-    pyarrow.parquet.write_table(pyarrow.table(columns, schema=schema), file)
+    texts, numbers = pyarrow.list_(pyarrow.string()), pyarrow.list_(pyarrow.float64())
+    columns = _prompt_columns(sets)
+    for name, kind in zip(FIELDS[1:], (texts, texts, numbers), strict=True):
+        columns[name] = pyarrow.array([getattr(one, name) for one in sets], kind)
+    if columns["scores"].null_count == len(sets):
+        del columns["scores"]
+    pyarrow.parquet.write_table(pyarrow.table(columns), file)
+
+
+def _prompt_columns(sets: Sequence[PreferenceSet]) -> dict[str, Any]:
+    """Return the column of prompts; where some are text and some messages, a column of each."""
+    import pyarrow
+
+    text, prompts = pyarrow.string(), [_plain_prompt(one) for one in sets]
+    kinds: dict[type, Any] = {str: text, list: pyarrow.list_(pyarrow.struct({"role": text, "content": text}))}
+    names: dict[type, str] = dict.fromkeys(map(type, prompts), "prompt")
+    if len(names) > 1:  # a column of parquet has one type
+        names = {str: "prompt", list: "messages"}
+    return {
+        name: pyarrow.array([one if isinstance(one, kind) else None for one in prompts], kinds[kind])
+        for kind, name in names.items()
+    }

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from mapl_explore.data import PreferenceSet
+from mapl_explore.data import PreferenceSet, prompt_text
 from mapl_explore.data.sets import are_graded
 from mapl_explore.files import counted
 from mapl_explore.models.chat import after_response, as_shown
@@ -225,7 +225,8 @@ def _row(one: EncodedSet, numbers: Sequence[int], first: int) -> Row:
 
 
 def _encoded(tokenizer: Tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat: bool) -> list[EncodedSet]:
-    shown = as_shown(tokenizer, [one.prompt for one in sets], chat)
+    sets = [one.as_text() for one in sets]
+    shown = as_shown(tokenizer, [prompt_text(one.prompt) for one in sets], chat)
     responses = iter(_plain(tokenizer, [text for one in sets for text in one.responses]))
     beginning, ends = _beginning(tokenizer), tuple(ends)
     return [
@@ -271,8 +272,9 @@ def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], c
     for one, text in zip(encoded, sets, strict=True):
         if len(one.prompt) + one.longest > context:
             raise ValueError(
-                f"the set of the prompt {text.prompt[:40]!a} does not fit: {counted(len(one.prompt), 'token')} of"
-                f" prompt and {one.longest} of response exceed the model's context of {context}"
+                f"the set of the prompt {prompt_text(text.prompt)[:40]!a} does not fit:"
+                f" {counted(len(one.prompt), 'token')} of prompt and {one.longest} of response exceed the model's"
+                f" context of {context}"
                 " ('keep-start' would cut them)"
             )
 

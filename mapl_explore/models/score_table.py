@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from mapl_explore.data import PreferenceSet
+from mapl_explore.data import PreferenceSet, prompt_text
 from mapl_explore.files import atomic_writer, require_folder
 from mapl_explore.losses import ScoredSets
 
@@ -28,8 +28,8 @@ def score_rows(sets: Sequence[PreferenceSet], scored: ScoredSets, *, reference: 
     Returns
     -------
     list of dict
-        ``set``, its number from 0; ``prompt``; ``response``; ``label``, 1 or -1; ``reward``, where the sets have
-        scores; ``length`` in tokens; ``logp`` and ``ref_logp`` in nats.
+        ``set``, its number from 0; ``prompt``, a conversation as one text; ``response``; ``label``, 1 or -1;
+        ``reward``, where the sets have scores; ``length`` in tokens; ``logp`` and ``ref_logp`` in nats.
 
     Examples
     --------
@@ -41,7 +41,8 @@ def score_rows(sets: Sequence[PreferenceSet], scored: ScoredSets, *, reference: 
     names = [name for name in ("label", "reward", "length", "logp", "ref_logp") if name in given]
     columns = {name: given[name].tolist() for name in names if reference or name != "ref_logp"}
     return [
-        {"set": i, "prompt": one.prompt, "response": text} | {name: column[i][j] for name, column in columns.items()}
+        {"set": i, "prompt": prompt_text(one.prompt), "response": text}
+        | {name: column[i][j] for name, column in columns.items()}
         for i, one in enumerate(sets)
         for j, text in enumerate(one.responses)
     ]

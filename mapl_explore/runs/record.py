@@ -329,9 +329,12 @@ def way_on(folder: str | os.PathLike) -> str:
 
 
 def fingerprint(sets: Sequence[PreferenceSet]) -> dict:
-    """Return the number of sets and the sha256 of their contents as JSON, the same wherever they were read from."""
+    """Return the number of sets and the sha256 of their contents as JSON, the same wherever they were read from.
+
+    Conversations are taken as the text that earlier versions made of them.
+    """
     digest = hashlib.sha256()
-    for one in sets:
+    for one in map(PreferenceSet.as_text, sets):
         graded = [] if one.scores is None else [one.scores]  # without them the checksum is that of earlier versions
         digest.update(json.dumps([one.prompt, one.positives, one.negatives, *graded]).encode() + b"\n")
     return {"sets": len(sets), "sha256": digest.hexdigest()}

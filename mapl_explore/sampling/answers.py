@@ -10,7 +10,7 @@ from numbers import Real
 
 from tqdm import tqdm
 
-from mapl_explore.data import PreferenceSet, require_output, write_sets
+from mapl_explore.data import PreferenceSet, prompt_text, require_output, write_sets
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import checked_score
 from mapl_explore.files import counted, shortened, sole_writer, whole_number
@@ -144,7 +144,7 @@ class _Work:
     ) -> None:
         """Draw and judge the responses to this process's part of the prompts."""
         mine = self.mine(open_rows)
-        prompts = [self.questions[row].prompt for row in mine]
+        prompts = [prompt_text(self.questions[row].prompt) for row in mine]
         for places, sampled in sampled_batches(model, tokenizer, prompts, **vars(drawing)):
             rows = [mine[place] for place in places]
             answered = [_answered(one, self.keep_draws) for one in sampled]
@@ -266,7 +266,7 @@ def sample_sets(
         questions = read_questions(source, reference=reference)
         judge = judging(verifier, questions) if threshold is None else grader(verifier, questions)
         network, tokenizer = load_model(model, device=place)
-        settings = drawing.settings(network, tokenizer, [one.prompt for one in questions])
+        settings = drawing.settings(network, tokenizer, [prompt_text(one.prompt) for one in questions])
         settings["draws"] = draws is not None
         journal = Journal(output, settings, process, judge=judge_of(verifier, questions, threshold))
         stale, finished = journal.stale(), journal.finished()

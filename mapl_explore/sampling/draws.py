@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from mapl_explore.data import prompt_text
 from mapl_explore.files import require_other
 from mapl_explore.models.score_table import require_table
 from mapl_explore.sampling.journal import Answered
@@ -23,10 +24,10 @@ def draw_rows(questions: Sequence[Question], answered: Sequence[Answered]) -> li
     Returns
     -------
     list of dict
-        ``prompt``; ``draw``, its number from 0 among those of the prompt; ``response``; ``tokens``, their ids as drawn,
-        with the one that ended the response; ``ended``, False where it was cut off; ``duplicate``, whether an earlier
-        draw that ended has the same text; ``right``, and ``score`` where the verifier returns numbers: both None where
-        the response was cut off, which no verifier has judged.
+        ``prompt``, a conversation as one text; ``draw``, its number from 0 among those of the prompt; ``response``;
+        ``tokens``, their ids as drawn, with the one that ended the response; ``ended``, False where it was cut off;
+        ``duplicate``, whether an earlier draw that ended has the same text; ``right``, and ``score`` where the verifier
+        returns numbers: both None where the response was cut off, which no verifier has judged.
 
     Examples
     --------
@@ -37,7 +38,7 @@ def draw_rows(questions: Sequence[Question], answered: Sequence[Answered]) -> li
     [([19, 0], True, False, True), ([20, 20], False, False, None), ([19, 0], True, True, True)]
     """
     both = zip(questions, answered, strict=True)
-    return [row for question, one in both for row in _rows(question.prompt, one)]
+    return [row for question, one in both for row in _rows(prompt_text(question.prompt), one)]
 
 
 def require_draws(draws: str | os.PathLike, source: Any, output: str | os.PathLike) -> None:

@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mapl_explore.data import json_record, records, world
+from mapl_explore.data import Prompt, asked_text, json_record, records, world
+from mapl_explore.data.messages import checked_prompt
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import checked_score
 from mapl_explore.files import check_text, shortened
@@ -32,8 +33,8 @@ class Question:
 
     Parameters
     ----------
-    prompt : str
-        The text.
+    prompt : str or tuple of Message
+        A text, or a conversation.
     references : tuple of str
         The texts that ``"exact"`` compares a response with.
     positives, negatives : tuple of str
@@ -42,15 +43,20 @@ class Question:
         Where the prompt first stands, ``file:line``; empty where it is from no file.
     """
 
-    prompt: str
+    prompt: Prompt
     references: tuple[str, ...] = ()
     positives: tuple[str, ...] = ()
     negatives: tuple[str, ...] = ()
     place: str = field(default="", compare=False)
 
+    @property
+    def asked(self) -> str:
+        """Return what a verifier judges responses by, see :func:`mapl_explore.data.asked_text`."""
+        return asked_text(self.prompt)
+
     def blamed(self, rule: str) -> ValueError:
         """Return the error of a rule that this question breaks, with its place."""
-        return ValueError(f"{self.place}: {rule}" if self.place else f"{rule}; the prompt is {shortened(self.prompt)}")
+        return ValueError(f"{self.place}: {rule}" if self.place else f"{rule}; the prompt is {shortened(self.asked)}")
 
 
 Judge: TypeAlias = Callable[[Question, str], bool]  # whether a response to a question is right
@@ -63,7 +69,8 @@ def read_questions(source: Source, *, reference: str | None = None) -> list[Ques
     Parameters
     ----------
     source : path, str or datasets.Dataset
-        Records with a text ``prompt``, and perhaps ``positives`` and ``negatives`` as responses to fall back on.
+        Records with a ``prompt``, a text or a list of messages, and perhaps ``positives`` and ``negatives`` as
+        responses to fall back on.
     reference : str, optional
         The field of the right response, a text or a list of texts, which is also one to fall back on.
 
@@ -72,7 +79,7 @@ def read_questions(source: Source, *, reference: str | None = None) -> list[Ques
     ValueError
         If there is no prompt, or a record is malformed: the error names ``file:line``, the field and the rule.
     """
-    questions: dict[str, Question] = {}
+    questions: dict[Prompt, Question] = {}
     for place, content in records(source):
         try:
             one = _question(json_record(content), reference)
@@ -94,7 +101,7 @@ def grader(name: str | Callable, questions: Sequence[Question]) -> Grader:
     if isinstance(name, str) and name in VERIFIERS:
         raise ValueError(f"threshold belongs to a verifier that returns numbers, and {name!r} says right or wrong")
     function, name = _own(name)
-    return lambda question, answer: _score(name, function, question.prompt, answer)
+    return lambda question, answer: _score(name, function, question.asked, answer)
 
 
 def verifier(name: str | Callable, questions: Sequence[Question]) -> Judge:
@@ -105,6 +112,7 @@ def verifier(name: str | Callable, questions: Sequence[Question]) -> Judge:
     name : str or callable
         ``"world"``, the verifier of the small world; ``"exact"``, equality with a reference except for white space
         around it; ``"module:function"``, a function of prompt and response, found from this folder; or the function.
+        Of a conversation, the prompt that it gets is the text of the last message of the user.
     questions : sequence of Question
         All that it will judge: one that it cannot judge is refused before any response is sampled.
 
@@ -125,7 +133,7 @@ def verifier(name: str | Callable, questions: Sequence[Question]) -> Judge:
             check(question)
         return judge
     function, name = _own(name)
-    return lambda question, answer: _verdict(name, function, question.prompt, answer)
+    return lambda question, answer: _verdict(name, function, question.asked, answer)
 
 
 def require_verifier(verifier: object) -> None:
@@ -170,7 +178,7 @@ def _source(verifier: str | Callable) -> str:
 
 def _check_world(question: Question) -> None:
     try:
-        world.case_of(question.prompt)
+        world.case_of(question.asked)
     except ValueError as error:
         raise ValueError(f"{question.place}: {error}" if question.place else str(error)) from None
 
@@ -181,7 +189,7 @@ def _check_reference(question: Question) -> None:
 
 
 def _is_right(question: Question, answer: str) -> bool:
-    return world.is_right(question.prompt, answer)
+    return world.is_right(question.asked, answer)
 
 
 def _is_reference(question: Question, answer: str) -> bool:
@@ -196,12 +204,13 @@ def texts_checksum(texts: Sequence) -> str:
 def _question(record: dict, reference: str | None) -> Question:
     if "prompt" not in record:
         raise ValueError("the field 'prompt' is missing")
-    check_text("prompt", record["prompt"])
+    # Where a table has texts and conversations, these have a column of their own.
+    prompt = checked_prompt(record.get("messages") if record["prompt"] is None else record["prompt"])
     references = _texts(record, reference) if reference else ()
     if reference and not references:
         raise ValueError(f"the field {reference!r} is {'empty' if reference in record else 'missing'}")
     positives, negatives = (_texts(record, side) for side in ("positives", "negatives"))
-    return Question(record["prompt"], references, positives or references, negatives)
+    return Question(prompt, references, positives or references, negatives)
 
 
 def _texts(record: dict, name: str) -> tuple[str, ...]:

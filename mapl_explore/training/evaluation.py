@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from mapl_explore.data import prompt_text
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.losses.measures import measures
 from mapl_explore.models.encoding import EncodedSet, end_tokens, sides
@@ -196,7 +197,7 @@ def _responses(
 ) -> list[tuple[int, ...]]:
     """Return the token ids of one response to each question, the one that ended it last."""
     prompts = [one.prompt for one in held_out.encoded[: len(held_out.questions)]]
-    names = [question.prompt for question in held_out.questions]
+    names = [prompt_text(question.prompt) for question in held_out.questions]
     room, seed = held_out.answer_tokens, held_out.seed
     batches = token_batches(model, prompts, names, k=1, max_tokens=room, temperature=temperature, seed=seed, ends=ends)
     found = {row: tuple(ids) for rows, drawn in batches for row, [ids] in zip(rows, drawn, strict=True)}

@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mapl_explore.data import PreferenceSet, read_alike
+from mapl_explore.data import PreferenceSet, prompt_text, read_alike
 from mapl_explore.data.sets import are_graded
 from mapl_explore.training.own_loss import kind_of
 
@@ -50,11 +50,14 @@ def training_data(
 def _divided(sets: list[PreferenceSet], seed: int) -> tuple[list[PreferenceSet], list[PreferenceSet]]:
     """Return the sets of most prompts, and those of a tenth."""
     # By prompt, not by set: a prompt that stands in two sets must not be on both sides.
-    prompts = sorted({one.prompt for one in sets})
+    prompts = sorted({prompt_text(one.prompt) for one in sets})
     if len(prompts) < 2:
         raise ValueError("data must hold at least 2 prompts to hold one out; or give eval, a file of held-out sets")
     held = set(random.Random(seed).sample(prompts, max(1, round(HELD_OUT * len(prompts)))))
-    return [one for one in sets if one.prompt not in held], [one for one in sets if one.prompt in held]
+    apart: tuple[list[PreferenceSet], list[PreferenceSet]] = ([], [])
+    for one in sets:
+        apart[prompt_text(one.prompt) in held].append(one)
+    return apart
 
 
 def _sets(source: Any, name: str, threshold: float | None) -> list[PreferenceSet]:

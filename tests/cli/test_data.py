@@ -57,7 +57,7 @@ def test_check_describes_a_sound_file_and_exits_with_0(tmp_path, capsys):
 
 def test_check_tells_faults_of_one_kind_in_one_line(tmp_path, capsys):
     talk = {"chosen": [assistant("a")], "rejected": [assistant("b")]}
-    tools = {**talk, "prompt": [user("Hi"), {"role": "tool", "content": "x"}]}
+    tools = {**talk, "prompt": [user("Hi"), {**assistant("x"), "tool_calls": [{}]}]}
     numbers = [{**PAIR, "chosen": i} for i in range(3000)]
     path = written(tmp_path / "data.jsonl", PAIR, tools, *numbers, {**tools, "prompt": tools["prompt"][1:]})
     assert cli.main(["data", "check", str(path)]) == 1

@@ -73,7 +73,7 @@ MALFORMED = [
      r"tool calls are not supported \(the field 'tools'\)"),
     ({"prompt": [user("a"), {"role": "assistant", "content": None, "tool_calls": [{}]}], "chosen": [assistant("a")],
       "rejected": [assistant("b")]}, r"tool calls are not supported \(prompt\[1\]\)"),
-    ({"prompt": [user("a"), {"role": "tool", "content": "x"}], "chosen": [assistant("a")],
+    ({"prompt": [user("a"), {"role": "function", "content": "x"}], "chosen": [assistant("a")],
       "rejected": [assistant("b")]}, r"tool calls are not supported \(prompt\[1\]\)"),
     ({"conversations": [human("a"), {"from": "observation", "value": "x"}], "chosen": gpt("a"), "rejected": gpt("b")},
      r"tool calls are not supported \(conversations\[1\]\)"),
