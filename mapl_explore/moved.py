@@ -22,7 +22,7 @@ MOVED = {
     "checkpoints": ["runs.checkpoints"],
     "data_commands": ["cli.data"],
     "disk": ["training.disk"],
-    "encoding": ["models.encoding", "models.chat"],
+    "encoding": ["models.encoding", "models.chat", "models.turns"],
     "errata": ["course.errata"],
     "evaluation": ["training.evaluation"],
     "generate": ["sampling.answers", "models.generating", "models.processes"],

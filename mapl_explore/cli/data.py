@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from mapl_explore.cli.scoring import add_chat
+
 if TYPE_CHECKING:  # each command loads what it needs, and no other
     from mapl_explore.data import PreferenceSet
 
@@ -83,8 +85,7 @@ def add_sample(commands: argparse._SubParsersAction) -> None:
     add("--max-tokens", type=int, help=text)
     add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 samples the model itself")
     add("--seed", type=int, default=0, help="decides the responses")
-    text = "show each prompt as a user's message, by the tokenizer's chat template; the sets keep it as it was"
-    add("--chat", action="store_true", help=text)
+    add_chat(parser)
     add("--batch-size", type=int, help="most prompts in one pass; one of more than 8,192 tokens is split")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
     parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
@@ -145,8 +146,9 @@ def _sample(arguments: argparse.Namespace) -> None:
         print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")
         if arguments.draws is not None:
             print(f"every draw written to {arguments.draws}")
-        if arguments.chat:
-            print("prompts are written as they were: score, select, tau and finetune need --chat with these sets too")
+        if arguments.chat != "auto":
+            way = f"--chat {arguments.chat}"
+            print(f"prompts are written as they were: score, select, tau and finetune need {way} with these sets too")
 
 
 def _shown(one: "PreferenceSet") -> str:

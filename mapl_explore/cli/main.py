@@ -219,6 +219,7 @@ def _options() -> list[Field]:
 def _add_setting(parser: argparse.ArgumentParser, each: Field) -> None:
     """Add an option with the default, the choices and the help of a setting."""
     given = {name: each.metadata[name] for name in ("help", "choices", "metavar") if name in each.metadata}
+    given |= {"nargs": "?", "const": each.metadata["bare"]} if "bare" in each.metadata else {}
     given |= {"required": True} if each.default is MISSING else {"default": each.default}
     if each.metadata.get("several"):
         given |= {"action": "append"}

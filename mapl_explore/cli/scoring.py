@@ -19,7 +19,7 @@ OF_NUMBERS = {"n": None, "gap": None, "method": "newton"}
 OF_DATA = {
     "model": "tiny",
     "reference": None,
-    "chat": False,
+    "chat": "auto",
     "loss": "maxneg-minpos",
     "import": None,
     "share": 0.9,
@@ -103,7 +103,18 @@ def _add_models(parser: argparse.ArgumentParser, when: str = "") -> None:
     add = parser.add_argument
     add("--model", default="tiny", help=f"{when}tiny, a folder, or a name on the Hugging Face hub")
     add("--reference", metavar="MODEL", help=when + REFERENCE)
-    add("--chat", action="store_true", help=f"{when}show prompts as the tokenizer's chat template writes them")
+    add_chat(parser, when)
+
+
+def add_chat(parser: argparse.ArgumentParser, when: str = "") -> None:
+    """Add ``--chat`` to a command that has a model read prompts."""
+    from mapl_explore.models.choices import CHATS
+
+    text = (
+        "which prompts the tokenizer's chat template writes: auto, those that are messages; always, all, a plain text"
+    )
+    text += " as a user's message; never, none, and messages become a transcript"
+    parser.add_argument("--chat", nargs="?", const="always", choices=CHATS, default=CHATS[0], help=when + text)
 
 
 def _tau(arguments: argparse.Namespace) -> None:
@@ -259,7 +270,7 @@ def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "
     return replace(own, ref_logp=other.logp)
 
 
-def _scored_by(model: str, sets: "Sequence[PreferenceSet]", chat: bool) -> "ScoredSets":
+def _scored_by(model: str, sets: "Sequence[PreferenceSet]", chat: str) -> "ScoredSets":
     from mapl_explore.models.loading import load_model
     from mapl_explore.models.scoring import score_sets
 

@@ -1,9 +1,15 @@
-"""Prompts as a model reads them: as they are, or written as a user's message by the tokenizer's chat template."""
+"""Prompts as a model reads them: text as it is, and messages as the tokenizer's chat template writes them.
+
+Where there is no template, or it is not to be used, messages become a transcript. What the template writes around a
+response is found by a trial.
+"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from mapl_explore.data import Message, Prompt, asked_text, prompt_text
 from mapl_explore.files import shortened
+from mapl_explore.models.choices import Chat, chat_choice
 from mapl_explore.models.kinds import Tokenizer
 from mapl_explore.notes import note
 
@@ -11,28 +17,66 @@ TRIAL = "zqprompt", "zqresponse"  # words that no template writes by itself
 WORDS = 3  # at each end of a prompt: a template may strip spaces, and some cut or wrap what is long
 
 
-def as_shown(tokenizer: Tokenizer, prompts: Sequence[str], chat: bool) -> list[str]:
-    """Return prompts as the model reads them: as they are, or each as a message that the model is to answer.
+class Turn(NamedTuple):
+    """The text that stands around a response: ``lead`` before it, ``after`` behind it."""
 
-    Where there is a chat template and it is not used, a :class:`~mapl_explore.notes.Note` says so.
+    lead: str
+    after: str
+
+
+def by_template(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat) -> list[bool]:
+    """Return for each prompt whether the chat template writes it.
 
     Raises
     ------
     ValueError
-        If ``chat`` is asked for and the tokenizer has no chat template, or the template cannot be read, refuses a
-        prompt, or leaves it out of what it writes.
+        If that is asked for of all prompts and the tokenizer has no chat template, or ``chat`` is no way to show them.
     """
-    if chat:
-        written = [_by_template(tokenizer, one) for one in prompts]
+    way, has = chat_choice("chat", chat), bool(getattr(tokenizer, "chat_template", None))
+    if way == "always" and not has:
+        raise ValueError("chat needs a model whose tokenizer has a chat template, and this one has none")
+    return [has and way != "never" and (way == "always" or not isinstance(one, str)) for one in prompts]
+
+
+def as_shown(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat = "auto") -> list[str]:
+    """Return prompts as the model reads them: written by the chat template, or as text.
+
+    Raises
+    ------
+    ValueError
+        If ``chat`` is ``"always"`` and the tokenizer has no chat template, or the template cannot be read, refuses a
+        prompt, or leaves out what the user says.
+    """
+    chosen = by_template(tokenizer, prompts, chat)
+    shown = [_by_template(tokenizer, one) if it else prompt_text(one) for one, it in zip(prompts, chosen, strict=True)]
+    if any(chosen):
         _by_template(tokenizer, TRIAL[0], "prompts")  # "a" may stand in what a template writes instead of it
-        return written
-    if getattr(tokenizer, "chat_template", None):
-        note("prompts are given as plain text; chat (--chat) writes them by the model's chat template")
-    return list(prompts)
+    return shown
 
 
-def after_response(tokenizer: Tokenizer) -> str:
-    """Return what the chat template writes after a response.
+def note_shown(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat) -> None:
+    """Say in a :class:`~mapl_explore.notes.Note` how prompts are shown, where there are messages or a chat template."""
+    way, template, chosen = chat_choice("chat", chat), _template(tokenizer), by_template(tokenizer, prompts, chat)
+    talks, plain = (sum(isinstance(one, kind) for one in prompts) for kind in (tuple, str))
+    messages, texts = f"prompts: {talks} of messages, written", f"{plain} of plain text"
+    turns = "chat 'always' (--chat always) makes each a user's message"
+    if any(chosen):
+        users = ", each a user's message by it" if way == "always" else f", as it is; {turns}"
+        note(f"{messages} by {template}; {texts}" + users * (plain > 0))
+    elif talks:
+        why = "" if way == "never" else ", because the model has no chat template"
+        note(f"{messages} as transcripts (Human: ... Assistant: ...){why}; {texts}")
+    elif getattr(tokenizer, "chat_template", None):
+        note(f"prompts are given as plain text; {turns}, by {template}")
+
+
+def whole_text(tokenizer: Tokenizer, prompt: Prompt, response: str) -> str:
+    """Return a prompt with a response to it as the chat template writes both together."""
+    return _written(tokenizer, [*_messages(prompt), Message("assistant", response)], "a prompt and a response")
+
+
+def around_response(tokenizer: Tokenizer) -> Turn:
+    """Return what the chat template writes before a response, behind its prompt, and after it.
 
     Raises
     ------
@@ -40,32 +84,39 @@ def after_response(tokenizer: Tokenizer) -> str:
         For the same reasons as :func:`as_shown`, of responses.
     """
     prompt, response = TRIAL
-    written = _written(
-        tokenizer, [_message("user", prompt), _message("assistant", response)], "a prompt and a response"
-    )
+    written = whole_text(tokenizer, prompt, response)
     if response not in written:
         raise ValueError(f"{_template(tokenizer)} leaves out responses: it writes {shortened(written)}")
-    return written.rpartition(response)[2]
+    before, _, after = written.rpartition(response)
+    begun = _written(tokenizer, _messages(prompt), "a prompt", add_generation_prompt=True)
+    return Turn(before.removeprefix(begun) if before.startswith(begun) else "", after)
 
 
-def _by_template(tokenizer: Tokenizer, prompt: str, what: str = "") -> str:
-    """Return a prompt as a user's message and the beginning of the model's turn."""
-    what = what or f"the prompt {shortened(prompt)}"
-    written = _written(tokenizer, [_message("user", prompt)], what, add_generation_prompt=True)
-    words, text = prompt.split(), " ".join(written.split())
+def _by_template(tokenizer: Tokenizer, prompt: Prompt, what: str = "") -> str:
+    """Return the messages of a prompt and the beginning of the model's turn."""
+    asked = asked_text(prompt)
+    what = what or f"the prompt {shortened(asked)}"
+    written = _written(tokenizer, _messages(prompt), what, add_generation_prompt=True)
+    words, text = asked.split(), " ".join(written.split())
     if not text or not all(" ".join(end) in text for end in (words[:WORDS], words[-WORDS:])):
         raise ValueError(f"{_template(tokenizer)} leaves out {what}: it writes {shortened(written)}")
     return written
 
 
-def _written(tokenizer: Tokenizer, messages: list[dict[str, str]], what: str, **options: Any) -> str:
+def _messages(prompt: Prompt) -> list[Message]:
+    """Return the messages of a prompt; a text is one message of the user."""
+    return [Message("user", prompt)] if isinstance(prompt, str) else list(prompt)
+
+
+def _written(tokenizer: Tokenizer, messages: Sequence[Message], what: str, **options: Any) -> str:
     template = getattr(tokenizer, "chat_template", None)
     if not template:
         raise ValueError("chat needs a model whose tokenizer has a chat template, and this one has none")
     if not isinstance(template, str | dict):
         raise ValueError(f"{_template(tokenizer)} must be text, not {shortened(template)}")
+    given = [message._asdict() for message in messages]
     try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+        return str(tokenizer.apply_chat_template(given, tokenize=False, **options))
     except Exception as error:  # a template is a program of its author, and may fail in any way
         words = " ".join(str(error).split()) or type(error).__name__
         unreadable = type(error).__name__ == "TemplateSyntaxError"  # of jinja2
@@ -76,7 +127,3 @@ def _written(tokenizer: Tokenizer, messages: list[dict[str, str]], what: str, **
 def _template(tokenizer: Tokenizer) -> str:
     name = getattr(tokenizer, "name_or_path", "")
     return f"the chat template of {name!r}" if name else "the model's chat template"
-
-
-def _message(role: str, text: str) -> dict[str, str]:
-    return {"role": role, "content": text}

@@ -14,9 +14,11 @@ import torch
 from mapl_explore.data import PreferenceSet, prompt_text
 from mapl_explore.data.sets import are_graded
 from mapl_explore.files import counted
-from mapl_explore.models.chat import after_response, as_shown
-from mapl_explore.models.choices import TRUNCATE
-from mapl_explore.models.kinds import Model, Tokenizer
+from mapl_explore.models.chat import note_shown
+from mapl_explore.models.choices import TRUNCATE, Chat
+from mapl_explore.models.kinds import Tokenizer
+from mapl_explore.models.turns import beginning_tokens, encoded_prompts, end_tokens, endings, plain_tokens
+from mapl_explore.models.whole import note_unlike_whole
 from mapl_explore.notes import note
 
 ROW_TOKENS = 512  # of responses behind one prompt: the cost of attention grows with the square of a row
@@ -79,7 +81,7 @@ def encode_sets(
     context: float = math.inf,
     truncate: str = "keep-start",
     ends: Sequence[int] = (),
-    chat: bool = False,
+    chat: Chat = "auto",
 ) -> list[EncodedSet]:
     """Return the token ids of every set, cut to the context; a :class:`~mapl_explore.notes.Note` says what was cut.
 
@@ -99,9 +101,10 @@ def encode_sets(
         Cut, or refuse sets that do not fit.
     ends : sequence of int
         The tokens that end a response; if there are none, those of :func:`end_tokens`. The first one is put after each
-        response that does not end with one of them.
-    chat : bool
-        Write each prompt as a user's message, see :func:`as_shown`.
+        response that does not end with one of them; behind a prompt that the chat template writes, the template's end
+        of a turn comes before them.
+    chat : {"auto", "always", "never"}
+        Which prompts the chat template writes: those of messages, all, or none, see :func:`as_shown`.
 
     Returns
     -------
@@ -119,40 +122,16 @@ def encode_sets(
     if not sets:
         raise ValueError("sets must hold at least one preference set")
     are_graded(sets)
-    uncut = _encoded(tokenizer, sets, ends or end_tokens(tokenizer, chat=chat), chat)
+    note_shown(tokenizer, [one.prompt for one in sets], chat)
+    uncut = _encoded(tokenizer, sets, ends or end_tokens(tokenizer), chat)
+    note_unlike_whole(tokenizer, sets, [[one.prompt + ids for ids in one.responses] for one in uncut], chat)
     if truncate == "error":
         _require_fit(uncut, sets, context)
-    begins = {*_beginning(tokenizer), tokenizer.bos_token_id}
+    begins = {*beginning_tokens(tokenizer), tokenizer.bos_token_id}
     fitted = [_fitted(one, context, begins) for one in uncut]
     if sum(one.tokens for one in fitted) < sum(one.tokens for one in uncut):
         note(_cut_summary(uncut, fitted, context))
     return fitted
-
-
-def encode_prompt(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Return the token ids of a prompt as the model reads it, never none.
-
-    It begins with what the tokenizer itself puts before a text (the bos of Llama, Gemma and Mistral), unless the text
-    begins with that already. Where the tokenizer puts nothing there, an empty prompt becomes one bos (or eos).
-    """
-    return _begun(tokenizer, _plain(tokenizer, [text])[0], _beginning(tokenizer))
-
-
-def encoded_prompts(tokenizer: Tokenizer, prompts: Sequence[str], chat: bool) -> list[list[int]]:
-    """Return the token ids of prompts as the model reads them, see :func:`as_shown` and :func:`encode_prompt`."""
-    return [encode_prompt(tokenizer, text) for text in as_shown(tokenizer, prompts, chat)]
-
-
-def end_tokens(tokenizer: Tokenizer, model: Model | None = None, *, chat: bool = False) -> tuple[int, ...]:
-    """Return every token that ends a response, the one to write first.
-
-    The first is the tokenizer's eos or, with ``chat``, the token with which its chat template ends a turn; then come
-    the tokenizer's eos and all that the model's ``generation_config`` names.
-    """
-    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    named = named if isinstance(named, Sequence) else [named]
-    ends = [_end_of_turn(tokenizer) if chat else None, tokenizer.eos_token_id, *named]
-    return tuple(dict.fromkeys(end for end in ends if end is not None))
 
 
 def collate(sets: Sequence[EncodedSet], *, share_prompt: bool = True) -> dict[str, torch.Tensor]:
@@ -224,48 +203,25 @@ def _row(one: EncodedSet, numbers: Sequence[int], first: int) -> Row:
     return Row([Cell(read, place, 0, 0) for place, read in enumerate(prompt)], responses)
 
 
-def _encoded(tokenizer: Tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat: bool) -> list[EncodedSet]:
-    sets = [one.as_text() for one in sets]
-    shown = as_shown(tokenizer, [prompt_text(one.prompt) for one in sets], chat)
-    responses = iter(_plain(tokenizer, [text for one in sets for text in one.responses]))
-    beginning, ends = _beginning(tokenizer), tuple(ends)
+def _encoded(tokenizer: Tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat: Chat) -> list[EncodedSet]:
+    prompts = [one.prompt for one in sets]
+    around = endings(tokenizer, prompts, chat, ends)
+    texts = [ending.lead + text for one, ending in zip(sets, around, strict=True) for text in one.responses]
+    responses = iter(plain_tokens(tokenizer, texts))
+    trails = {trail: plain_tokens(tokenizer, [trail])[0] for trail in {ending.trail for ending in around}}
     return [
         EncodedSet(
-            prompt=tuple(_begun(tokenizer, prompt, beginning)),
-            responses=tuple(_ended(next(responses), ends) for _ in one.responses),
+            prompt=tuple(prompt),
+            responses=tuple(_ended(next(responses), ending.ends, trails[ending.trail]) for _ in one.responses),
             positives=len(one.positives),
             scores=one.scores,
         )
-        for one, prompt in zip(sets, _plain(tokenizer, shown), strict=True)
+        for one, prompt, ending in zip(sets, encoded_prompts(tokenizer, prompts, chat), around, strict=True)
     ]
 
 
-def _plain(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Return the token ids of texts without anything that the tokenizer would add."""
-    return tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
-
-
-def _beginning(tokenizer: Tokenizer) -> list[int]:
-    """Return what the tokenizer itself puts before a text."""
-    [bare] = _plain(tokenizer, ["a"])
-    ids = tokenizer("a", verbose=False)["input_ids"]
-    starts = (place for place in range(len(ids)) if ids[place : place + len(bare)] == bare)
-    return ids[: next(starts, 0)]
-
-
-def _begun(tokenizer: Tokenizer, ids: list[int], beginning: list[int]) -> list[int]:
-    ids = ids if ids[: len(beginning)] == beginning else beginning + ids
-    return ids or [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
-
-
-def _ended(ids: list[int], ends: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(ids) if ids and ids[-1] in ends else (*ids, ends[0])
-
-
-def _end_of_turn(tokenizer: Tokenizer) -> int | None:
-    """Return the first special token that the chat template puts after a response, or None."""
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    return next((token for token in _plain(tokenizer, [after_response(tokenizer)])[0] if token in special), None)
+def _ended(ids: list[int], ends: tuple[int, ...], trail: Sequence[int]) -> tuple[int, ...]:
+    return tuple(ids) if ids and ids[-1] in ends else (*ids, *trail, ends[0])
 
 
 def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], context: float) -> None:

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 import torch
 
+from mapl_explore.data import Prompt, prompt_text
 from mapl_explore.files import shortened
 from mapl_explore.models.checking import context_length
-from mapl_explore.models.encoding import encoded_prompts, end_tokens
+from mapl_explore.models.choices import Chat
 from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.passes import BATCH_TOKENS, Continuation
 from mapl_explore.models.reading_ways import can_continue
+from mapl_explore.models.turns import Ending, encoded_prompts, end_tokens, endings
 
 MOST_TOKENS = 256  # of a response, where neither the call nor the model's generation_config sets a limit
 FIRST_TOKENS = 32  # of the responses that a batch is planned for; it is split on the way where they are longer
@@ -50,13 +52,13 @@ class Sampled(NamedTuple):
 def sampled_batches(
     model: Model,
     tokenizer: Tokenizer,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     *,
     k: int,
     max_tokens: int | None = None,
     temperature: float = 1.0,
     seed: int = 0,
-    chat: bool = False,
+    chat: Chat = "auto",
     batch_size: int | None = None,
 ) -> Iterator[tuple[list[int], list[Sampled | None]]]:
     """Yield the numbers of some prompts, and what was sampled for each, as they are ready.
@@ -65,15 +67,18 @@ def sampled_batches(
     so that a shortage of memory shows at once.
     """
     encoded = encoded_prompts(tokenizer, prompts, chat)
-    ends = end_tokens(tokenizer, model, chat=chat)
+    around = endings(tokenizer, prompts, chat, end_tokens(tokenizer, model))
     too_long = [row for row, ids in enumerate(encoded) if answer_room(model, len(ids), max_tokens) < 1]
     if too_long:
         yield too_long, [None] * len(too_long)
     rows = sorted(set(range(len(prompts))) - set(too_long))
     options: dict[str, Any] = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
-    fitting = [encoded[row] for row in rows], [prompts[row] for row in rows]
-    for batch, responses in token_batches(model, *fitting, ends=ends, batch_size=batch_size, **options):
-        yield [rows[number] for number in batch], [_sampled(tokenizer, one, ends) for one in responses]
+    fitting = [encoded[row] for row in rows], [prompt_text(prompts[row]) for row in rows]
+    options |= {"ends": [around[row].ends for row in rows], "batch_size": batch_size}
+    for batch, responses in token_batches(model, *fitting, **options):
+        numbers = [rows[number] for number in batch]
+        both = zip(responses, numbers, strict=True)
+        yield numbers, [_sampled(tokenizer, one, around[row]) for one, row in both]
 
 
 def answer_room(model: Model, prompt_tokens: int, max_tokens: int | None = None) -> int:
@@ -86,9 +91,9 @@ def answer_room(model: Model, prompt_tokens: int, max_tokens: int | None = None)
     return int(min(max_tokens or named or MOST_TOKENS, context_length(model) - prompt_tokens))
 
 
-def answer_text(tokenizer: Tokenizer, ids: Sequence[int], ends: Sequence[int]) -> str | None:
-    """Return a response as text, without the token that ended it, or None if it was cut off."""
-    return _text(tokenizer, ids[:-1]) if ids[-1] in ends else None
+def answer_text(tokenizer: Tokenizer, ids: Sequence[int], ending: Ending) -> str | None:
+    """Return a response as text, without the token that ended it and what stands around it; None if it was cut off."""
+    return ending.bare(_text(tokenizer, ids[:-1])) if ids[-1] in ending.ends else None
 
 
 def token_batches(
@@ -100,13 +105,13 @@ def token_batches(
     max_tokens: int | None = None,
     temperature: float,
     seed: int,
-    ends: Sequence[int],
+    ends: Sequence[Sequence[int]],
     batch_size: int | None = None,
 ) -> Iterator[tuple[list[int], list[list[list[int]]]]]:
     """Yield the numbers of some prompts, and the token ids of k responses to each, as they are ready.
 
     The prompts are token ids that leave room for a response; their names, with the seed, decide the random numbers. A
-    response ends with the first of ``ends`` that it has, or is cut off, see :func:`answer_room`. With a
+    response ends with the first of its prompt's ``ends`` that it has, or is cut off, see :func:`answer_room`. With a
     temperature of 0 each token is the likeliest one.
     """
     rows = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
@@ -118,7 +123,8 @@ def token_batches(
         size = min(most, batch_size or most)
         batch, rows = rows[:size], rows[size:]
         drafts = [_drafts(number, prompts[row], rooms[row], k) for number, row in enumerate(batch)]
-        drawing = _Drawing(str(model.name_or_path), [names[row] for row in batch], k, seed, temperature, ends)
+        own = [names[row] for row in batch], [ends[row] for row in batch]
+        drawing = _Drawing(str(model.name_or_path), *own, k, seed, temperature)
         _finish(model, [one for each in drafts for one in each], drawing, _with_cache if shared else _whole)
         yield batch, [[one.response for one in each] for each in drafts]
 
@@ -155,10 +161,10 @@ class _Drawing:
 
     model: str
     names: Sequence[str]
+    ends: Sequence[Sequence[int]]  # of each prompt
     k: int
     seed: int
     temperature: float
-    ends: Sequence[int]
     uniforms: torch.Tensor = field(default_factory=lambda: torch.empty(0, 0, 0))  # (prompts, steps, k)
 
     def grow(self, drafts: Sequence[_Draft], logits: torch.Tensor) -> list[int]:
@@ -170,7 +176,10 @@ class _Drawing:
         tokens = _drawn(logits, self._uniform(drafts).to(logits.device), self.temperature)
         for draft, token in zip(drafts, tokens.tolist(), strict=True):
             draft.ids.append(token)
-        return [i for i, one in enumerate(drafts) if one.ids[-1] not in self.ends and len(one.ids) < one.most]
+        return [i for i, one in enumerate(drafts) if not self._has_ended(one) and len(one.ids) < one.most]
+
+    def _has_ended(self, draft: _Draft) -> bool:
+        return draft.ids[-1] in self.ends[draft.prompt]
 
     def _uniform(self, drafts: Sequence[_Draft]) -> torch.Tensor:
         """Return the random number of each draft's next token."""
@@ -244,8 +253,8 @@ def _uniforms(prompt: str, seed: int, steps: int, k: int) -> torch.Tensor:
     return torch.rand(steps, k, generator=generator, dtype=torch.float64)
 
 
-def _sampled(tokenizer: Tokenizer, responses: list[list[int]], ends: Sequence[int]) -> Sampled:
-    texts = [answer_text(tokenizer, ids, ends) for ids in responses]
+def _sampled(tokenizer: Tokenizer, responses: list[list[int]], ending: Ending) -> Sampled:
+    texts = [answer_text(tokenizer, ids, ending) for ids in responses]
     draws = zip(responses, texts, strict=True)
     return Sampled(
         [Draw((*ids,), _text(tokenizer, ids) if text is None else text, text is not None) for ids, text in draws]

@@ -22,10 +22,12 @@ from mapl_explore.models.checking import (
     require_sets,
     require_tokenizer_object,
 )
-from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, end_tokens, sides, table_shapes
+from mapl_explore.models.choices import Chat
+from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, sides, table_shapes
 from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.passes import BATCH_TOKENS
 from mapl_explore.models.scorer import SetScorer
+from mapl_explore.models.turns import end_tokens
 
 
 def score_sets(
@@ -36,7 +38,7 @@ def score_sets(
     reference: Model | None = None,
     batch_size: int | None = None,
     truncate: str = "keep-start",
-    chat: bool = False,
+    chat: Chat = "auto",
     progress: bool = True,
 ) -> ScoredSets:
     r"""Return the log-probability of every response given its prompt, in nats, with lengths and labels.
@@ -56,8 +58,9 @@ def score_sets(
         The most sets in one pass; as many as make 8,192 tokens if not given.
     truncate : {"keep-start", "error"}
         What to do with a set beyond the model's context, see :func:`encode_sets`.
-    chat : bool
-        Write each prompt as a user's message, by the chat template of the tokenizer.
+    chat : {"auto", "always", "never"}
+        Which prompts the chat template of the tokenizer writes: those of messages, all (a text is then a user's
+        message), or none (messages then become a transcript). A :class:`~mapl_explore.notes.Note` says what is done.
     progress : bool
         Show a progress bar, on a terminal.
 
@@ -88,7 +91,7 @@ def score_sets(
     [[1, -1, -1]]
     """
     _require_arguments(model, tokenizer, sets, reference, batch_size)
-    ends = end_tokens(tokenizer, model, chat=chat)
+    ends = end_tokens(tokenizer, model)
     context = min(context_length(one) for one in (model, reference or model))
     encoded = encode_sets(tokenizer, sets, context=context, truncate=truncate, ends=ends, chat=chat)
     logp = _logp(model, encoded, batch_size, progress)

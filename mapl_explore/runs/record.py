@@ -52,8 +52,9 @@ LEAST_FOR_INTERVAL = 8
 # Fields that records of earlier versions lack, and their values then.
 UNSAID = {
     **dict.fromkeys(("answer_tokens", "reference", "epochs", "max_length", "patience", "threshold")),
-    **{"chat": False, "training": {}},
+    **{"chat": "never", "training": {}},
 }
+FORMERLY = {"chat": {False: "never", True: "always"}}  # values that earlier versions wrote otherwise
 NO_INTERVAL = (
     f"No interval is given for fewer than {LEAST_FOR_INTERVAL} sets or responses, or where all values are equal."
 )
@@ -217,10 +218,17 @@ def read_run(folder: str | os.PathLike) -> Run:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         _check_kinds(record)
+        record["arguments"] = _as_now(record["arguments"])
         return Run(**{each.name: record[each.name] for each in fields(Run) if each.name in record})
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         words = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
         raise ValueError(f"{path}: not the record of a run ({words})") from None
+
+
+def _as_now(arguments: dict) -> dict:
+    """Return arguments with the values that earlier versions wrote otherwise as they are written now."""
+    known = {name: values[arguments[name]] for name, values in FORMERLY.items() if arguments.get(name) in [*values]}
+    return arguments | known
 
 
 KINDS: dict[str, Any] = {

@@ -10,16 +10,18 @@ from numbers import Real
 
 from tqdm import tqdm
 
-from mapl_explore.data import PreferenceSet, prompt_text, require_output, write_sets
+from mapl_explore.data import PreferenceSet, Prompt, require_output, write_sets
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import checked_score
 from mapl_explore.files import counted, shortened, sole_writer, whole_number
-from mapl_explore.models.encoding import encoded_prompts, end_tokens
+from mapl_explore.models.chat import by_template, note_shown
+from mapl_explore.models.choices import Chat, chat_choice
 from mapl_explore.models.generating import Sampled, answer_room, sampled_batches
 from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.models.processes import processes_of, require_device
 from mapl_explore.models.score_table import write_table
+from mapl_explore.models.turns import encoded_prompts, end_tokens
 from mapl_explore.notes import note
 from mapl_explore.sampling.draws import draw_rows, require_draws
 from mapl_explore.sampling.journal import Answered, Journal
@@ -83,7 +85,7 @@ class Drawing:
     max_tokens: int | None
     temperature: float
     seed: int
-    chat: bool
+    chat: Chat
     batch_size: int | None
 
     def __post_init__(self) -> None:
@@ -92,17 +94,18 @@ class Drawing:
             if value is not None or name in ("k", "seed"):
                 object.__setattr__(self, name, whole_number(name, value, least))
         object.__setattr__(self, "temperature", _temperature(self.temperature))
-        _require_bool("chat", self.chat)
+        object.__setattr__(self, "chat", chat_choice("chat", self.chat))
 
     def settings(
         self,
         model: Model,
         tokenizer: Tokenizer,
-        prompts: Sequence[str],
+        prompts: Sequence[Prompt],
     ) -> dict:
         """Return all that decides the responses; the size of a batch does not."""
-        tokens = [encoded_prompts(tokenizer, prompts, self.chat), end_tokens(tokenizer, model, chat=self.chat)]
-        return {name: getattr(self, name) for name in ("k", "temperature", "seed", "chat")} | {
+        turns = any(by_template(tokenizer, prompts, self.chat))
+        tokens = [encoded_prompts(tokenizer, prompts, self.chat), end_tokens(tokenizer, model, chat=turns)]
+        return {name: getattr(self, name) for name in ("k", "temperature", "seed")} | {
             "prompts": texts_checksum(prompts),
             "weights": weights_checksum(model)[:16],
             "tokens of prompts and ends": texts_checksum(tokens),
@@ -144,7 +147,7 @@ class _Work:
     ) -> None:
         """Draw and judge the responses to this process's part of the prompts."""
         mine = self.mine(open_rows)
-        prompts = [prompt_text(self.questions[row].prompt) for row in mine]
+        prompts = [self.questions[row].prompt for row in mine]
         for places, sampled in sampled_batches(model, tokenizer, prompts, **vars(drawing)):
             rows = [mine[place] for place in places]
             answered = [_answered(one, self.keep_draws) for one in sampled]
@@ -173,7 +176,7 @@ def sample_sets(
     max_tokens: int | None = None,
     temperature: float = 1.0,
     seed: int = 0,
-    chat: bool = False,
+    chat: Chat = "auto",
     batch_size: int | None = None,
     device: str = "auto",
     progress: bool = True,
@@ -216,9 +219,9 @@ def sample_sets(
         What logits are divided by, above 0; 1 samples the model's own distribution.
     seed : int
         Decides the responses, at least 0.
-    chat : bool
-        Show each prompt as a user's message, by the chat template of the model's tokenizer. The verifier and the sets
-        get the prompt as it was: to score the sets or to train on them, give ``chat`` there too.
+    chat : {"auto", "always", "never"}
+        Which prompts the chat template of the model's tokenizer writes: those of messages, all, or none. The verifier
+        and the sets get the prompt as it was: to score the sets or to train on them, give the same ``chat`` there.
     batch_size : int, optional
         The most prompts in one pass. In any case all responses to them, padded and with their prompts, have at most
         8,192 tokens in memory, unless a single one has more: where they grow beyond that, the pass is split.
@@ -266,7 +269,9 @@ def sample_sets(
         questions = read_questions(source, reference=reference)
         judge = judging(verifier, questions) if threshold is None else grader(verifier, questions)
         network, tokenizer = load_model(model, device=place)
-        settings = drawing.settings(network, tokenizer, [prompt_text(one.prompt) for one in questions])
+        prompts = [one.prompt for one in questions]
+        note_shown(tokenizer, prompts, drawing.chat)
+        settings = drawing.settings(network, tokenizer, prompts)
         settings["draws"] = draws is not None
         journal = Journal(output, settings, process, judge=judge_of(verifier, questions, threshold))
         stale, finished = journal.stale(), journal.finished()

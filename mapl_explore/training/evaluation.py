@@ -11,10 +11,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from mapl_explore.data import prompt_text
 from mapl_explore.losses import Loss, ScoredSets
 from mapl_explore.losses.measures import measures
-from mapl_explore.models.encoding import EncodedSet, end_tokens, sides
+from mapl_explore.models.choices import Chat
+from mapl_explore.models.encoding import EncodedSet, sides
 from mapl_explore.models.generating import answer_text, token_batches
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
+from mapl_explore.models.turns import Ending, end_tokens, endings
 from mapl_explore.runs.record import LEAST_FOR_INTERVAL
 from mapl_explore.sampling.verifiers import Question
 from mapl_explore.training.base_model import BaseWeights, OtherModel
@@ -88,8 +90,8 @@ class HeldOut:
         Of the responses and of the resampling.
     answer_tokens : int, optional
         The most tokens of a response, see :func:`mapl_explore.models.generating.answer_room`.
-    chat : bool
-        Whether the prompts were encoded by the chat template: then what ends a turn ends a response.
+    chat : {"auto", "always", "never"}
+        Which prompts were encoded by the chat template: behind those, what ends a turn ends a response.
     """
 
     encoded: Sequence[EncodedSet]
@@ -98,7 +100,7 @@ class HeldOut:
     judge: Judge | None = None
     seed: int = 0
     answer_tokens: int | None = None
-    chat: bool = False
+    chat: Chat = "auto"
 
 
 def evaluated(
@@ -135,10 +137,11 @@ def evaluated(
     with blamed_on(loss):
         found = {name: Ratio.mean(np.asarray(value)) for name, value in measures(loss, sets).items()}
     if held_out.questions:
-        ends = end_tokens(tokenizer, scorer.model, chat=held_out.chat)
-        found |= _of_samples(scorer, held_out, ends, base)
+        prompts = [question.prompt for question in held_out.questions]
+        around = endings(tokenizer, prompts, held_out.chat, end_tokens(tokenizer, scorer.model))
+        found |= _of_samples(scorer, held_out, around, base)
         if held_out.judge:
-            found["right"] = Ratio.mean(_verdicts(scorer.model, tokenizer, held_out, held_out.judge, ends))
+            found["right"] = Ratio.mean(_verdicts(scorer.model, tokenizer, held_out, held_out.judge, around))
     return found
 
 
@@ -169,36 +172,40 @@ def intervals(before: Measured, after: Measured, *, seed: int) -> dict[str, dict
     return found
 
 
-def _of_samples(scorer: SetScorer, held_out: HeldOut, ends: Sequence[int], base: Lender | None) -> Measured:
+def _of_samples(scorer: SetScorer, held_out: HeldOut, around: Sequence[Ending], base: Lender | None) -> Measured:
     """Return what is measured on one response to each question, drawn from the model."""
-    responses = _responses(scorer.model, held_out, ends, temperature=1)
+    responses = _responses(scorer.model, held_out, around, temperature=1)
     asked = [EncodedSet(one.prompt, (ids,), 1) for one, ids in zip(held_out.encoded, responses, strict=False)]
     own = score_encoded(scorer, asked, progress=False)[:, 0].numpy()
     with base.scorer(scorer) if base else contextlib.nullcontext(scorer) as lent:
         other = score_encoded(lent, asked, progress=False)[:, 0].numpy() if base else own
     tokens = np.array([float(len(ids)) for ids in responses])
-    cut = Ratio.mean([ids[-1] not in ends for ids in responses])
+    cut = Ratio.mean([ids[-1] not in ending.ends for ids, ending in zip(responses, around, strict=True)])
     found = {"kl": Ratio(own - other, tokens), "entropy": Ratio(-own, tokens)}
     return found | {"answer_length": Ratio.mean(tokens), "cut": cut}
 
 
 def _verdicts(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, held_out: HeldOut, judge: Judge, ends: Sequence[int]
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    held_out: HeldOut,
+    judge: Judge,
+    around: Sequence[Ending],
 ) -> list[bool]:
     """Return whether the greedy response to each question has ended and is right."""
-    responses = _responses(model, held_out, ends, temperature=0)
-    texts = [answer_text(tokenizer, ids, ends) for ids in responses]
+    responses = _responses(model, held_out, around, temperature=0)
+    texts = [answer_text(tokenizer, ids, ending) for ids, ending in zip(responses, around, strict=True)]
     pairs = zip(held_out.questions, texts, strict=True)
     return [text is not None and judge(question, text) for question, text in pairs]
 
 
 def _responses(
-    model: PreTrainedModel, held_out: HeldOut, ends: Sequence[int], *, temperature: float
+    model: PreTrainedModel, held_out: HeldOut, around: Sequence[Ending], *, temperature: float
 ) -> list[tuple[int, ...]]:
     """Return the token ids of one response to each question, the one that ended it last."""
     prompts = [one.prompt for one in held_out.encoded[: len(held_out.questions)]]
     names = [prompt_text(question.prompt) for question in held_out.questions]
-    room, seed = held_out.answer_tokens, held_out.seed
+    room, seed, ends = held_out.answer_tokens, held_out.seed, [ending.ends for ending in around]
     batches = token_batches(model, prompts, names, k=1, max_tokens=room, temperature=temperature, seed=seed, ends=ends)
     found = {row: tuple(ids) for rows, drawn in batches for row, [ids] in zip(rows, drawn, strict=True)}
     return [found[row] for row in range(len(prompts))]

@@ -18,7 +18,7 @@ from mapl_explore.data import PreferenceSet
 from mapl_explore.data.sets import checked_score
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.losses import Loss, loss_of
-from mapl_explore.models.choices import DEVICES, PRECISIONS, TRUNCATE
+from mapl_explore.models.choices import CHATS, DEVICES, PRECISIONS, TRUNCATE, chat_choice
 from mapl_explore.training.own_loss import kind_of
 
 REPORTS = ("none", "tensorboard")
@@ -151,7 +151,7 @@ def setting(text: str, rule: Rule, default: Any = MISSING, *, python: str = "", 
         Whether the ``repr`` of the settings shows it.
     **more
         For the command line: ``choices``; ``metavar``, the name of the value in its help; ``several``, if it takes
-        more than one; and ``command``, false if it does not have this one.
+        more than one; ``bare``, the value of the option alone; and ``command``, false if it does not have this one.
     """
     return field(default=default, repr=shown, metadata={"help": text, "rule": rule, "python": python, **more})
 
@@ -302,7 +302,15 @@ class Settings:
         None,
         metavar="N",
     )
-    chat: bool = switch("write prompts by the model's chat template; the verifier sees them as the data have them")
+    chat: str = setting(
+        "which prompts the model's chat template writes: auto, those that are messages; always, all, a plain text as a"
+        " user's message; never, none, and messages become a transcript",
+        chat_choice,
+        CHATS[0],
+        python="True is 'always', False 'never'",
+        choices=CHATS,
+        bare="always",
+    )
     resume: bool = switch("go on with the run in the output folder from its last whole checkpoint")
     progress: bool = switch("show progress on stderr: bars on a terminal, a few lines elsewhere", True)
 

@@ -219,7 +219,10 @@ def _require_place(settings: Settings, place: Workplace) -> None:
 def _planned(settings: Settings, train: list[PreferenceSet], held_out: list[PreferenceSet]) -> Run:
     """Return the record of a run before its model is read."""
     data = {"train": fingerprint(train), "eval": fingerprint(held_out)}
-    return Run(loss=repr(settings.loss), arguments=settings.decisive, data=data)
+    arguments = settings.decisive
+    if settings.chat == "auto" and all(isinstance(one.prompt, str) for one in (*train, *held_out)):
+        arguments["chat"] = "never"  # the same on plain text, and what earlier versions did: their runs go on
+    return Run(loss=repr(settings.loss), arguments=arguments, data=data)
 
 
 def _found_checkpoint(folder: Path) -> Path | None:

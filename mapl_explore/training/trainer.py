@@ -19,10 +19,12 @@ from mapl_explore.files import counted, shortened
 from mapl_explore.losses import Loss, ScoredSets, loss_of
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
 from mapl_explore.models.checking import context_length
-from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, end_tokens, sides
+from mapl_explore.models.choices import Chat
+from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, sides
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
+from mapl_explore.models.turns import end_tokens
 from mapl_explore.runs.record import progress_at
 from mapl_explore.training.own_loss import blamed_on, kind_of
 
@@ -85,7 +87,7 @@ def training_examples(
     sets: Sequence[PreferenceSet],
     *,
     truncate: str = "keep-start",
-    chat: bool = False,
+    chat: Chat = "auto",
     progress: bool = True,
 ) -> list[Example]:
     """Return what :class:`PreferenceTrainer` trains on: each set in tokens, with its log-probs under a reference model.
@@ -99,8 +101,8 @@ def training_examples(
         At least one.
     truncate : {"keep-start", "error"}
         What to do with sets beyond the model's context, see :func:`mapl_explore.models.encoding.encode_sets`.
-    chat : bool
-        Write prompts by the model's chat template.
+    chat : {"auto", "always", "never"}
+        Which prompts the model's chat template writes: those of messages, all, or none.
     progress : bool
         Show a progress bar, on a terminal.
 
@@ -134,11 +136,11 @@ def encoded_for(
     sets: Sequence[PreferenceSet],
     *,
     truncate: str,
-    chat: bool,
+    chat: Chat,
     longest: float = math.inf,
 ) -> list[EncodedSet]:
     """Return sets in tokens, with the ends of responses that a model knows, cut to its context and to the longest."""
-    ends, context = end_tokens(tokenizer, model, chat=chat), min(context_length(model), longest)
+    ends, context = end_tokens(tokenizer, model), min(context_length(model), longest)
     return encode_sets(tokenizer, sets, ends=ends, context=context, truncate=truncate, chat=chat)
 
 

@@ -23,7 +23,7 @@ def test_finetune_passes_every_argument_on(finetuned, capsys):
     assert options == {
         "loss": cli._loss("dpo", None, None), "data": "d", "eval": "e", "output": "o", "model": "m", "steps": 3,
         "sets_per_step": 2, "lr": 0.5, "seed": 7, "truncate": "error", "device": "cpu", "report": "tensorboard",
-        "resume": True, "verifier": "world", "answers": 9, "answer_tokens": 8, "chat": True,
+        "resume": True, "verifier": "world", "answers": 9, "answer_tokens": 8, "chat": "always",
         "precision": "bf16", "save_every": 5, "threshold": -0.5, "reference": "r", "epochs": 2.0, "max_length": 99,
         "patience": 3, "checkpointing": True, "training": ["optim=sgd", "weight_decay=0.5"],
     }  # fmt: skip

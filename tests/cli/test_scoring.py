@@ -264,7 +264,10 @@ def test_a_reference_that_reads_other_tokens_is_refused(two_models, sets_file, t
 
 
 @pytest.mark.parametrize("command", ["tau", "select", "score"])
-def test_chat_is_passed_on_to_the_scoring_of_both_models(command, sets_file, monkeypatch, capsys):
+@pytest.mark.parametrize(("given", "chat"), [
+    ([], "auto"), (["--chat"], "always"), (["--chat", "always"], "always"), (["--chat", "never"], "never"),
+])  # fmt: skip
+def test_chat_is_passed_on_to_the_scoring_of_both_models(command, given, chat, sets_file, monkeypatch, capsys):
     from mapl_explore.losses import ScoredSets
 
     asked = []
@@ -282,8 +285,8 @@ def test_chat_is_passed_on_to_the_scoring_of_both_models(command, sets_file, mon
         "select": [str(sets_file), output, "--accept", "Band(low=-9, high=9)"],
         "score": [str(sets_file), output],
     }[command]
-    assert cli.main([command, *words, "--model", "m", "--reference", "r", "--chat"]) == 0
-    assert asked == [("m", True), ("r", True)]
+    assert cli.main([command, *words, "--model", "m", "--reference", "r", *given]) == 0
+    assert asked == [("m", chat), ("r", chat)]
 
 
 def test_a_note_of_the_library_is_a_line_and_said_once(two_models, sets_file, capsys):

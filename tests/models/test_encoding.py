@@ -6,7 +6,9 @@ import pytest
 from tiny_models import byte_tokenizer, chat_tokenizer, random_gpt2
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.models.encoding import as_shown, collate, encode_prompt, encode_sets, end_tokens, sides, table_shapes
+from mapl_explore.models.chat import as_shown
+from mapl_explore.models.encoding import collate, encode_sets, sides, table_shapes
+from mapl_explore.models.turns import encode_prompt, end_tokens
 from mapl_explore.notes import Note
 
 TOKENIZER = byte_tokenizer()
@@ -129,10 +131,8 @@ def test_a_prompt_that_is_cut_keeps_its_beginning():
 
 def test_a_chat_template_that_is_not_used_is_noted():
     tokenizer = chat_tokenizer()
-    with warnings.catch_warnings(action="error"):
-        as_shown(tokenizer, ["a"], chat=True)
     with pytest.warns(Note, match="^prompts are given as plain text; chat .* by the model's chat template$"):
-        as_shown(tokenizer, ["a"], chat=False)
+        encode_sets(tokenizer, [PreferenceSet("p", ["a"], ["b"])])
 
 
 @pytest.mark.parametrize("template", [

@@ -9,9 +9,9 @@ from tiny_models import byte_tokenizer, random_gpt2
 from mapl_explore.data import write_sets
 from mapl_explore.data.world import is_right, world_sets
 from mapl_explore.models import generating
-from mapl_explore.models.encoding import encode_prompt
 from mapl_explore.models.generating import sampled_batches
 from mapl_explore.models.loading import load_model
+from mapl_explore.models.turns import Ending, encode_prompt
 
 PROMPTS = ["a", "what is 2 + 2?", "", "\u00e9t\u00e9", "one two three four", "zz"]
 WORLD = world_sets(12, seed=7, split="test")
@@ -90,7 +90,7 @@ def tokens_of(model, tokenizer, prompts, *, ends=(0,), **options):
     encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
     options = {"k": 1, "seed": 0, "temperature": 1.0, **options}
     found = {}
-    for rows, answers in generating.token_batches(model, encoded, prompts, ends=ends, **options):
+    for rows, answers in generating.token_batches(model, encoded, prompts, ends=[ends] * len(prompts), **options):
         found |= {row: ids for row, [ids] in zip(rows, answers, strict=True)}
     return [found[row] for row in range(len(prompts))]
 
@@ -116,8 +116,8 @@ def test_an_answer_ends_at_any_end_and_its_text_is_the_same_whichever_it_was():
         for ends in ((end,), (end, *others), (*others, end)):
             [ids] = tokens_of(model, tokenizer, ["a"], ends=ends, max_tokens=20)
             assert ids == free[: place + 1]
-            assert generating.answer_text(tokenizer, ids, ends) == tokenizer.decode(free[:place])
-    assert generating.answer_text(tokenizer, free, others) is None
+            assert generating.answer_text(tokenizer, ids, Ending(ends)) == tokenizer.decode(free[:place])
+    assert generating.answer_text(tokenizer, free, Ending(tuple(others))) is None
 
 
 def test_every_end_of_the_generation_config_ends_a_sampled_answer():

@@ -176,13 +176,23 @@ def test_a_record_without_a_checksum_of_weights_goes_by_the_name_and_says_so(tmp
     record = json.loads((tmp_path / "run.json").read_text())
     del record["weights_checksum"]
     (tmp_path / "run.json").write_text(json.dumps(record))
-    run = replace(RUN, arguments={"model": "here", "chat": False}, weights_checksum="b" * 64)
+    run = replace(RUN, arguments={"model": "here", "chat": "never"}, weights_checksum="b" * 64)
     with pytest.warns(Note, match="run.json has no checksum of the model's weights"):
         require_same_weights(tmp_path, require_same(tmp_path, run), run)
     with pytest.raises(ValueError, match="started with model here, not there"):
-        require_same(tmp_path, replace(run, arguments={"model": "there", "chat": False}))
-    with pytest.raises(ValueError, match="started with chat False, not True"):
-        require_same(tmp_path, replace(run, arguments={"model": "here", "chat": True}))
+        require_same(tmp_path, replace(run, arguments={"model": "there", "chat": "never"}))
+    with pytest.raises(ValueError, match="started with chat never, not always"):
+        require_same(tmp_path, replace(run, arguments={"model": "here", "chat": "always"}))
+
+
+@pytest.mark.parametrize(("before", "now"), [(False, "never"), (True, "always"), ("auto", "auto")])
+def test_a_record_of_an_earlier_version_says_of_chat_what_it_would_say_now(before, now, tmp_path):
+    write_run(tmp_path, replace(RUN, arguments={"model": "here", "chat": before}))
+    assert read_run(tmp_path).arguments["chat"] == now
+    run = replace(RUN, arguments={"model": "here", "chat": now})
+    assert require_same(tmp_path, run).log == RUN.log
+    with pytest.raises(ValueError, match=f"started with chat {now}, not other"):
+        require_same(tmp_path, replace(run, arguments={"model": "here", "chat": "other"}))
 
 
 def test_a_table_says_where_an_interval_is_lacking_and_why():

@@ -186,7 +186,7 @@ def test_a_prompt_is_kept_with_both_kinds_and_else_dropped_for_a_reason(answered
         ({"seed": 1.5}, "seed must be an integer >= 0, not 1.5"),
         ({"seed": None}, "seed must be an integer >= 0, not None"),
         ({"fallback": "no"}, "fallback must be True or False, not 'no'"),
-        ({"chat": 1}, "chat must be True or False, not 1"),
+        ({"chat": 1}, "chat must be one of 'auto', 'always', 'never', not 1"),
         ({"progress": None}, "progress must be True or False, not None"),
         ({"device": "tpu"}, "device must be one of 'auto', 'cpu', 'cuda', not 'tpu'"),
         ({"device": None}, "device must be one of 'auto', 'cpu', 'cuda', not None"),
@@ -277,7 +277,7 @@ def test_with_a_chat_template_the_model_has_the_prompt_as_a_turn_and_the_sets_an
     for one in sets:
         assert all(is_right(one.prompt, answer) for answer in one.positives)
         assert not any(is_right(one.prompt, answer) for answer in one.negatives)
-    options = {"ends": (tokenizer.eos_token_id,), "k": 8, "seed": 0, "temperature": 1.0, "max_tokens": 16}
+    options = {"ends": [(tokenizer.eos_token_id,)], "k": 8, "seed": 0, "temperature": 1.0, "max_tokens": 16}
     for one in sets[:4]:
         shown = tokenizer(f"user:\n{one.prompt}\nassistant:")["input_ids"]
         [(_, [answers])] = generating.token_batches(model, [shown], [one.prompt], **options)
@@ -298,7 +298,7 @@ def test_chat_says_that_its_sets_are_to_be_used_with_chat(world_file, tmp_path, 
     model = chatty(tmp_path / "chatty", TEMPLATE)
     words = ["sample", str(world_file), str(tmp_path / "out.jsonl"), "--verifier", "world", "--chat", "--k", "8"]
     assert cli.main([*words, "--model", str(model), "--max-tokens", "16"]) == 0
-    assert "score, select, tau and finetune need --chat with these sets too" in capsys.readouterr().out
+    assert "score, select, tau and finetune need --chat always with these sets too" in capsys.readouterr().out
 
 
 def test_chat_without_a_template_is_refused(world_file, tmp_path, capsys):

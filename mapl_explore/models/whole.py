@@ -1,0 +1,87 @@
+"""Whether a prompt and a response, each in its tokens, are what the chat template makes of the whole conversation."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from mapl_explore.data import PreferenceSet, Prompt, asked_text
+from mapl_explore.files import counted, shortened
+from mapl_explore.models.chat import by_template, whole_text
+from mapl_explore.models.choices import Chat
+from mapl_explore.models.kinds import Tokenizer
+from mapl_explore.models.turns import beginning_tokens, encoded_texts, end_tokens, plain_tokens
+from mapl_explore.notes import note
+
+SHOWN = 4  # tokens from the first difference on
+Ids = tuple[int, ...]
+
+
+class Unlike(NamedTuple):
+    """A response whose tokens, with its prompt's, are others than those of the whole conversation."""
+
+    prompt: Prompt
+    read: str
+    whole: str
+
+
+def note_unlike_whole(
+    tokenizer: Tokenizer, sets: Sequence[PreferenceSet], read: Sequence[Sequence[Ids]], chat: Chat
+) -> None:
+    """Say in a :class:`~mapl_explore.notes.Note` how many responses are read otherwise than the chat template has them.
+
+    That is where it strips or adds something, or where a token would stand across the end of the prompt.
+
+    Parameters
+    ----------
+    tokenizer
+        Of the model.
+    sets : sequence of PreferenceSet
+        The texts.
+    read : sequence of sequences of tuples of int
+        For each set the tokens of its prompt with each response, ended.
+    chat : {"auto", "always", "never"}
+        Which prompts the template has written; of others nothing is said.
+    """
+    chosen = by_template(tokenizer, [one.prompt for one in sets], chat)
+    pairs = [(one.prompt, text) for one, it in zip(sets, chosen, strict=True) if it for text in one.responses]
+    ours = [ids for each, it in zip(read, chosen, strict=True) if it for ids in each]
+    found = [*unlike_whole(tokenizer, pairs, ours)] if pairs else []
+    if pairs:
+        _note_beginning(tokenizer, _whole(tokenizer, *pairs[0]))
+    if found:
+        note(
+            f"{len(found)} of {counted(len(pairs), 'response')} have other tokens, with their prompt, than the chat"
+            f" template gives the whole conversation; first {shortened(found[0].read)} in place of"
+            f" {shortened(found[0].whole)}, behind the prompt {shortened(asked_text(found[0].prompt))}"
+        )
+
+
+def _note_beginning(tokenizer: Tokenizer, written: str) -> None:
+    """Say where the tokenizer begins texts with a token that the template does not write."""
+    beginning = beginning_tokens(tokenizer)
+    if plain_tokens(tokenizer, [written])[0][: len(beginning)] != beginning:
+        words = shortened(str(tokenizer.decode(beginning)))
+        note(f"the chat template does not begin with {words}, as the tokenizer begins a text: it is put before")
+
+
+def unlike_whole(tokenizer: Tokenizer, pairs: Sequence[tuple[Prompt, str]], read: Sequence[Ids]) -> Iterator[Unlike]:
+    """Yield the prompts with a response that are read otherwise, with what is read and what the template has."""
+    ends, wholes = end_tokens(tokenizer), encoded_texts(tokenizer, [_whole(tokenizer, *pair) for pair in pairs])
+    for (prompt, _), ids, whole in zip(pairs, read, wholes, strict=True):
+        place = next((i for i, both in enumerate(zip(ids, whole, strict=False)) if both[0] != both[1]), len(whole))
+        # Where the template writes no end of a turn, the eos of ours has nothing to be compared with.
+        if place < len(ids) - (ids[-1] in ends):
+            there = slice(place, place + SHOWN)
+            yield Unlike(prompt, _spelled(tokenizer, ids[there]), _spelled(tokenizer, whole[there]))
+
+
+def _spelled(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """Return tokens as text, with a bar between them."""
+    return "|".join(str(tokenizer.decode([one])) for one in ids)
+
+
+def _whole(tokenizer: Tokenizer, prompt: Prompt, response: str) -> str:
+    """Return the whole conversation as the template writes it, nothing where it refuses it."""
+    try:
+        return whole_text(tokenizer, prompt, response)
+    except ValueError:
+        return ""
