@@ -111,9 +111,9 @@ def add_chat(parser: argparse.ArgumentParser, when: str = "") -> None:
     from mapl_explore.models.choices import CHATS
 
     text = (
-        "which prompts the tokenizer's chat template writes: auto, those that are messages; always, all, a plain text"
+        "which prompts the tokenizer's chat template writes: auto, those that are messages; always, all, with a plain"
     )
-    text += " as a user's message; never, none, and messages become a transcript"
+    text += " text as a user's message; never, none, and messages become a transcript"
     parser.add_argument("--chat", nargs="?", const="always", choices=CHATS, default=CHATS[0], help=when + text)
 
 
