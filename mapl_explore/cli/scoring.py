@@ -87,15 +87,17 @@ def add_select(commands: argparse._SubParsersAction) -> None:
 
 def add_score(commands: argparse._SubParsersAction) -> None:
     """Add ``score`` to the commands of the command line."""
-    text = "Write the log-probability of every response of preference sets under a model, as a table."
+    text = "Write the log-probability of every response of preference sets under a model; or show what the model reads."
     example = "mapl-explore score data/world/test.jsonl scores.jsonl --model runs/dpo --reference tiny"
     parser = commands.add_parser("score", help=text, description=text, example=example)
     parser.add_argument("input", metavar="FILE", help=SETS)
     text = (
         "the table, one row for each response, .jsonl, .jsonl.gz, .csv or .parquet as its name says; a file is replaced"
     )
-    parser.add_argument("output", metavar="OUT", help=text)
+    parser.add_argument("output", metavar="OUT", nargs="?", help=text)
     _add_models(parser)
+    text = "print the first N sets as the model reads them, special tokens by their names; without OUT that is all"
+    parser.add_argument("--show", type=int, metavar="N", help=text)
     parser.set_defaults(run=_score)
 
 
@@ -230,17 +232,50 @@ def _as_sets(pairs: "Pairs", sets: "Sequence[PreferenceSet]") -> "list[Preferenc
 
 
 def _score(arguments: argparse.Namespace) -> None:
-    from mapl_explore.data import read_alike
-    from mapl_explore.files import counted, require_other, sole_writer
-    from mapl_explore.models.score_table import require_table, score_rows, write_table
+    _require_scores(arguments)
+    if arguments.show is not None:
+        _show_sets(arguments)
+    if arguments.output is not None:
+        _write_scores(arguments)
 
-    require_table(arguments.output)
-    require_other(arguments.input, arguments.output)
+
+def _require_scores(arguments: argparse.Namespace) -> None:
+    """Raise where there is nothing to do, or the table cannot be written."""
+    from mapl_explore.files import require_other, whole_number
+    from mapl_explore.models.score_table import require_table
+
+    if arguments.show is not None:
+        whole_number("--show", arguments.show, 1)
+    elif arguments.output is None:
+        raise ValueError("score needs OUT, the table to write, or --show N, which prints what the model reads")
+    if arguments.output is not None:
+        require_table(arguments.output)
+        require_other(arguments.input, arguments.output)
+
+
+def _write_scores(arguments: argparse.Namespace) -> None:
+    from mapl_explore.data import read_alike
+    from mapl_explore.files import counted, sole_writer
+    from mapl_explore.models.score_table import score_rows, write_table
+
     with sole_writer(arguments.output):
         sets = read_alike(arguments.input)
         rows = score_rows(sets, _scored(sets, arguments), reference=arguments.reference is not None)
         write_table(arguments.output, rows)
     print(f"{counted(len(rows), 'response')} of {counted(len(sets), 'set')}, written to {arguments.output}")
+
+
+def _show_sets(arguments: argparse.Namespace) -> None:
+    """Print some sets as the model reads them."""
+    from mapl_explore.data import read_sets
+    from mapl_explore.models.loading import load_model
+    from mapl_explore.models.scoring import encoded_for
+    from mapl_explore.models.showing import shown_set
+
+    model, tokenizer = load_model(arguments.model)
+    encoded = encoded_for(model, tokenizer, read_sets(arguments.input), chat=arguments.chat)
+    for number, one in enumerate(encoded[: arguments.show]):
+        print(f"set {number}, as {arguments.model} reads it\n{shown_set(tokenizer, one)}")
 
 
 def _comparable(arguments: argparse.Namespace) -> "Loss":

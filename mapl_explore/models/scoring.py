@@ -91,14 +91,27 @@ def score_sets(
     [[1, -1, -1]]
     """
     _require_arguments(model, tokenizer, sets, reference, batch_size)
-    ends = end_tokens(tokenizer, model)
-    context = min(context_length(one) for one in (model, reference or model))
-    encoded = encode_sets(tokenizer, sets, context=context, truncate=truncate, ends=ends, chat=chat)
+    longest = math.inf if reference is None else context_length(reference)
+    encoded = encoded_for(model, tokenizer, sets, truncate=truncate, chat=chat, longest=longest)
     logp = _logp(model, encoded, batch_size, progress)
     ref_logp = logp if reference is None else _logp(reference, encoded, batch_size, progress)
     table = sides(encoded)
     columns = {"logp": logp, "ref_logp": ref_logp, **table}
     return ScoredSets(**{name: column.numpy() for name, column in columns.items()})
+
+
+def encoded_for(
+    model: Model,
+    tokenizer: Tokenizer,
+    sets: Sequence[PreferenceSet],
+    *,
+    truncate: str = "keep-start",
+    chat: Chat = "auto",
+    longest: float = math.inf,
+) -> list[EncodedSet]:
+    """Return sets in tokens, with the ends of responses that a model knows, cut to its context and to the longest."""
+    ends, context = end_tokens(tokenizer, model), min(context_length(model), longest)
+    return encode_sets(tokenizer, sets, ends=ends, context=context, truncate=truncate, chat=chat)
 
 
 def _require_arguments(

@@ -85,6 +85,11 @@ def beginning_tokens(tokenizer: Tokenizer) -> list[int]:
     return ids[: next(starts, 0)]
 
 
+def special_tokens(tokenizer: Tokenizer) -> set[int]:
+    """Return the tokens that stand for more than their text, such as those that begin and end turns."""
+    return {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+
+
 def _begun(tokenizer: Tokenizer, ids: list[int], beginning: list[int]) -> list[int]:
     ids = ids if ids[: len(beginning)] == beginning else beginning + ids
     return ids or [tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id]
@@ -93,7 +98,7 @@ def _begun(tokenizer: Tokenizer, ids: list[int], beginning: list[int]) -> list[i
 def _of_template(tokenizer: Tokenizer, ends: tuple[int, ...]) -> Ending:
     """Return what the chat template writes around a response; its first special token behind it ends the turn."""
     lead, after = around_response(tokenizer)
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    special = special_tokens(tokenizer)
     end = next((token for token in plain_tokens(tokenizer, [after])[0] if token in special), None)
     if end is None:
         return Ending(ends, lead)

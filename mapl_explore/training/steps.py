@@ -31,7 +31,7 @@ from mapl_explore.models.checking import context_length, require_known_tokens
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
 from mapl_explore.models.scorer import SetScorer
-from mapl_explore.models.scoring import score_encoded
+from mapl_explore.models.scoring import encoded_for, score_encoded
 from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
 from mapl_explore.runs.record import (
@@ -52,7 +52,7 @@ from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress
 from mapl_explore.training.evaluation import HeldOut, Judge, Lender, Measured, estimates, evaluated, intervals
 from mapl_explore.training.schedule import schedule, sets_per_pass, updates
 from mapl_explore.training.settings import Settings
-from mapl_explore.training.trainer import Example, PreferenceTrainer, encoded_for
+from mapl_explore.training.trainer import Example, PreferenceTrainer
 from mapl_explore.training.training_data import training_data
 from mapl_explore.training.workplace import Workplace
 

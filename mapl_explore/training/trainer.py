@@ -18,13 +18,11 @@ from mapl_explore.data.sets import are_graded
 from mapl_explore.files import counted, shortened
 from mapl_explore.losses import Loss, ScoredSets, loss_of
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
-from mapl_explore.models.checking import context_length
 from mapl_explore.models.choices import Chat
-from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, sides
+from mapl_explore.models.encoding import EncodedSet, collate, sides
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
-from mapl_explore.models.scoring import score_encoded
-from mapl_explore.models.turns import end_tokens
+from mapl_explore.models.scoring import encoded_for, score_encoded
 from mapl_explore.runs.record import progress_at
 from mapl_explore.training.own_loss import blamed_on, kind_of
 
@@ -128,20 +126,6 @@ def training_examples(
     encoded = encoded_for(scorer.model, tokenizer, sets, truncate=truncate, chat=chat)
     ref_logp = score_encoded(scorer, encoded, progress=progress)
     return [Example.of(*row) for row in zip(encoded, ref_logp, strict=True)]
-
-
-def encoded_for(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    sets: Sequence[PreferenceSet],
-    *,
-    truncate: str,
-    chat: Chat,
-    longest: float = math.inf,
-) -> list[EncodedSet]:
-    """Return sets in tokens, with the ends of responses that a model knows, cut to its context and to the longest."""
-    ends, context = end_tokens(tokenizer, model), min(context_length(model), longest)
-    return encode_sets(tokenizer, sets, ends=ends, context=context, truncate=truncate, chat=chat)
 
 
 class PreferenceTrainer(transformers.Trainer):
