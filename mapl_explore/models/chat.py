@@ -7,7 +7,7 @@ response is found by a trial.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from mapl_explore.data import Message, Prompt, asked_text, prompt_text
+from mapl_explore.data import Message, Prompt, prompt_text
 from mapl_explore.files import shortened
 from mapl_explore.models.choices import Chat, chat_choice
 from mapl_explore.models.kinds import Tokenizer
@@ -48,7 +48,11 @@ def as_shown(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat = "auto
         prompt, or leaves out what the user says.
     """
     chosen = by_template(tokenizer, prompts, chat)
-    shown = [_by_template(tokenizer, one) if it else prompt_text(one) for one, it in zip(prompts, chosen, strict=True)]
+    try:
+        shown = [_by_template(tokenizer, p) if it else prompt_text(p) for p, it in zip(prompts, chosen, strict=True)]
+    except ValueError as error:
+        hint = " (chat 'never', --chat never, makes transcripts of messages)" * (chat_choice("chat", chat) == "auto")
+        raise ValueError(f"{error}{hint}") from error.__cause__
     if any(chosen):
         _by_template(tokenizer, TRIAL[0], "prompts")  # "a" may stand in what a template writes instead of it
     return shown
@@ -94,13 +98,19 @@ def around_response(tokenizer: Tokenizer) -> Turn:
 
 def _by_template(tokenizer: Tokenizer, prompt: Prompt, what: str = "") -> str:
     """Return the messages of a prompt and the beginning of the model's turn."""
-    asked = asked_text(prompt)
+    messages = _messages(prompt)
+    asked = next((one.content for one in reversed(messages) if one.role == "user"), messages[-1].content)
     what = what or f"the prompt {shortened(asked)}"
-    written = _written(tokenizer, _messages(prompt), what, add_generation_prompt=True)
-    words, text = asked.split(), " ".join(written.split())
-    if not text or not all(" ".join(end) in text for end in (words[:WORDS], words[-WORDS:])):
+    written = _written(tokenizer, messages, what, add_generation_prompt=True)
+    if not stands_in(asked, written):
         raise ValueError(f"{_template(tokenizer)} leaves out {what}: it writes {shortened(written)}")
     return written
+
+
+def stands_in(content: str, written: str) -> bool:
+    """Return whether the first and the last words of a content stand in what a template wrote."""
+    words, text = content.split(), " ".join(written.split())
+    return bool(text) and all(" ".join(end) in text for end in (words[:WORDS], words[-WORDS:]))
 
 
 def _messages(prompt: Prompt) -> list[Message]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from mapl_explore.data import PreferenceSet, Prompt, asked_text
 from mapl_explore.files import counted, shortened
-from mapl_explore.models.chat import by_template, whole_text
+from mapl_explore.models.chat import by_template, stands_in, whole_text
 from mapl_explore.models.choices import Chat
 from mapl_explore.models.kinds import Tokenizer
 from mapl_explore.models.turns import beginning_tokens, encoded_texts, end_tokens, plain_tokens
@@ -44,14 +44,29 @@ def note_unlike_whole(
     chosen = by_template(tokenizer, [one.prompt for one in sets], chat)
     pairs = [(one.prompt, text) for one, it in zip(sets, chosen, strict=True) if it for text in one.responses]
     ours = [ids for each, it in zip(read, chosen, strict=True) if it for ids in each]
-    found = [*unlike_whole(tokenizer, pairs, ours)] if pairs else []
-    if pairs:
-        _note_beginning(tokenizer, _whole(tokenizer, *pairs[0]))
+    if not pairs:
+        return
+    texts = [_whole(tokenizer, *pair) for pair in pairs]
+    _note_left_out([prompt for prompt, _ in pairs], texts)
+    _note_beginning(tokenizer, texts[0])
+    found = [*_unlike_whole(tokenizer, pairs, ours, texts)]
     if found:
         note(
             f"{len(found)} of {counted(len(pairs), 'response')} have other tokens, with their prompt, than the chat"
             f" template gives the whole conversation; first {shortened(found[0].read)} in place of"
             f" {shortened(found[0].whole)}, behind the prompt {shortened(asked_text(found[0].prompt))}"
+        )
+
+
+def _note_left_out(prompts: Sequence[Prompt], texts: Sequence[str]) -> None:
+    """Say of how many conversations the template leaves out a message."""
+    talks = {prompt: text for prompt, text in zip(prompts, texts, strict=True) if text and not isinstance(prompt, str)}
+    lost = {talk: [one for one in talk if not stands_in(one.content, text)] for talk, text in talks.items()}
+    found = [messages[0] for messages in lost.values() if messages]
+    if found:
+        note(
+            f"in {len(found)} of {counted(len(talks), 'conversation')} the chat template leaves out a message; first"
+            f" one of the {found[0].role}, {shortened(found[0].content)}"
         )
 
 
@@ -63,9 +78,11 @@ def _note_beginning(tokenizer: Tokenizer, written: str) -> None:
         note(f"the chat template does not begin with {words}, as the tokenizer begins a text: it is put before")
 
 
-def unlike_whole(tokenizer: Tokenizer, pairs: Sequence[tuple[Prompt, str]], read: Sequence[Ids]) -> Iterator[Unlike]:
+def _unlike_whole(
+    tokenizer: Tokenizer, pairs: Sequence[tuple[Prompt, str]], read: Sequence[Ids], texts: Sequence[str]
+) -> Iterator[Unlike]:
     """Yield the prompts with a response that are read otherwise, with what is read and what the template has."""
-    ends, wholes = end_tokens(tokenizer), encoded_texts(tokenizer, [_whole(tokenizer, *pair) for pair in pairs])
+    ends, wholes = end_tokens(tokenizer), encoded_texts(tokenizer, texts)
     for (prompt, _), ids, whole in zip(pairs, read, wholes, strict=True):
         place = next((i for i, both in enumerate(zip(ids, whole, strict=False)) if both[0] != both[1]), len(whole))
         # Where the template writes no end of a turn, the eos of ours has nothing to be compared with.

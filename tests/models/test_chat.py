@@ -8,7 +8,7 @@ from chat_templates import CHATML, FAMILIES, family_tokenizer
 from format_records import HISTORY, assistant, user
 from tiny_models import byte_tokenizer, chat_tokenizer, random_gpt2
 
-from mapl_explore.data import PreferenceSet
+from mapl_explore.data import Message, PreferenceSet
 from mapl_explore.models.chat import around_response, as_shown
 from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.generating import answer_text, sampled_batches, token_batches
@@ -85,8 +85,34 @@ def test_sets_of_both_kinds_end_each_in_its_way():
 
 def test_a_system_that_a_template_refuses_is_one_line():
     tokenizer, _ = family_tokenizer("turns")
-    with pytest.raises(ValueError, match=r"^the model's chat template refuses the prompt '2 \+ 2\?': no system here$"):
+    refused = r"^the model's chat template refuses the prompt '2 \+ 2\?': no system here"
+    with pytest.raises(ValueError, match=refused + r" \(chat 'never', --chat never, makes transcripts of messages\)$"):
         encode_sets(tokenizer, [SYSTEM])
+    with pytest.raises(ValueError, match=refused + "$"):
+        encode_sets(tokenizer, [SYSTEM], chat="always")
+    assert encode_sets(tokenizer, [SYSTEM], chat="never")
+
+
+def test_a_conversation_without_a_user_is_written_too():
+    tokenizer, _ = family_tokenizer("chatml")
+    shown = as_shown(tokenizer, [(Message("system", "Add."), Message("assistant", "2 + 2"))])
+    assert shown[0].endswith("2 + 2<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_messages_that_a_template_leaves_out_are_counted():
+    tokenizer = chat_tokenizer(template=CHATML.replace("in messages %}", "in messages if m.role != 'system' %}"))
+    _, notes = notes_of(encode_sets, tokenizer, [SYSTEM, TALK])
+    said = "in 1 of 2 conversations the chat template leaves out a message; first one of the system, 'Be kind.'"
+    assert said in notes
+
+
+def test_a_transcript_has_a_space_before_a_response_which_a_drawn_one_loses():
+    tokenizer = byte_tokenizer()
+    talk, one, text = endings(tokenizer, [TALK.prompt, ONE.prompt, "x"], "auto", (0,))
+    assert (talk, one, text) == (Ending((0,), " "), Ending((0,)), Ending((0,)))
+    assert answer_text(tokenizer, [*plain_tokens(tokenizer, [" 4"])[0], 0], talk) == "4"
+    [read] = encode_sets(tokenizer, [TALK])
+    assert read.responses[1] == (*plain_tokens(tokenizer, [" 4"])[0], 0)
 
 
 def test_spaces_of_a_template_stand_around_a_response_and_are_no_part_of_it():
