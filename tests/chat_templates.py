@@ -26,11 +26,15 @@ HEADED = (  # the bos in the template, and a header of special tokens
     "{{ bos_token }}{% for m in messages %}<|h|>{{ m.role }}<|/h|>\n\n{{ m.content }}<end>{% endfor %}"
     "{% if add_generation_prompt %}<|h|>assistant<|/h|>\n\n{% endif %}"
 )
+THOUGHT = CHATML.replace(  # words before a response that the beginning of the model's turn has not
+    "{{ m.role", "{% set thought = '<think></think>\n' if loop.last and m.role == 'assistant' else '' %}{{ m.role"
+).replace("m.content }}", "thought + m.content }}")
 FAMILIES = {  # the template, special tokens, what ends a turn, and whether the tokenizer begins a text with a bos
     "chatml": (CHATML, ["<|im_start|>", "<|im_end|>"], "<|im_end|>", False),
     "inst": (INST, [], "<|endoftext|>", True),
     "turns": (TURNS, ["<turn>", "<end>"], "<end>", True),
     "stripped": (STRIPPED, ["<|im_start|>", "<|im_end|>"], "<|im_end|>", False),
+    "thought": (THOUGHT, ["<|im_start|>", "<|im_end|>"], "<|im_end|>", False),
     "headed": (HEADED, ["<|h|>", "<|/h|>", "<end>"], "<end>", True),
 }
 

@@ -267,13 +267,13 @@ def _write_scores(arguments: argparse.Namespace) -> None:
 
 def _show_sets(arguments: argparse.Namespace) -> None:
     """Print some sets as the model reads them."""
-    from mapl_explore.data import read_sets
+    from mapl_explore.data import read_alike
     from mapl_explore.models.loading import load_model
     from mapl_explore.models.scoring import encoded_for
     from mapl_explore.models.showing import shown_set
 
     model, tokenizer = load_model(arguments.model)
-    encoded = encoded_for(model, tokenizer, read_sets(arguments.input), chat=arguments.chat)
+    encoded = encoded_for(model, tokenizer, read_alike(arguments.input), chat=arguments.chat)
     for number, one in enumerate(encoded[: arguments.show]):
         print(f"set {number}, as {arguments.model} reads it\n{shown_set(tokenizer, one)}")
 

@@ -18,7 +18,8 @@ A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "v
 of parts of text, which are put together. Tool calls, images and sound have no place in a preference set, and a record
 with them is a fault. A conversation stays one: the prompt of the set is its messages, and each side is the content of
 the assistant's message that ends it. Where the sides differ earlier, each of them has several messages, and all of it
-becomes text: a transcript as hh-rlhf writes them. In ours and in scored, a prompt may be a list of messages.
+becomes text: a transcript as hh-rlhf writes them. A transcript that is given stays text. In ours and in scored, a
+prompt may be a list of messages.
 
 Pairs may have ``score_chosen`` and ``score_rejected``, which become the scores of the set.
 

@@ -302,7 +302,7 @@ class Settings:
         None,
         metavar="N",
     )
-    chat: str = setting(
+    chat: str | bool = setting(
         "which prompts the model's chat template writes: auto, those that are messages; always, all, a plain text as a"
         " user's message; never, none, and messages become a transcript",
         chat_choice,

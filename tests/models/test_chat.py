@@ -1,5 +1,6 @@
 """A model reads a conversation as its own chat template writes it, and what is read otherwise is said."""
 
+import os
 import warnings
 
 import pytest
@@ -12,6 +13,7 @@ from mapl_explore.data import Message, PreferenceSet
 from mapl_explore.models.chat import around_response, as_shown
 from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.generating import answer_text, sampled_batches, token_batches
+from mapl_explore.models.loading import load_tokenizer
 from mapl_explore.models.scoring import score_sets
 from mapl_explore.models.turns import Ending, encode_prompt, end_tokens, endings, plain_tokens
 from mapl_explore.notes import Note
@@ -52,6 +54,16 @@ def test_prompt_and_response_are_the_tokens_of_the_whole_conversation(name, one)
     for text, ids in zip(one.responses, read.responses, strict=True):
         assert [*read.prompt, *ids] == whole(tokenizer, one, text, end)
     assert notes == ["prompts: 1 of messages, written by the model's chat template; 0 of plain text"]
+
+
+@pytest.mark.skipif("MAPL_REAL_MODEL" not in os.environ, reason="MAPL_REAL_MODEL names no folder of a real model")
+@pytest.mark.parametrize("one", [ONE, TALK, SYSTEM])
+def test_a_real_model_reads_the_tokens_of_the_whole_conversation(one):
+    tokenizer = load_tokenizer(os.environ["MAPL_REAL_MODEL"])
+    ([read], notes) = notes_of(encode_sets, tokenizer, [one])
+    for text, ids in zip(one.responses, read.responses, strict=True):
+        assert [*read.prompt, *ids] == whole(tokenizer, one, text, ids[-1])
+    assert len(notes) == 1
 
 
 @pytest.mark.parametrize("name", FAMILIES)
