@@ -229,9 +229,8 @@ def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], c
         if len(one.prompt) + one.longest > context:
             raise ValueError(
                 f"the set of the prompt {prompt_text(text.prompt)[:40]!a} does not fit:"
-                f" {counted(len(one.prompt), 'token')} of prompt and {one.longest} of response exceed the model's"
-                f" context of {context}"
-                " ('keep-start' would cut them)"
+                f" {counted(len(one.prompt), 'token')} of prompt and {one.longest} of response are more than the"
+                f" {context} that are read ('keep-start' would cut them)"
             )
 
 
@@ -270,7 +269,7 @@ def _cut_summary(uncut: Sequence[EncodedSet], fitted: Sequence[EncodedSet], cont
     responses = Cut.between(*([ids for one in sets for ids in one.responses] for sets in (uncut, fitted)))
     prompts = Cut.between(*([one.prompt for one in sets] for sets in (uncut, fitted)))
     ambiguous = sum(after.ambiguous and not before.ambiguous for before, after in zip(uncut, fitted, strict=True))
-    text = f"cut to the model's context of {counted(int(context), 'token')}: {responses.told('response', 'end')}"
+    text = f"cut to {counted(int(context), 'token')}, the most that are read: {responses.told('response', 'end')}"
     if prompts.texts:
         text += f", {prompts.told('prompt', 'start')}"
     if ambiguous:

@@ -295,5 +295,5 @@ def test_a_note_of_the_library_is_a_line_and_said_once(two_models, sets_file, ca
     words = ["--model", two_models[0], "--reference", two_models[1], "--loss", "dpo"]
     assert cli.main(["tau", "--data", str(sets_file), *words]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("note: cut to the model's context of 64 tokens: 0 of 3 responses")
+    assert out.startswith("note: cut to 64 tokens, the most that are read: 0 of 3 responses")
     assert out.count("note: ") == 1

@@ -159,7 +159,7 @@ def test_a_set_that_just_fits_is_left_whole_and_nothing_is_noted(truncate):
 
 
 def test_keep_start_cuts_the_end_of_responses_and_says_how_much():
-    cut = "^cut to the model's context of 32 tokens: 2 of 3 responses at their end .10 of 56 tokens.$"
+    cut = "^cut to 32 tokens, the most that are read: 2 of 3 responses at their end .10 of 56 tokens.$"
     with pytest.warns(Note, match=cut):
         (one,) = encode_sets(TOKENIZER, [PreferenceSet("p" * 10, ["a" * 30, "c"], ["b" * 22])], context=32)
     assert one.prompt == ids("p" * 10)

@@ -301,7 +301,7 @@ def test_a_tokenizer_of_another_model_is_refused(side):
 
 def test_sets_beyond_the_context_are_cut_or_refused():
     model = random_gpt2(context=16)
-    with pytest.warns(Note, match="cut to the model's context of 16 tokens"):
+    with pytest.warns(Note, match="cut to 16 tokens"):
         score_sets(model, TOKENIZER, SETS)
     with pytest.raises(ValueError, match=r"the set of the prompt .* does not fit"):
         score_sets(model, TOKENIZER, SETS, truncate="error")

@@ -24,7 +24,7 @@ def test_a_tenth_of_the_prompts_is_held_out_by_the_seed():
 
 @pytest.mark.skipif("MAPL_REAL_SETS" not in os.environ, reason="MAPL_REAL_SETS names no file of real sets")
 def test_real_sets_train(tune):
-    with pytest.warns(Note, match="cut to the model's context of 64 tokens"):
+    with pytest.warns(Note, match="cut to 64 tokens"):
         run = tune(loss="DPO(pair=Smooth(tau=5.0))", data=os.environ["MAPL_REAL_SETS"], eval=None, steps=1).run
     assert all(math.isfinite(value) for value in run.after.values())
 
