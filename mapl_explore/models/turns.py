@@ -54,6 +54,8 @@ def end_tokens(tokenizer: Tokenizer, model: Model | None = None, *, chat: bool =
 
 def plain_tokens(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Return the token ids of texts without anything that the tokenizer would add."""
+    if not texts:
+        return []  # some tokenizers take no empty list
     return tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
 
 
