@@ -62,16 +62,22 @@ def note_shown(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat) -> N
     """Say in a :class:`~mapl_explore.notes.Note` how prompts are shown, where there are messages or a chat template."""
     way, template, chosen = chat_choice("chat", chat), _template(tokenizer), by_template(tokenizer, prompts, chat)
     talks, plain = (sum(isinstance(one, kind) for one in prompts) for kind in (tuple, str))
-    messages, texts = f"prompts: {talks} of messages, written", f"{plain} of plain text"
     turns = "chat 'always' (--chat always) makes each a user's message"
     if any(chosen):
-        users = ", each a user's message by it" if way == "always" else f", as it is; {turns}"
-        note(f"{messages} by {template}; {texts}" + users * (plain > 0))
+        users = (
+            f", each a user's message by {'it' if talks else template}" if way == "always" else f", as it is; {turns}"
+        )
+        _note_counts((talks, f"of messages, written by {template}"), (plain, f"of plain text{users}"))
     elif talks:
         why = "" if way == "never" else ", because the model has no chat template"
-        note(f"{messages} as transcripts (Human: ... Assistant: ...){why}; {texts}")
+        transcripts = f"of messages, written as transcripts (Human: ... Assistant: ...){why}"
+        _note_counts((talks, transcripts), (plain, "of plain text"))
     elif getattr(tokenizer, "chat_template", None):
         note(f"prompts are given as plain text; {turns}, by {template}")
+
+
+def _note_counts(*parts: tuple[int, str]) -> None:
+    note("prompts: " + "; ".join(f"{count} {said}" for count, said in parts if count))
 
 
 def whole_text(tokenizer: Tokenizer, prompt: Prompt, response: str) -> str:

@@ -44,7 +44,7 @@ def rows_of(name):
 
 
 def test_messages_survive_score_select_sample_and_finetune(talks, model, capsys):
-    said = f"note: prompts: 8 of messages, written by the chat template of '{model}'; 0 of plain text\n"
+    said = f"note: prompts: 8 of messages, written by the chat template of '{model}'\n"
     out = ran(capsys, "score", "talks.jsonl", "scores.jsonl", "--model", model)
     assert out.count("note: ") == out.count(said) == 1
     rows = rows_of("scores.jsonl")

@@ -53,7 +53,7 @@ def test_prompt_and_response_are_the_tokens_of_the_whole_conversation(name, one)
     ([read], notes) = notes_of(encode_sets, tokenizer, [one])
     for text, ids in zip(one.responses, read.responses, strict=True):
         assert [*read.prompt, *ids] == whole(tokenizer, one, text, end)
-    assert notes == ["prompts: 1 of messages, written by the model's chat template; 0 of plain text"]
+    assert notes == ["prompts: 1 of messages, written by the model's chat template"]
 
 
 @pytest.mark.skipif("MAPL_REAL_MODEL" not in os.environ, reason="MAPL_REAL_MODEL names no folder of a real model")
