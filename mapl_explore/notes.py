@@ -1,6 +1,10 @@
 """Notes: warnings about results that are right, but that a user should know more about."""
 
+import contextlib
 import warnings
+from collections.abc import Iterator
+
+_listening: list[list[str]] = []
 
 
 class Note(UserWarning):
@@ -9,4 +13,17 @@ class Note(UserWarning):
 
 def note(text: str) -> None:
     """Warn with a :class:`Note`; Python shows each text once."""
+    for texts in _listening:
+        texts.append(text)
     warnings.warn(text, Note, stacklevel=2)
+
+
+@contextlib.contextmanager
+def heard() -> Iterator[list[str]]:
+    """Collect the texts of the notes of a block, which are shown all the same."""
+    texts: list[str] = []
+    _listening.append(texts)
+    try:
+        yield texts
+    finally:
+        _listening.remove(texts)

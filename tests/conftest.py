@@ -1,6 +1,7 @@
 """What every test shares: one way to compare, one profile for random tests, the two libraries."""
 
 import gc
+import os
 import signal
 
 import hypothesis
@@ -14,6 +15,9 @@ hypothesis.settings.load_profile("fixed")
 
 # The models are tiny: two threads that wait for each other at every product are 10 times slower on shared cores.
 torch.set_num_threads(1)
+
+# No test may find the scores that another one has kept, and none leaves any behind.
+os.environ["MAPL_CACHE"] = ""
 
 # A shell lets what it starts in the background ignore ctrl-C; the programs that tests interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

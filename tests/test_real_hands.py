@@ -224,7 +224,7 @@ def test_a_name_whose_format_cannot_be_written_is_refused_before_the_work(here, 
 
 @pytest.mark.parametrize("name", ["nowhere/o.jsonl", "sets.jsonl"])
 def test_an_output_that_cannot_be_is_refused_before_anything_is_scored(here, capsys, monkeypatch, name):
-    monkeypatch.setattr("mapl_explore.models.scoring.score_sets", lambda *_, **__: pytest.fail("sets were scored"))
+    monkeypatch.setattr("mapl_explore.models.kept_scores.score_sets", lambda *_, **__: pytest.fail("sets were scored"))
     before = (here / "sets.jsonl").read_bytes()
     for words in (["select", "sets.jsonl", name, "--accept", "Band(low=0)"], ["data", "convert", "sets.jsonl", name]):
         error = complaint(capsys, words)

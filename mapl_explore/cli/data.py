@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from mapl_explore.cli.scoring import add_chat
+from mapl_explore.cli.scoring import add_chat, add_place
 
 if TYPE_CHECKING:  # each command loads what it needs, and no other
     from mapl_explore.data import PreferenceSet
@@ -86,8 +86,7 @@ def add_sample(commands: argparse._SubParsersAction) -> None:
     add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 samples the model itself")
     add("--seed", type=int, default=0, help="decides the responses")
     add_chat(parser)
-    add("--batch-size", type=int, help="most prompts in one pass; one of more than 8,192 tokens is split")
-    add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where to compute")
+    add_place(parser, "most prompts in one pass; one of more than 8,192 tokens is split")
     parser.set_defaults(run=_sample, after_interrupt=lambda _: "; the same command goes on where it was")
 
 

@@ -20,6 +20,9 @@ OF_DATA = {
     "model": "tiny",
     "reference": None,
     "chat": "auto",
+    "device": "auto",
+    "batch_size": None,
+    "fresh": False,
     "loss": "maxneg-minpos",
     "import": None,
     "share": 0.9,
@@ -62,7 +65,7 @@ def add_tau(commands: argparse._SubParsersAction) -> None:
     add("--loss", metavar="TEXT", help="with --data: the loss whose score is compared (maxneg-minpos if not given)")
     add_import(parser)
     add("--share", type=float, help="with --data: the leader share to aim at, in (1/2, 1) (0.9 if not given)")
-    parser.set_defaults(run=_tau, model=None, chat=None)
+    parser.set_defaults(run=_tau, model=None, chat=None, device=None, fresh=None)
 
 
 def add_select(commands: argparse._SubParsersAction) -> None:
@@ -106,6 +109,8 @@ def _add_models(parser: argparse.ArgumentParser, when: str = "") -> None:
     add("--model", default="tiny", help=f"{when}tiny, a folder, or a name on the Hugging Face hub")
     add("--reference", metavar="MODEL", help=when + REFERENCE)
     add_chat(parser, when)
+    add_place(parser, f"{when}most sets in one pass; as many as make 8,192 tokens if not given", when)
+    add("--fresh", action="store_true", help=f"{when}compute log-probs that an earlier command has kept once more")
 
 
 def add_chat(parser: argparse.ArgumentParser, when: str = "") -> None:
@@ -117,6 +122,15 @@ def add_chat(parser: argparse.ArgumentParser, when: str = "") -> None:
     )
     text += " text as a user's message; never, none, and messages become a transcript"
     parser.add_argument("--chat", nargs="?", const="always", choices=CHATS, default=CHATS[0], help=when + text)
+
+
+def add_place(parser: argparse.ArgumentParser, batch: str, when: str = "") -> None:
+    """Add to a command where, and how much at a time, a model computes."""
+    from mapl_explore.models.choices import DEVICES
+
+    parser.add_argument("--batch-size", type=int, metavar="N", help=batch)
+    text = f"{when}where to compute; auto takes a CUDA GPU where there is one"
+    parser.add_argument("--device", choices=DEVICES, default=DEVICES[0], help=text)
 
 
 def _tau(arguments: argparse.Namespace) -> None:
@@ -132,7 +146,7 @@ def _tau(arguments: argparse.Namespace) -> None:
 
 def _refuse(arguments: argparse.Namespace, names: Iterable[str], when: str) -> None:
     """Refuse options that would change nothing."""
-    given = [f"--{name}" for name in names if getattr(arguments, name) is not None]
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) is not None]
     if given:
         raise ValueError(f"{when} --data, tau does not read {', '.join(given)}: leave out what it does not read")
 
@@ -293,20 +307,16 @@ def _comparable(arguments: argparse.Namespace) -> "Loss":
 
 def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "ScoredSets":
     """Return the log-probs of sets under the model and under the reference, one of them in memory at a time."""
-    own = _scored_by(arguments.model, sets, arguments.chat)
+    from mapl_explore.models.kept_scores import scores_by_name
+
+    options = {name: getattr(arguments, name) for name in ("chat", "device", "batch_size", "fresh")}
+    own = scores_by_name(arguments.model, sets, **options)
     if arguments.reference is None:
         return own
-    other = _scored_by(arguments.reference, sets, arguments.chat)
+    other = scores_by_name(arguments.reference, sets, **options)
     if own.length.tolist() != other.length.tolist():
         raise ValueError(
             f"--reference {arguments.reference} reads the responses as other tokens than --model {arguments.model}:"
             " log-ratios need two models with one tokenizer and room for the same texts"
         )
     return replace(own, ref_logp=other.logp)
-
-
-def _scored_by(model: str, sets: "Sequence[PreferenceSet]", chat: str) -> "ScoredSets":
-    from mapl_explore.models.loading import load_model
-    from mapl_explore.models.scoring import score_sets
-
-    return score_sets(*load_model(model), sets, chat=chat)

@@ -77,6 +77,17 @@ def load_tokenizer(name: str | os.PathLike) -> Tokenizer:
     return _tokenizer(source) if os.path.isdir(source) else _from_hub(source, _tokenizer)
 
 
+def folder_of(name: str | os.PathLike) -> Path | None:
+    """Return the folder that a model is read from; None for one on the hub that was not fetched before."""
+    source = str(_shipped("tiny-gpt2")) if name == "tiny" else os.fspath(name)
+    if os.path.isdir(source):
+        return Path(source)
+    try:
+        return Path(huggingface_hub.snapshot_download(source, local_files_only=True))
+    except (OSError, ValueError):
+        return None
+
+
 def _require_device(device: str | torch.device) -> None:
     try:
         torch.zeros(1, device=device).item()

@@ -51,7 +51,9 @@ def processes_of(device: str) -> Iterator[Processes]:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         yield Processes(0, 1, device, lambda: None)
         return
-    state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
+    # Unless it is told, accelerate looks for a GPU, and where it finds none each process believes that it is alone.
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    state = PartialState(cpu=on_cpu, timeout=PATIENCE)
     yield Processes(state.process_index, state.num_processes, state.device, state.wait_for_everyone)
     state.wait_for_everyone()
     state.destroy_process_group()

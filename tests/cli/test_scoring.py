@@ -272,13 +272,13 @@ def test_chat_is_passed_on_to_the_scoring_of_both_models(command, given, chat, s
 
     asked = []
 
-    def score_sets(model, tokenizer, sets, *, chat):
+    def scores_by_name(model, sets, *, chat, device, batch_size, fresh):
+        assert (device, batch_size, fresh) == ("auto", None, False)
         asked.append((model, chat))
         logp = np.array([[-1.0, -2.0, -2.5]] * len(sets)) * (1 if model == "m" else 1.5)
         return ScoredSets(logp, logp, [[3] * 3] * len(sets), [[1, -1, -1]] * len(sets))
 
-    monkeypatch.setattr("mapl_explore.models.loading.load_model", lambda name: (name, None))
-    monkeypatch.setattr("mapl_explore.models.scoring.score_sets", score_sets)
+    monkeypatch.setattr("mapl_explore.models.kept_scores.scores_by_name", scores_by_name)
     output = str(sets_file.parent / "o.jsonl")
     words = {
         "tau": ["--data", str(sets_file)],

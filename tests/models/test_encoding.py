@@ -186,7 +186,9 @@ def test_responses_that_a_cut_makes_equal_on_both_sides_are_counted():
 
 def test_error_names_the_set_its_length_and_the_context():
     sets = [PreferenceSet("p", ["a"], ["b"]), PreferenceSet("p" * 10, ["a" * 30], ["b"])]
-    with pytest.raises(ValueError, match=r"the prompt 'pppppppppp' does not fit: 10 tokens .* 31 .* more than the 32 that are read"):
+    with pytest.raises(
+        ValueError, match=r"the prompt 'pppppppppp' does not fit: 10 tokens .* 31 .* more than the 32 that are read"
+    ):
         encode_sets(TOKENIZER, sets, context=32, truncate="error")
 
 

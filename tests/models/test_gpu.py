@@ -66,8 +66,7 @@ def test_greedy_answers():
     prompts = [[5, 6, 7], [8]]
     options = {"k": 2, "max_tokens": 5, "temperature": 0, "seed": 0, "ends": [[0], [0]]}
     on_cpu, on_gpu = (
-        [*token_batches(random_gpt2().to(device), prompts, ["a", "b"], **options)]
-        for device in ("cpu", "cuda")
+        [*token_batches(random_gpt2().to(device), prompts, ["a", "b"], **options)] for device in ("cpu", "cuda")
     )
     assert on_cpu == on_gpu
 

@@ -80,6 +80,13 @@ def test_a_run_killed_on_its_way_resumes_to_the_bits_of_the_whole_one(files, tmp
     assert read_run(cut).after == read_run(whole).after
 
 
+def test_the_command_finds_the_other_process_by_itself_where_there_is_no_gpu(files, tmp_path):
+    words = [word for word in command(files, tmp_path / "run", "--steps", "1") if word not in ("--device", "cpu")]
+    done = in_two_processes("-m", "mapl_explore", *words)
+    assert done.returncode == 0, done.stderr
+    assert len(read_run(tmp_path / "run").log) == 1
+
+
 def test_two_processes_in_little_memory_give_the_gradients_the_losses_and_the_one_record_of_one(
     files, tmp_path, monkeypatch
 ):

@@ -74,6 +74,9 @@ def test_score_shows_some_sets_and_writes_only_if_asked(talker, tmp_path, capsys
     (["o.txt", "--show", "1"], "'o.txt' cannot be written"),
 ])  # fmt: skip
 def test_what_shows_and_writes_nothing_is_refused_before_a_model_loads(words, rule, monkeypatch, capsys):
-    monkeypatch.setattr("mapl_explore.models.loading.load_model", lambda *_, **__: pytest.fail("a model was loaded"))
+    for room in ("kept_scores", "loading"):  # the first is loaded by this, with the function as it is
+        monkeypatch.setattr(
+            f"mapl_explore.models.{room}.load_model", lambda *_, **__: pytest.fail("a model was loaded")
+        )
     assert cli.main(["score", "sets.jsonl", *words]) == 2
     assert rule in capsys.readouterr().err

@@ -1,0 +1,128 @@
+"""Scores of preference sets under a model, kept from one command to the next, so that the next one loads no model.
+
+A file holds the columns of :class:`ScoredSets` and the notes of the scoring, and no text of the sets. Its name is a
+hash of all that decides the numbers: the files of the model, the sets, the way of showing prompts, the kind of device,
+and the versions of the packages.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from mapl_explore.data import PreferenceSet
+from mapl_explore.files import atomic_writer
+from mapl_explore.losses import ScoredSets
+from mapl_explore.models.loading import folder_of, load_model
+from mapl_explore.models.processes import processes_of, require_device
+from mapl_explore.models.scoring import score_sets
+from mapl_explore.notes import heard, note
+
+VARIABLE = "MAPL_CACHE"  # names the folder in place of the usual one; where it is empty, nothing is kept
+MOST = 256  # files: some 10 kB for 100 sets each
+PACKAGES = ("mapl_explore", "torch", "transformers", "tokenizers")
+ADAPTERS = "adapter_config.json"  # names another model, whose files decide too
+NOTES = "notes"
+
+
+def scores_by_name(
+    name: str,
+    sets: Sequence[PreferenceSet],
+    *,
+    chat: str = "auto",
+    device: str = "auto",
+    batch_size: int | None = None,
+    fresh: bool = False,
+) -> ScoredSets:
+    """Return what :func:`score_sets` makes of sets under a model, kept by an earlier command or computed now.
+
+    Parameters
+    ----------
+    name : str
+        As :func:`mapl_explore.load_model` reads it.
+    sets : sequence of PreferenceSet
+        What to score.
+    chat : {"auto", "always", "never"}
+        Which prompts the chat template writes.
+    device : {"auto", "cpu", "cuda"}
+        Where to compute.
+    batch_size : int, optional
+        The most sets in one pass.
+    fresh : bool
+        Compute, whatever was kept, and keep that.
+
+    Returns
+    -------
+    ScoredSets of numpy arrays (sets, n)
+        The same bits as those that were computed. A :class:`~mapl_explore.notes.Note` says where they are kept ones.
+    """
+    require_device(device)
+    with processes_of(device) as (*_, place, _wait):
+        file = _file(name, sets, chat, str(place).partition(":")[0])
+        kept = None if fresh or file is None else _read(file)
+        if kept is not None:
+            return kept
+        with heard() as notes:
+            scored = score_sets(*load_model(name, device=place), sets, chat=chat, batch_size=batch_size)
+    if file is not None:
+        _write(file, scored, notes)
+    return scored
+
+
+def _file(name: str, sets: Sequence[PreferenceSet], chat: str, device: str) -> Path | None:
+    """Return where the scores are kept, None where they are not."""
+    folder, home = folder_of(name), _home()
+    if home is None or folder is None or (folder / ADAPTERS).exists():
+        return None
+    versions = [metadata.version(package) for package in PACKAGES]
+    digest = hashlib.sha256(repr((versions, chat, device)).encode())
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        with open(path, "rb") as file:
+            digest.update(repr((path.name, hashlib.file_digest(file, "sha256").hexdigest())).encode())
+    for one in sets:
+        digest.update(repr((one.prompt, one.positives, one.negatives, one.scores)).encode())
+    return home / f"{digest.hexdigest()}.npz"
+
+
+def _home() -> Path | None:
+    """Return the folder of all kept scores, None where nothing is to be kept."""
+    named = os.environ.get(VARIABLE)
+    if named is not None:
+        return Path(named) if named else None
+    usual = os.environ.get("XDG_CACHE_HOME")
+    return (Path(usual) if usual else Path.home() / ".cache") / "mapl_explore" / "scores"
+
+
+def _read(file: Path) -> ScoredSets | None:
+    """Return kept scores and say so, with the notes of when they were computed; None if there are none to be read."""
+    try:
+        # Read whole: numpy leaves a damaged file open.
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
+            columns = {name: arrays[name] for name in arrays}
+    except (OSError, ValueError, EOFError, BadZipFile):
+        return None
+    for text in columns.pop(NOTES).tolist():
+        note(text)
+    note(
+        "the log-probs are those of an earlier command with the same model files and sets (--fresh computes them again)"
+    )
+    return ScoredSets(**columns)
+
+
+def _write(file: Path, scored: ScoredSets, notes: Sequence[str]) -> None:
+    """Keep scores, and as many as there may be; a folder that cannot be written keeps none."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_writer(file, binary=True) as out:
+            columns: dict[str, Any] = {name: value for name, value in scored.columns().items() if value is not None}
+            np.savez(out, **columns | {NOTES: np.array(notes, dtype=np.str_)})
+        oldest = sorted(file.parent.glob("*.npz"), key=os.path.getmtime)[:-MOST]
+        for each in oldest:
+            each.unlink(missing_ok=True)
