@@ -53,19 +53,29 @@ def completions(record: dict) -> list[tuple[Any, float]]:
     if not isinstance(listed, Sequence) or isinstance(listed, str) or not listed:
         raise ValueError(f"{name} must be a list with at least one completion, not {shortened(listed)}")
     if record.get("scores") is None:
-        return [_scored(f"{name}[{i}]", one) for i, one in enumerate(listed)]
+        return _scored(name, listed)
     scores = record["scores"]
     if not isinstance(scores, Sequence) or len(scores) != len(listed):
         raise ValueError(f"scores must be a list as long as {name}, not {shortened(scores)}")
     return [(one, checked_score(f"scores[{i}]", scores[i])) for i, one in enumerate(listed)]
 
 
-def _scored(place: str, one: Any) -> tuple[Any, float]:
-    if not isinstance(one, dict):
-        raise ValueError(f"{place} must be an object with text and score, not {shortened(one)}")
-    _, text = named_field(one, *TEXTS, place=f"{place}.")
-    name, score = named_field(one, *SCORES, place=f"{place}.")
-    return text, checked_score(f"{place}.{name}", score)
+def _scored(name: str, listed: Sequence) -> list[tuple[Any, float]]:
+    """Return text and score of each object of a list; all scores have one name, as two may have two scales."""
+    places = [f"{name}[{i}]" for i in range(len(listed))]
+    wrong = next((i for i, one in enumerate(listed) if not isinstance(one, dict)), None)
+    if wrong is not None:
+        place, shown = places[wrong], shortened(listed[wrong])
+        raise ValueError(f"{place} must be an object with text and score, or scores stand next to {name}, not {shown}")
+    used = next((each for each in SCORES if any(each in one for one in listed)), None)
+    names = SCORES if used is None else (used,)
+    return [_text_and_score(one, f"{place}.", names) for place, one in zip(places, listed, strict=True)]
+
+
+def _text_and_score(one: dict, place: str, names: Sequence[str]) -> tuple[Any, float]:
+    _, text = named_field(one, *TEXTS, place=place)
+    name, score = named_field(one, *names, place=place)
+    return text, checked_score(f"{place}{name}", score)
 
 
 def with_scores(read: Read) -> Read:

@@ -82,7 +82,7 @@ class Knob:
         try:
             number = float(text.strip().translate(MINUS))
         except ValueError:
-            hint = " with a point, such as 2.5" if "," in text else ", such as 2.5 or 1e-3"
+            hint = f" with a point, such as {self.default:.1f}" if "," in text else f", such as {self.default:g}"
             raise ValueError(f"{self.label} must be a number{hint}, not {text!r}") from None
         return self.checked(number, self.label, text.strip())
 

@@ -112,8 +112,8 @@ def test_a_refusal_stays_while_other_knobs_move_and_goes_with_a_right_value(draw
     tau = drawn.page.get_by_role("textbox", name="inverse temperature τ (1/nats)")
     refusal = drawn.page.get_by_role("alert")
     for wrong, said in (
-        ("−1,5", "number with a point, such as 2.5"),
-        ("—3", "number, such as 2.5"),
+        ("−1,5", "number with a point, such as 5.0"),
+        ("—3", "number, such as 5, not"),
         ("abc", "not 'abc'"),
     ):
         tau.fill(wrong)
