@@ -71,7 +71,7 @@ def add_sample(commands: argparse._SubParsersAction) -> None:
     add("source", metavar="PROMPTS", help="records with a prompt: .jsonl, .jsonl.gz, .parquet, or a name on the hub")
     add("output", metavar="OUT", help="the new file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says")
     add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
-    add("--k", type=int, default=16, help="responses to each prompt; equal ones count once")
+    add("--k", type=int, default=16, help="responses to each prompt; equal ones count once without --duplicates")
     text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, response) -> bool,"
     text += " or a number with --threshold"
     add("--verifier", required=True, metavar="NAME", help=text)
@@ -81,6 +81,7 @@ def add_sample(commands: argparse._SubParsersAction) -> None:
     text = "a table of every draw with its token ids, those cut off and duplicates marked: .jsonl, .jsonl.gz, .csv or"
     add("--draws", metavar="FILE", help=f"{text} .parquet as its name says; a file is replaced")
     add("--fallback", action="store_true", help="where the model gave no right or no wrong response, take the file's")
+    add("--duplicates", action="store_true", help="a response stands in its set as often as it was drawn")
     text = "most tokens of a response, cut off and dropped there; if not given, the model's generation_config's, or 256"
     add("--max-tokens", type=int, help=text)
     add("--temperature", type=float, default=1.0, help="what logits are divided by; 1 samples the model itself")
@@ -137,8 +138,8 @@ def _sample(arguments: argparse.Namespace) -> None:
     from mapl_explore.models.processes import launched
     from mapl_explore.sampling.answers import sample_sets
 
-    names = ["model", "k", "reference", "threshold", "draws", "fallback", "max_tokens", "temperature", "seed", "chat"]
-    names += ["batch_size", "device"]
+    names = ["model", "k", "reference", "threshold", "draws", "fallback", "duplicates", "max_tokens", "temperature"]
+    names += ["seed", "chat", "batch_size", "device"]
     options = {name: getattr(arguments, name) for name in names}
     sets, report = sample_sets(arguments.source, arguments.output, verifier=arguments.verifier, **options)
     if launched()[0] == 0:  # one of several processes speaks for all

@@ -3,9 +3,8 @@
 import contextlib
 import math
 import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from numbers import Real
 
 from tqdm import tqdm
@@ -25,6 +24,7 @@ from mapl_explore.models.turns import encoded_prompts, end_tokens
 from mapl_explore.notes import note
 from mapl_explore.sampling.draws import draw_rows, require_draws
 from mapl_explore.sampling.journal import Answered, Journal
+from mapl_explore.sampling.kept import SampleReport, reported
 from mapl_explore.sampling.verifiers import (
     Grader,
     Judge,
@@ -36,45 +36,6 @@ from mapl_explore.sampling.verifiers import (
     texts_checksum,
 )
 from mapl_explore.sampling.verifiers import verifier as judging
-
-
-@dataclass(frozen=True)
-class SampleReport:
-    """What became of the prompts and of the responses to them.
-
-    Parameters
-    ----------
-    outcomes : Counter
-        How many prompts were kept, or dropped and why.
-    answers, right : int
-        How many different responses there were, and how many of them are right.
-    duplicates, unfinished : int
-        How many responses were dropped: the prompt had them already, or they had not ended by their last token.
-    """
-
-    outcomes: Counter = field(default_factory=Counter)
-    answers: int = 0
-    right: int = 0
-    duplicates: int = 0
-    unfinished: int = 0
-
-    @property
-    def _cut(self) -> float:
-        return self.unfinished / max(1, self.answers + self.duplicates + self.unfinished)
-
-    def __str__(self) -> str:
-        """Return the counts, one in each line."""
-        total = counted(sum(self.outcomes.values()), "prompt")
-        rows = [f"{count:>6} of {total} {what}" for what, count in sorted(self.outcomes.items(), reverse=True)]
-        return "\n".join(
-            [
-                *rows,
-                f"{counted(self.answers, 'different response', '>6')}, {self.right} of them right",
-                f"{counted(self.duplicates, 'response', '>6')} dropped: the prompt had them already",
-                f"{counted(self.unfinished, 'response', '>6')} dropped: cut off, {self._cut:.0%} of all"
-                " (--max-tokens sets the limit)",
-            ]
-        )
 
 
 @dataclass(frozen=True)
@@ -173,6 +134,7 @@ def sample_sets(
     threshold: float | None = None,
     draws: str | os.PathLike | None = None,
     fallback: bool = False,
+    duplicates: bool = False,
     max_tokens: int | None = None,
     temperature: float = 1.0,
     seed: int = 0,
@@ -197,7 +159,7 @@ def sample_sets(
     model : str or path
         As :func:`mapl_explore.models.loading.load_model` takes it.
     k : int
-        Responses to each prompt, at least 2. Equal ones count once.
+        Responses to each prompt, at least 2.
     verifier : str or callable
         ``"world"``, ``"exact"``, ``"module:function"`` or a function of prompt and answer that returns True or False,
         or with a threshold a number, see :func:`mapl_explore.sampling.verifiers.verifier`.
@@ -211,6 +173,9 @@ def sample_sets(
     fallback : bool
         Where the model gave no right response, or no wrong one, take those of the record. These have no scores, so that
         it does not go with a threshold.
+    duplicates : bool
+        Let a response stand in its set as often as it was drawn and ended, as the means of a policy gradient need it.
+        If not, equal ones count once.
     max_tokens : int, optional
         The most tokens of a response: one that has not ended by then is cut off and dropped. If not given, the
         ``max_new_tokens`` of the model's ``generation_config``, or 256 where that names none. No response exceeds the
@@ -257,7 +222,7 @@ def sample_sets(
     RoseRAG, arXiv:2502.10993.
     """
     drawing = Drawing(k, max_tokens, temperature, seed, chat, batch_size)
-    _check(model=model, reference=reference, device=device, fallback=fallback, progress=progress)
+    _check(model=model, reference=reference, device=device, fallback=fallback, duplicates=duplicates, progress=progress)
     require_verifier(verifier)
     threshold = _threshold(threshold, fallback)
     require_output(output)
@@ -272,20 +237,21 @@ def sample_sets(
         prompts = [one.prompt for one in questions]
         note_shown(tokenizer, prompts, drawing.chat)
         settings = drawing.settings(network, tokenizer, prompts)
-        settings["draws"] = draws is not None
+        keep_draws = draws is not None or duplicates
+        settings["draws"] = keep_draws
         journal = Journal(output, settings, process, judge=judge_of(verifier, questions, threshold))
         stale, finished = journal.stale(), journal.finished()
         open_rows = set(range(len(questions))) - finished.keys() - stale.keys()
         wait()  # all have read what was finished before one adds to it: they must divide the same rows
         journal.mend()
-        work = _Work(questions, judge, threshold, draws is not None, journal, process, processes)
+        work = _Work(questions, judge, threshold, keep_draws, journal, process, processes)
         work.judge_again(stale)
         with _bar(len(questions), len(questions) - len(open_rows), progress and process == 0) as bar:
             work.draw(network, tokenizer, open_rows, drawing, bar)
         wait()
         finished = journal.finished()
         answered = [finished[row] for row in range(len(questions))]
-        sets, report = reported(questions, answered, fallback=fallback)
+        sets, report = reported(questions, answered, fallback=fallback, duplicates=duplicates)
         wait()  # all have read it before it is removed
         if process == 0:
             _require_sets(sets, report, journal)
@@ -294,44 +260,6 @@ def sample_sets(
             write_sets(output, sets)
             journal.remove()
     return sets, report
-
-
-def kept_set(question: Question, answered: Answered, *, fallback: bool) -> tuple[PreferenceSet | None, str]:
-    """Return the preference set of a prompt, or None, and the outcome in words.
-
-    With ``fallback``, where the model gave no right response, or no wrong one, those of the record are taken, except
-    texts that the model's other responses have.
-    """
-    if answered.too_long:
-        return None, "dropped: no room for a response in the model's context"
-    verdicts = list(zip(answered.answers, answered.right, strict=True))
-    positives, negatives = ([text for text, right in verdicts if right is kind] for kind in (True, False))
-    known = dict(zip(answered.answers, answered.scores or (), strict=False))
-    lacking = not positives or not negatives
-    if lacking and fallback:
-        positives = positives or [text for text in question.positives if text not in negatives]
-        negatives = negatives or [text for text in question.negatives if text not in positives]
-    if not positives or not negatives:
-        kind = "right or wrong" if not positives and not negatives else "wrong" if positives else "right"
-        return None, f"dropped: no {kind} response"
-    scores = [known[text] for text in positives + negatives] if known else None
-    one = PreferenceSet(question.prompt, positives, negatives, scores)
-    return one, "kept" + ", with responses of the file" * lacking
-
-
-def reported(
-    questions: Sequence[Question], answered: Sequence[Answered], *, fallback: bool
-) -> tuple[list[PreferenceSet], SampleReport]:
-    """Return the sets that are kept, in the order of the prompts, and what became of the rest."""
-    kept = [kept_set(*both, fallback=fallback) for both in zip(questions, answered, strict=True)]
-    report = SampleReport(
-        outcomes=Counter(outcome for _, outcome in kept),
-        answers=sum(len(one.answers) for one in answered),
-        right=sum(sum(one.right) for one in answered),
-        duplicates=sum(one.duplicates for one in answered),
-        unfinished=sum(one.unfinished for one in answered),
-    )
-    return [one for one, _ in kept if one is not None], report
 
 
 def _answered(sampled: Sampled | None, keep_draws: bool) -> Answered:

@@ -18,8 +18,8 @@ from mapl_explore.files import sole_writer
 from mapl_explore.models import generating
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.processes import launched, processes_of
-from mapl_explore.sampling.answers import kept_set
 from mapl_explore.sampling.journal import Answered
+from mapl_explore.sampling.kept import kept_set
 from mapl_explore.sampling.verifiers import Question
 
 

@@ -135,3 +135,20 @@ def test_a_verdict_of_the_other_kind_is_refused_in_one_line(returned, options, r
         sampled(world_file, judges.with_name("out.jsonl"), **{"verifier": "my_own_judges:grade", **options})
     assert "\n" not in re.sub(r"\[.*", "", str(caught.value))
     assert not judges.with_name("out.jsonl").exists()
+
+
+def test_with_duplicates_a_response_stands_in_its_set_as_often_as_it_was_drawn(world_file, tmp_path, monkeypatch):
+    options = {"draws": tmp_path / "draws.jsonl", "duplicates": True}
+    stopped(2, world_file, tmp_path / "out.jsonl", monkeypatch, **options)
+    sets, report = sampled(world_file, tmp_path / "out.jsonl", batch_size=2, **options)
+    rows = [row for row in read(tmp_path / "draws.jsonl") if row["ended"]]
+    for one in sets:
+        of_prompt = [row for row in rows if row["prompt"] == one.prompt]
+        assert list(one.positives) == [row["response"] for row in of_prompt if row["right"]]
+        assert list(one.negatives) == [row["response"] for row in of_prompt if not row["right"]]
+    assert report.duplicates > 0
+    assert any(len(set(one.responses)) < len(one.responses) for one in sets)
+    once, _ = sampled(world_file, tmp_path / "once.jsonl")
+    assert [tuple(map(set, (one.positives, one.negatives))) for one in sets] == [
+        tuple(map(set, (one.positives, one.negatives))) for one in once
+    ]
