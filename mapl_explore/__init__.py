@@ -80,6 +80,7 @@ PLACES = {
     ],
     "training.trainer": ["Example", "PreferenceTrainer", "training_examples"],
     "training.finetuning": ["Finetuned", "finetune"],
+    "training.rounds": ["Round", "rounds"],
     "training": ["Settings"],
 }  # where each public name is at home
 HOMES = {name: module for module, names in PLACES.items() for name in names}

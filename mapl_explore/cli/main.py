@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
     parser.add_argument("--version", action=_Version, help="show the version, and those of the main packages")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    first = (_add_lab, _add_app, add_tau, add_select, add_score, _add_finetune, _add_show, _add_pretrain)
+    first = (_add_lab, _add_app, add_tau, add_select, add_score, _add_finetune, _add_rounds, _add_show, _add_pretrain)
     for add in (*first, add_data, add_sample):
         add(commands)
     return parser
@@ -199,21 +199,38 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
     text = "Fine-tune a causal language model with a loss on preference sets; print held-out means before and after."
     example = '--loss "DPO(beta=0.1, pair=Smooth(tau=5.0))" --data sets.jsonl --output runs/first'
     parser = _command(commands, "finetune", _finetune, text, example)
-    loss, *others = _options()
+    _add_options(parser, _options())
+    parser.set_defaults(after_interrupt=_after_finetune)
+
+
+def _add_rounds(commands: argparse._SubParsersAction) -> None:
+    text = "Sample responses from a model, verify them, train the model on them, and do so again: a line each round."
+    example = "data/world/test.jsonl --loss rloo --verifier world --eval data/world/validation.jsonl --output runs/rloo"
+    parser = _command(commands, "rounds", _rounds, text, example)
+    prompts = next(each for each in _options("rounds") if each.name == "prompts")
+    parser.add_argument("prompts", metavar="PROMPTS", help=prompts.metadata["help"])
+    _add_options(parser, [each for each in _options("rounds") if each.name != "prompts"])
+    parser.set_defaults(after_interrupt=lambda _: "; the same command with --resume goes on where it was")
+
+
+def _add_options(parser: argparse.ArgumentParser, options: Sequence[Field]) -> None:
+    """Add the loss, what goes with it, and the other settings."""
+    loss, *others = options
     _add_setting(parser, loss)
     add_import(parser)
     parser.add_argument("--pair", choices=PAIRS, help="how a set becomes one pair, in place of the loss's own")
     parser.add_argument("--tau", type=float, help="inverse temperature (1/nats) of a smooth or mellow --pair")
     for each in others:
         _add_setting(parser, each)
-    parser.set_defaults(after_interrupt=_after_finetune)
 
 
-def _options() -> list[Field]:
-    """Return the settings of a fine-tuning that are options of the command, the loss first."""
-    from mapl_explore.training import Settings
+def _options(command: str = "finetune") -> list[Field]:
+    """Return the settings that are options of a command, the loss first."""
+    from mapl_explore.training.round_settings import RoundSettings
+    from mapl_explore.training.settings import Settings
 
-    return [each for each in fields(Settings) if each.name != "progress" and each.metadata.get("command", True)]
+    known = [each for each in fields(RoundSettings if command == "rounds" else Settings) if each.init]
+    return [each for each in known if each.name != "progress" and each.metadata.get("command", True)]
 
 
 def _add_setting(parser: argparse.ArgumentParser, each: Field) -> None:
@@ -277,6 +294,20 @@ def _finetune(arguments: argparse.Namespace) -> None:
     done = finetune(**given | {"loss": loss})
     say(done.run.table)
     say(f"written to {done.folder}")
+
+
+def _rounds(arguments: argparse.Namespace) -> None:
+    loss = _loss(arguments.loss, arguments.pair, arguments.tau)
+    for path in (arguments.prompts, arguments.eval):
+        _check_there(path)
+    from mapl_explore.training.round_settings import RoundSettings
+    from mapl_explore.training.rounds import each_round
+
+    print(f"loss: {loss!r}", flush=True)
+    given = {each.name: getattr(arguments, each.name) for each in _options("rounds")}
+    for one in each_round(RoundSettings(**given | {"loss": loss})):
+        print(one, flush=True)
+    print(f"written to {arguments.output}")
 
 
 def _show(arguments: argparse.Namespace) -> None:

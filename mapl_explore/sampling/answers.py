@@ -24,7 +24,7 @@ from mapl_explore.models.turns import encoded_prompts, end_tokens
 from mapl_explore.notes import note
 from mapl_explore.sampling.draws import draw_rows, require_draws
 from mapl_explore.sampling.journal import Answered, Journal
-from mapl_explore.sampling.kept import SampleReport, reported
+from mapl_explore.sampling.kept import NothingKept, SampleReport, reported
 from mapl_explore.sampling.verifiers import (
     Grader,
     Judge,
@@ -289,11 +289,7 @@ def _bar(total: int, done: int, shown: bool) -> tqdm:
 
 def _require_sets(sets: list[PreferenceSet], report: SampleReport, journal: Journal) -> None:
     if not sets:
-        raise ValueError(
-            f"no prompt has right and wrong responses; nothing is written\n{report}\nThe responses stay"
-            f" in {journal.names()}: call again with --fallback, another verifier or threshold, or remove it to draw"
-            " others"
-        )
+        raise NothingKept(report, journal.names())
 
 
 def _check(*, model: object, reference: object, device: object, **switches: object) -> None:

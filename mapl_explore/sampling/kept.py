@@ -49,6 +49,17 @@ class SampleReport:
         )
 
 
+class NothingKept(ValueError):
+    """No prompt is kept. ``report`` says what became of them; the responses stay in the files that are named."""
+
+    def __init__(self, report: SampleReport, names: str):
+        self.report = report
+        super().__init__(
+            f"no prompt has right and wrong responses; nothing is written\n{report}\nThe responses stay"
+            f" in {names}: call again with --fallback, another verifier or threshold, or remove it to draw others"
+        )
+
+
 def kept_set(
     question: Question, answered: Answered, *, fallback: bool, duplicates: bool = False
 ) -> tuple[PreferenceSet | None, str]:

@@ -23,7 +23,7 @@ class Finetuned:
     tokenizer: PreTrainedTokenizerBase = field(repr=False)
 
 
-@takes_settings
+@takes_settings(Settings)
 def finetune(settings: Settings | None = None, /, **arguments: Any) -> Finetuned:
     """Fine-tune a causal language model with a loss on preference sets, and measure what changed on held-out ones.
 

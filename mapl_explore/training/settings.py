@@ -336,19 +336,29 @@ def name_of(model: Any) -> str | None:
     return model if model is None or isinstance(model, str) else model.name_or_path
 
 
-def takes_settings(function: Decorated) -> Decorated:
-    """Let ``help`` and editors show the fields of :class:`Settings` as the arguments of a function by keyword."""
-    shown: Any = function
-    shown.__signature__ = inspect.signature(Settings).replace(return_annotation=function.__annotations__["return"])
-    _document(function)
-    return function
+def takes_settings(kind: type[Settings], *first: str) -> Callable[[Decorated], Decorated]:
+    """Let ``help`` and editors show the fields of settings as the arguments of a function, by keyword but the first."""
+
+    def shown(function: Any) -> Any:
+        given = inspect.signature(kind).parameters
+        ahead = [given[name].replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in first]
+        others = [one for name, one in given.items() if name not in first]
+        function.__signature__ = inspect.Signature(
+            [*ahead, *others], return_annotation=function.__annotations__["return"]
+        )
+        document(function, kind)
+        return function
+
+    return shown
 
 
-def _document(thing: Any) -> None:
-    """Add the fields of :class:`Settings` to the parameters in a docstring."""
+def document(thing: Any, kind: type) -> None:
+    """Add the fields of settings to the parameters in a docstring."""
     before, *after = re.split(r"\n\n(?=Returns|Raises)", inspect.getdoc(thing) or "", maxsplit=1)
     heading = "" if "\nParameters\n" in before else "\n\nParameters\n----------"
-    thing.__doc__ = "\n\n".join([before + heading + "".join(map(_paragraph, fields(Settings))), *after])
+    thing.__doc__ = "\n\n".join(
+        [before + heading + "".join(_paragraph(each) for each in fields(kind) if each.init), *after]
+    )
 
 
 def _paragraph(each: Field) -> str:
@@ -362,4 +372,4 @@ def _paragraph(each: Field) -> str:
     return f"\n{each.name} : {kind}{default}\n" + textwrap.indent("\n".join(lines), "    ")
 
 
-_document(Settings)
+document(Settings, Settings)

@@ -37,10 +37,10 @@ def training_data(
         If a file cannot be read; the message names the argument.
     """
     if eval is None:
-        sets = _sets(data, "data", threshold)
+        sets = given_sets(data, "data", threshold)
         are_graded(sets, "data")
         return _divided(sets, seed)
-    train, held_out = _sets(data, "data", threshold), _sets(eval, "eval", threshold)
+    train, held_out = given_sets(data, "data", threshold), given_sets(eval, "eval", threshold)
     if are_graded(train, "data") != are_graded(held_out, "eval"):
         lacking = "data" if held_out[0].scores else "eval"
         raise ValueError(f"scores must stand in both data and eval or in neither: {lacking} has none")
@@ -60,7 +60,7 @@ def _divided(sets: list[PreferenceSet], seed: int) -> tuple[list[PreferenceSet],
     return apart
 
 
-def _sets(source: Any, name: str, threshold: float | None) -> list[PreferenceSet]:
+def given_sets(source: Any, name: str, threshold: float | None) -> list[PreferenceSet]:
     """Return the sets of a file, of a table, or of what yields them; a generator is read once."""
     if isinstance(source, Mapping):  # a DatasetDict
         splits = ", ".join(map(str, source))

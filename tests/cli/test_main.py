@@ -15,7 +15,7 @@ from command_lines import refused
 import mapl_explore
 from mapl_explore.cli import main as cli
 
-COMMANDS = ("lab", "app", "tau", "select", "score", "finetune", "show", "pretrain", "data", "sample")
+COMMANDS = ("lab", "app", "tau", "select", "score", "finetune", "rounds", "show", "pretrain", "data", "sample")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
