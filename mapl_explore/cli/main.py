@@ -205,12 +205,12 @@ def _add_finetune(commands: argparse._SubParsersAction) -> None:
 
 def _add_rounds(commands: argparse._SubParsersAction) -> None:
     text = "Sample responses from a model, verify them, train the model on them, and do so again: a line each round."
-    example = "data/world/test.jsonl --loss rloo --verifier world --eval data/world/validation.jsonl --output runs/rloo"
+    example = "prompts.jsonl --loss rloo --verifier world --eval data/world/test.jsonl --steps 8 --output runs/rloo"
     parser = _command(commands, "rounds", _rounds, text, example)
     prompts = next(each for each in _options("rounds") if each.name == "prompts")
     parser.add_argument("prompts", metavar="PROMPTS", help=prompts.metadata["help"])
     _add_options(parser, [each for each in _options("rounds") if each.name != "prompts"])
-    parser.set_defaults(after_interrupt=lambda _: "; the same command with --resume goes on where it was")
+    parser.set_defaults(after_interrupt=_after_rounds)
 
 
 def _add_options(parser: argparse.ArgumentParser, options: Sequence[Field]) -> None:
@@ -339,6 +339,11 @@ def _after_finetune(arguments: argparse.Namespace) -> str:
 
     way = way_on(arguments.output)
     return way and f"; {way}"
+
+
+def _after_rounds(arguments: argparse.Namespace) -> str:
+    begun = os.path.exists(os.path.join(arguments.output, "rounds.json"))
+    return "; the same command with --resume goes on where it was" * begun
 
 
 def _loss(text: str, pair: str | None, tau: float | None) -> "Loss":

@@ -193,7 +193,7 @@ def test_the_arguments_are_those_of_the_settings_the_prompts_first():
     assert "k : int, default 8" in mapl_explore.rounds.__doc__
 
 
-def test_the_command_prints_a_line_for_each_round_and_show_reads_their_folders(prompts, tmp_path, capsys):
+def test_the_command_prints_a_line_for_each_round_and_show_reads_their_folders(prompts, tmp_path, capsys, monkeypatch):
     write_sets(held_out := tmp_path / "eval.jsonl", QUICK["eval"])
     words = ["rounds", str(prompts), "--loss", "rloo", "--verifier", "world", "--eval", str(held_out), "--rounds", "1"]
     words += ["--k", "4", "--steps", "1", "--sets-per-step", "2", "--answers", "2", "--output", str(tmp_path / "runs")]
@@ -205,5 +205,9 @@ def test_the_command_prints_a_line_for_each_round_and_show_reads_their_folders(p
     assert re.search(line, out)
     assert cli.main([*words, "--resume"]) == 0
     assert re.search(line, out).group() in capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        stopped_in_sampling(patch, 0)
+        assert cli.main([*words, "--resume", "--rounds", "2"]) == 130
+    assert "interrupted; the same command with --resume goes on where it was" in capsys.readouterr().err
     assert cli.main(["show", str(tmp_path / "runs" / "round-1")]) == 0
     assert read_run(tmp_path / "runs" / "round-1").finished
