@@ -148,6 +148,14 @@ def test_more_rounds_go_on_from_the_last_and_other_arguments_are_refused(prompts
         rounds(prompts, output=folder, resume=True, **given | {"rounds": 1})
 
 
+def test_responses_are_compared_with_a_field_of_the_prompts(prompts, tmp_path):
+    given = {"loss": "sft", "verifier": "exact", "answer_field": "positives", "rounds": 1, "steps": 1, "answers": 0}
+    rounds(prompts, output=tmp_path / "rounds", **QUICK | given)
+    known = {one.prompt: {text.strip() for text in one.positives} for one in read_sets(prompts)}
+    rows = [row for row in read(tmp_path / "rounds", "draws-1.jsonl") if row["ended"]]
+    assert [row["right"] for row in rows] == [row["response"].strip() in known[row["prompt"]] for row in rows]
+
+
 def judge(prompt, response):
     return True
 
