@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-GROUPS = ("lab", "train")  # the extras of users; dev has the tools of this repository alone
+GROUPS = ("lab", "train", "lora")  # the extras of users; dev has the tools of this repository alone
 
 
 def constraints(project: dict) -> list[str]:

@@ -75,4 +75,4 @@ def test_every_requirement_of_users_has_a_lowest_version():
 
 def test_a_requirement_without_a_bound_is_refused():
     with pytest.raises(ValueError, match="a requirement must be NAME>=VERSION, not 'numpy'"):
-        lowest.constraints({"dependencies": ["numpy"], "optional-dependencies": {"lab": [], "train": []}})
+        lowest.constraints({"dependencies": ["numpy"], "optional-dependencies": {"lab": [], "train": [], "lora": []}})

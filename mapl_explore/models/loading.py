@@ -12,9 +12,16 @@ import torch
 import transformers
 
 from mapl_explore.files import shortened
-from mapl_explore.models.checking import require_embeddings, require_tokenizer, vocabulary_advice
+from mapl_explore.models.adapters import merged, require_peft
+from mapl_explore.models.checking import VOCABULARIES, require_embeddings, require_tokenizer, vocabulary_advice
 from mapl_explore.models.kinds import Model, Tokenizer
-from mapl_explore.models.model_folder import readable, require_all_weights, require_files
+from mapl_explore.models.model_folder import (
+    base_of_adapters,
+    holds_adapters,
+    readable,
+    require_all_weights,
+    require_files,
+)
 
 Read = TypeVar("Read")
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
@@ -29,7 +36,8 @@ def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device =
     Parameters
     ----------
     name : str or path
-        ``"tiny"``, the small GPT-2 that comes with this package; a folder; or a name on the Hugging Face hub.
+        ``"tiny"``, the small GPT-2 that comes with this package; a folder; or a name on the Hugging Face hub. Adapters
+        of peft (LoRA) in a folder are merged into the model that their ``adapter_config.json`` names.
     device : str or torch.device
         Where the model is put.
 
@@ -59,10 +67,7 @@ def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device =
         raise TypeError(f"name must be that of a model or of its folder, not {shortened(name)}")
     _require_device(device)
     source = str(_shipped("tiny-gpt2")) if name == "tiny" else os.fspath(name)
-    if os.path.isdir(source):
-        with quiet_transformers():
-            require_files(source)
-    model, tokenizer = _from_pretrained(source) if os.path.isdir(source) else _from_hub(source, _from_pretrained)
+    model, tokenizer = _from_folder(source) if os.path.isdir(source) else _from_hub(source, _from_pretrained)
     require_tokenizer(tokenizer, source)
     require_embeddings(tokenizer, model, source)
     if tokenizer.pad_token_id is None:
@@ -123,6 +128,29 @@ def _shipped(name: str) -> Path:
     package = Path(__file__).parents[1]
     in_wheel = package / "shipped" / "data" / name
     return in_wheel if in_wheel.is_dir() else package.parent / "data" / name
+
+
+def _from_folder(source: str) -> tuple[Model, Tokenizer]:
+    if holds_adapters(source):
+        return _from_adapters(source)
+    with quiet_transformers():
+        require_files(source)
+    return _from_pretrained(source)
+
+
+def _from_adapters(source: str) -> tuple[Model, Tokenizer]:
+    """Return the model that adapters belong to, with them merged into it."""
+    base = base_of_adapters(source)
+    require_peft(f"the folder of adapters {source!r}")
+    try:
+        model, tokenizer = load_model(base)
+    except OSError as error:
+        raise OSError(f"{source!r} holds adapters of a model that cannot be read: {error}") from error
+    with quiet_transformers(), readable(source, f"no adapters of {base!r}"):
+        model = merged(model, source)
+    model.name_or_path = source  # adapters of this model are not adapters of its base
+    has_own = any(os.path.isfile(os.path.join(source, name)) for name in VOCABULARIES)
+    return model, _tokenizer(source) if has_own else tokenizer
 
 
 def _from_hub(name: str, read: Callable[..., Read]) -> Read:

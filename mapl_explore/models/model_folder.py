@@ -16,13 +16,32 @@ from mapl_explore.models.kinds import Model
 from mapl_explore.notes import note
 
 WEIGHTS = "model.safetensors"
+ADAPTERS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 INDEX = f"{WEIGHTS}.index.json"  # names the files of weights that are in parts
 GENERATION = "generation_config.json"
-JSON_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+JSON_FILES = ("config.json", ADAPTER_CONFIG, "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 # Tables that older versions of transformers saved with the weights, and that it computes by itself.
 BUFFERS = ("bias", "masked_bias", "inv_freq", "position_ids", "_float_tensor", "version")
 SAVE = "write it again with save_pretrained"
+
+
+def holds_adapters(source: str) -> bool:
+    """Return whether a folder holds adapters of peft, and no whole model."""
+    folder = Path(source)
+    return (folder / ADAPTER_CONFIG).is_file() and not any((folder / name).is_file() for name in (WEIGHTS, INDEX))
+
+
+def base_of_adapters(source: str) -> str:
+    """Return the name of the model that the adapters in a folder belong to, or raise OSError."""
+    if not (Path(source) / ADAPTERS).is_file():
+        raise OSError(f"{source!r} holds no adapters that can be read: there is no {ADAPTERS} in it")
+    path = os.path.join(source, ADAPTER_CONFIG)
+    with readable(source, "no adapters"):
+        name = _read_object(path).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name or os.path.abspath(name) == os.path.abspath(source):
+        raise OSError(f"{path!r} must name the model of the adapters as base_model_name_or_path, not {shortened(name)}")
+    return name
 
 
 def require_files(source: str) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from mapl_explore.models.adapters import unwrapped
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.passes import PADDED, SHARED, Reading, Table, responses_logp
@@ -22,7 +23,8 @@ class SetScorer(torch.nn.Module):
     Parameters
     ----------
     model
-        A causal language model of ``transformers``.
+        A causal language model of ``transformers``, or peft's wrapper of one: ``given`` is what was given, ``model``
+        what is inside.
     share_prompt : bool, optional
         Compute a prompt once for many responses. If not given, that is done where :func:`can_share_prompt`; else every
         response is computed with its own copy of the prompt, and alone where padding changes its log-probability.
@@ -39,6 +41,8 @@ class SetScorer(torch.nn.Module):
         if its layers cannot be computed again.
     """
 
+    given: Any
+
     def __init__(
         self,
         model: Model,
@@ -47,7 +51,9 @@ class SetScorer(torch.nn.Module):
         checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        self.model, self.precision, self.context = model, precision, context_length(model)
+        vars(self)["given"] = model  # not registered as a part: its weights are those of the model, under other names
+        self.model = model = unwrapped(model)
+        self.precision, self.context = precision, context_length(model)
         self.way = way_of(model) if share_prompt is None else SHARED if share_prompt else PADDED
         self.apart, self.checkpointing = is_head_apart(model), is_checkpointing(model)
         if checkpointing:

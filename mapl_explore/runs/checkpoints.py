@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 STATE = "trainer_state.json"  # transformers writes it last, and not atomically
-NEEDED = (STATE, "config.json", "optimizer.pt", "scheduler.pt")
+NEEDED = (STATE, "optimizer.pt", "scheduler.pt")
+ADAPTERS = {"adapter_config.json", "adapter_model.safetensors"}
 # What the readers of json, safetensors headers and zip archives raise at damaged files.
 UNREADABLE = (
     *(OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, RuntimeError),
@@ -55,7 +56,9 @@ def _checkpoints(folder: str | os.PathLike) -> list[Path]:
 
 
 def _has_weights(checkpoint: Path, names: set[str]) -> bool:
-    """Return whether there are weights, in one file or in all that an index names."""
+    """Return whether there are weights with their configuration: adapters, one file, or all that an index names."""
+    if names >= ADAPTERS or "config.json" not in names:
+        return names >= ADAPTERS
     if "model.safetensors" in names:
         return True
     try:

@@ -51,14 +51,14 @@ MEASURES = {
 LEAST_FOR_INTERVAL = 8
 # Fields that records of earlier versions lack, and their values then.
 UNSAID = {
-    **dict.fromkeys(("answer_tokens", "reference", "epochs", "max_length", "patience", "threshold")),
+    **dict.fromkeys(("answer_tokens", "reference", "epochs", "max_length", "patience", "threshold", "lora")),
     **{"chat": "never", "training": {}},
 }
 FORMERLY = {"chat": {False: "never", True: "always"}}  # values that earlier versions wrote otherwise
 NO_INTERVAL = (
     f"No interval is given for fewer than {LEAST_FOR_INTERVAL} sets or responses, or where all values are equal."
 )
-VERSIONS = ("mapl_explore", "torch", "transformers", "numpy")
+VERSIONS = ("mapl_explore", "torch", "transformers", "peft", "numpy")
 
 
 @dataclass(frozen=True)
@@ -373,6 +373,7 @@ def _version(name: str) -> str:
 
 
 def _card(run: Run) -> str:
+    adapted = " (with peft, where it holds adapters)" if run.arguments.get("lora") else ""
     return f"""---
 library_name: transformers
 pipeline_tag: text-generation
@@ -391,7 +392,8 @@ Loss: `{run.loss}`
 {run.table if run.finished else "The run has not come to its end."}
 ```
 
-`transformers.AutoModelForCausalLM.from_pretrained` on this folder gives the model. Its dropout was off in training.
+`transformers.AutoModelForCausalLM.from_pretrained` on this folder gives the model{adapted}. Its dropout was off in
+training.
 The margins compare responses by the loss's own score; `run.json` has every step."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import transformers
 
+from mapl_explore.models.adapters import obstacle, unwrapped
 from mapl_explore.models.checking import require_embeddings, require_tokenizer, require_tokenizer_object
 from mapl_explore.models.loading import load_model, load_tokenizer
 from mapl_explore.models.scorer import SetScorer
@@ -22,7 +23,8 @@ def base_model(model: Any, device: str | torch.device) -> ModelAndTokenizer:
     Parameters
     ----------
     model : str, PreTrainedModel or pair (PreTrainedModel, PreTrainedTokenizerBase)
-        A name is read by :func:`mapl_explore.load_model`. A model given itself is returned, in evaluation mode.
+        A name is read by :func:`mapl_explore.load_model`. A model given itself, perhaps in peft's wrapper, is returned,
+        in evaluation mode.
     device : str or torch.device
         Where the model is put.
 
@@ -45,7 +47,7 @@ def require_trainable(model: Any) -> None:
     Raises ValueError, with the reason, if it is one that cannot be trained here.
     """
     network, tokenizer = _pair(model)
-    if not isinstance(network, transformers.PreTrainedModel):
+    if not isinstance(unwrapped(network), transformers.PreTrainedModel):
         kinds = "the name of a folder, a model of transformers or a pair (model, tokenizer)"
         raise TypeError(f"model must be {kinds}, not {kind_of(network)}{_way_out(network)}")
     if tokenizer is not None:
@@ -57,6 +59,8 @@ def require_trainable(model: Any) -> None:
 
 class BaseWeights:
     """The weights that a run begins with, kept on the CPU: as much memory as the weights that are trained.
+
+    Of a model with adapters these are the adapters, which at first change nothing.
 
     Parameters
     ----------
@@ -133,7 +137,7 @@ def reference_model(model: Any, base: transformers.PreTrainedModel, precision: s
     """
     if model is None:
         return None
-    if model is base:
+    if unwrapped(model) is unwrapped(base):
         raise ValueError("reference must be another model than model, which is trained in place; leave it out for that")
     network = load_model(model)[0] if isinstance(model, str) else model
     _require_finite(network, model if isinstance(model, str) else network.name_or_path or type(network).__name__)
@@ -171,10 +175,8 @@ def _tokenizer_of(network: transformers.PreTrainedModel) -> transformers.PreTrai
 
 
 def _way_out(model: Any) -> str:
-    """Return what to give in the place of a wrapped model."""
-    if hasattr(model, "_orig_mod"):
-        return ": give its _orig_mod, the model that torch.compile was given"
-    return ": merge its adapters first, by merge_and_unload()" if hasattr(model, "merge_and_unload") else ""
+    """Return what to give in the place of a compiled model."""
+    return ": give its _orig_mod, the model that torch.compile was given" if hasattr(model, "_orig_mod") else ""
 
 
 def _obstacles(network: transformers.PreTrainedModel) -> Iterator[str]:
@@ -183,7 +185,7 @@ def _obstacles(network: transformers.PreTrainedModel) -> Iterator[str]:
     kinds = {str(each.dtype) for each in weights} - {"torch.float32"}
     places = {str(each.device) for each in weights}
     yield "is quantised: load it without quantization_config" * bool(getattr(network, "is_quantized", False))
-    yield "has adapters: merge or remove them first" * bool(getattr(network, "_hf_peft_config_loaded", False))
+    yield obstacle(network)
     yield "has its weights on the device 'meta', so it has none: load them" * ("meta" in places)
     yield f"is on several devices ({', '.join(sorted(places))}): load it without device_map" * (len(places) > 1)
     # In halves most updates are lost: bfloat16 has a step of 0.4 % from one weight to the next.

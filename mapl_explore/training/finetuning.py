@@ -71,8 +71,8 @@ def finetune(settings: Settings | None = None, /, **arguments: Any) -> Finetuned
         prepared = prepare(asked, place)
         baseline = measure(prepared)
         state = train(prepared, baseline)
-        run = finish(prepared, baseline, state)
-    return Finetuned(place.folder, run, prepared.scorer.model, prepared.tokenizer)
+        run, model = finish(prepared, baseline, state)
+    return Finetuned(place.folder, run, model, prepared.tokenizer)
 
 
 def _settings(settings: Settings | None, arguments: dict[str, Any]) -> Settings:

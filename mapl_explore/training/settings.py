@@ -4,14 +4,12 @@
 """
 
 import inspect
-import json
 import math
 import os
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from numbers import Real
 from typing import Any, TypeVar
 
 from mapl_explore.data import PreferenceSet
@@ -19,13 +17,14 @@ from mapl_explore.data.sets import checked_score
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.losses import Loss, loss_of
 from mapl_explore.models.choices import CHATS, DEVICES, PRECISIONS, TRUNCATE, chat_choice
+from mapl_explore.training.options import above_zero, lora_options, trainer_arguments
 from mapl_explore.training.own_loss import kind_of
 
 REPORTS = ("none", "tensorboard")
 LARGEST = 2**32 - 1  # the largest seed of numpy's older generators, which transformers sets
 DECISIVE = (
     *("model", "reference", "steps", "epochs", "sets_per_step", "lr", "seed", "truncate", "max_length", "precision"),
-    *("verifier", "answers", "answer_tokens", "chat", "threshold", "patience", "training"),
+    *("verifier", "answers", "answer_tokens", "chat", "threshold", "patience", "training", "lora"),
 )  # what decides the result, next to loss and data
 
 Rule = Callable[[str, Any], Any]  # takes name and value of an argument; returns the value as it is used, or raises
@@ -51,39 +50,6 @@ def one_of(*choices: str | bool) -> Rule:
         return value
 
     return chosen
-
-
-def above_zero(name: str, value: Any) -> float:
-    """Return a number above 0."""
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    if not real or not 0 < value < math.inf:
-        raise ValueError(f"{name} must be > 0 and finite, not {shortened(value)}")
-    return float(value)
-
-
-def trainer_arguments(name: str, value: Any) -> dict[str, Any]:
-    """Return arguments of TrainingArguments as JSON has them; what they mean is judged where transformers is loaded.
-
-    A list holds them as text, each as ``KEY=VALUE``, where a value is JSON if it can be read as such.
-    """
-    if value is None or isinstance(value, list):
-        value = dict(_pair(name, text) for text in value or [])
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a mapping of arguments of TrainingArguments, not {kind_of(value)}")
-    try:
-        return json.loads(json.dumps(dict(value), allow_nan=False))
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must hold text, numbers, lists and mappings, not {shortened(value)}") from None
-
-
-def _pair(name: str, text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals:
-        raise ValueError(f"{name} must be KEY=VALUE, such as weight_decay=0.01, not {shortened(text)}")
-    try:
-        return key, json.loads({"True": "true", "False": "false", "None": "null"}.get(value, value))
-    except ValueError:
-        return key, value
 
 
 def trainer_callbacks(name: str, value: Any) -> tuple[Any, ...]:
@@ -276,6 +242,15 @@ class Settings:
         None,
         metavar="N",
     )
+    lora: Mapping[str, Any] | str | None = setting(
+        "train adapters of low rank (LoRA) in place of all weights, such as r=16,alpha=32,targets=q_proj+v_proj or"
+        " r=16 alone, with rslora=true or dora=true if need be; they take some ten times the rate that all weights do"
+        " (Schulman et al., LoRA Without Regret, 2025)",
+        optional(lora_options),
+        None,
+        metavar="r=N,alpha=X",
+    )
+    merge: bool = switch("write the model with its adapters merged into it, in place of the adapters alone")
     training: Mapping[str, Any] | None = setting(
         "a further argument of transformers' TrainingArguments, such as weight_decay=0.01; several times if need be",
         trainer_arguments,
@@ -317,6 +292,8 @@ class Settings:
     def __post_init__(self) -> None:
         for each in fields(self):
             object.__setattr__(self, each.name, each.metadata["rule"](each.name, getattr(self, each.name)))
+        if self.merge and self.lora is None:
+            raise ValueError("merge needs lora: without it there are no adapters to merge")
 
     @property
     def decisive(self) -> dict[str, Any]:

@@ -7,10 +7,10 @@ seed and is itself the training data of the Trainer: one epoch, no remainder, th
 import contextlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import broadcast_object_list
@@ -27,6 +27,7 @@ from transformers.integrations import TensorBoardCallback
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import make_readable
 from mapl_explore.losses import Loss, loss_of
+from mapl_explore.models.adapters import is_wrapped, save_weights, with_adapters
 from mapl_explore.models.checking import context_length, require_known_tokens
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
@@ -143,7 +144,8 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
         run = replace(run, reference_checksum=weights_checksum(reference.network))
     if settings.resume:
         require_same_weights(place.folder, begun, run)
-    scorer = SetScorer(network, precision=settings.precision, checkpointing=settings.checkpointing)
+    adapted = _adapted(settings, network)
+    scorer = SetScorer(adapted, precision=settings.precision, checkpointing=settings.checkpointing)
     sets = [*train, *held_out]
     encoded = _encoded(settings, network, reference, tokenizer, sets)
     checkpoint = _found_checkpoint(place.folder) if settings.resume else None
@@ -188,11 +190,14 @@ def train(prepared: Prepared, baseline: Baseline) -> TrainerState:
     return trainer.state
 
 
-def finish(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Run:
-    """Measure the trained model, save it, and return the record of the run, to every process."""
+def finish(prepared: Prepared, baseline: Baseline, state: TrainerState) -> tuple[Run, PreTrainedModel]:
+    """Measure the trained model, save it, and return the record of the run and the model, to every process."""
     record = _finished(prepared, baseline, state) if prepared.place.first else None
+    model = prepared.scorer.given.merge_and_unload() if prepared.settings.merge else prepared.scorer.given
+    if record:
+        _save(prepared.place.folder, record, model, prepared.tokenizer)
     [shared] = broadcast_object_list([record])
-    return shared
+    return shared, model
 
 
 def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Run:
@@ -202,9 +207,7 @@ def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Ru
     after = evaluated(prepared.loss.at(1), scorer, prepared.tokenizer, held_out, logp, baseline.base)
     found = intervals(baseline.measured, after, seed=settings.seed)
     log, evaluations = steps_of(state), evaluations_of(state)
-    run = replace(baseline.run, after=estimates(after), intervals=found, log=log, evaluations=evaluations)
-    _save(prepared.place.folder, run, scorer.model, prepared.tokenizer)
-    return run
+    return replace(baseline.run, after=estimates(after), intervals=found, log=log, evaluations=evaluations)
 
 
 def _require_place(settings: Settings, place: Workplace) -> None:
@@ -247,6 +250,15 @@ def _begin(place: Workplace, run: Run, loss: Loss) -> None:
         write_run(place.folder, run)
     if not getattr(loss, "bounded", True):
         note(f"{loss!r} has no lower bound: it falls for as long as one trains, whatever becomes of the responses")
+
+
+def _adapted(settings: Settings, network: Any) -> Any:
+    """Return the model with the adapters that are asked for."""
+    if settings.lora is None:
+        return network
+    if is_wrapped(network):
+        raise ValueError("lora must not be given with a model that has adapters: these are trained")
+    return with_adapters(network, cast(Mapping[str, Any], settings.lora), seed=settings.seed)
 
 
 def _encoded(
@@ -324,7 +336,7 @@ def _recorders(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
 def _save(folder: Path, run: Run, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Write the model, and then the record, which says that all is there."""
     with quiet_transformers():
-        network.save_pretrained(folder)
+        save_weights(network, folder)
         tokenizer.save_pretrained(folder)
     for weights in folder.glob("*.safetensors"):  # safetensors leaves them private
         make_readable(weights)

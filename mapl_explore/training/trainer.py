@@ -18,6 +18,7 @@ from mapl_explore.data.sets import are_graded
 from mapl_explore.files import counted, shortened
 from mapl_explore.losses import Loss, ScoredSets, loss_of
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
+from mapl_explore.models.adapters import is_wrapped, obstacle, read_adapters, save_weights
 from mapl_explore.models.choices import Chat
 from mapl_explore.models.encoding import EncodedSet, collate, sides
 from mapl_explore.models.loading import load_model
@@ -142,7 +143,8 @@ class PreferenceTrainer(transformers.Trainer):
     loss : Loss or str
         Called with the :class:`ScoredSets` of a batch; or text that :func:`mapl_explore.losses.parse` reads.
     model
-        A causal language model of ``transformers``, or a ``SetScorer`` of one; trained in place.
+        A causal language model of ``transformers``, or a ``SetScorer`` of one; trained in place. Of one with LoRA, as
+        ``get_peft_model`` of peft returns it, the adapters are trained, and saved alone.
     args : transformers.TrainingArguments
         With ``remove_unused_columns=False``: the examples are objects, not columns. ``bf16=True`` is the ``"bf16"`` of
         ``SetScorer``: the model computes in halves, loss and weights do not. ``gradient_checkpointing=True`` is its
@@ -270,14 +272,14 @@ class PreferenceTrainer(transformers.Trainer):
         super().log(logs, start_time)
 
     @property
-    def _network(self) -> PreTrainedModel:
-        """Return the model inside the scorer."""
+    def _scorer(self) -> SetScorer:
+        """Return the model as a scorer."""
         scorer: Any = self.model
-        return scorer.model
+        return scorer
 
     def _require_finite(self) -> None:
         """Raise FloatingPointError if the last update made a weight NaN or infinite."""
-        wrong = first_not_finite(self._network)
+        wrong = first_not_finite(self._scorer.model)
         if wrong is not None:
             raise FloatingPointError(
                 f"the weights became {'NaN' if wrong[1].isnan().any() else 'infinite'} at step {self.state.global_step}"
@@ -299,7 +301,7 @@ class PreferenceTrainer(transformers.Trainer):
         # The Trainer's own would write the scorer's weights under names no model has, and its arguments as a pickle.
         folder: Any = output_dir or self.args.output_dir
         self._require_finite()
-        self._network.save_pretrained(folder)
+        save_weights(self._scorer.given, folder)
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
 
@@ -309,8 +311,11 @@ class PreferenceTrainer(transformers.Trainer):
         self._load_from_checkpoint(best)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if is_wrapped(given := self._scorer.given):
+            read_adapters(given, resume_from_checkpoint)
+            return
         saved, _ = load_model(resume_from_checkpoint)
-        self._network.load_state_dict(saved.state_dict())
+        given.load_state_dict(saved.state_dict())
 
 
 def first_not_finite(network: torch.nn.Module) -> tuple[str, torch.Tensor] | None:
@@ -350,6 +355,9 @@ def _require_model(model: Any) -> None:
         hint = ": load_model returns a pair (model, tokenizer)" if isinstance(model, tuple | str) else ""
         given = "a tuple" if isinstance(model, tuple) else kind_of(model)
         raise TypeError(f"model must be a causal language model or a SetScorer, not {given}{hint}")
+    whole = model.given if isinstance(model, SetScorer) else model
+    if reason := obstacle(whole):
+        raise ValueError(f"model must be one that can be trained, and this {type(whole).__name__} {reason}")
 
 
 def _require_examples(name: str, dataset: Any) -> None:

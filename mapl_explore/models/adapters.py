@@ -1,0 +1,135 @@
+"""Adapters of peft on a causal language model: few weights, which are trained in place of the model's own."""
+
+import contextlib
+import importlib.util
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from mapl_explore.models.kinds import Model
+from mapl_explore.models.model_folder import ADAPTERS
+
+ONE = "default"  # what peft calls an adapter that was given no name
+
+
+def require_peft(what: str) -> None:
+    """Raise ImportError unless peft is installed."""
+    if importlib.util.find_spec("peft") is None:
+        raise ImportError(f"{what} needs peft, which is not installed: pip install 'mapl_explore[lora]'")
+
+
+def is_wrapped(model: object) -> bool:
+    """Return whether this is peft's wrapper of a model."""
+    return hasattr(model, "get_base_model")
+
+
+def unwrapped(model: Any) -> Model:
+    """Return the model of ``transformers`` inside peft's wrapper, which has put adapters into it; else the model."""
+    # The wrapper's forward takes neither positions nor for how many tokens logits are wanted.
+    return model.get_base_model() if is_wrapped(model) else model
+
+
+def obstacle(model: Any) -> str:
+    """Return why the adapters of a model cannot be trained or saved here, "" where there is nothing against it."""
+    if not is_wrapped(model):
+        found = any(hasattr(module, "get_base_layer") for module in model.modules())
+        return "has adapters without peft's model around it: give what get_peft_model returned" * found
+    config = model.active_peft_config
+    if config.peft_type != "LORA":
+        return f"has adapters of the kind {config.peft_type.value}, not LORA"
+    if getattr(config, "alora_invocation_tokens", None):
+        return "has adapters that begin at a token (alora_invocation_tokens)"
+    several = list(model.peft_config) != [ONE]
+    return f"has the adapters {', '.join(model.peft_config)}, not one alone that is named {ONE}" * several
+
+
+def with_adapters(model: Model, options: Mapping[str, Any], *, seed: int) -> Any:
+    """Return peft's wrapper of a model with LoRA in it, which changes no log-prob before its training.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        Changed in place: its layers get adapters, and these alone require gradients.
+    options : mapping
+        ``r``, ``alpha``, ``targets``, ``rslora`` and ``dora``.
+    seed : int
+        Of the first weights of the adapters.
+
+    Raises
+    ------
+    ValueError
+        If a target is not in the model, or can have no adapter.
+    """
+    from peft import LoraConfig, get_peft_model  # 1 s, for runs with adapters alone
+
+    targets = options["targets"]
+    scale = {"lora_alpha": options["alpha"], "use_rslora": options["rslora"]}
+    config = LoraConfig("CAUSAL_LM", r=options["r"], target_modules=targets, use_dora=options["dora"], **scale)
+    names = [f".{name}" for name, _ in model.named_modules()]
+    for target in [] if isinstance(targets, str) else targets:
+        if not any(name.endswith(f".{target}") for name in names):
+            raise ValueError(f"lora: targets must be layers of {type(model).__name__}, which has no {target!r}")
+    with _quiet(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            wrapped = get_peft_model(model, config)
+        except ValueError as error:
+            raise ValueError(f"lora: {' '.join(str(error).split())}") from error
+    name = model.name_or_path or ""
+    if os.path.isdir(name):  # the adapters are read from other folders than this one, too
+        config.base_model_name_or_path = os.path.abspath(name)
+    return wrapped
+
+
+def save_weights(model: Any, folder: str | os.PathLike) -> None:
+    """Write a model, or of a wrapped one the adapters alone, as its own library reads them."""
+    # Without this word peft asks the hub whether the base has been given more tokens.
+    model.save_pretrained(folder, **({"save_embedding_layers": False} if is_wrapped(model) else {}))
+
+
+def read_adapters(model: Any, folder: str | os.PathLike) -> None:
+    """Give a wrapped model the weights of the adapters in a folder.
+
+    Raises
+    ------
+    ValueError
+        If they are not those of such a model, or one is NaN or infinite.
+    """
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    saved = load_file(Path(folder) / ADAPTERS)
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    for name in sorted(own.keys() | saved.keys()):
+        there, here = (each[name].shape if name in each else None for each in (saved, own))
+        if there != here:
+            sizes = " and ".join("not there" if each is None else str(tuple(each)) for each in (there, here))
+            raise ValueError(f"they are of another model: {name} in the file and in the model is {sizes}")
+        if not saved[name].isfinite().all():
+            raise ValueError(f"they must be finite, but {name} holds a NaN or inf")
+    set_peft_model_state_dict(model, saved)
+
+
+def merged(model: Model, folder: str | os.PathLike) -> Model:
+    """Return a model, changed in place, whose weights are its own and those of the adapters in a folder together."""
+    from peft import PeftConfig, get_peft_model
+
+    with _quiet():
+        wrapped = get_peft_model(model, PeftConfig.from_pretrained(os.fspath(folder)))
+    reason = obstacle(wrapped)
+    if reason:
+        raise ValueError(f"it {reason}")
+    read_adapters(wrapped, folder)
+    return wrapped.merge_and_unload()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence peft's warnings: it sets right what they are about, such as GPT-2's transposed layers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
