@@ -44,8 +44,16 @@ def obstacle(model: Any) -> str:
         return f"has adapters of the kind {config.peft_type.value}, not LORA"
     if getattr(config, "alora_invocation_tokens", None):
         return "has adapters that begin at a token (alora_invocation_tokens)"
-    several = list(model.peft_config) != [ONE]
-    return f"has the adapters {', '.join(model.peft_config)}, not one alone that is named {ONE}" * several
+    if list(model.peft_config) != [ONE]:
+        return f"has the adapters {', '.join(model.peft_config)}, not one alone that is named {ONE}"
+    return "has adapters on its head, which is tied to its embeddings: merged they would change both" * _on_tied(model)
+
+
+def _on_tied(model: Any) -> bool:
+    """Return whether peft has replaced the embeddings or the head of a model in which the two are one."""
+    tables = model.get_input_embeddings(), model.get_output_embeddings()
+    replaced = any(hasattr(table, name) for table in tables for name in ("get_base_layer", "modules_to_save"))
+    return replaced and bool(model.config.get_text_config().tie_word_embeddings)
 
 
 def with_adapters(model: Model, options: Mapping[str, Any], *, seed: int) -> Any:
@@ -80,6 +88,9 @@ def with_adapters(model: Model, options: Mapping[str, Any], *, seed: int) -> Any
             wrapped = get_peft_model(model, config)
         except ValueError as error:
             raise ValueError(f"lora: {' '.join(str(error).split())}") from error
+    if reason := obstacle(wrapped):
+        wrapped.unload()
+        raise ValueError(f"lora: targets must be other layers, for so {type(model).__name__} {reason}")
     name = model.name_or_path or ""
     if os.path.isdir(name):  # the adapters are read from other folders than this one, too
         config.base_model_name_or_path = os.path.abspath(name)

@@ -1,4 +1,4 @@
-"""Adapters of peft: at first they change nothing, they are read as a user reads them, and what is not theirs is told."""
+"""Adapters of peft: at first they change nothing, and a folder of them is read as peft reads it, or refused."""
 
 import json
 import math
@@ -52,8 +52,9 @@ def folder(tmp_path):
 def test_before_its_training_a_model_with_adapters_scores_as_its_base(name, options):
     base = scores(BASES[name]())
     # LoRA adds a product that is 0; DoRA divides each row by its own norm, and multiplies it with that again.
-    eps = 64 * torch.finfo(torch.float32).eps if options.get("dora") else 0
-    assert_close(scores(with_adapters(BASES[name](), LORA | options, seed=0)).detach(), base.detach(), eps)
+    k = 64 if options.get("dora") else 0
+    found = scores(with_adapters(BASES[name](), LORA | options, seed=0))
+    assert_close(found.detach(), base.detach(), k=k, dtype="float32")
 
 
 @pytest.mark.parametrize("name", BASES)
@@ -91,11 +92,8 @@ def test_adapters_alone_get_gradients_the_same_with_activations_computed_again(n
 def test_the_seed_decides_the_first_weights_whatever_was_drawn_before():
     one, other = (with_adapters(random_gpt2(seed=seed), LORA, seed=3) for seed in (0, 1))
     assert all(map(torch.equal, trained(one).values(), trained(other).values()))
-    before = torch.get_rng_state()
     different = with_adapters(random_gpt2(), LORA, seed=4)
-    torch.manual_seed(0)
     assert not all(map(torch.equal, trained(one).values(), trained(different).values()))
-    assert len(before)
 
 
 def test_adapters_draw_nothing_from_the_numbers_of_others():
@@ -107,7 +105,8 @@ def test_adapters_draw_nothing_from_the_numbers_of_others():
 def test_a_folder_of_adapters_is_read_as_peft_reads_it(folder, tmp_path):
     model, tokenizer = load_model(folder)
     base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base").eval()
-    theirs = peft.PeftModel.from_pretrained(base, folder)
+    with adapters._quiet():
+        theirs = peft.PeftModel.from_pretrained(base, folder)
     ids = torch.tensor([[5, 6, 7, 8]])
     assert type(model) is transformers.GPT2LMHeadModel
     assert not any("lora" in name for name, _ in model.named_parameters())
@@ -118,7 +117,7 @@ def test_a_folder_of_adapters_is_read_as_peft_reads_it(folder, tmp_path):
 
 
 def test_adapters_on_a_model_with_adapters_name_that_model(folder, tmp_path):
-    model, tokenizer = load_model(folder)
+    model, _ = load_model(folder)
     expected = scores(stirred(wrapped := with_adapters(model, LORA, seed=5), seed=6))
     save_weights(wrapped, tmp_path / "second")
     assert (scores(load_model(tmp_path / "second")[0]) - expected).abs().max() < 1e-3
@@ -207,6 +206,13 @@ def test_adapters_that_change_no_weights_are_refused_by_their_kind(tmp_path):
     with adapters._quiet():
         peft.get_peft_model(base, config).save_pretrained(tmp_path / "run")
     with pytest.raises(OSError, match=r"it has adapters of the kind PROMPT_TUNING, not LORA"):
+        load_model(tmp_path / "run")
+
+
+def test_adapters_on_a_tied_head_are_not_merged_into_both(tmp_path):
+    base, _ = load_model(save_tiny(tmp_path / "base"))
+    save_weights(own_lora(base, target_modules=["lm_head"]), tmp_path / "run")
+    with pytest.raises(OSError, match="has adapters on its head, which is tied to its embeddings"):
         load_model(tmp_path / "run")
 
 

@@ -34,6 +34,24 @@ def test_weights_in_several_files_are_whole(tmp_path):
     assert last_checkpoint(tmp_path).name == "checkpoint-3"
 
 
+def adapted(path):
+    """Put adapters with their configuration in the place of the weights of a checkpoint."""
+    (path / "model.safetensors").rename(path / "adapter_model.safetensors")
+    (path / "config.json").rename(path / "adapter_config.json")
+    return path
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_adapters_are_whole_with_their_configuration(tmp_path, name):
+    adapted(checkpoint(tmp_path, 1))
+    damaged = adapted(checkpoint(tmp_path, 2))
+    assert last_checkpoint(tmp_path).name == "checkpoint-2"
+    content = (damaged / name).read_bytes()
+    for make in ((damaged / name).unlink, lambda: (damaged / name).write_bytes(content[:-1])):
+        make()
+        assert last_checkpoint(tmp_path).name == "checkpoint-1"
+
+
 def test_without_a_whole_checkpoint_there_is_none(tmp_path):
     assert last_checkpoint(tmp_path) is None
     (tmp_path / "checkpoints" / "checkpoint-1").mkdir(parents=True)

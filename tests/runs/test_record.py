@@ -141,7 +141,7 @@ def test_a_fingerprint_tells_one_side_from_the_other():
 
 
 def test_versions_name_what_decides_a_result():
-    assert versions().keys() == {"python", "mapl_explore", "torch", "transformers", "numpy"}
+    assert versions().keys() == {"python", "mapl_explore", "torch", "transformers", "peft", "numpy"}
     json.dumps(versions())
 
 

@@ -6,9 +6,11 @@ import math
 import shutil
 from dataclasses import fields, replace
 
+import peft
 import pytest
 import torch
 import transformers
+from lora_models import own_lora
 from tiny_models import byte_tokenizer, random_gpt2, save_tiny
 
 import mapl_explore
@@ -16,6 +18,7 @@ from mapl_explore import Settings, finetune
 from mapl_explore.cli import main as cli
 from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import DPO, First
+from mapl_explore.models import adapters
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.notes import Note
 from mapl_explore.runs.record import read_run
@@ -247,15 +250,42 @@ def meta():
 
 def with_adapters():
     model = random_gpt2()
-    model._hf_peft_config_loaded = True
+    own_lora(model)
     return model
+
+
+def added_adapter():
+    model = random_gpt2()
+    with adapters._quiet():
+        model.add_adapter(peft.LoraConfig(target_modules=["c_attn"]))
+    return model
+
+
+def two_adapters():
+    model = own_lora(random_gpt2())
+    with adapters._quiet():
+        model.add_adapter("more", peft.LoraConfig(target_modules="all-linear"))
+    return model
+
+
+def on_the_head():
+    return own_lora(random_gpt2(), modules_to_save=["lm_head"])
+
+
+def other_kind():
+    with adapters._quiet():
+        return peft.get_peft_model(random_gpt2(), peft.IA3Config("CAUSAL_LM"))
 
 
 UNFIT = {
     "halves": (lambda: random_gpt2().bfloat16(), r"has weights in torch\.bfloat16, not float32: call its float\(\)"),
     "meta": (meta, "has its weights on the device 'meta', so it has none"),
     "quantised": (lambda: Quantised(random_gpt2().config), "is quantised: load it without quantization_config"),
-    "adapters": (with_adapters, "has adapters: merge or remove them first"),
+    "adapters": (with_adapters, "has adapters without peft's model around it: give what get_peft_model returned"),
+    "added adapter": (added_adapter, "has adapters without peft's model around it"),
+    "two adapters": (two_adapters, "has the adapters default, more, not one alone that is named default"),
+    "tied": (on_the_head, "has adapters on its head, which is tied to its embeddings"),
+    "kind of adapters": (other_kind, "has adapters of the kind IA3, not LORA"),
     "frozen": (lambda: random_gpt2().requires_grad_(False), "has no weight that requires_grad"),
 }
 
@@ -277,7 +307,6 @@ class Wrapped(torch.nn.Module):
 
 OTHERS = {
     "compiled": (lambda: torch.compile(random_gpt2(), backend="eager"), "give its _orig_mod"),
-    "adapters": (lambda: Wrapped(merge_and_unload=None), "merge its adapters first"),
     "module": (lambda: torch.nn.Linear(2, 2), "not Linear"),
     "turned round": (lambda: model_of_its_own()[::-1], "not a PreTrainedTokenizerFast|not a TokenizersBackend"),
     "three": (lambda: (1, 2, 3), r"not \(1, 2, 3\)"),

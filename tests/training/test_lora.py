@@ -1,0 +1,231 @@
+"""Adapters in place of all weights: what is trained and saved, how a run goes on, and what of a user's own works."""
+
+import math
+
+import pytest
+import safetensors.torch
+import torch
+import transformers
+from lora_models import own_lora, trained
+from tiny_models import byte_tokenizer, random_gpt2
+from tuned_runs import EVAL, QUICK, TRAIN, timeless
+
+from mapl_explore.losses import LOSSES
+from mapl_explore.models.adapters import unwrapped
+from mapl_explore.models.loading import load_model
+from mapl_explore.models.scoring import score_sets
+from mapl_explore.notes import Note
+from mapl_explore.runs.checkpoints import last_checkpoint
+from mapl_explore.runs.record import read_run
+from mapl_explore.training import trainer
+from mapl_explore.training.finetuning import finetune
+from mapl_explore.training.options import LORA
+from mapl_explore.training.settings import Settings
+from mapl_explore.training.trainer import PreferenceTrainer, training_examples
+
+ADAPTERS = "adapter_model.safetensors"
+
+
+def weights(folder):
+    return (folder / ADAPTERS).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def adapted(base, tmp_path_factory):
+    """A finished DPO of adapters with answers, which the tests only look at."""
+    output = tmp_path_factory.mktemp("adapted") / "run"
+    return finetune(loss="dpo", model=base, output=output, lora="r=4,alpha=8", **QUICK | {"answers": 2, "lr": 1e-2})
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_step_of_every_loss_changes_adapters_alone(tune, base, loss):
+    done = tune(loss=loss, steps=1, lora={"r": 4})
+    before = load_model(base)[0].state_dict()
+    found = {name.replace(".base_layer", ""): each for name, each in unwrapped(done.model).state_dict().items()}
+    assert all(torch.equal(found[name], before[name]) for name in before)
+    assert all(each.abs().max() > 0 for name, each in trained(done.model).items() if "lora_B" in name)
+    assert math.isfinite(done.run.after["loss"])
+
+
+def test_folder_and_checkpoints_hold_adapters_and_the_tokenizer(adapted):
+    names = {"README.md", "adapter_config.json", ADAPTERS, "tokenizer.json", "tokenizer_config.json"}
+    found = {path.name for path in adapted.folder.iterdir()}
+    assert found == names | {"run.json", "probes.npz", "reference.npz", "checkpoints"}
+    state = torch.load(last_checkpoint(adapted.folder) / "optimizer.pt", weights_only=True)["state"]
+    assert len(state) == len(trained(adapted.model)) == 16
+    saved = safetensors.torch.load_file(last_checkpoint(adapted.folder) / ADAPTERS)
+    assert all("lora_" in name for name in saved)
+    assert "with peft" in (adapted.folder / "README.md").read_text()
+
+
+def test_a_record_has_all_options(adapted):
+    assert read_run(adapted.folder).arguments["lora"] == LORA | {"r": 4, "alpha": 8.0}
+
+
+def test_the_base_is_the_model_without_its_adapters(adapted, done):
+    assert adapted.run.weights_checksum == done.run.weights_checksum
+    assert adapted.run.before == done.run.before
+    for name in ("chosen_ratio", "rejected_ratio", "kl"):
+        assert adapted.run.before[name] == 0 != adapted.run.after[name]
+
+
+def test_measures_after_are_those_of_the_model_that_the_folder_gives(adapted, base):
+    model, tokenizer = load_model(adapted.folder)
+    sets = score_sets(model, tokenizer, EVAL, reference=load_model(base)[0])
+    chosen = [(one.logp - one.ref_logp)[one.label > 0].mean() for one in sets]
+    assert abs(sum(chosen) / len(chosen) - adapted.run.after["chosen_ratio"]) < 1e-4
+
+
+def test_a_run_of_adapters_can_be_the_model_of_another_run(adapted, tune):
+    done = tune(loss="dpo", model=adapted.folder, lora="r=2")
+    assert abs(done.run.before["chosen"] - adapted.run.after["chosen"]) < 1e-4
+    assert load_model(done.folder)
+
+
+def test_merged_it_is_a_model_like_any_other(adapted, tune, base):
+    done = tune(loss="dpo", lora="r=4,alpha=8", lr=1e-2, answers=2, merge=True)
+    assert done.run.after == adapted.run.after
+    assert not [path.name for path in done.folder.iterdir() if "adapter" in path.name]
+    ours, theirs = (each.state_dict() for each in (load_model(adapted.folder)[0], done.model))
+    read = transformers.AutoModelForCausalLM.from_pretrained(done.folder).state_dict()
+    assert type(done.model) is transformers.GPT2LMHeadModel
+    assert all(torch.equal(read[name], theirs[name]) for name in read)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_an_interrupted_run_resumes_to_the_bits_of_the_uninterrupted_one(tune, monkeypatch):
+    options = {"loss": "dpo-smooth", "steps": 6, "lora": "r=4,dora=true", "checkpointing": True}
+    whole, log = tune("whole", **options), trainer.PreferenceTrainer.log
+
+    def interrupted(self, logs, start_time=None):
+        if self.state.global_step == 5:
+            raise KeyboardInterrupt
+        log(self, logs, start_time)
+
+    monkeypatch.setattr(trainer.PreferenceTrainer, "log", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tune("cut", **options)
+    monkeypatch.undo()
+    cut = whole.folder.parent / "cut"
+    assert last_checkpoint(cut).name == "checkpoint-4"
+    with pytest.warns(Note, match="going on from checkpoint-4"):
+        resumed = tune("cut", **options, resume=True)
+    assert weights(cut) == weights(whole.folder)
+    assert timeless(resumed.run) == timeless(whole.run)
+
+
+def test_activations_computed_again_and_half_precision_train_adapters(tune):
+    plain, again = (tune(str(on), loss="dpo", lora="r=4", checkpointing=on) for on in (False, True))
+    assert weights(plain.folder) == weights(again.folder)
+    half = tune("half", loss="dpo", lora="r=4", checkpointing=True, precision="bf16")
+    assert weights(half.folder) != weights(plain.folder)
+
+
+def test_the_best_adapters_are_kept_where_a_run_ends_early(tune):
+    training = {"warmup_steps": 0}
+    done = tune(loss="dpo", lora="r=4", steps=8, lr=50.0, save_every=1, patience=2, training=training)
+    losses = [entry["eval_loss"] for entry in done.run.evaluations]
+    assert losses[-1] > min(losses)
+    assert abs(done.run.after["loss"] - min(losses)) < 1e-6
+
+
+def test_resume_with_other_adapters_is_refused(tune):
+    tune(loss="dpo", lora="r=4")
+    for lora in ("r=8", None):
+        with pytest.raises(ValueError, match=r"started with lora \{'r': 4, .*\}, not"):
+            tune(loss="dpo", lora=lora, resume=True)
+
+
+REFUSED = {
+    "r": "lora must be KEY=VALUE, such as r=16, not 'r'",
+    "r=0": "lora: r must be an integer from 1 .* not 0",
+    "r=2.5": r"lora: r must be an integer from 1 .* not 2\.5",
+    "alpha=0": "lora: alpha must be > 0 and finite, not 0",
+    "alpha=NaN": "lora: alpha must be > 0 and finite, not nan",
+    "dora=1": "lora: dora must be true or false, not 1",
+    "rank=8": "lora has 'rank', and it may have r, alpha, targets, rslora, dora, dropout",
+    "dropout=0.1": r"lora: dropout must be 0, not 0\.1: all dropout is off in training",
+    "targets=": "lora: targets must be all-linear or names of layers, not ''",
+    "targets=3": "lora: targets must be all-linear or names of layers, not 3",
+    "targets=lm_head": "lora: targets must be other layers, .* has adapters on its head, which is tied",
+    "targets=nix": "lora: targets must be layers of GPT2LMHeadModel, which has no 'nix'",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_wrong_options_are_refused_in_one_line(tune, tmp_path, text):
+    with pytest.raises(ValueError, match=REFUSED[text]) as caught:
+        tune(loss="dpo", lora=text)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_options_are_text_or_a_mapping():
+    settings = Settings(loss="dpo", data=TRAIN, output="x", lora="r=8, alpha=4,targets=a+b,dropout=0.0,rslora=true")
+    assert settings.lora == {"r": 8, "alpha": 4.0, "targets": ["a", "b"], "rslora": True, "dora": False}
+    again = Settings(loss="dpo", data=TRAIN, output="x", lora=settings.lora)
+    assert again.lora == settings.lora
+    with pytest.raises(TypeError, match="lora must be text such as 'r=16,alpha=32', or a mapping, not 16"):
+        Settings(loss="dpo", data=TRAIN, output="x", lora=16)
+
+
+def test_without_adapters_there_is_nothing_to_merge(tune):
+    with pytest.raises(ValueError, match="merge needs lora"):
+        tune(loss="dpo", merge=True)
+
+
+def test_finetune_trains_a_model_with_adapters_of_the_users_own(tune, base):
+    model, tokenizer = load_model(base)
+    wrapped = own_lora(model, r=4, lora_dropout=0.5, target_modules=["c_attn"], modules_to_save=["ln_f"])
+    done = tune(loss="dpo", model=(wrapped, tokenizer), answers=2, lr=1e-2)
+    assert done.model is wrapped
+    assert done.run.before["kl"] == 0 != done.run.after["kl"]
+    read, tokenizer = load_model(done.folder)
+    sets = score_sets(read, tokenizer, EVAL, reference=load_model(base)[0])
+    chosen = [(one.logp - one.ref_logp)[one.label > 0].mean() for one in sets]
+    assert abs(sum(chosen) / len(chosen) - done.run.after["chosen_ratio"]) < 1e-4
+
+
+def test_adapters_twice_are_refused(tune, tmp_path):
+    with pytest.raises(ValueError, match="lora must not be given with a model that has adapters"):
+        tune(loss="dpo", lora="r=4", model=(own_lora(random_gpt2()), byte_tokenizer()))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Make a trainer of adapters of the user's own: made(name of the folder, options of TrainingArguments...)."""
+
+    def make(name="out", model=None, **options):
+        torch.manual_seed(0)
+        model = model or own_lora(random_gpt2(dropout=0.5), r=4, lora_dropout=0.5)
+        options = {"max_steps": 4, "report_to": "none", "disable_tqdm": True, "use_cpu": True} | options
+        options |= {"log_level": "error", "remove_unused_columns": False, "learning_rate": 1e-2, "logging_steps": 1}
+        args = transformers.TrainingArguments(tmp_path / name, save_strategy="steps", save_steps=2, **options)
+        examples = training_examples(model, byte_tokenizer(), TRAIN, progress=False)
+        made = PreferenceTrainer(loss="dpo", model=model, args=args, train_dataset=examples)
+        made.remove_callback(transformers.PrinterCallback)
+        return made, model
+
+    return make
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_trainer_trains_saves_and_resumes_adapters_of_the_users_own(made, tmp_path, checkpointing):
+    engine, whole = made("whole", gradient_checkpointing=checkpointing)
+    before = {name: each.clone() for name, each in whole.named_parameters()}
+    engine.train()
+    changed = {name for name, each in whole.named_parameters() if not torch.equal(each, before[name])}
+    assert changed == trained(whole).keys()
+    engine, resumed = made("cut", gradient_checkpointing=checkpointing)
+    engine.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
+    assert all(map(torch.equal, trained(resumed).values(), trained(whole).values()))
+    assert not list((tmp_path / "whole" / "checkpoint-4").glob("model*"))
+
+
+def test_a_trainer_refuses_adapters_that_would_not_be_saved(made):
+    model = random_gpt2()
+    own_lora(model)
+    with pytest.raises(ValueError, match="this GPT2LMHeadModel has adapters without peft's model around it"):
+        made(model=model)
