@@ -27,7 +27,7 @@ from transformers.integrations import TensorBoardCallback
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import make_readable
 from mapl_explore.losses import Loss, loss_of
-from mapl_explore.models.adapters import is_wrapped, save_weights, with_adapters
+from mapl_explore.models.adapters import is_wrapped, require_peft, save_weights, with_adapters
 from mapl_explore.models.checking import context_length, require_known_tokens
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
@@ -130,6 +130,8 @@ class Baseline:
 def prepare(settings: Settings, place: Workplace) -> Prepared:
     """Read and check all that a run needs, and then begin its folder: what is wrong leaves nothing behind."""
     _require_place(settings, place)
+    if settings.lora is not None:
+        require_peft("lora")
     train, held_out = training_data(settings.data, settings.eval, settings.seed, settings.threshold)
     settings = replace(settings, steps=updates(settings, len(train)))
     require_arguments(settings, place)

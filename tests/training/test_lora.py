@@ -1,6 +1,7 @@
 """Adapters in place of all weights: what is trained and saved, how a run goes on, and what of a user's own works."""
 
 import math
+import sys
 
 import pytest
 import safetensors.torch
@@ -167,6 +168,15 @@ def test_options_are_text_or_a_mapping():
     assert again.lora == settings.lora
     with pytest.raises(TypeError, match="lora must be text such as 'r=16,alpha=32', or a mapping, not 16"):
         Settings(loss="dpo", data=TRAIN, output="x", lora=16)
+
+
+def test_where_peft_is_not_installed_nothing_is_written(tune, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(
+        ImportError, match=r"lora needs peft, which is not installed: pip install"
+    ):
+        tune(loss="dpo", lora="r=4")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_adapters_there_is_nothing_to_merge(tune):
