@@ -56,6 +56,8 @@ def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device =
     ValueError
         If the device is not there, or the tokenizer makes nothing of text, has more tokens than the model has
         embeddings, or has no end-of-text token: nothing would say where a response ends.
+    ImportError
+        If it is a folder of adapters, and peft is not installed.
 
     Examples
     --------

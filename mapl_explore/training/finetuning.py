@@ -15,7 +15,10 @@ from mapl_explore.training.workplace import workplace
 
 @dataclass(frozen=True)
 class Finetuned:
-    """What :func:`finetune` returns: the run folder, its record, and the model with its tokenizer."""
+    """What :func:`finetune` returns: the run folder, its record, and the model with its tokenizer.
+
+    A model with adapters that are not merged is peft's ``PeftModel``.
+    """
 
     folder: Path
     run: Run = field(repr=False)
@@ -29,10 +32,10 @@ def finetune(settings: Settings | None = None, /, **arguments: Any) -> Finetuned
 
     The optimizer is AdamW without weight decay. Its rate rises over a quarter of the steps and then falls linearly to
     0, and the gradient is clipped to a norm of 1. The base is the model as it was given; its log-probabilities are
-    computed once, and where responses are sampled a copy of its weights is kept on the CPU, to compare with. Each step
-    is logged in ``run.json`` as it goes; :mod:`mapl_explore.runs.record` says what else is in the run folder. It is
-    made only once data and model are read. While the run works, a file with ``.lock`` added to the name of its folder
-    keeps other runs out.
+    computed once, and where responses are sampled a copy of the weights that are trained is kept on the CPU, to compare
+    with. Each step is logged in ``run.json`` as it goes; :mod:`mapl_explore.runs.record` says what else is in the run
+    folder. It is made only once data and model are read. While the run works, a file with ``.lock`` added to the name of
+    its folder keeps other runs out.
 
     A model that is given itself is trained in place, as transformers' own Trainer does it: it is moved to the device,
     left in evaluation mode, and returned. If the run fails on its way, it has the weights of that moment. To go on with
