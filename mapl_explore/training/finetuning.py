@@ -34,8 +34,8 @@ def finetune(settings: Settings | None = None, /, **arguments: Any) -> Finetuned
     0, and the gradient is clipped to a norm of 1. The base is the model as it was given; its log-probabilities are
     computed once, and where responses are sampled a copy of the weights that are trained is kept on the CPU, to compare
     with. Each step is logged in ``run.json`` as it goes; :mod:`mapl_explore.runs.record` says what else is in the run
-    folder. It is made only once data and model are read. While the run works, a file with ``.lock`` added to the name of
-    its folder keeps other runs out.
+    folder. It is made only once data and model are read. While the run works, a file with ``.lock`` added to the name
+    of its folder keeps other runs out.
 
     A model that is given itself is trained in place, as transformers' own Trainer does it: it is moved to the device,
     left in evaluation mode, and returned. If the run fails on its way, it has the weights of that moment. To go on with

@@ -172,9 +172,7 @@ def test_options_are_text_or_a_mapping():
 
 def test_where_peft_is_not_installed_nothing_is_written(tune, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(
-        ImportError, match=r"lora needs peft, which is not installed: pip install"
-    ):
+    with pytest.raises(ImportError, match=r"lora needs peft, which is not installed: pip install"):
         tune(loss="dpo", lora="r=4")
     assert list(tmp_path.iterdir()) == []
 
