@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import atomic_writer, counted, shortened
 from mapl_explore.notes import note
+from mapl_explore.runs.card import card, data_lines
 from mapl_explore.runs.checkpoints import last_checkpoint
 
 RECORD = "run.json"
@@ -181,7 +182,7 @@ def write_run(folder: str | os.PathLike, run: Run) -> None:
     OSError
         If a file cannot be written.
     """
-    for name, text in ((RECORD, json.dumps(asdict(run), indent=1)), ("README.md", _card(run))):
+    for name, text in ((RECORD, json.dumps(asdict(run), indent=1)), ("README.md", card(run))):
         with atomic_writer(Path(folder) / name) as file:
             file.write(text + "\n")
 
@@ -299,7 +300,7 @@ def require_same(folder: str | os.PathLike, run: Run) -> Run:
     if not (Path(folder) / RECORD).exists():
         raise FileNotFoundError(f"there is no run in {str(folder)!r} to go on with")
     before = read_run(folder)
-    old, new = (UNSAID | {"loss": each.loss, **each.arguments, **_data_lines(each)} for each in (before, run))
+    old, new = (UNSAID | {"loss": each.loss, **each.arguments, **data_lines(each)} for each in (before, run))
     for name in new:
         if name in ("model", "reference") and _checksum_of(before, name):
             continue
@@ -348,18 +349,6 @@ def fingerprint(sets: Sequence[PreferenceSet]) -> dict:
     return {"sets": len(sets), "sha256": digest.hexdigest()}
 
 
-def _data_lines(run: Run) -> dict[str, str]:
-    """Return which data a run has, for people."""
-    return {
-        f"{name} data": f"{counted(each['sets'], 'set')} with contents of sha256 {each['sha256']}"
-        for name, each in run.data.items()
-    }
-
-
-def _weights_line(run: Run) -> dict[str, str]:
-    return {"weights of the model before": f"sha256 {run.weights_checksum}"} if run.weights_checksum else {}
-
-
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide a result."""
     return {"python": platform.python_version(), **{name: _version(name) for name in VERSIONS}}
@@ -370,35 +359,6 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _card(run: Run) -> str:
-    adapted = " (with peft, where it holds adapters)" if run.arguments.get("lora") else ""
-    return f"""---
-library_name: transformers
-pipeline_tag: text-generation
-tags: [preference-learning, mapl_explore]
----
-
-# A causal language model fine-tuned on preference sets
-
-Loss: `{run.loss}`
-
-{_listed(run.arguments)}
-{_listed(_data_lines(run) | _weights_line(run))}
-- versions: {", ".join(f"{name} {version}" for name, version in run.versions.items())}
-
-```
-{run.table if run.finished else "The run has not come to its end."}
-```
-
-`transformers.AutoModelForCausalLM.from_pretrained` on this folder gives the model{adapted}. Its dropout was off in
-training.
-The margins compare responses by the loss's own score; `run.json` has every step."""
-
-
-def _listed(items: Mapping) -> str:
-    return "\n".join(f"- {name}: {value}" for name, value in items.items())
 
 
 def _short(value: float, sign: str) -> str:
