@@ -254,9 +254,9 @@ def sample_sets(
         sets, report = reported(questions, answered, fallback=fallback, duplicates=duplicates)
         wait()  # all have read it before it is removed
         if process == 0:
-            _require_sets(sets, report, journal)
             if draws is not None:
                 write_table(draws, draw_rows(questions, answered))
+            _require_sets(sets, report, journal)
             write_sets(output, sets)
             journal.remove()
     return sets, report

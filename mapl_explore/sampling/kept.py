@@ -55,7 +55,7 @@ class NothingKept(ValueError):
     def __init__(self, report: SampleReport, names: str):
         self.report = report
         super().__init__(
-            f"no prompt has right and wrong responses; nothing is written\n{report}\nThe responses stay"
+            f"no prompt has right and wrong responses, so there is no set to write\n{report}\nThe responses stay"
             f" in {names}: call again with --fallback, another verifier or threshold, or remove it to draw others"
         )
 

@@ -249,7 +249,7 @@ def test_nothing_is_written_where_no_prompt_is_kept_and_the_file_that_stays_is_n
     words = ["sample", str(world_file), str(tmp_path / "out.jsonl"), "--verifier", "world", "--max-tokens", "1"]
     assert cli.main(words) == 2
     err = capsys.readouterr().err
-    assert "no prompt has right and wrong responses; nothing is written" in err
+    assert "no prompt has right and wrong responses, so there is no set to write" in err
     assert "12 of 12 prompts dropped: no right or wrong response" in err
     assert f"The responses stay in {tmp_path / 'out.jsonl.progress-0'}: call again with --fallback, another" in err
     assert err.endswith("or remove it to draw others\n")

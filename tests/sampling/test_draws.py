@@ -106,9 +106,10 @@ def test_numbers_of_a_verifier_are_the_scores_and_the_threshold_says_who_is_righ
 
 def test_another_threshold_judges_the_same_responses_again(world_file, judges):
     judges.write_text(NUMBERS.format("len(answer)"))
-    options = {"verifier": "my_own_judges:grade"}
-    with pytest.raises(ValueError, match="no prompt has right and wrong responses; nothing is written"):
+    options = {"verifier": "my_own_judges:grade", "draws": judges.with_name("draws.jsonl")}
+    with pytest.raises(ValueError, match="no prompt has right and wrong responses, so there is no set to write"):
         sampled(world_file, judges.with_name("out.jsonl"), threshold=1e6, **options)
+    assert len(read(judges.with_name("draws.jsonl"))) == 8 * len(WORLD)  # for whoever wants to see why
     with pytest.warns(Note, match="12 prompts with verdicts of another verifier or source"):
         again, _ = sampled(world_file, judges.with_name("out.jsonl"), threshold=24, **options)
     assert again == sampled(world_file, judges.with_name("other.jsonl"), threshold=24, **options)[0]
