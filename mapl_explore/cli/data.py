@@ -1,9 +1,11 @@
 """The commands that make preference data: ``data check``, ``data convert``, ``data world`` and ``sample``."""
 
 import argparse
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mapl_explore.cli.scoring import add_chat, add_place
+from mapl_explore.notes import note
 
 if TYPE_CHECKING:  # each command loads what it needs, and no other
     from mapl_explore.data import PreferenceSet
@@ -35,6 +37,8 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("convert", help=text, description=text, example=example)
     _add_source(parser, "IN")
     parser.add_argument("output", metavar="OUT", help=WRITTEN)
+    text = "leave out the scores, which only some losses read and which all sets must have or none"
+    parser.add_argument("--without-scores", action="store_true", help=text)
     parser.set_defaults(run=_convert)
 
 
@@ -118,7 +122,10 @@ def _convert(arguments: argparse.Namespace) -> None:
     require_other(arguments.source, arguments.output)
     reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
     require_sets(arguments.source, reading)
-    write_sets(arguments.output, reading.sets)
+    without = arguments.without_scores
+    write_sets(arguments.output, [replace(one, scores=None) for one in reading.sets] if without else reading.sets)
+    if reading.ungraded and not without:
+        note(f"{reading.ungraded}; nothing can be trained on that, and --without-scores leaves them out")
     print(f"{reading}, written to {arguments.output}")
 
 

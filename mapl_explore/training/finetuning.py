@@ -30,12 +30,12 @@ class Finetuned:
 def finetune(settings: Settings | None = None, /, **arguments: Any) -> Finetuned:
     """Fine-tune a causal language model with a loss on preference sets, and measure what changed on held-out ones.
 
-    The optimizer is AdamW without weight decay. Its rate rises over a quarter of the steps and then falls linearly to
-    0, and the gradient is clipped to a norm of 1. The base is the model as it was given; its log-probabilities are
-    computed once, and where responses are sampled a copy of the weights that are trained is kept on the CPU, to compare
-    with. Each step is logged in ``run.json`` as it goes; :mod:`mapl_explore.runs.record` says what else is in the run
-    folder. It is made only once data and model are read. While the run works, a file with ``.lock`` added to the name
-    of its folder keeps other runs out.
+    The optimizer is AdamW without weight decay. Its rate rises over a quarter of the steps, from 0 in the first one
+    where there are at least four, and then falls linearly to 0, and the gradient is clipped to a norm of 1. The base is
+    the model as it was given; its log-probabilities are computed once, and where responses are sampled a copy of the
+    weights that are trained is kept on the CPU, to compare with. Each step is logged in ``run.json`` as it goes;
+    :mod:`mapl_explore.runs.record` says what else is in the run folder. It is made only once data and model are read.
+    While the run works, a file with ``.lock`` added to the name of its folder keeps other runs out.
 
     A model that is given itself is trained in place, as transformers' own Trainer does it: it is moved to the device,
     left in evaluation mode, and returned. If the run fails on its way, it has the weights of that moment. To go on with

@@ -111,6 +111,17 @@ def test_check_lists_every_fault_and_exits_with_1(tmp_path, capsys):
     assert "2 of 3 records cannot be read" in err
 
 
+def test_convert_says_that_only_some_sets_have_scores_and_leaves_them_out_if_asked(tmp_path, capsys):
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    pairs = [{"prompt": "p", "chosen": "a", "rejected": "b", "score_chosen": 2, "score_rejected": 1}]
+    pairs += [{"prompt": "q", "chosen": "c", "rejected": "d"}]
+    source.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    for more, said in (([], True), (["--without-scores"], False)):
+        assert cli.main(["data", "convert", str(source), str(output), *more]) == 0
+        assert ("1 of 2 has none" in capsys.readouterr().out) is said
+        assert any(one.scores for one in read_sets(output)) is said
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_convert_writes_our_lines(name, tmp_path, capsys):
     record, expected = RECORDS[name]
