@@ -4,7 +4,7 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import transformers
@@ -75,7 +75,7 @@ def training_arguments(settings: Settings, place: Workplace, batch_size: int) ->
 
 def require_arguments(settings: Settings, place: Workplace) -> None:
     """Raise, before any work, where the Trainer could not do what ``settings.training`` asks for."""
-    arguments = training_arguments(settings, place, 1)
+    arguments = training_arguments(replace(settings, lr=settings.lr or 1.0), place, 1)  # whichever it will be
     require_supported(arguments)
     try:
         transformers.Trainer.get_optimizer_cls_and_kwargs(arguments)

@@ -1,4 +1,4 @@
-"""The order of the sets, the number of updates, and the size of a pass."""
+"""The order of the sets, the number of updates, their rate, and the size of a pass."""
 
 import math
 import random
@@ -6,7 +6,23 @@ from collections.abc import Sequence
 
 from mapl_explore.models.encoding import EncodedSet, table_shapes
 from mapl_explore.models.passes import BATCH_TOKENS
+from mapl_explore.notes import note
 from mapl_explore.training.settings import Settings
+
+SMALL = 10_000_000  # weights: a model of up to so many is one like the tiny one, of one million
+# What the tiny model was tried with; what the authors of DPO trained with (arXiv:2305.18290, appendix B); and ten times
+# that for adapters, see the help of lora.
+RATES = {"small": 8e-5, "large": 1e-6, "adapters": 1e-5}
+
+
+def learning_rate(settings: Settings, weights: int) -> float:
+    """Return the highest learning rate: that asked for, or one that suits a model of so many weights."""
+    if settings.lr is not None:
+        return settings.lr
+    kind = "small" if weights <= SMALL else "large" if settings.lora is None else "adapters"
+    if kind != "small":
+        note(f"lr is {RATES[kind]:g}, as for any model of more than ten million weights where none is given")
+    return RATES[kind]
 
 
 def sets_per_pass(encoded: Sequence[EncodedSet], sets_per_step: int, share_prompt: bool) -> int:

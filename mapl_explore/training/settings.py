@@ -152,8 +152,8 @@ class Settings:
     >>> from dataclasses import replace
     >>> from mapl_explore import Settings
     >>> settings = Settings(loss="dpo-smooth", data="train.jsonl", output="runs/first", steps=40)
-    >>> settings.lr, settings.every
-    (8e-05, 10)
+    >>> settings.loss, settings.every
+    (DPO(beta=0.1, pair=Smooth(tau=1.0)), 10)
     >>> replace(settings, output="runs/second", seed=1).steps
     40
     """
@@ -208,7 +208,12 @@ class Settings:
         metavar="N",
     )
     sets_per_step: int = setting("preference sets in each update", whole(1), 16)
-    lr: float = setting("highest learning rate", above_zero, 8e-5)
+    lr: float | None = setting(
+        "highest learning rate; if not given, 8e-5 for a model of up to ten million weights, and for a larger one 1e-6,"
+        " or 1e-5 for its adapters",
+        optional(above_zero),
+        None,
+    )
     seed: int = setting(
         "decides the order of the sets and which are held out",
         whole(0),

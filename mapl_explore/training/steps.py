@@ -51,7 +51,7 @@ from mapl_explore.training.base_logp import reference_logp
 from mapl_explore.training.base_model import BaseWeights, OtherModel, base_model, reference_model
 from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, evaluations_of, steps_of
 from mapl_explore.training.evaluation import HeldOut, Judge, Lender, Measured, estimates, evaluated, intervals
-from mapl_explore.training.schedule import schedule, sets_per_pass, updates
+from mapl_explore.training.schedule import learning_rate, schedule, sets_per_pass, updates
 from mapl_explore.training.settings import Settings
 from mapl_explore.training.trainer import Example, PreferenceTrainer
 from mapl_explore.training.training_data import training_data
@@ -137,9 +137,10 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
     require_arguments(settings, place)
     questions = [Question(one.prompt, references=one.positives) for one in held_out[: settings.answers]]
     judge = None if settings.verifier is None else judging(settings.verifier, questions)
+    network, tokenizer = base_model(settings.model, place.device)
+    settings = replace(settings, lr=learning_rate(settings, network.num_parameters()))
     planned = _planned(settings, train, held_out)
     begun = require_same(place.folder, planned) if settings.resume else planned
-    network, tokenizer = base_model(settings.model, place.device)
     reference = reference_model(settings.reference, network, settings.precision)
     run = replace(planned, weights_checksum=weights_checksum(network), log=begun.log, evaluations=begun.evaluations)
     if reference:

@@ -17,7 +17,7 @@ def test_finetune_passes_every_argument_on(finetuned, capsys):
         " --truncate error --device cpu --report tensorboard --resume --verifier world --answers 9 --precision bf16"
     )
     words += " --save-every 5 --chat --threshold -0.5 --answer-tokens 8 --reference r --epochs 2 --max-length 99"
-    words += " --patience 3 --checkpointing --training optim=sgd --training weight_decay=0.5"
+    words += " --patience 3 --checkpointing --lora r=4 --merge --training optim=sgd --training weight_decay=0.5"
     assert cli.main(["finetune", *words.split()]) == 0
     (options,) = finetuned
     assert options == {
@@ -25,7 +25,8 @@ def test_finetune_passes_every_argument_on(finetuned, capsys):
         "sets_per_step": 2, "lr": 0.5, "seed": 7, "truncate": "error", "device": "cpu", "report": "tensorboard",
         "resume": True, "verifier": "world", "answers": 9, "answer_tokens": 8, "chat": "always",
         "precision": "bf16", "save_every": 5, "threshold": -0.5, "reference": "r", "epochs": 2.0, "max_length": 99,
-        "patience": 3, "checkpointing": True, "training": ["optim=sgd", "weight_decay=0.5"],
+        "patience": 3, "checkpointing": True, "lora": "r=4", "merge": True,
+        "training": ["optim=sgd", "weight_decay=0.5"],
     }  # fmt: skip
     assert "written to o" in capsys.readouterr().out
 

@@ -1,5 +1,6 @@
 """Any training that transformers knows: further arguments, epochs, early ends, another reference, callbacks."""
 
+import contextlib
 import json
 import shutil
 
@@ -12,10 +13,12 @@ from tuned_runs import EVAL, TRAIN, by_hand, timeless, weights
 
 from conftest import assert_close
 from mapl_explore.models.loading import load_model, weights_checksum
+from mapl_explore.notes import Note
 from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import read_run
 from mapl_explore.training import Settings, trainer
 from mapl_explore.training.arguments import DECIDED
+from mapl_explore.training.schedule import learning_rate
 
 SMALL = {"loss": "dpo", "data": "d", "output": "o"}
 
@@ -196,3 +199,23 @@ def test_a_record_from_before_these_settings_is_resumed(tune):
 def test_callbacks_that_are_none_are_refused():
     with pytest.raises(TypeError, match="callbacks must be TrainerCallbacks"):
         Settings(**SMALL, callbacks=[print])
+
+
+@pytest.mark.parametrize(
+    ("options", "weights", "rate"),
+    [
+        ({}, 10_000_000, 8e-5),
+        ({}, 10_000_001, 1e-6),
+        ({"lora": "r=4,alpha=8"}, 10_000_001, 1e-5),
+        ({"lora": "r=4,alpha=8"}, 1_000, 8e-5),
+        ({"lr": 0.5}, 10_000_001, 0.5),
+    ],
+)
+def test_a_rate_that_is_not_given_suits_the_size_of_the_model(options, weights, rate):
+    said = contextlib.nullcontext() if rate in (8e-5, 0.5) else pytest.warns(Note, match=f"^lr is {rate:g}, as for any")
+    with said:
+        assert learning_rate(Settings(**SMALL, **options), weights) == rate
+
+
+def test_the_rate_in_the_record_is_the_one_that_was_used(tune):
+    assert tune(loss="dpo", steps=1, lr=None).run.arguments["lr"] == 8e-5

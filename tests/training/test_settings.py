@@ -55,7 +55,7 @@ def test_the_signature_of_finetune_is_that_of_its_settings():
     assert {name: one.default for name, one in shown.items()} == {
         name: one.default for name, one in inspect.signature(Settings).parameters.items()
     }
-    assert shown["lr"].default == 8e-5
+    assert shown["seed"].default == 0
     assert all(one.kind is inspect.Parameter.KEYWORD_ONLY for one in shown.values())
 
 
@@ -112,7 +112,7 @@ def test_a_checkpoint_is_saved_after_a_quarter_of_the_steps_if_nothing_is_said(g
 
 def test_settings_are_shown_without_data_and_weights():
     shown = repr(Settings(**REQUIRED, model=model_of_its_own()))
-    assert "lr=8e-05" in shown
+    assert "steps=24" in shown
     assert "\n" not in shown
     assert "what is 0?" not in shown
 
