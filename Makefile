@@ -99,7 +99,7 @@ EXTRA ?=
 LOWEST ?=
 ROOMS_ := numerics losses data
 ROOMS_lab := $(ROOMS_) plots runs explorers course serving
-ROOMS_train := $(ROOMS_) runs models sampling training cli
+ROOMS_train := $(ROOMS_) runs models sampling training experiments cli
 ALONE := build/alone$(EXTRA)
 
 alone:

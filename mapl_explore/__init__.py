@@ -16,6 +16,7 @@ PLACES = {
     "numerics.bounds": ["error_asymptote", "error_lower_bound", "error_upper_bound"],
     "data": ["PreferenceSet", "read_sets", "write_sets"],
     "data.world": ["world_sets"],
+    "experiments.comparison": ["compare"],
     "explorers": [
         "BoundsExplorer",
         "LossExplorer",

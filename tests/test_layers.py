@@ -17,6 +17,7 @@ FLOORS = [
     {"models", "runs"},
     {"sampling"},
     {"training"},
+    {"experiments"},
     {"cli", "explorers"},
     {"__main__", "__init__"},
 ]

@@ -3,6 +3,7 @@
     run.json        loss, arguments, versions, checksums of data and weights, held-out measures, each step so far
     README.md       the same in short, for people
     probes.npz      a few held-out sets, scored at some steps of the training
+    measured.npz    some measures of each held-out set, and how many response tokens the training read
     reference.npz   log-probs of the data under the base model, with a hash of both
     tensorboard/    the steps for TensorBoard, if asked for
     checkpoints/    where an interrupted run goes on from

@@ -35,6 +35,7 @@ from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import encoded_for, score_encoded
 from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
+from mapl_explore.runs.measured import BY_SET, write_measured
 from mapl_explore.runs.record import (
     REFERENCE,
     Run,
@@ -210,7 +211,15 @@ def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Ru
     after = evaluated(prepared.loss.at(1), scorer, prepared.tokenizer, held_out, logp, baseline.base)
     found = intervals(baseline.measured, after, seed=settings.seed)
     log, evaluations = steps_of(state), evaluations_of(state)
+    by_set = {name: after[name].values for name in BY_SET if name in after}
+    write_measured(prepared.place.folder, by_set, _tokens_read(prepared, baseline, state))
     return replace(baseline.run, after=estimates(after), intervals=found, log=log, evaluations=evaluations)
+
+
+def _tokens_read(prepared: Prepared, baseline: Baseline, state: TrainerState) -> int:
+    """Return the tokens of the responses in all sets that the updates took; the schedule has them in order."""
+    read = baseline.examples[: state.global_step * prepared.settings.sets_per_step]
+    return sum(len(response) for example in read for response in example.encoded.responses)
 
 
 def _require_place(settings: Settings, place: Workplace) -> None:

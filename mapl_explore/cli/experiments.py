@@ -1,0 +1,35 @@
+"""The command ``compare``, and its options."""
+
+import argparse
+import sys
+
+
+def add_compare(commands: argparse._SubParsersAction) -> None:
+    """Add ``compare`` to the commands of the command line."""
+    text = "Fine-tune the arms of a plan under several seeds, and compare them question by question."
+    example = "mapl-explore compare plan.toml --output runs/compared --dry-run"
+    parser = commands.add_parser("compare", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("plan", metavar="PLAN.toml", help="baseline, seeds, lr, [common] settings of finetune, and [arms.NAME]")
+    add("--output", required=True, metavar="DIR", help="the folder of the runs and reports; several plans may share it")
+    add("--jobs", type=int, default=1, metavar="N", help="runs at a time")
+    add("--dry-run", action="store_true", help="say how many runs it takes, how long and how much disk; do nothing")
+    parser.set_defaults(
+        run=_compare, after_interrupt=lambda _: "; the same command goes on with the runs that are left"
+    )
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from mapl_explore.experiments.comparison import compared, outlook, workbench
+    from mapl_explore.files import counted, whole_number
+
+    if arguments.dry_run:
+        jobs = whole_number("jobs", arguments.jobs, 1)
+        print(outlook(workbench(arguments.plan, arguments.output), jobs))
+        return
+    found = compared(arguments.plan, output=arguments.output, jobs=arguments.jobs)
+    print(found.table)
+    print(f"written to {found.folder}")
+    if found.failures:
+        sys.stdout.flush()
+        raise RuntimeError(f"{counted(len(found.failures), 'run')} failed; the same command tries them again")

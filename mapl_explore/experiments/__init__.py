@@ -1,0 +1,1 @@
+"""Comparisons of losses and settings over seeds: plans, runs that are shared, intervals, reports."""

@@ -1,0 +1,186 @@
+"""The report of a comparison: a row for each arm, as a table, as JSON and as a forest plot."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapl_explore.experiments.bootstrap import mean_interval
+from mapl_explore.experiments.plan import Plan
+from mapl_explore.files import atomic_writer, counted
+from mapl_explore.notes import note
+from mapl_explore.runs.record import MEASURES
+
+LEAST_SEEDS = 8  # for a claim
+TOO_FEW = "too few seeds for a claim"
+COLUMNS = ("arm", "lr", "seeds", "mean [95 %]", "difference [95 %]", "verdict", "steps", "tokens", "seconds")
+NOTES = """Mean over seeds and held-out test questions; difference to {baseline}, question by question, under the seeds
+that both have. 95 % intervals by resampling seeds, then questions, each comparison for itself. The learning rates were
+chosen on other questions and under other seeds. Steps, response tokens trained on, seconds: means over the runs."""
+PICTURES = ("svg", "png")
+
+Interval = tuple[float, float] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What the runs of an arm have given.
+
+    Parameters
+    ----------
+    arm, loss : str
+        Its name, and its loss.
+    lr : float or None
+        The chosen rate.
+    values : dict of arrays (questions,)
+        The measure of each test question, by seed.
+    asked : int
+        The seeds that were to be run.
+    steps, response_tokens, seconds : float or None
+        Means over the runs.
+    runs : list of str
+        The names of the run folders.
+    """
+
+    arm: str
+    loss: str
+    lr: float | None
+    values: Mapping[int, np.ndarray]
+    asked: int
+    steps: float | None
+    response_tokens: float | None
+    seconds: float | None
+    runs: list[str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """An arm in the report; what is not known is None."""
+
+    arm: str
+    loss: str
+    lr: float | None
+    seeds: int
+    asked: int
+    mean: float | None
+    interval: Interval
+    difference: float | None
+    difference_interval: Interval
+    verdict: str
+    steps: float | None
+    response_tokens: float | None
+    seconds: float | None
+    runs: list[str]
+
+    @property
+    def as_record(self) -> dict[str, Any]:
+        """Return one value for each column of a table of numbers."""
+        record = asdict(self)
+        for name, ends in (("", record.pop("interval")), ("difference_", record.pop("difference_interval"))):
+            record |= dict(zip((f"{name}low", f"{name}high"), ends or (None, None), strict=True))
+        return {name: value for name, value in record.items() if name != "runs"}
+
+    @property
+    def cells(self) -> list[str]:
+        """Return the row as it is printed."""
+        seeds = str(self.seeds) if self.seeds == self.asked else f"{self.seeds} of {self.asked}"
+        costs = [_number(value, ",.0f") for value in (self.steps, self.response_tokens)]
+        means = [_with_interval(self.mean, self.interval, ""), _with_interval(*self._change, "+")]
+        return [self.arm, _number(self.lr, "g"), seeds, *means, self.verdict, *costs, _number(self.seconds, ".1f")]
+
+    @property
+    def _change(self) -> tuple[float | None, Interval]:
+        return self.difference, self.difference_interval
+
+
+def rows_of(results: Sequence[Results], baseline: str) -> list[Row]:
+    """Return a row for each arm, compared with the baseline."""
+    base = next(one for one in results if one.arm == baseline)
+    return [_row(one, base) for one in results]
+
+
+def verdict_of(interval: Interval, seeds: int) -> str:
+    """Return what may be said of a difference.
+
+    >>> verdict_of((0.1, 0.2), 8), verdict_of((-0.1, 0.2), 8), verdict_of((0.1, 0.2), 7)
+    ('higher', 'undecided', 'too few seeds for a claim')
+    """
+    if seeds < LEAST_SEEDS:
+        return TOO_FEW
+    if interval is None or interval[0] <= 0 <= interval[1]:
+        return "undecided"
+    return "higher" if interval[0] > 0 else "lower"
+
+
+def table_of(rows: Sequence[Row], plan: Plan) -> str:
+    """Return the rows for people."""
+    cells = [COLUMNS, *(row.cells for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
+    losses = [f"{row.arm}: {row.loss}" for row in rows]
+    return "\n".join([f"{MEASURES[plan.measure]}", *lines, "", *losses, "", NOTES.format(baseline=plan.baseline)])
+
+
+def write_report(folder: Path, plan: Plan, rows: Sequence[Row], failures: Sequence[str]) -> str:
+    """Write ``report.json``, ``table.txt`` and ``forest.svg`` and ``.png``, and return the table."""
+    failed = ["", f"{counted(len(failures), 'run')} failed:", *failures] if failures else []
+    table = "\n".join([table_of(rows, plan), *failed])
+    shown = {name: value for name, value in asdict(plan).items() if name != "arms"}
+    report = {"plan": shown, "arms": [asdict(row) for row in rows], "failures": list(failures)}
+    for name, text in (("report.json", json.dumps(report, indent=1)), ("table.txt", table)):
+        with atomic_writer(folder / name) as file:
+            file.write(text + "\n")
+    if any(row.mean is not None for row in rows):
+        _draw(folder, plan, rows)
+    return table
+
+
+def _row(one: Results, base: Results) -> Row:
+    values = np.array([one.values[seed] for seed in sorted(one.values)])
+    both = sorted(one.values.keys() & base.values.keys())
+    change = np.array([one.values[seed] - base.values[seed] for seed in both])
+    compared = one is not base and len(both) > 0
+    between = mean_interval(change) if compared else None
+    return Row(
+        arm=one.arm,
+        loss=one.loss,
+        lr=one.lr,
+        seeds=len(values),
+        asked=one.asked,
+        mean=float(values.mean()) if len(values) else None,
+        interval=mean_interval(values) if len(values) else None,
+        difference=float(change.mean()) if compared else None,
+        difference_interval=between,
+        verdict="baseline" if one is base else verdict_of(between, len(both)),
+        steps=one.steps,
+        response_tokens=one.response_tokens,
+        seconds=one.seconds,
+        runs=one.runs,
+    )
+
+
+def _draw(folder: Path, plan: Plan, rows: Sequence[Row]) -> None:
+    """Draw the forest plot, where matplotlib is installed."""
+    try:
+        from mapl_explore.plots.forest import Estimate, forest_figure
+    except ModuleNotFoundError as error:
+        note(f"the forest plot is not drawn: {error.name} is not installed (pip install 'mapl_explore[lab]')")
+        return
+    means = [Estimate(row.arm, row.mean, row.interval) for row in rows]
+    changes = [Estimate(row.arm, row.difference, row.difference_interval) for row in rows]
+    figure = forest_figure(means, changes, MEASURES[plan.measure], f"difference to {plan.baseline}")
+    for ending in PICTURES:
+        with atomic_writer(folder / f"forest.{ending}", binary=True) as file:
+            figure.savefig(file, format=ending)
+
+
+def _with_interval(value: float | None, interval: Interval, sign: str) -> str:
+    text = _number(value, f"{sign}.3f")
+    return text if interval is None else f"{text} [{', '.join(f'{end:{sign}.3f}' for end in interval)}]"
+
+
+def _number(value: float | None, spec: str) -> str:
+    return "-" if value is None else f"{value:{spec}}"

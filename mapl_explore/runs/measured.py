@@ -1,0 +1,59 @@
+"""``measured.npz`` of a run: what each held-out set adds to the measures after training, and what the training read."""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapl_explore.files import atomic_writer
+
+MEASURED = "measured.npz"
+BY_SET = ("right", "hard_margin", "accuracy")  # the measures that are kept set by set
+TOKENS = "response_tokens"
+
+
+def write_measured(folder: str | os.PathLike, by_set: Mapping[str, np.ndarray], response_tokens: int) -> None:
+    """Write the measures of each held-out set, in the order of the sets, whole or not at all.
+
+    Parameters
+    ----------
+    folder : path
+        An existing folder.
+    by_set : mapping of arrays (sets,)
+        Those of ``BY_SET`` that were measured, after training; ``right`` has one value for each question.
+    response_tokens : int
+        The tokens of all responses that the training read; a set that was read twice counts twice.
+    """
+    with atomic_writer(Path(folder) / MEASURED, binary=True) as file:
+        arrays: dict[str, Any] = {TOKENS: np.array(response_tokens), **by_set}
+        np.savez(file, **arrays)
+
+
+def read_measured(folder: str | os.PathLike) -> tuple[dict[str, np.ndarray], int]:
+    """Return the measures of each held-out set of a finished run, and the response tokens that its training read.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged.
+    OSError
+        If there is none, or it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.mkdtemp()
+    >>> write_measured(folder, {"right": np.array([1.0, 0.0])}, 96)
+    >>> read_measured(folder)
+    ({'right': array([1., 0.])}, 96)
+    """
+    path = Path(folder) / MEASURED
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+        return found, int(found.pop(TOKENS))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not the measures of a run ({type(error).__name__})") from None

@@ -1,0 +1,240 @@
+"""A comparison: runs are shared and gone on with, one failure leaves the rest, and nothing leaks into the test."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from tiny_models import save_tiny
+from tuned_runs import SETS
+
+from mapl_explore import compare, write_sets
+from mapl_explore.cli.main import main
+from mapl_explore.data import PreferenceSet, prompt_text
+from mapl_explore.experiments import jobs
+from mapl_explore.experiments.comparison import compared, outlook, workbench
+from mapl_explore.experiments.jobs import job_of
+from mapl_explore.experiments.plan import read_plan
+from mapl_explore.experiments.questions import divided, drawn
+from mapl_explore.notes import Note
+from mapl_explore.runs.measured import read_measured
+from mapl_explore.runs.record import read_run
+from mapl_explore.training import finetuning
+
+EVAL = [PreferenceSet(f"and before {i}?", [f" {i}"], [" no", " x"]) for i in range(6)]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A random model, and data to train on and to measure on."""
+    place = tmp_path_factory.mktemp("files")
+    write_sets(place / "train.jsonl", SETS)
+    write_sets(place / "eval.jsonl", EVAL)
+    return {
+        "model": str(save_tiny(place / "base")),
+        "data": str(place / "train.jsonl"),
+        "eval": str(place / "eval.jsonl"),
+    }
+
+
+@pytest.fixture
+def plan(files):
+    common = {**files, "steps": 1, "answers": 0, "sets_per_step": 2, "device": "cpu", "sets": 4}
+    arms = {"one": {"loss": "dpo-hardest"}, "other": {"loss": "DPO(pair=Smooth(tau=1.0))"}}
+    return {"baseline": "one", "seeds": 2, "lr": 1e-3, "common": common, "arms": arms}
+
+
+@pytest.fixture
+def runs_done(monkeypatch):
+    """The settings of every run that is begun."""
+    begun = []
+    real = finetuning.finetune
+    monkeypatch.setattr(finetuning, "finetune", lambda settings: (begun.append(settings), real(settings))[1])
+    return begun
+
+
+def test_a_plan_is_compared_and_a_changed_arm_alone_is_run_again(plan, tmp_path, runs_done):
+    found = compared(plan, output=tmp_path / "out", progress=False)
+    assert [row.arm for row in found.rows] == ["one", "other"]
+    assert [(row.seeds, row.verdict) for row in found.rows] == [(2, "baseline"), (2, "too few seeds for a claim")]
+    assert not found.failures
+    assert len(runs_done) == 4
+    assert {path.name for path in found.folder.iterdir()} == {"report.json", "table.txt", "forest.svg", "forest.png"}
+    report = json.loads((found.folder / "report.json").read_text())
+    assert [arm["mean"] for arm in report["arms"]] == [row.mean for row in found.rows]
+    # One step of two sets: the response tokens of both, with their ends.
+    assert all(0 < row.response_tokens < 2 * 64 * 4 for row in found.rows)
+    plan["arms"]["other"]["loss"] = "DPO(pair=Smooth(tau=2.0))"
+    assert "6 runs" not in outlook(workbench(plan, tmp_path / "out"), 1)
+    compared(plan, output=tmp_path / "out", progress=False)
+    assert [settings.loss.pair.tau for settings in runs_done[4:]] == [2.0, 2.0]
+
+
+def test_the_means_are_those_of_the_run_records(plan, tmp_path):
+    found = compared(plan, output=tmp_path / "out", progress=False)
+    for row in found.rows:
+        folders = [tmp_path / "out" / "runs" / name for name in row.runs]
+        means = [read_run(folder).after["accuracy"] for folder in folders]
+        assert row.mean == pytest.approx(sum(means) / len(means), abs=1e-12)
+        assert all(len(read_measured(folder)[0]["accuracy"]) == 3 for folder in folders)
+
+
+@pytest.mark.parametrize("moment", ["_begin", "train", "finish"])
+def test_a_comparison_that_was_killed_goes_on_to_the_same_result(plan, tmp_path, monkeypatch, moment):
+    whole = compared(plan, output=tmp_path / "whole", progress=False)
+    calls = []
+
+    def killed(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    place = "mapl_explore.training.steps" if moment == "_begin" else "mapl_explore.training.finetuning"
+    with monkeypatch.context() as patched:
+        module = __import__(place, fromlist=[moment])
+        real = getattr(module, moment)
+        patched.setattr(module, moment, killed)
+        with pytest.raises(KeyboardInterrupt):
+            compared(plan, output=tmp_path / "out", progress=False)
+    assert "1 are there" in outlook(workbench(plan, tmp_path / "out"), 1)
+    found = compared(plan, output=tmp_path / "out", progress=False)
+    assert [(row.mean, row.interval, row.runs) for row in found.rows] == [
+        (row.mean, row.interval, row.runs) for row in whole.rows
+    ]
+    assert not list((tmp_path / "out" / "runs").glob("*/checkpoints"))
+
+
+def test_the_failure_of_one_arm_leaves_the_others(plan, tmp_path, monkeypatch):
+    real = finetuning.finetune
+
+    def failing(settings):
+        if settings.seed == 1 and "Smooth" in repr(settings.loss):
+            raise FloatingPointError("the loss became nan\nat step 3")
+        return real(settings)
+
+    monkeypatch.setattr(finetuning, "finetune", failing)
+    found = compared(plan, output=tmp_path / "out", progress=False)
+    assert [row.seeds for row in found.rows] == [2, 1]
+    [failure] = found.failures
+    assert str(failure).startswith("other, lr 0.001, seed 1 failed: the loss became nan at step 3 (")
+    assert "1 of 2" in found.table
+    assert str(failure) in found.table
+    with pytest.warns(Note, match="seed 1 failed"):
+        frame = compare(plan, output=tmp_path / "out", progress=False)
+    assert list(frame.seeds) == [2, 1]
+
+
+def test_rates_are_chosen_on_other_questions_and_other_seeds_than_those_reported(plan, tmp_path, runs_done):
+    plan |= {"lr": [1e-3, 1e-2], "rate_seeds": 1, "seeds": 1}
+    found = compared(plan, output=tmp_path / "out", progress=False)
+    choosing, reporting = runs_done[:4], runs_done[4:]
+    asked = [{prompt_text(one.prompt) for run in runs for one in run.eval} for runs in (choosing, reporting)]
+    assert all(asked)
+    assert not asked[0] & asked[1]
+    assert not {run.seed for run in choosing} & {run.seed for run in reporting}
+    assert len(reporting) == 2
+    for row in found.rows:
+        runs = [run for run in choosing if repr(run.loss) == row.loss]
+        means = {run.lr: read_run(run.output).after["accuracy"] for run in runs}
+        assert row.lr == max(sorted(means), key=means.get)
+
+
+def test_the_division_is_by_prompt_and_the_same_whatever_the_order():
+    sets = [PreferenceSet(f"p{i % 7}", [f"yes {i}"], ["no"]) for i in range(20)]
+    validation, test = divided(sets)
+    assert not {one.prompt for one in validation} & {one.prompt for one in test}
+    assert len(validation) + len(test) == 20
+    again = divided(sets[::-1])
+    assert [set(part) for part in again] == [set(validation), set(test)]
+
+
+def test_a_prompt_that_is_trained_on_and_asked_is_refused(plan, tmp_path):
+    write_sets(tmp_path / "eval.jsonl", [*EVAL, SETS[0]])
+    plan["common"]["eval"] = str(tmp_path / "eval.jsonl")
+    with pytest.raises(ValueError, match="eval must hold no prompt of data; 'what comes after one"):
+        compared(plan, output=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_arms_draw_the_same_sets_under_a_seed_and_noise_exchanges_a_share_of_them(plan):
+    plan["arms"]["other"] |= {"sets": 8, "noise": 0.25}
+    few, noisy = read_plan(plan).arms
+    assert drawn(SETS, few, 3) == drawn(SETS, few, 3) != drawn(SETS, few, 4)
+    more = drawn(SETS, noisy, 3)
+    assert [one.prompt for one in more[:4]] == [one.prompt for one in drawn(SETS, few, 3)]
+    clean = {one.prompt: one for one in SETS}
+    changed = [one for one in more if one != clean[one.prompt]]
+    assert len(changed) == 2
+    assert all(one.positives == clean[one.prompt].negatives for one in changed)
+
+
+def test_what_decides_a_run_decides_its_folder_and_nothing_else_does(plan, tmp_path):
+    arm = read_plan(plan).arms[0].settings
+
+    def name(settings=arm, train=SETS, held_out=EVAL):
+        return job_of("any", settings, train, held_out, tmp_path).folder.name
+
+    same = [name(replace(arm, device="auto")), name(replace(arm, save_every=1)), name(replace(arm, loss="dpo-hardest"))]
+    assert set(same) == {name()}
+    other = [replace(arm, seed=1), replace(arm, lr=1e-4), replace(arm, steps=2), replace(arm, loss="dpo")]
+    names = [name(), *map(name, other), name(train=SETS[::-1]), name(held_out=EVAL[1:])]
+    assert len(set(names)) == len(names)
+
+
+def test_a_run_that_was_killed_before_its_record_is_begun_anew(plan, tmp_path):
+    found = compared(plan, output=tmp_path / "out", progress=False)
+    folder = tmp_path / "out" / "runs" / found.rows[0].runs[0]
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "run.json.x.part").write_text("{")
+    again = compared(plan, output=tmp_path / "out", progress=False)
+    assert [row.mean for row in again.rows] == [row.mean for row in found.rows]
+    assert (folder / jobs.DONE).exists()
+
+
+def test_the_outlook_knows_time_and_disk_once_a_run_is_done(plan, tmp_path):
+    out = tmp_path / "out"
+    assert outlook(workbench(plan, out), 1).splitlines() == [
+        "4 runs, of which 0 are there and 4 are to be done",
+        "time: unknown until a run is done",
+        "disk: unknown until a run is done",
+    ]
+    assert not out.exists()
+    compared({**plan, "seeds": 1}, output=out, progress=False)
+    first, time, disk = outlook(workbench(plan, out), 1).splitlines()
+    assert first == "4 runs, of which 2 are there and 2 are to be done"
+    assert time.endswith((" s", " min"))
+    assert disk.endswith(" MB")
+
+
+def test_runs_in_several_processes_give_the_report_of_runs_one_by_one(plan, tmp_path):
+    pytest.importorskip("joblib")
+    alone = compared(plan, output=tmp_path / "alone", progress=False)
+    together = compared(plan, output=tmp_path / "together", jobs=2, progress=False)
+    assert not together.failures
+    assert [(row.mean, row.difference, row.runs) for row in together.rows] == [
+        (row.mean, row.difference, row.runs) for row in alone.rows
+    ]
+
+
+def test_the_command_tells_of_a_failed_run_and_exits_with_1(plan, tmp_path, monkeypatch, capsys):
+    arms = "".join(f'[arms.{name}]\nloss = "{arm["loss"]}"\n' for name, arm in plan["arms"].items())
+    common = "".join(f"{name} = {value!r}\n" for name, value in plan["common"].items())
+    path = tmp_path / "two.toml"
+    path.write_text(f'baseline = "one"\nseeds = 1\nlr = 1e-3\n[common]\n{common}{arms}')
+    words = ["compare", str(path), "--output", str(tmp_path / "out")]
+    assert main([*words, "--dry-run"]) == 0
+    assert capsys.readouterr().out.startswith("2 runs, of which 0 are there")
+    real = finetuning.finetune
+    with monkeypatch.context() as patched:
+        patched.setattr(finetuning, "finetune", lambda asked: real(asked) if "Hardest" in repr(asked.loss) else 1 / 0)
+        assert main(words) == 1
+    said = capsys.readouterr()
+    assert "other, lr 0.001, seed 0 failed: division by zero" in said.out
+    assert "run 2 of 2: other" in said.err
+    assert said.err.endswith("1 run failed; the same command tries them again\n")
+    assert main(words) == 0
+    path.write_text("baseline =")
+    assert main(words) == 2
+    assert str(path) in capsys.readouterr().err
