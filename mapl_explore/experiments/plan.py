@@ -11,7 +11,7 @@ from typing import Any
 
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.training.options import above_zero
-from mapl_explore.training.settings import LARGEST, Settings, one_of
+from mapl_explore.training.settings import LARGEST, RATES, Settings, one_of
 
 MEASURES = ("right", "accuracy", "hard_margin")
 RATE_SEEDS = 2  # runs of each learning rate, from which it is chosen
@@ -131,7 +131,7 @@ def _placed(place: str) -> Iterator[None]:
 def _plan(name: str, table: Mapping[str, Any]) -> Plan:
     _require_known(table, TOP, "the plan")
     common, arms = _table(table, "common", {}), _table(table, "arms")
-    seeds, lr = _seeds("seeds", table.get("seeds", 8), 0), _rates(table.get("lr", _default("lr")))
+    seeds, lr = _seeds("seeds", table.get("seeds", 8), 0), _rates(table.get("lr", RATES["small"]))
     found = tuple(_arm(each, common, _table(arms, each, place="arms.")) for each in arms)
     if not found:
         raise ValueError("arms must have at least one arm, as in [arms.hardest]")
@@ -230,7 +230,3 @@ def _share(name: str, value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
         raise ValueError(f"{name} must be a number from 0 to 1, not {shortened(value)}")
     return float(value)
-
-
-def _default(name: str) -> Any:
-    return next(each.default for each in fields(Settings) if each.name == name)

@@ -41,8 +41,9 @@ class ProbeRecorder(TrainerCallback):
         The model in training. It must still be the base when the recorder is made.
     held_out : sequence of EncodedSet
         At least one.
-    ref_logp : array (sets, n)
-        The log-probs of these sets, and perhaps of others after them, under the reference.
+    ref_logp : array (sets, n) or None
+        The log-probs of these sets, and perhaps of others after them, under another reference. Without one they are the
+        first that are scored, to the bit: at the start all log-ratios are 0.
     steps : int
         Updates of the whole run.
     """
@@ -52,13 +53,14 @@ class ProbeRecorder(TrainerCallback):
         folder: str | os.PathLike,
         scorer: SetScorer,
         held_out: Sequence[EncodedSet],
-        ref_logp: np.ndarray,
+        ref_logp: np.ndarray | None,
         steps: int,
     ):
         self.path, self.scorer, self.probes = Path(folder) / PROBES, scorer, list(held_out[:MOST_PROBES])
         self.wanted = set(np.linspace(0, steps, min(steps, MOST_INTERVALS) + 1).round().astype(int).tolist())
         self.scored = {0: self._scored()}
-        self.ref_logp = np.asarray(ref_logp)[: len(self.probes), : self.scored[0].shape[1]]
+        rows, columns = self.scored[0].shape
+        self.ref_logp = self.scored[0] if ref_logp is None else ref_logp[:rows, :columns]
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Take over what a run that goes on had scored up to its checkpoint."""

@@ -7,12 +7,7 @@ from collections.abc import Sequence
 from mapl_explore.models.encoding import EncodedSet, table_shapes
 from mapl_explore.models.passes import BATCH_TOKENS
 from mapl_explore.notes import note
-from mapl_explore.training.settings import Settings
-
-SMALL = 10_000_000  # weights: a model of up to so many is one like the tiny one, of one million
-# What the tiny model was tried with; what the authors of DPO trained with (arXiv:2305.18290, appendix B); and ten times
-# that for adapters, see the help of lora.
-RATES = {"small": 8e-5, "large": 1e-6, "adapters": 1e-5}
+from mapl_explore.training.settings import RATES, SMALL, Settings
 
 
 def learning_rate(settings: Settings, weights: int) -> float:

@@ -22,6 +22,10 @@ from mapl_explore.training.own_loss import kind_of
 
 REPORTS = ("none", "tensorboard")
 LARGEST = 2**32 - 1  # the largest seed of numpy's older generators, which transformers sets
+SMALL = 10_000_000  # weights: a model of up to so many is one like the tiny one, of one million
+# What the tiny model was tried with; what the authors of DPO trained with (arXiv:2305.18290, appendix B); and ten times
+# that for adapters, see the help of lora.
+RATES = {"small": 8e-5, "large": 1e-6, "adapters": 1e-5}
 DECISIVE = (
     *("model", "reference", "steps", "epochs", "sets_per_step", "lr", "seed", "truncate", "max_length", "precision"),
     *("verifier", "answers", "answer_tokens", "chat", "threshold", "patience", "training", "lora"),

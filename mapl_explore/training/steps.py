@@ -335,7 +335,7 @@ def _callbacks(prepared: Prepared, baseline: Baseline) -> list[Any]:
 
 def _recorders(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
     settings, folder = prepared.settings, prepared.place.folder
-    ref_logp = baseline.held_out.ref_logp.numpy()
+    ref_logp = baseline.held_out.ref_logp.numpy() if prepared.reference else None
     probes = ProbeRecorder(folder, prepared.scorer, prepared.held_out, ref_logp, settings.steps)
     recorders = [probes, LogRecorder(folder, baseline.run), *([Progress()] if settings.progress else [])]
     if settings.report == "tensorboard":

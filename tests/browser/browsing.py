@@ -222,7 +222,8 @@ def set_to(kind, **settings):
 
 def settings(stage, explorer) -> dict:
     """Return the settings of an explorer as the boxes and lists on the page have them."""
-    texts = {name: box(stage, knob).input_value() for name, knob in explorer._knobs.items()}
+    boxes = {name: box(stage, knob) for name, knob in explorer._knobs.items()}
+    texts = {name: found.input_value() for name, found in boxes.items() if found.count()}  # some sliders are away
     texts = {name: text.replace("−", "-") for name, text in texts.items()}
     return {name: text if isinstance(explorer.settings[name], str) else float(text) for name, text in texts.items()}
 

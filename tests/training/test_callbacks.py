@@ -82,12 +82,17 @@ def test_probes_of_sets_with_scores_have_their_reward(tune):
         assert not any(reward[len(one.responses) :])
 
 
+def test_at_the_start_the_log_ratios_of_the_probes_are_0_to_the_bit(tune):
+    # A tau that is solved for ties would tell 1e-13 nats from 0: a rule for the share then gives one response all.
+    probes = read_probes(tune(steps=1, answers=0).folder)
+    assert (probes.sets.logp[0] == probes.sets.ref_logp[0]).all()
+
+
 @pytest.mark.parametrize(("steps", "count"), [(1, 2), (40, 41), (41, 41), (10_000, 41)])
 def test_probes_are_scored_at_few_steps_the_first_and_last_among_them(base, tmp_path, steps, count):
     model, tokenizer = load_model(base)
     held_out = encode_sets(tokenizer, EVAL[:1])
-    ref_logp = np.zeros((1, len(held_out[0].responses)))
-    wanted = callbacks.ProbeRecorder(tmp_path, SetScorer(model), held_out, ref_logp, steps).wanted
+    wanted = callbacks.ProbeRecorder(tmp_path, SetScorer(model), held_out, None, steps).wanted
     assert len(wanted) == count
     assert {0, steps} <= wanted
     assert np.ptp(np.diff(sorted(wanted))) <= 1

@@ -51,7 +51,7 @@ def test_a_step_of_every_loss_changes_adapters_alone(tune, base, loss):
 def test_folder_and_checkpoints_hold_adapters_and_the_tokenizer(adapted):
     names = {"README.md", "adapter_config.json", ADAPTERS, "tokenizer.json", "tokenizer_config.json"}
     found = {path.name for path in adapted.folder.iterdir()}
-    assert found == names | {"run.json", "probes.npz", "reference.npz", "checkpoints"}
+    assert found == names | {"run.json", "probes.npz", "measured.npz", "reference.npz", "checkpoints"}
     state = torch.load(last_checkpoint(adapted.folder) / "optimizer.pt", weights_only=True)["state"]
     assert len(state) == len(trained(adapted.model)) == 16
     saved = safetensors.torch.load_file(last_checkpoint(adapted.folder) / ADAPTERS)
