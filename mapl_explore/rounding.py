@@ -1,4 +1,4 @@
-"""Numbers rounded to the side on which what is promised of them stays true, for whatever prints them."""
+"""Numbers for whatever prints them: rounded to the side on which what is promised of them stays true; or unknown."""
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 
@@ -26,3 +26,14 @@ def surely(value: float, *, up: bool, digits: int = 4) -> float:
     # From the shortest text of the number: 5.99 itself lies a hair above the decimal 5.99, and would become 5.991.
     context = Context(prec=digits, rounding=ROUND_CEILING if up else ROUND_FLOOR)
     return float(context.create_decimal(repr(float(value))))
+
+
+def known(value: float | None, spec: str) -> str:
+    """Return a number as a format specification has it, a dash for one that is not known.
+
+    Examples
+    --------
+    >>> known(0.25, ".3f"), known(None, ".3f")
+    ('0.250', '-')
+    """
+    return "-" if value is None else f"{value:{spec}}"

@@ -63,3 +63,17 @@ def measures_by_hand(rows, tau):
 def timeless(run):
     """Return a record without what the clock decides."""
     return replace(run, log=[{k: v for k, v in entry.items() if k != "tokens_per_second"} for entry in run.log])
+
+
+def interrupted(monkeypatch, step):
+    """Let the next training end in the log of a step."""
+    from mapl_explore.training.trainer import PreferenceTrainer
+
+    log = PreferenceTrainer.log
+
+    def ended(self, logs, start_time=None):
+        if self.state.global_step == step:
+            raise KeyboardInterrupt
+        log(self, logs, start_time)
+
+    monkeypatch.setattr(PreferenceTrainer, "log", ended)

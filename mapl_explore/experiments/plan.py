@@ -11,7 +11,7 @@ from typing import Any
 
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.training.options import above_zero
-from mapl_explore.training.settings import LARGEST, RATES, Settings, one_of
+from mapl_explore.training.settings import LARGEST, Settings, one_of
 
 MEASURES = ("right", "accuracy", "hard_margin")
 RATE_SEEDS = 2  # runs of each learning rate, from which it is chosen
@@ -99,9 +99,10 @@ def read_plan(source: str | os.PathLike | Mapping[str, Any]) -> Plan:
     Examples
     --------
     >>> arms = {"one": {"loss": "dpo-hardest"}, "other": {"loss": "DPO(pair=Smooth(tau=1.0))"}}
-    >>> plan = read_plan({"baseline": "one", "seeds": 3, "common": {"data": "train.jsonl"}, "arms": arms})
+    >>> common = {"data": "train.jsonl"}
+    >>> plan = read_plan({"baseline": "one", "seeds": 3, "lr": [1e-3, 1e-4], "common": common, "arms": arms})
     >>> plan.seeds, plan.lr, [arm.name for arm in plan.arms]
-    ((0, 1, 2), (8e-05,), ['one', 'other'])
+    ((0, 1, 2), (0.0001, 0.001), ['one', 'other'])
     """
     if isinstance(source, Mapping):
         return _checked("plan", "plan", source)
@@ -131,7 +132,7 @@ def _placed(place: str) -> Iterator[None]:
 def _plan(name: str, table: Mapping[str, Any]) -> Plan:
     _require_known(table, TOP, "the plan")
     common, arms = _table(table, "common", {}), _table(table, "arms")
-    seeds, lr = _seeds("seeds", table.get("seeds", 8), 0), _rates(table.get("lr", RATES["small"]))
+    seeds, lr = _seeds("seeds", table.get("seeds", 8), 0), _rates(table)
     found = tuple(_arm(each, common, _table(arms, each, place="arms.")) for each in arms)
     if not found:
         raise ValueError("arms must have at least one arm, as in [arms.hardest]")
@@ -205,7 +206,10 @@ def _seeds(name: str, value: Any, first: int) -> tuple[int, ...]:
     return _several(name, value, lambda name, one: whole_number(name, one, 0, LARGEST))
 
 
-def _rates(value: Any) -> tuple[float, ...]:
+def _rates(table: Mapping[str, Any]) -> tuple[float, ...]:
+    if "lr" not in table:
+        raise ValueError("lr is missing: give one grid of learning rates for all arms, such as [1e-4, 1e-3]")
+    value = table["lr"]
     return tuple(sorted(_several("lr", value if isinstance(value, list | tuple) else [value], above_zero)))
 
 

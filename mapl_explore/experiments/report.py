@@ -12,6 +12,7 @@ from mapl_explore.experiments.bootstrap import mean_interval
 from mapl_explore.experiments.plan import Plan
 from mapl_explore.files import atomic_writer, counted
 from mapl_explore.notes import note
+from mapl_explore.rounding import known
 from mapl_explore.runs.record import MEASURES
 
 LEAST_SEEDS = 8  # for a claim
@@ -87,9 +88,9 @@ class Row:
     def cells(self) -> list[str]:
         """Return the row as it is printed."""
         seeds = str(self.seeds) if self.seeds == self.asked else f"{self.seeds} of {self.asked}"
-        costs = [_number(value, ",.0f") for value in (self.steps, self.response_tokens)]
+        costs = [known(value, ",.0f") for value in (self.steps, self.response_tokens)]
         means = [_with_interval(self.mean, self.interval, ""), _with_interval(*self._change, "+")]
-        return [self.arm, _number(self.lr, "g"), seeds, *means, self.verdict, *costs, _number(self.seconds, ".1f")]
+        return [self.arm, known(self.lr, "g"), seeds, *means, self.verdict, *costs, known(self.seconds, ".1f")]
 
     @property
     def _change(self) -> tuple[float | None, Interval]:
@@ -178,9 +179,5 @@ def _draw(folder: Path, plan: Plan, rows: Sequence[Row]) -> None:
 
 
 def _with_interval(value: float | None, interval: Interval, sign: str) -> str:
-    text = _number(value, f"{sign}.3f")
+    text = known(value, f"{sign}.3f")
     return text if interval is None else f"{text} [{', '.join(f'{end:{sign}.3f}' for end in interval)}]"
-
-
-def _number(value: float | None, spec: str) -> str:
-    return "-" if value is None else f"{value:{spec}}"

@@ -21,6 +21,7 @@ from mapl_explore.data import PreferenceSet
 from mapl_explore.files import atomic_writer
 from mapl_explore.losses import ScoredSets
 from mapl_explore.models.loading import folder_of, load_model
+from mapl_explore.models.model_folder import base_of_adapters, holds_adapters
 from mapl_explore.models.processes import processes_of, require_device
 from mapl_explore.models.scoring import score_sets
 from mapl_explore.notes import heard, note
@@ -28,7 +29,6 @@ from mapl_explore.notes import heard, note
 VARIABLE = "MAPL_CACHE"  # names the folder in place of the usual one; where it is empty, nothing is kept
 MOST = 256  # files: some 10 kB for 100 sets each
 PACKAGES = ("mapl_explore", "torch", "transformers", "tokenizers")
-ADAPTERS = "adapter_config.json"  # names another model, whose files decide too
 NOTES = "notes"
 
 
@@ -78,17 +78,27 @@ def scores_by_name(
 
 def _file(name: str, sets: Sequence[PreferenceSet], chat: str, device: str) -> Path | None:
     """Return where the scores are kept, None where they are not."""
-    folder, home = folder_of(name), _home()
-    if home is None or folder is None or (folder / ADAPTERS).exists():
+    home = _home()
+    folders = [] if home is None else _folders(name)
+    if home is None or not folders:
         return None
     versions = [metadata.version(package) for package in PACKAGES]
     digest = hashlib.sha256(repr((versions, chat, device)).encode())
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+    for path in (path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()):
         with open(path, "rb") as file:
             digest.update(repr((path.name, hashlib.file_digest(file, "sha256").hexdigest())).encode())
     for one in sets:
         digest.update(repr((one.prompt, one.positives, one.negatives, one.scores)).encode())
     return home / f"{digest.hexdigest()}.npz"
+
+
+def _folders(name: str) -> list[Path]:
+    """Return the folder of a model and, of adapters, that of the model that they belong to; none if one is not here."""
+    folder = folder_of(name)
+    if folder is None or not holds_adapters(str(folder)):
+        return [] if folder is None else [folder]
+    base = folder_of(base_of_adapters(str(folder)))
+    return [] if base is None else [folder, base]
 
 
 def _home() -> Path | None:
@@ -121,8 +131,8 @@ def _write(file: Path, scored: ScoredSets, notes: Sequence[str]) -> None:
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with atomic_writer(file, binary=True) as out:
-            columns: dict[str, Any] = {name: value for name, value in scored.columns().items() if value is not None}
-            np.savez(out, **columns | {NOTES: np.array(notes, dtype=np.str_)})
+            columns: dict[str, Any] = scored.columns() | {NOTES: np.array(notes, dtype=np.str_)}
+            np.savez(out, **columns)
         oldest = sorted(file.parent.glob("*.npz"), key=os.path.getmtime)[:-MOST]
         for each in oldest:
             each.unlink(missing_ok=True)

@@ -61,7 +61,7 @@ def training_arguments(settings: Settings, place: Workplace, batch_size: int) ->
     """
     added = dict(settings.training or {})
     _require_free(added)
-    arguments = _ours(settings, place, batch_size) | _evaluating(settings, added) | added
+    arguments = _ours(settings, place, batch_size) | _evaluating(settings) | added
     if "warmup_ratio" in added:
         del arguments["warmup_steps"]
     try:
@@ -111,7 +111,7 @@ def _ours(settings: Settings, place: Workplace, batch_size: int) -> dict[str, An
     }
 
 
-def _evaluating(settings: Settings, added: Mapping[str, Any]) -> dict[str, Any]:
+def _evaluating(settings: Settings) -> dict[str, Any]:
     """Return how the held-out sets are measured on the way, where the run may end early."""
     if settings.patience is None:
         return {}

@@ -22,6 +22,7 @@ from mapl_explore.data.sets import are_graded
 from mapl_explore.files import atomic_writer, sole_writer
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.processes import launched, require_device
+from mapl_explore.rounding import known
 from mapl_explore.runs.record import RECORD, Run, fingerprint, read_run, require_new, require_writable, versions
 from mapl_explore.sampling.answers import Drawing, sample_sets
 from mapl_explore.sampling.kept import NothingKept
@@ -76,12 +77,12 @@ class Round:
     def __str__(self) -> str:
         """Return the round in one line."""
         drawn, before, after = self.sampled, self.run.before or {}, self.run.after or {}
-        right = " -> ".join(_number(each.get("right"), ".3f") for each in (before, after))
+        right = " -> ".join(known(each.get("right"), ".3f") for each in (before, after))
         base = "this round's base" if self.run.reference_checksum is None and self.number > 1 else "the first base"
         return (
             f"round {self.number}: right {right}; {drawn.two_sided} of {drawn.prompts} prompts two-sided"
             f" ({drawn.two_sided / drawn.prompts:.0%}), {drawn.used} of {drawn.draws} draws used;"
-            f" KL to {base} {_number(after.get('kl'), '.4f')} nats a token"
+            f" KL to {base} {known(after.get('kl'), '.4f')} nats a token"
         )
 
 
@@ -297,7 +298,3 @@ def _write(folder: Path, asked: dict, written: Sequence[dict]) -> None:
 
 def _as_json(value: dict) -> dict:
     return json.loads(json.dumps(value))
-
-
-def _number(value: float | None, spec: str) -> str:
-    return "-" if value is None else f"{value:{spec}}"

@@ -10,11 +10,11 @@ from mapl_explore.notes import note
 from mapl_explore.training.settings import RATES, SMALL, Settings
 
 
-def learning_rate(settings: Settings, weights: int) -> float:
-    """Return the highest learning rate: that asked for, or one that suits a model of so many weights."""
+def learning_rate(settings: Settings, weights: int, adapted: bool) -> float:
+    """Return the highest rate: that asked for, or one that suits so many weights, or adapters on so many."""
     if settings.lr is not None:
         return settings.lr
-    kind = "small" if weights <= SMALL else "large" if settings.lora is None else "adapters"
+    kind = "small" if weights <= SMALL else "adapters" if adapted else "large"
     if kind != "small":
         note(f"lr is {RATES[kind]:g}, as for any model of more than ten million weights where none is given")
     return RATES[kind]

@@ -139,19 +139,13 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
     questions = [Question(one.prompt, references=one.positives) for one in held_out[: settings.answers]]
     judge = None if settings.verifier is None else judging(settings.verifier, questions)
     network, tokenizer = base_model(settings.model, place.device)
-    settings = replace(settings, lr=learning_rate(settings, network.num_parameters()))
-    planned = _planned(settings, train, held_out)
-    begun = require_same(place.folder, planned) if settings.resume else planned
+    adapters = settings.lora is not None or is_wrapped(network)
+    settings = replace(settings, lr=learning_rate(settings, network.num_parameters(), adapters))
     reference = reference_model(settings.reference, network, settings.precision)
-    run = replace(planned, weights_checksum=weights_checksum(network), log=begun.log, evaluations=begun.evaluations)
-    if reference:
-        run = replace(run, reference_checksum=weights_checksum(reference.network))
-    if settings.resume:
-        require_same_weights(place.folder, begun, run)
+    run = _recorded(settings, place, _planned(settings, train, held_out), network, reference)
     adapted = _adapted(settings, network)
     scorer = SetScorer(adapted, precision=settings.precision, checkpointing=settings.checkpointing)
-    sets = [*train, *held_out]
-    encoded = _encoded(settings, network, reference, tokenizer, sets)
+    encoded = _encoded(settings, network, reference, tokenizer, [*train, *held_out])
     checkpoint = _found_checkpoint(place.folder) if settings.resume else None
     _begin(place, run, loss_of(settings.loss))
     parts = encoded[: len(train)], encoded[len(train) :]
@@ -238,6 +232,19 @@ def _planned(settings: Settings, train: list[PreferenceSet], held_out: list[Pref
     if settings.chat == "auto" and all(isinstance(one.prompt, str) for one in (*train, *held_out)):
         arguments["chat"] = "never"  # the same on plain text, and what earlier versions did: their runs go on
     return Run(loss=repr(settings.loss), arguments=arguments, data=data)
+
+
+def _recorded(
+    settings: Settings, place: Workplace, planned: Run, network: PreTrainedModel, reference: OtherModel | None
+) -> Run:
+    """Return the record of a run with its weights; raise unless one that is to go on was started in the same way."""
+    begun = require_same(place.folder, planned) if settings.resume else planned
+    run = replace(planned, weights_checksum=weights_checksum(network), log=begun.log, evaluations=begun.evaluations)
+    if reference:
+        run = replace(run, reference_checksum=weights_checksum(reference.network))
+    if settings.resume:
+        require_same_weights(place.folder, begun, run)
+    return run
 
 
 def _found_checkpoint(folder: Path) -> Path | None:

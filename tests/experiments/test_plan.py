@@ -15,6 +15,7 @@ GOOD = {
 }
 TEXT = """baseline = "one"
 seeds = 2
+lr = 1e-3
 [common]
 data = "train.jsonl"
 [arms.one]
@@ -57,6 +58,7 @@ def test_a_single_rate_needs_no_runs_to_choose_it():
         ({"seeds": 0}, "seeds must be an integer from 1 to 10000, not 0"),
         ({"seeds": [1, 1]}, "seeds must hold at least one value, all different, not [1, 1]"),
         ({"rate_seeds": [1]}, "rate_seeds must not be among seeds, or a run would choose its own rate: 1 is"),
+        ({"lr": None}, "lr is missing: give one grid of learning rates for all arms, such as [1e-4, 1e-3]"),
         ({"lr": [0.1, -1]}, "lr must be > 0 and finite, not -1"),
         ({"arms": {}}, "arms must have at least one arm, as in [arms.hardest]"),
         ({"arms": [1]}, "arms must be a table, not [1]"),

@@ -6,11 +6,13 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny_models import save_tiny
+from lora_models import own_lora, stirred
+from tiny_models import byte_tokenizer, random_gpt2, save_tiny
 
 from mapl_explore.cli import main as cli
 from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.models import kept_scores
+from mapl_explore.models.adapters import save_weights
 from mapl_explore.models.kept_scores import scores_by_name
 from mapl_explore.notes import Note
 
@@ -67,6 +69,21 @@ def test_a_copy_of_the_model_finds_the_same_scores(home, model, loads, tmp_path)
     scores_by_name(str(model), SETS)
     scores_by_name(str(shutil.copytree(model, tmp_path / "copy")), SETS)
     assert len(loads) == 1
+
+
+def test_adapters_and_the_model_that_they_belong_to_decide_together(home, model, loads, tmp_path):
+    wrapped = stirred(own_lora(random_gpt2(), r=2))
+    wrapped.peft_config["default"].base_model_name_or_path = str(model)
+    adapters = tmp_path / "adapters"
+    save_weights(wrapped, adapters)
+    byte_tokenizer().save_pretrained(adapters)
+    alone, adapted = (scores_by_name(str(folder), SETS) for folder in (model, adapters))
+    assert np.abs(alone.logp - adapted.logp).max() > 1e-3
+    with pytest.warns(Note, match=AGAIN):
+        assert np.array_equal(scores_by_name(str(adapters), SETS).logp, adapted.logp)
+    save_tiny(model, seed=5)
+    assert np.abs(scores_by_name(str(adapters), SETS).logp - adapted.logp).max() > 1e-3
+    assert len(loads) == 3
 
 
 def test_notes_are_said_again(home, model):

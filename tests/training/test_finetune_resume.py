@@ -7,13 +7,13 @@ import shutil
 import pytest
 import torch
 from small_disks import small_files
-from tuned_runs import QUICK, timeless, weights
+from tuned_runs import QUICK, interrupted, timeless, weights
 
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.notes import Note
 from mapl_explore.runs.checkpoints import last_checkpoint
 from mapl_explore.runs.record import read_run
-from mapl_explore.training import finetuning, steps, trainer
+from mapl_explore.training import finetuning, steps
 from mapl_explore.training.finetuning import finetune
 
 
@@ -33,14 +33,7 @@ def cut(whole, tmp_path):
 
 def test_an_interrupted_run_resumes_to_the_bits_of_the_uninterrupted_one(tune, monkeypatch):
     whole = tune("whole", loss="dpo-smooth", steps=6)
-    log = trainer.PreferenceTrainer.log
-
-    def interrupted(self, logs, start_time=None):
-        if self.state.global_step == 5:
-            raise KeyboardInterrupt
-        log(self, logs, start_time)
-
-    monkeypatch.setattr(trainer.PreferenceTrainer, "log", interrupted)
+    interrupted(monkeypatch, 5)
     with pytest.raises(KeyboardInterrupt):
         tune("cut", loss="dpo-smooth", steps=6)
     monkeypatch.undo()

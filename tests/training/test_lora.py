@@ -9,7 +9,7 @@ import torch
 import transformers
 from lora_models import own_lora, trained
 from tiny_models import byte_tokenizer, random_gpt2
-from tuned_runs import EVAL, QUICK, TRAIN, timeless
+from tuned_runs import EVAL, QUICK, TRAIN, interrupted, timeless
 
 from mapl_explore.losses import LOSSES
 from mapl_explore.models.adapters import unwrapped
@@ -18,7 +18,6 @@ from mapl_explore.models.scoring import score_sets
 from mapl_explore.notes import Note
 from mapl_explore.runs.checkpoints import last_checkpoint
 from mapl_explore.runs.record import read_run
-from mapl_explore.training import trainer
 from mapl_explore.training.finetuning import finetune
 from mapl_explore.training.options import LORA
 from mapl_explore.training.settings import Settings
@@ -96,14 +95,8 @@ def test_merged_it_is_a_model_like_any_other(adapted, tune, base):
 
 def test_an_interrupted_run_resumes_to_the_bits_of_the_uninterrupted_one(tune, monkeypatch):
     options = {"loss": "dpo-smooth", "steps": 6, "lora": "r=4,dora=true", "checkpointing": True}
-    whole, log = tune("whole", **options), trainer.PreferenceTrainer.log
-
-    def interrupted(self, logs, start_time=None):
-        if self.state.global_step == 5:
-            raise KeyboardInterrupt
-        log(self, logs, start_time)
-
-    monkeypatch.setattr(trainer.PreferenceTrainer, "log", interrupted)
+    whole = tune("whole", **options)
+    interrupted(monkeypatch, 5)
     with pytest.raises(KeyboardInterrupt):
         tune("cut", **options)
     monkeypatch.undo()

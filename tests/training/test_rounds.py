@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from tuned_runs import timeless, weights
+from tuned_runs import interrupted, timeless, weights
 
 import mapl_explore
 from mapl_explore.cli import main as cli
@@ -14,7 +14,6 @@ from mapl_explore.data.world import world_sets
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.runs.record import read_run
 from mapl_explore.sampling import answers
-from mapl_explore.training import trainer
 from mapl_explore.training.round_settings import RoundSettings
 from mapl_explore.training.rounds import rounds
 
@@ -93,17 +92,6 @@ def stopped_in_sampling(monkeypatch, after):
     monkeypatch.setattr(answers, "sampled_batches", watched)
 
 
-def stopped_in_training(monkeypatch, at):
-    log = trainer.PreferenceTrainer.log
-
-    def interrupted(self, logs, start_time=None):
-        if self.state.global_step == at:
-            raise KeyboardInterrupt
-        log(self, logs, start_time)
-
-    monkeypatch.setattr(trainer.PreferenceTrainer, "log", interrupted)
-
-
 def test_stopped_in_sampling_and_in_training_the_rounds_end_at_the_bits_of_those_that_were_not(
     whole, prompts, tmp_path, monkeypatch
 ):
@@ -111,9 +99,9 @@ def test_stopped_in_sampling_and_in_training_the_rounds_end_at_the_bits_of_those
     cut, asked, make = tmp_path / "cut", [], answers.sampled_batches
     for stop, number, resume in (
         (stopped_in_sampling, 2, False),
-        (stopped_in_training, 2, True),
+        (interrupted, 2, True),
         (stopped_in_sampling, 1, True),
-        (stopped_in_training, 2, True),
+        (interrupted, 2, True),
     ):
         with monkeypatch.context() as patch:
             stop(patch, number)

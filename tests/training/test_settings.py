@@ -12,6 +12,7 @@ import torch
 import transformers
 from lora_models import own_lora
 from tiny_models import byte_tokenizer, random_gpt2, save_tiny
+from tuned_runs import interrupted
 
 import mapl_explore
 from mapl_explore import Settings, finetune
@@ -183,20 +184,6 @@ def test_a_tokenizer_of_another_model_is_refused(tune, tmp_path):
     with pytest.raises(ValueError, match=r"the tokenizer of .* has 257 tokens, its model 100"):
         tune(model=(transformers.GPT2LMHeadModel(config), byte_tokenizer()))
     assert list(tmp_path.iterdir()) == []
-
-
-def interrupted(monkeypatch, step):
-    """Let the next training end in the log of a step."""
-    from mapl_explore.training.trainer import PreferenceTrainer
-
-    log = PreferenceTrainer.log
-
-    def ended(self, logs, start_time=None):
-        if self.state.global_step == step:
-            raise KeyboardInterrupt
-        log(self, logs, start_time)
-
-    monkeypatch.setattr(PreferenceTrainer, "log", ended)
 
 
 def test_a_run_of_a_model_itself_goes_on_from_the_same_weights_given_again(tune, monkeypatch):
