@@ -137,7 +137,9 @@ class Drawn:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         page = PAGE.replace("LIGHT", "false" if dark else "true").replace("STATE", json.dumps(self.state()))
         style = f"<style>:root {{ color-scheme: {scheme} }}</style>"
-        self.page.set_content(style + page.replace("SCRIPT", json.dumps(SCRIPT)))
+        # Behind the doctype: in front of it tables would have letters of their own, as in pages of long ago.
+        page = page.replace("<body", f"{style}<body", 1)
+        self.page.set_content(page.replace("SCRIPT", json.dumps(SCRIPT)))
         self.page.wait_for_function("Boolean(window.end)")  # the function itself would be called
         if answering:
             self.answer()

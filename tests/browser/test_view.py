@@ -9,6 +9,7 @@ from PIL import Image
 
 from mapl_explore.explorers import BoundsExplorer, LossExplorer
 from mapl_explore.explorers.gallery import Gallery
+from mapl_explore.losses import ScoredSets
 from mapl_explore.plots.panels import key_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("view")]
@@ -324,6 +325,18 @@ def test_words_stand_out_from_the_page(browser, dark):
 def test_nothing_is_cut_off_at_any_size(browser, width, height):
     drawn = Drawn(browser, BoundsExplorer(), width, height)  # 853 x 480: 150 % of 1280 x 720
     assert max(drawn.page.evaluate(CUT)) <= 1
+    drawn.close()
+
+
+def test_on_a_phone_the_widest_table_that_of_responses_with_rewards_has_its_whole_width(browser):
+    logp, label = np.array([[-10.0, -12.0, -11.0, -9.0, -14.0, -13.0]]), np.array([[1, 1, 1, -1, -1, -1]])
+    sets = ScoredSets(logp, logp - 0.5 * label, np.full((1, 6), 4), label, reward=np.array([[9.0, 7.5, 6, 4, 2.5, 1]]))
+    drawn = Drawn(browser, LossExplorer("infonca", sets=sets), 390, 844)
+    assert "reward" in drawn.page.locator("th").all_inner_texts()
+    widths = drawn.page.eval_on_selector_all(
+        ".mapl-table", "(all) => all.map((one) => one.scrollWidth - one.clientWidth)"
+    )
+    assert max(widths) <= 0
     drawn.close()
 
 
