@@ -45,6 +45,7 @@ def description(sets: Sequence[PreferenceSet], repeated: int = 0) -> str:
     """
     positives, negatives = ([one.positives for one in sets], [one.negatives for one in sets])
     lengths = [[len(text) for side in sides for text in side] for sides in (positives, negatives)]
+    blank = sum(not text.strip() for one in sets for text in one.responses)
     prompts = counted(len({one.prompt for one in sets}), "prompt")
     responses = f"{counted(len(lengths[0]), 'positive')}, {counted(len(lengths[1]), 'negative')}"
     rows = {
@@ -54,7 +55,8 @@ def description(sets: Sequence[PreferenceSet], repeated: int = 0) -> str:
         "prompts": "{} characters, median {}".format(*_range(len(prompt_text(one.prompt)) for one in sets)),
         **_conversations(sets),
         "responses": "{} characters, median {}".format(*_range(lengths[0] + lengths[1]))
-        + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}",
+        + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}"
+        + f"; {blank} with nothing in them" * (blank > 0),
         **_scores(sets),
         "duplicates": _duplicates(sets, repeated),
         "contradictions": _contradictions(sets),
@@ -131,8 +133,16 @@ def _duplicates(sets: Sequence[PreferenceSet], repeated: int) -> str:
     left_out = f"; {counted(repeated, 'response')} left out, of a text that stands twice in the record" * (repeated > 0)
     if not (prompts or texts):
         return left_out.removeprefix("; ") or "none"
+    otherwise = sum(_scored_otherwise(one) for one in sets)
     same = f"{same_sets} of them the same set; {counted(texts, 'text')} repeated in a side"
+    same += f", {otherwise} with another score" * (otherwise > 0)
     return f"{counted(prompts, 'set')} of a prompt that came before, {same}{left_out}"
+
+
+def _scored_otherwise(one: PreferenceSet) -> int:
+    """Return how many responses repeat a text with another score than that which it has first."""
+    first: dict[str, float] = {}
+    return sum(first.setdefault(text, score) != score for text, score in zip(one.responses, one.scores or (), strict=False))
 
 
 def _contradictions(sets: Sequence[PreferenceSet]) -> str:

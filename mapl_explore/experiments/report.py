@@ -13,7 +13,7 @@ from mapl_explore.experiments.plan import Plan
 from mapl_explore.files import atomic_writer, counted
 from mapl_explore.notes import note
 from mapl_explore.rounding import known
-from mapl_explore.runs.record import MEASURES
+from mapl_explore.runs.record import label_of
 
 LEAST_SEEDS = 8  # for a claim
 TOO_FEW = "too few seeds for a claim"
@@ -122,7 +122,16 @@ def table_of(rows: Sequence[Row], plan: Plan) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     losses = [f"{row.arm}: {row.loss}" for row in rows]
-    return "\n".join([f"{MEASURES[plan.measure]}", *lines, "", *losses, "", NOTES.format(baseline=plan.baseline)])
+    return "\n".join(
+        [
+            label_of(plan.measure, *(row.loss for row in rows)),
+            *lines,
+            "",
+            *losses,
+            "",
+            NOTES.format(baseline=plan.baseline),
+        ]
+    )
 
 
 def write_report(folder: Path, plan: Plan, rows: Sequence[Row], failures: Sequence[str]) -> str:
@@ -172,7 +181,8 @@ def _draw(folder: Path, plan: Plan, rows: Sequence[Row]) -> None:
         return
     means = [Estimate(row.arm, row.mean, row.interval) for row in rows]
     changes = [Estimate(row.arm, row.difference, row.difference_interval) for row in rows]
-    figure = forest_figure(means, changes, MEASURES[plan.measure], f"difference to {plan.baseline}")
+    label = label_of(plan.measure, *(row.loss for row in rows))
+    figure = forest_figure(means, changes, label, f"difference to {plan.baseline}")
     for ending in PICTURES:
         with atomic_writer(folder / f"forest.{ending}", binary=True) as file:
             figure.savefig(file, format=ending)

@@ -162,8 +162,8 @@ def margins_in_short(margin: float | None, hard: float) -> str:
 
 
 def margins_said(loss: Loss, margin: float | None, hard: float) -> str:
-    """Return a sentence on both margins, in nats, a space before it; None is for a loss that has no margin."""
+    """Return a sentence on both margins, a space before it; None is for a loss that has no margin."""
     if margin is None:
         of = "scores" if isinstance(loss, Graded) else "log-probs"
-        return f" The hard margin of the {of}, which it does not see, is {digits(hard)} nats."
-    return f" Its margin is {digits(margin)} nats; the hard margin is {digits(hard)}."
+        return f" The hard margin of the {of}, which it does not see, is {digits(hard)} {loss.unit}."
+    return f" Its margin is {digits(margin)} {loss.unit}; the hard margin is {digits(hard)}."

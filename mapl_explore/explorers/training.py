@@ -27,12 +27,12 @@ from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import progress_at, read_run
 
 SHOWN = 8  # responses that are named
-SCORES: tuple[str, str, Scale] = ("the score of each response", "score r (nats)", "linear")
+SCORES: tuple[str, str, Scale] = ("the score of each response", "score r ({unit})", "linear")
 PICTURES: dict[str, tuple[str, str, Scale]] = {
     "weights": ("the weight of each response over the steps", WEIGHT, "linear"),
-    "margins": ("the margins", "margin (nats)", "linear"),
-    "tau": ("the inverse temperature of each side", "τ (1/nats)", "log"),
-    "error": ("the smoothing error of each side between its bounds", "smoothing error E (nats)", "log"),
+    "margins": ("the margins", "margin ({unit})", "linear"),
+    "tau": ("the inverse temperature of each side", "τ (1/{unit})", "log"),
+    "error": ("the smoothing error of each side between its bounds", "smoothing error E ({unit})", "log"),
 }
 
 
@@ -49,9 +49,9 @@ class History:
     losses : list of Loss
         The loss at each step; they differ where a tau anneals.
     score, weights : array (S, n)
-        What the loss compares (nats), and d loss / d logp.
+        What the loss compares, and d loss / d logp.
     value, margin, hard_margin : array (S,)
-        The loss, and in nats the margin it sees, None where it has none of its own, and the hard one.
+        The loss, and the margin it sees, None where it has none of its own, and the hard one.
     sides : dict of MeasuredSide
         What the pair does at each step, each (S,), on the sides that the loss looks at.
     """
@@ -212,7 +212,11 @@ class TrainingExplorer(Stage):
         room = 0.5 if step[0] == step[-1] else 0.0
         x = Axis("step", step[0] - room, step[-1] + room, ticks=whole_ticks(step[0], step[-1]))
         edges = [edge for band in bands for edge in (band.low, band.high)]
-        y = Axis(label, *(decades(np.concatenate(values + edges)) if scale == "log" else ends_around(values)), scale)
+        y = Axis(
+            label.format(unit=self._loss.unit),
+            *(decades(np.concatenate(values + edges)) if scale == "log" else ends_around(values)),
+            scale,
+        )
         rings = [value[reading.place] for value in values]
         return curves_panel(name, x, y, curves, knob="step", now=reading.step, rings=rings, bands=bands, **panel)
 
@@ -338,7 +342,9 @@ def _side_text(loss: Loss, side: MeasuredSide, place: int) -> str:
     words = f"hardest gets {share_said(float(side.share[place]))}"
     if side.tau is not None:
         words = f"tau {digits(float(side.tau[place]))}, {words}"
-    return words if side.error is None else f"smoothing error {error_said(float(side.error[place]))} nats, {words}"
+    return (
+        words if side.error is None else f"smoothing error {error_said(float(side.error[place]))} {loss.unit}, {words}"
+    )
 
 
 def _side_row(name: str, loss: Loss, side: MeasuredSide, place: int) -> tuple:

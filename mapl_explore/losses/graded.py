@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from mapl_explore.losses.loss import Loss, lengths
+from mapl_explore.losses.loss import PER_TOKEN, Loss, lengths
 from mapl_explore.losses.naming import divisor, nonnegative, positive
 from mapl_explore.losses.pairs import Hardest, Sides
 from mapl_explore.losses.sets import ScoredSets, require_sets
@@ -235,6 +235,10 @@ class GRPO(Graded):
 
     clip: float = positive(0.2)
     beta: float = nonnegative(0.04)
+
+    @property
+    def unit(self) -> str:
+        return PER_TOKEN
 
     def score(self, sets: ScoredSets) -> Array:
         return (sets.logp - sets.ref_logp) / lengths(sets)

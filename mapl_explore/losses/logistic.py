@@ -4,7 +4,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 from mapl_explore.losses.dynamic_beta import DynamicBeta, beta_of
-from mapl_explore.losses.loss import Comparing, lengths
+from mapl_explore.losses.loss import PER_TOKEN, Comparing, lengths
 from mapl_explore.losses.naming import flips, nonnegative, positive
 from mapl_explore.losses.pairs import Hardest, Pair
 from mapl_explore.losses.sets import ScoredSets
@@ -287,6 +287,10 @@ class SimPO(Logistic):
     beta: float | DynamicBeta = positive(2.0)
     gamma: float = 1.0
     pair: Pair = Hardest()
+
+    @property
+    def unit(self) -> str:
+        return PER_TOKEN
 
     def score(self, sets: ScoredSets) -> Array:
         return sets.logp / lengths(sets)

@@ -10,6 +10,8 @@ from mapl_explore.losses.sets import ScoredSets, require_sets
 from mapl_explore.losses.trials import made_up_sets, require_shape, require_slope, tried_once
 from mapl_explore.numerics.arrays import Array, autograd, column, detach, is_torch, namespace, row_sum
 
+PER_TOKEN = "nats a token"  # the unit of losses that divide by the length
+
 
 class Loss(Named, ABC):
     """One number for each set of responses, and its slopes in the log-probs.
@@ -41,6 +43,11 @@ class Loss(Named, ABC):
     def bounded(self) -> bool:
         """Whether the loss is bounded below; training with one that is not goes on for ever."""
         return True
+
+    @property
+    def unit(self) -> str:
+        """What its scores and margins are measured in."""
+        return "nats"
 
     @abstractmethod
     def value(self, sets: ScoredSets, sides: Sides) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mapl_explore.files import atomic_writer
 from mapl_explore.losses.naming import short
-from mapl_explore.runs.record import RECORD, Run, read_run
+from mapl_explore.runs.record import RECORD, Run, label_of, read_run
 
 # The columns of a comparison; those that no run has are left out. MEASURES in runs/record.py explains them.
 COLUMNS = {
@@ -22,19 +22,15 @@ NOTE = """After training, on held-out sets (and the change since before); nats, 
 each loss compares (log-probs for OneSided and SFT): it compares between runs with one score; the others always do."""
 UNMEASURED = "Nothing was measured on the held-out sets: the run has not got that far, or it was ended before."
 OTHER_SETS = "The held-out sets are not the same in all runs."
-# The measures of the log that are drawn, for the runs that have them.
-PANELS = {
-    "loss": "loss",
-    "margin": "the loss's own margin (nats)",
+# What the log has beside MEASURES, or as of one step.
+LOGGED = {
     "grad_norm": "norm of the gradient",
-    "hard_margin": "hard margin (nats)",
-    "accuracy": "share of sets with hard margin > 0",
-    "chosen": "chosen log-prob (nats)",
-    "rejected": "rejected log-prob (nats)",
     "beta": "β of a step (1/nats)",
     "negative_tau": "τ of the negatives (1/nats)",
     "negative_leader": "share of the leading negative",
 }
+# The measures of the log that are drawn, for the runs that have them.
+PANELS = ("loss", "margin", "grad_norm", "hard_margin", "accuracy", "chosen", "rejected", *list(LOGGED)[1:])
 ONE_LOSS = ("loss", "margin", "grad_norm")  # cannot be compared between different losses: drawn where all runs have one
 LOG = ("negative_tau",)
 FORMATS = ("png", "pdf", "svg")
@@ -144,8 +140,9 @@ def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> Non
         raise ValueError(f"out must end in {', '.join('.' + one for one in FORMATS)}, not {str(path)!r}")
     if not any(run.log for _, run in runs):
         raise ValueError(f"no step is logged in {', '.join(name for name, _ in runs)}: there is nothing to draw")
-    one_loss = len({run.loss for _, run in runs}) == 1
-    labels = {name: label for name, label in PANELS.items() if one_loss or name not in ONE_LOSS}
+    losses = [run.loss for _, run in runs]
+    one_loss = len(set(losses)) == 1
+    labels = {name: LOGGED.get(name) or label_of(name, *losses) for name in PANELS if one_loss or name not in ONE_LOSS}
     curves = [RunCurves(f"{name}: {short(run.loss)}", *_logged(run), _held_out(run)) for name, run in runs]
     figure = run_figure(curves, labels, log=LOG)
     with atomic_writer(path, binary=True) as file:

@@ -24,6 +24,7 @@ from typing import Any
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import atomic_writer, counted, shortened
+from mapl_explore.losses.parsing import parse
 from mapl_explore.notes import note
 from mapl_explore.runs.card import card, data_lines
 from mapl_explore.runs.checkpoints import last_checkpoint
@@ -34,9 +35,9 @@ REFERENCE = "reference.npz"
 MEASURES = {
     "right": "share of greedy responses that are right",
     "loss": "loss",
-    "hard_margin": "hard margin (nats)",
-    "worst_margin": "least hard margin (nats)",
-    "margin": "the loss's own margin (nats)",
+    "hard_margin": "hard margin ({unit})",
+    "worst_margin": "least hard margin ({unit})",
+    "margin": "the loss's own margin ({unit})",
     "beta": "beta of all these sets (1/nats)",
     "accuracy": "share of sets with hard margin > 0",
     "chosen": "chosen log-prob (nats)",
@@ -124,7 +125,7 @@ class Run:
         rows = [(title, list(columns))]
         for name in (name for name in MEASURES if name in columns["before"]):
             cells = [self._cell(when, name, values.get(name)) for when, values in columns.items()]
-            rows.append((MEASURES[name], cells))
+            rows.append((label_of(name, self.loss), cells))
         wide = max(27, *(len(cell) + 2 for _, cells in rows for cell in cells))
         lines = [f"{label:<40}" + "".join(f"{cell:>{wide}}" for cell in cells) for label, cells in rows]
         return "\n".join([*lines, *([NO_INTERVAL] if self._lacks_intervals else []), *self._beta_line])
@@ -151,6 +152,25 @@ class Run:
         interval = self.intervals.get(when, {}).get(name)
         text = "-" if value is None else _short(value, sign)
         return text if interval is None else f"{text} [{', '.join(_short(end, sign) for end in interval)}]"
+
+
+def label_of(measure: str, *losses: str) -> str:
+    """Return what a measure is called, with the unit in which these losses count.
+
+    Examples
+    --------
+    >>> label_of("hard_margin", "SimPO()"), label_of("hard_margin", "SimPO()", "DPO()"), label_of("loss", "DPO()")
+    ('hard margin (nats a token)', 'hard margin (nats or nats a token)', 'loss')
+    """
+    return MEASURES[measure].format(unit=" or ".join(sorted({_unit_of(loss) for loss in losses})))
+
+
+def _unit_of(loss: str) -> str:
+    """Return the unit of a loss; one that this process does not know has a unit of its own."""
+    try:
+        return parse(loss).unit
+    except ValueError:
+        return "its unit"
 
 
 def progress_at(step: int, steps: int) -> float:

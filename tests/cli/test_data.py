@@ -34,6 +34,15 @@ def test_the_description_counts_what_is_odd():
     assert "1 prompt with a text accepted in one set and rejected in another: 'p'" in text
 
 
+def test_the_description_counts_responses_with_nothing_in_them_and_texts_with_two_scores():
+    sets = [PreferenceSet("q", ["a", "", "a"], ["b", "\n"], [1, 2, 3, 0, 0]), PreferenceSet("p", ["a", "a"], ["b"])]
+    text = description(sets)
+    assert "; 2 with nothing in them\n" in text
+    assert "2 texts repeated in a side, 1 with another score\n" in text
+    plain = description([SUM])
+    assert "nothing in them" not in plain and "another score" not in plain
+
+
 def test_check_counts_the_duplicates_among_scored_completions_that_are_left_out(tmp_path, capsys):
     record = {"prompt": "p", "responses": ["a", "b", "b", "b", "a", "c"], "scores": [3, 2, 2, 2, 3, 1]}
     path = str(written(tmp_path / "data.jsonl", record))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from every_loss import EVERY
 
 from conftest import assert_close, numbers
 from mapl_explore.losses import (
@@ -14,6 +15,7 @@ from mapl_explore.losses import (
     CPO,
     DPO,
     GRPO,
+    ORPO,
     RLOO,
     SFT,
     DynamicBeta,
@@ -133,3 +135,11 @@ def test_the_measures_of_numpy_sets_are_those_of_torch_sets(loss):
     assert measured.keys() == there.keys()
     for name, value in measured.items():
         assert_close(np.nan_to_num(value), numbers(there[name].nan_to_num()), k=64)
+
+
+# ORPO's log odds are those of one token; they do not grow with the response.
+@pytest.mark.parametrize("loss", [loss for loss in EVERY if not isinstance(loss, ORPO)], ids=repr)
+def test_a_loss_counts_a_token_where_its_scores_fall_as_responses_grow(loss):
+    logp, once = np.array([-3.0, -5.0, -2.0]), np.array([4, 6, 5])
+    short, long = (loss.score(ScoredSets(logp, logp / 2, times * once, [1, -1, -1])) for times in (1, 2))
+    assert np.array_equal(long, {"nats": short, "nats a token": short / 2}[loss.unit])

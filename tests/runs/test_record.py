@@ -11,6 +11,7 @@ from mapl_explore.runs.record import (
     MEASURES,
     Run,
     fingerprint,
+    label_of,
     read_run,
     require_new,
     require_same,
@@ -45,9 +46,19 @@ def test_a_table_shows_each_measure_before_after_and_their_difference():
     lines = RUN.table.splitlines()
     assert lines[0].split() == ["held", "out:", "2", "sets", "before", "after", "change"]
     assert len(lines) == 1 + len(MEASURES)
-    for line, label in zip(lines[1:], MEASURES.values(), strict=True):
+    for line, label in zip(lines[1:], [label_of(name, RUN.loss) for name in MEASURES], strict=True):
         assert line.startswith(label)
         assert line.removeprefix(label).split() == ["1.000", "0.250", "-0.750"]
+
+
+def test_margins_are_told_in_what_the_loss_counts_in():
+    rows = replace(RUN, loss="SimPO(beta=2.0, gamma=1.0, pair=Hardest())").table.splitlines()
+    assert [row.split("  ")[0] for row in rows if "margin (" in row] == [
+        "hard margin (nats a token)",
+        "least hard margin (nats a token)",
+        "the loss's own margin (nats a token)",
+    ]
+    assert label_of("hard_margin", "LossOfAnotherProcess()") == "hard margin (its unit)"
 
 
 def test_a_table_shows_intervals_where_there_are_any():

@@ -1,7 +1,10 @@
 """The page of explorers: what is on it, and what its server is and is not."""
 
+import asyncio
 import inspect
 import json
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +12,7 @@ from mapl_explore import explorers
 from mapl_explore.explorers import BoundsExplorer, SmoothMaxExplorer
 from mapl_explore.explorers.gallery import PAGES, Gallery
 from mapl_explore.serving import app
+from mapl_explore.serving.kernels import Kernels
 from mapl_explore.serving.server import SETTINGS
 
 
@@ -57,3 +61,34 @@ def test_the_page_is_a_notebook_of_one_cell_and_fetches_nothing_from_elsewhere()
     assert [cell["cell_type"] for cell in notebook["cells"]] == ["code"]
     template = (SETTINGS / "voila" / "templates" / "mapl" / "index.html.j2").read_text(encoding="utf-8")
     assert "http" not in template
+
+
+def looked_at(monkeypatch, end):
+    """What the server tells of a look at two kernels that are to end, where `end` is what comes of ending one."""
+    manager, told = Kernels(), []
+    for name in ("one", "two"):
+        manager._kernels[name] = SimpleNamespace(execution_state="dead", kernel_name="python3")
+    monkeypatch.setattr(manager, "shutdown_kernel", partial(end, manager._kernels))
+    monkeypatch.setattr(manager.log, "warning", lambda *said: None)
+    monkeypatch.setattr(manager.log, "exception", lambda said, kernel, fault: told.append((kernel, repr(fault))))
+    asyncio.run(manager.cull_kernels())
+    return told
+
+
+def test_a_kernel_that_its_window_ended_meanwhile_is_not_told_of(monkeypatch):
+    def both_go(kernels, kernel):
+        kernels.clear()
+
+    def it_goes_by_itself(kernels, kernel):
+        del kernels[kernel]
+        raise KeyError(kernel)
+
+    assert looked_at(monkeypatch, both_go) == []
+    assert looked_at(monkeypatch, it_goes_by_itself) == []
+
+
+def test_a_kernel_that_cannot_be_ended_is_told_of(monkeypatch):
+    def fails(kernels, kernel):
+        raise OSError("no way")
+
+    assert looked_at(monkeypatch, fails) == [("one", "OSError('no way')"), ("two", "OSError('no way')")]
