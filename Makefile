@@ -36,9 +36,12 @@ setup: .venv/.ready
 lab: setup
 	@$(BIN)/mapl-explore lab $(ARGS)
 
+# A process more than there are cores: those with a browser wait for it half of their time.
+TESTERS = $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
+
 # Tests go to whichever process is free, but for those that share a server; a thread each, as all cores are busy.
 test: setup
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadgroup $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .
