@@ -142,7 +142,8 @@ def _duplicates(sets: Sequence[PreferenceSet], repeated: int) -> str:
 def _scored_otherwise(one: PreferenceSet) -> int:
     """Return how many responses repeat a text with another score than that which it has first."""
     first: dict[str, float] = {}
-    return sum(first.setdefault(text, score) != score for text, score in zip(one.responses, one.scores or (), strict=False))
+    scored = zip(one.responses, one.scores or (), strict=False)
+    return sum(first.setdefault(text, score) != score for text, score in scored)
 
 
 def _contradictions(sets: Sequence[PreferenceSet]) -> str:
