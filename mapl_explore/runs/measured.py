@@ -11,7 +11,8 @@ import numpy as np
 from mapl_explore.files import atomic_writer
 
 MEASURED = "measured.npz"
-BY_SET = ("right", "hard_margin", "accuracy")  # the measures that are kept set by set
+# The measures that are kept set by set; the last two are those of one response, a token.
+BY_SET = ("right", "hard_margin", "accuracy", "chosen_ratio", "rejected_ratio", "kl", "entropy")
 TOKENS = "response_tokens"
 
 
@@ -23,7 +24,8 @@ def write_measured(folder: str | os.PathLike, by_set: Mapping[str, np.ndarray], 
     folder : path
         An existing folder.
     by_set : mapping of arrays (sets,)
-        Those of ``BY_SET`` that were measured, after training; ``right`` has one value for each question.
+        Those of ``BY_SET`` that were measured, after training. ``right``, ``kl`` and ``entropy``, which need responses
+        of the model's own, have a value for each question that it was asked.
     response_tokens : int
         The tokens of all responses that the training read; a set that was read twice counts twice.
     """

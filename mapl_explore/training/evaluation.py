@@ -64,6 +64,11 @@ class Ratio:
         """Return the measure of the sets as they are."""
         return float(self.values.sum() / self.counts.sum())
 
+    @property
+    def each(self) -> np.ndarray:
+        """Return the measure (sets,) of every set by itself."""
+        return self.values / self.counts
+
     def drawn(self, rows: np.ndarray) -> np.ndarray:
         """Return the measure of sets drawn from these, for each row of their numbers (resamples, sets)."""
         return self.values[rows].sum(-1) / self.counts[rows].sum(-1)

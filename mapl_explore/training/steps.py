@@ -205,7 +205,7 @@ def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Ru
     after = evaluated(prepared.loss.at(1), scorer, prepared.tokenizer, held_out, logp, baseline.base)
     found = intervals(baseline.measured, after, seed=settings.seed)
     log, evaluations = steps_of(state), evaluations_of(state)
-    by_set = {name: after[name].values for name in BY_SET if name in after}
+    by_set = {name: after[name].each for name in BY_SET if name in after}
     write_measured(prepared.place.folder, by_set, _tokens_read(prepared, baseline, state))
     return replace(baseline.run, after=estimates(after), intervals=found, log=log, evaluations=evaluations)
 
