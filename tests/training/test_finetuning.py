@@ -20,6 +20,7 @@ from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.notes import Note
+from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.record import fingerprint
 from mapl_explore.training import base_logp, schedule
 from mapl_explore.training.finetuning import finetune
@@ -45,6 +46,14 @@ def test_the_table_is_measured_on_the_held_out_sets_before_and_after(tune, base)
         assert done.run.before[f"{side}_ratio"] == 0.0
         moved = done.run.after[side] - done.run.before[side]
         assert_close(np.float64(done.run.after[f"{side}_ratio"]), moved, k=0, atol=2e-5)
+
+
+def test_what_each_held_out_set_adds_is_kept(done):
+    by_set, _ = read_measured(done.folder)
+    assert list(by_set) == ["hard_margin", "accuracy", "chosen_ratio", "rejected_ratio", "kl", "entropy"]
+    assert [len(values) for values in by_set.values()] == [len(EVAL)] * 4 + [2] * 2  # it was asked two questions
+    for name in list(by_set)[:4]:
+        assert_close(np.float64(by_set[name].mean()), done.run.after[name], k=4, dtype="float32")
 
 
 def test_the_first_step_of_dpo_is_log_2(tune):
