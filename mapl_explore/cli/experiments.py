@@ -20,7 +20,8 @@ def add_compare(commands: argparse._SubParsersAction) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from mapl_explore.experiments.comparison import compared, outlook, workbench
+    from mapl_explore.experiments.comparison import compared, workbench
+    from mapl_explore.experiments.outlook import outlook
     from mapl_explore.files import counted, whole_number
 
     if arguments.dry_run:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mapl_explore.experiments.jobs import Done, Failure, Job, Progress, duration, job_of, read_done, run_all
+from mapl_explore.experiments.jobs import Done, Failure, Job, Progress, job_of, read_done, run_all
 from mapl_explore.experiments.plan import Arm, Plan, read_plan
 from mapl_explore.experiments.questions import Questions, drawn, read_questions
 from mapl_explore.experiments.report import Results, Row, rows_of, write_report
-from mapl_explore.files import counted, sole_writer, whole_number
+from mapl_explore.files import sole_writer, whole_number
 from mapl_explore.notes import note
 from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.record import read_run, require_writable
@@ -22,7 +22,7 @@ RUNS, REPORTS = "runs", "reports"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of a plan: a row for each arm, the runs that failed, and the folder of the report."""
+    """What came of a plan: a row for each arm in each cell, the runs that failed, and the folder of the report."""
 
     rows: list[Row]
     failures: list[Failure]
@@ -47,6 +47,23 @@ class Workbench:
         """Return the runs of an arm that are reported."""
         return [self._job(arm, lr, seed, self.questions.test) for seed in self.plan.seeds]
 
+    @property
+    def all_rate_jobs(self) -> list[Job]:
+        """Return the runs that choose the learning rates of all arms."""
+        return [job for arm in self.plan.arms for job in self.rate_jobs(arm)]
+
+    @property
+    def all_jobs(self) -> list[Job]:
+        """Return every run once; where a rate is not chosen yet, the lowest stands for it."""
+        some = [self.reported_jobs(arm, self.rate(arm) or self.plan.lr[0]) for arm in self.plan.arms]
+        found = [*self.all_rate_jobs, *(job for jobs in some for job in jobs)]
+        return list({job.folder: job for job in found}.values())
+
+    @property
+    def missing(self) -> list[Job]:
+        """Return the runs that are still to be done."""
+        return [job for job in self.all_jobs if not job.done]
+
     def rate(self, arm: Arm) -> float | None:
         """Return the rate with the highest mean on the validation questions, the lowest of equal ones.
 
@@ -65,8 +82,8 @@ class Workbench:
         return float(np.mean([read_measured(job.folder)[0][self.plan.measure].mean() for job in jobs]))
 
     def _job(self, arm: Arm, lr: float, seed: int, held_out: list) -> Job:
-        train = drawn(self.questions.train[arm.name], arm, seed)
-        return job_of(arm.name, replace(arm.settings, lr=lr, seed=seed), train, held_out, self.output / RUNS)
+        train = drawn(self.questions.train[str(arm.settings.data)], arm, seed)
+        return job_of(arm.title, replace(arm.settings, lr=lr, seed=seed), train, held_out, self.output / RUNS)
 
 
 def compare(
@@ -85,6 +102,8 @@ def compare(
         A TOML file with ``baseline``, ``seeds``, ``lr``, ``[common]`` and ``[arms.NAME]``, or a mapping of this form.
         ``seeds`` is a number or a list. ``[common]`` and the arms have any setting of :func:`mapl_explore.finetune`,
         and ``sets`` and ``noise``: how many training sets are drawn, and the share of them with exchanged sides.
+        ``[grid]`` has a list of values for some of what an arm may have: every arm is run in every cell, the product
+        of the lists, with a learning rate of its own there, and compared with the baseline in the same cell.
     output : path
         The folder of the comparison, new or that of others.
     jobs : int
@@ -95,9 +114,10 @@ def compare(
     Returns
     -------
     pandas.DataFrame
-        A row for each arm: its learning rate, seeds, mean, difference to the baseline, each with the ends of its 95 %
-        interval (:func:`mapl_explore.experiments.bootstrap.mean_interval`), verdict and cost. A note tells of each run
-        that failed.
+        A row for each arm in each cell of the grid, whose factors are columns: its learning rate, seeds, mean,
+        difference to the baseline, each with the ends of its 95 % interval
+        (:func:`mapl_explore.experiments.bootstrap.mean_interval`), verdict and cost. A note tells of each run that
+        failed.
 
     Raises
     ------
@@ -133,11 +153,11 @@ def compared(
     bench.output.mkdir(parents=True, exist_ok=True)
     with sole_writer(bench.output):
         (bench.output / RUNS).mkdir(exist_ok=True)
-        shown = Progress(len(_missing(bench)), progress)
-        failures = run_all(_rate_jobs(bench), at_a_time, shown)
-        rates = {arm.name: bench.rate(arm) for arm in bench.plan.arms}
-        reported = {arm.name: bench.reported_jobs(arm, lr) for arm in bench.plan.arms if (lr := rates[arm.name])}
-        failures += run_all([job for some in reported.values() for job in some], at_a_time, shown)
+        shown = Progress(len(bench.missing), progress)
+        failures = run_all(bench.all_rate_jobs, at_a_time, shown)
+        rates = [bench.rate(arm) for arm in bench.plan.arms]
+        reported = [bench.reported_jobs(arm, lr) if lr else [] for arm, lr in zip(bench.plan.arms, rates, strict=True)]
+        failures += run_all([job for some in reported for job in some], at_a_time, shown)
         return _reported(bench, rates, reported, failures)
 
 
@@ -148,38 +168,13 @@ def workbench(plan: str | os.PathLike | Mapping[str, Any], output: str | os.Path
     return Workbench(read, read_questions(read), Path(output))
 
 
-def outlook(bench: Workbench, jobs: int) -> str:
-    """Return how many runs a comparison has, how many of them are there, and what the others need, for people."""
-    total, missing = len(_all_jobs(bench)), len(_missing(bench))
-    known = [read_done(path.parent) for path in (bench.output / RUNS).glob("*/done.json")]
-    seconds = [one.seconds for one in known if one.seconds is not None]
-    time = duration(float(np.mean(seconds)) * missing / jobs) if seconds else "unknown until a run is done"
-    disk = f"{np.mean([one.bytes for one in known]) * missing / 1e6:.0f} MB" if known else "unknown until a run is done"
-    text = f"{counted(total, 'run')}, of which {total - missing} are there and {missing} are to be done"
-    return f"{text}\ntime: {time if missing else 'none'}\ndisk: {disk if missing else 'none'}"
-
-
-def _all_jobs(bench: Workbench) -> list[Job]:
-    """Return every run; where a rate is not chosen yet, the lowest stands for it in runs that are still to be done."""
-    some = [bench.reported_jobs(arm, bench.rate(arm) or bench.plan.lr[0]) for arm in bench.plan.arms]
-    found = [*_rate_jobs(bench), *(job for jobs in some for job in jobs)]
-    return list({job.folder: job for job in found}.values())
-
-
-def _missing(bench: Workbench) -> list[Job]:
-    return [job for job in _all_jobs(bench) if not job.done]
-
-
-def _rate_jobs(bench: Workbench) -> list[Job]:
-    return [job for arm in bench.plan.arms for job in bench.rate_jobs(arm)]
-
-
 def _reported(
-    bench: Workbench, rates: Mapping[str, float | None], jobs: Mapping[str, list[Job]], failures: list[Failure]
+    bench: Workbench, rates: Sequence[float | None], jobs: Sequence[list[Job]], failures: list[Failure]
 ) -> Comparison:
     """Write the report of the runs that are done, and return it."""
-    results = [_results(bench, arm, rates[arm.name], jobs.get(arm.name, [])) for arm in bench.plan.arms]
-    _require_same_weights(bench, jobs)
+    done = [[job for job in some if job.done] for some in jobs]
+    _require_same_weights(done)
+    results = [_results(bench, *one) for one in zip(bench.plan.arms, rates, done, strict=True)]
     rows = rows_of(results, bench.plan.baseline)
     folder = bench.output / REPORTS / bench.plan.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,8 +182,7 @@ def _reported(
     return Comparison(rows, failures, folder, table)
 
 
-def _results(bench: Workbench, arm: Arm, lr: float | None, jobs: Sequence[Job]) -> Results:
-    done = [job for job in jobs if job.done]
+def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) -> Results:
     measured = [read_measured(job.folder) for job in done]
     values = {job.settings.seed: found[bench.plan.measure] for job, (found, _) in zip(done, measured, strict=True)}
     steps = [read_run(job.folder).log[-1]["step"] for job in done]
@@ -196,6 +190,7 @@ def _results(bench: Workbench, arm: Arm, lr: float | None, jobs: Sequence[Job]) 
     seconds = [one.seconds for one in known if one.seconds is not None]
     return Results(
         arm=arm.name,
+        cell=arm.cell,
         loss=repr(arm.settings.loss),
         lr=lr,
         values=values,
@@ -211,10 +206,10 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def _require_same_weights(bench: Workbench, jobs: Mapping[str, list[Job]]) -> None:
+def _require_same_weights(done: Sequence[list[Job]]) -> None:
     """Raise where a model has changed under its name between runs."""
     first: dict[str, tuple[str | None, Path]] = {}
-    for job in (job for some in jobs.values() for job in some if job.done):
+    for job in (job for some in done for job in some):
         checksum = read_run(job.folder).weights_checksum
         known, folder = first.setdefault(str(job.settings.model), (checksum, job.folder))
         if known != checksum:

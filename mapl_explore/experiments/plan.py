@@ -5,19 +5,23 @@ import difflib
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mapl_explore.experiments.grid import cells_of, title_of
 from mapl_explore.files import shortened, whole_number
+from mapl_explore.losses import Loss, loss_of
+from mapl_explore.losses.trials import made_up_sets
 from mapl_explore.training.options import above_zero
 from mapl_explore.training.settings import LARGEST, Settings, one_of
 
 MEASURES = ("right", "accuracy", "hard_margin")
 RATE_SEEDS = 2  # runs of each learning rate, from which it is chosen
 FIRST_RATE_SEED = 1_000_000  # far from the small numbers that people give as seeds
-FACTORS = ("sets", "noise")
-TOP = ("baseline", "seeds", "rate_seeds", "lr", "measure", "common", "arms")
+TOP = ("baseline", "seeds", "rate_seeds", "lr", "measure", "common", "grid", "arms")
 # What a plan decides otherwise, and why.
 DECIDED = {
     "output": "each run has a folder of its own below --output",
@@ -29,12 +33,14 @@ DECIDED = {
 }
 # What decides how a run is measured: the arms are compared question by question.
 SHARED = ("eval", "verifier", "answers", "answer_tokens", "threshold", "chat", "max_length", "truncate")
-SETTINGS = tuple(each.name for each in fields(Settings) if each.metadata.get("command", True) or each.name in DECIDED)
+FIELDS = {each.name: each for each in fields(Settings)}
+SETTINGS = tuple(name for name, each in FIELDS.items() if each.metadata.get("command", True) or name in DECIDED)
+TEXTS = ("loss", "data", "eval", "model", "reference")  # of which Python takes objects, too
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One of the things that are compared.
+    """One of the things that are compared, in one cell of the grid.
 
     Parameters
     ----------
@@ -46,12 +52,24 @@ class Arm:
         How many training sets are drawn, by the seed; all of them if None.
     noise : float
         The share of these whose sides are exchanged, drawn by the seed, from 0 to 1.
+    cell : dict
+        The values of the factors of the grid; none where the plan has no grid.
     """
 
     name: str
     settings: Settings
     sets: int | None = None
     noise: float = 0.0
+    cell: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Return the arm and its cell, for people."""
+        return f"{self.name} ({title_of(self.cell)})" if self.cell else self.name
+
+    def place(self, key: str) -> str:
+        """Return the table of the plan in which a key of this arm stands."""
+        return "[grid]" if key in self.cell else f"[arms.{self.name}]"
 
 
 @dataclass(frozen=True)
@@ -64,8 +82,10 @@ class Plan:
         Of its report: that of the file without its ending.
     baseline : str
         The arm that the others are compared with.
+    grid : dict of lists
+        The values of each factor.
     arms : sequence of Arm
-        At least one.
+        Every arm in every cell of the grid, cell by cell; at least one.
     seeds : sequence of int
         Of the runs that are reported.
     lr : sequence of float
@@ -74,15 +94,24 @@ class Plan:
         Of the runs that choose the rates; none of ``seeds``, and none where the grid has one rate.
     measure : str
         What is compared, by its name in ``MEASURES`` of :mod:`mapl_explore.runs.record`; more is better.
+    tables : dict
+        ``common`` and ``arms`` as they were written.
     """
 
     name: str
     baseline: str
+    grid: Mapping[str, tuple[Any, ...]]
     arms: tuple[Arm, ...]
     seeds: tuple[int, ...]
     lr: tuple[float, ...]
     rate_seeds: tuple[int, ...]
     measure: str
+    tables: Mapping[str, Any]
+
+    @property
+    def as_record(self) -> dict[str, Any]:
+        """Return all that the plan decides, for JSON."""
+        return {name: value for name, value in vars(self).items() if name not in ("arms", "tables")} | {**self.tables}
 
 
 def read_plan(source: str | os.PathLike | Mapping[str, Any]) -> Plan:
@@ -132,15 +161,62 @@ def _placed(place: str) -> Iterator[None]:
 def _plan(name: str, table: Mapping[str, Any]) -> Plan:
     _require_known(table, TOP, "the plan")
     common, arms = _table(table, "common", {}), _table(table, "arms")
-    seeds, lr = _seeds("seeds", table.get("seeds", 8), 0), _rates(table)
-    found = tuple(_arm(each, common, _table(arms, each, place="arms.")) for each in arms)
+    seeds, lr, grid = _seeds("seeds", table.get("seeds", 8), 0), _rates(table), _grid(_table(table, "grid", {}), common)
+    cells = [(cell, each) for cell in cells_of(grid) for each in arms]
+    found = tuple(_arm(each, common, _table(arms, each, place="arms."), cell) for cell, each in cells)
     if not found:
         raise ValueError("arms must have at least one arm, as in [arms.hardest]")
-    verified = found[0].settings.verifier is not None
+    tables = {"common": common, "arms": arms}
+    baseline, measure = _baseline(table, arms), _measure(table, found)
+    return Plan(name, baseline, grid, found, seeds, lr, _rate_seeds(table, seeds, lr), measure, tables)
+
+
+def _measure(table: Mapping[str, Any], arms: tuple[Arm, ...]) -> str:
+    verified = arms[0].settings.verifier is not None
     measure = one_of(*MEASURES)("measure", table.get("measure", MEASURES[not verified]))
     if measure == "right" and not verified:
         raise ValueError("measure 'right' needs a verifier in [common]")
-    return Plan(name, _baseline(table, arms), found, seeds, lr, _rate_seeds(table, seeds, lr), measure)
+    if measure != "right":
+        _require_one_score(measure, arms)
+    return measure
+
+
+def _require_one_score(measure: str, arms: tuple[Arm, ...]) -> None:
+    """Raise where losses rank the responses of a set by different numbers: their hard margins do not compare."""
+    first, *others = arms
+    for other in others:
+        if not _count_alike(first.settings.loss, other.settings.loss):
+            one, two = (f"{arm.settings.loss!r} of [arms.{arm.name}]" for arm in (first, other))
+            why = f"{one} and {two} score responses differently"
+            raise ValueError(f"measure {measure!r} compares losses of one score; {why}: take 'right', with a verifier")
+
+
+def _count_alike(one: Loss | str, other: Loss | str) -> bool:
+    """Return whether two losses find the same hard margins in made-up sets, whose log-probs all differ."""
+    sets = made_up_sets(np.empty(0))
+    margins, others = (np.asarray(loss_of(loss).hard_margin(sets)) for loss in (one, other))
+    return bool(np.max(np.abs(margins - others)) < 1e-6)  # nats; those of the library's scores differ by 0.39 and more
+
+
+def _grid(grid: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Return the values of each factor, each by its own rule."""
+    _require_of_arms("[grid]", grid, shared_data="eval" not in common)
+    with _placed("[grid] "):
+        return {key: _several(key, _listed(key, values), _as_written) for key, values in grid.items()}
+
+
+def _listed(key: str, values: Any) -> list[Any] | tuple[Any, ...]:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"{key} must be a list of values, such as [{shortened(values)}], not {shortened(values)}")
+    return values
+
+
+def _as_written(key: str, value: Any) -> Any:
+    """Return the value of a setting or a factor as it is, if it is one."""
+    if key in TEXTS and (not isinstance(value, str) or not value):
+        raise TypeError(f"{key} must be text, not {shortened(value)}")
+    FACTORS[key](key, value) if key in FACTORS else FIELDS[key].metadata["rule"](key, value)
+    return value
 
 
 def _baseline(table: Mapping[str, Any], arms: Mapping[str, Any]) -> str:
@@ -149,32 +225,42 @@ def _baseline(table: Mapping[str, Any], arms: Mapping[str, Any]) -> str:
     return one_of(*arms)("baseline", table["baseline"])
 
 
-def _arm(name: str, common: Mapping[str, Any], own: Mapping[str, Any]) -> Arm:
-    """Return an arm; its own settings come before the common ones."""
-    for place, given in (("[common]", common), (f"[arms.{name}]", own)):
-        _require_known(given, (*SETTINGS, *FACTORS), place)
-        for key in given.keys() & DECIDED:
-            raise ValueError(f"{place} must not have {key}: {DECIDED[key]}")
-    for key in (key for key in (*SHARED, *(["data"] if "eval" not in common else [])) if key in own):
-        why = "it decides on what the arms are measured"
-        raise ValueError(f"[arms.{name}] must not have {key}: {why}, and belongs to [common]")
+def _arm(name: str, common: Mapping[str, Any], own: Mapping[str, Any], cell: Mapping[str, Any]) -> Arm:
+    """Return an arm in a cell; its own settings come before the common ones."""
+    _require_known(common, (*SETTINGS, *FACTORS), "[common]")
+    _require_free("[common]", common, cell)
+    _require_of_arms(f"[arms.{name}]", own, shared_data="eval" not in common)
+    _require_free(f"[arms.{name}]", own, cell)
     with _placed(f"[arms.{name}] "):
-        return _made(name, {**common, **own})
+        return _made(name, {**common, **own, **cell}, cell)
 
 
-def _made(name: str, given: dict[str, Any]) -> Arm:
-    sets = given.pop("sets", None)
-    noise = _share("noise", given.pop("noise", 0.0))
+def _require_of_arms(place: str, given: Mapping[str, Any], shared_data: bool) -> None:
+    """Raise unless arms may differ in each of the keys."""
+    _require_known(given, (*SETTINGS, *FACTORS), place)
+    _require_free(place, given, {})
+    for key in (key for key in (*SHARED, *(["data"] if shared_data else [])) if key in given):
+        why = "it decides on what the arms are measured"
+        raise ValueError(f"{place} must not have {key}: {why}, and belongs to [common]")
+
+
+def _require_free(place: str, given: Mapping[str, Any], cell: Mapping[str, Any]) -> None:
+    """Raise where a key is decided by something else."""
+    reasons = DECIDED | dict.fromkeys(cell, "[grid] has it")
+    for key in given.keys() & reasons:
+        raise ValueError(f"{place} must not have {key}: {reasons[key]}")
+
+
+def _made(name: str, given: dict[str, Any], cell: Mapping[str, Any]) -> Arm:
     for key in ("loss", "data"):
         if key not in given:
             raise ValueError(f"{key} is missing")
-    texts = {key: value for key, value in given.items() if key in ("loss", "data", "eval", "model", "reference")}
-    for key, value in texts.items():
-        if not isinstance(value, str) or not value:
-            raise TypeError(f"{key} must be text, not {shortened(value)}")
-    settings = Settings(**given, output=".", progress=False)
+    for key in given.keys() & {*TEXTS, *FACTORS}:
+        _as_written(key, given[key])
+    own = {key: value for key, value in given.items() if key not in FACTORS}
+    settings = Settings(**own, output=".", progress=False)
     _require_last_weights(settings)
-    return Arm(name, settings, None if sets is None else whole_number("sets", sets, 1, LARGEST), noise)
+    return Arm(name, settings, given.get("sets"), float(given.get("noise", 0)), cell)
 
 
 def _require_last_weights(settings: Settings) -> None:
@@ -225,7 +311,7 @@ def _rate_seeds(table: Mapping[str, Any], seeds: tuple[int, ...], lr: tuple[floa
 def _several(name: str, values: list | tuple, rule: Callable[[str, Any], Any]) -> tuple[Any, ...]:
     """Return at least one value, each by its rule and all different."""
     found = tuple(rule(name, one) for one in values)
-    if not found or len(set(found)) < len(found):
+    if not found or any(one in found[:place] for place, one in enumerate(found)):
         raise ValueError(f"{name} must hold at least one value, all different, not {shortened(list(values))}")
     return found
 
@@ -234,3 +320,10 @@ def _share(name: str, value: Any) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
         raise ValueError(f"{name} must be a number from 0 to 1, not {shortened(value)}")
     return float(value)
+
+
+# What a plan knows of an arm that is no setting of finetune: how many sets are drawn, the share with exchanged sides.
+FACTORS: dict[str, Callable[[str, Any], Any]] = {
+    "sets": lambda name, value: whole_number(name, value, 1, LARGEST),
+    "noise": _share,
+}

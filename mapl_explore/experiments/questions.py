@@ -21,7 +21,7 @@ class Questions:
     Parameters
     ----------
     train : dict of list of PreferenceSet
-        What each arm draws its training sets from, by its name.
+        What the arms draw their training sets from, by the name of the file.
     validation, test : list of PreferenceSet
         Held-out sets: those that choose the learning rate, and those of the report. They have no prompt in common,
         with each other or with the training sets.
@@ -44,9 +44,9 @@ def read_questions(plan: Plan) -> Questions:
     read = {name: training_data(name, asked.eval, SPLIT_SEED, asked.threshold) for name, asked in files.items()}
     for train, held_out in read.values():
         _require_apart(train, held_out)
-    found = {arm.name: read[str(arm.settings.data)][0] for arm in plan.arms}
+    found = {name: train for name, (train, _) in read.items()}
     for arm in plan.arms:
-        _require_enough(arm, found[arm.name])
+        _require_enough(arm, found[str(arm.settings.data)])
     _, held_out = next(iter(read.values()))  # the same for all: eval belongs to all arms, and so does data without it
     if plan.arms[0].settings.verifier is not None:  # finds its faults before any work
         verifier(plan.arms[0].settings.verifier, [Question(one.prompt, references=one.positives) for one in held_out])
@@ -90,9 +90,10 @@ def _exchanged(one: PreferenceSet) -> PreferenceSet:
 
 def _require_enough(arm: Arm, sets: Sequence[PreferenceSet]) -> None:
     if arm.sets and arm.sets > len(sets):
-        raise ValueError(f"[arms.{arm.name}] sets must be at most {len(sets)}, which data holds, not {arm.sets}")
+        raise ValueError(f"{arm.place('sets')} sets must be at most {len(sets)}, which data holds, not {arm.sets}")
     if arm.noise and any(one.scores for one in sets):
-        raise ValueError(f"[arms.{arm.name}] noise exchanges sides, and data holds scores, which would contradict them")
+        place = arm.place("noise")
+        raise ValueError(f"{place} noise exchanges sides, and data holds scores, which would contradict them")
 
 
 def _require_apart(train: Sequence[PreferenceSet], held_out: Sequence[PreferenceSet]) -> None:

@@ -1,5 +1,6 @@
 """The report of a comparison: a row for each arm, as a table, as JSON and as a forest plot."""
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.experiments.bootstrap import mean_interval
+from mapl_explore.experiments.grid import shown, title_of
 from mapl_explore.experiments.plan import Plan
 from mapl_explore.files import atomic_writer, counted
 from mapl_explore.notes import note
@@ -17,10 +19,12 @@ from mapl_explore.runs.record import label_of
 
 LEAST_SEEDS = 8  # for a claim
 TOO_FEW = "too few seeds for a claim"
-COLUMNS = ("arm", "lr", "seeds", "mean [95 %]", "difference [95 %]", "verdict", "steps", "tokens", "seconds")
-NOTES = """Mean over seeds and held-out test questions; difference to {baseline}, question by question, under the seeds
-that both have. 95 % intervals by resampling seeds, then questions, each comparison for itself. The learning rates were
-chosen on other questions and under other seeds. Steps, response tokens trained on, seconds: means over the runs."""
+COLUMNS = ("lr", "seeds", "mean [95 %]", "difference [95 %]", "verdict", "steps", "tokens", "seconds")
+NOTES = """Mean over seeds and held-out test questions; difference to {baseline}{where}, question by question,
+under the seeds that both have. 95 % intervals by resampling seeds, then questions, each comparison for itself. The
+learning rates were chosen on other questions and under other seeds. Steps, response tokens trained on, seconds: means
+over the runs."""
+REPORT = "report.json"
 PICTURES = ("svg", "png")
 
 Interval = tuple[float, float] | None
@@ -28,12 +32,14 @@ Interval = tuple[float, float] | None
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What the runs of an arm have given.
+    """What the runs of an arm have given in a cell.
 
     Parameters
     ----------
     arm, loss : str
         Its name, and its loss.
+    cell : dict
+        The values of the factors of the grid.
     lr : float or None
         The chosen rate.
     values : dict of arrays (questions,)
@@ -47,6 +53,7 @@ class Results:
     """
 
     arm: str
+    cell: Mapping[str, Any]
     loss: str
     lr: float | None
     values: Mapping[int, np.ndarray]
@@ -59,9 +66,10 @@ class Results:
 
 @dataclass(frozen=True)
 class Row:
-    """An arm in the report; what is not known is None."""
+    """An arm in a cell of the report; what is not known is None."""
 
     arm: str
+    cell: Mapping[str, Any]
     loss: str
     lr: float | None
     seeds: int
@@ -80,6 +88,7 @@ class Row:
     def as_record(self) -> dict[str, Any]:
         """Return one value for each column of a table of numbers."""
         record = asdict(self)
+        record = {"arm": record.pop("arm"), **record.pop("cell")} | record
         for name, ends in (("", record.pop("interval")), ("difference_", record.pop("difference_interval"))):
             record |= dict(zip((f"{name}low", f"{name}high"), ends or (None, None), strict=True))
         return {name: value for name, value in record.items() if name != "runs"}
@@ -90,7 +99,8 @@ class Row:
         seeds = str(self.seeds) if self.seeds == self.asked else f"{self.seeds} of {self.asked}"
         costs = [known(value, ",.0f") for value in (self.steps, self.response_tokens)]
         means = [_with_interval(self.mean, self.interval, ""), _with_interval(*self._change, "+")]
-        return [self.arm, known(self.lr, "g"), seeds, *means, self.verdict, *costs, known(self.seconds, ".1f")]
+        place = [*map(shown, self.cell.values()), self.arm]
+        return [*place, known(self.lr, "g"), seeds, *means, self.verdict, *costs, known(self.seconds, ".1f")]
 
     @property
     def _change(self) -> tuple[float | None, Interval]:
@@ -98,9 +108,9 @@ class Row:
 
 
 def rows_of(results: Sequence[Results], baseline: str) -> list[Row]:
-    """Return a row for each arm, compared with the baseline."""
-    base = next(one for one in results if one.arm == baseline)
-    return [_row(one, base) for one in results]
+    """Return a row for each arm in each cell, compared with the baseline in the same cell."""
+    bases = [one for one in results if one.arm == baseline]
+    return [_row(one, next(base for base in bases if base.cell == one.cell)) for one in results]
 
 
 def verdict_of(interval: Interval, seeds: int) -> str:
@@ -118,29 +128,20 @@ def verdict_of(interval: Interval, seeds: int) -> str:
 
 def table_of(rows: Sequence[Row], plan: Plan) -> str:
     """Return the rows for people."""
-    cells = [COLUMNS, *(row.cells for row in rows)]
+    cells = [[*plan.grid, "arm", *COLUMNS], *(row.cells for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    losses = [f"{row.arm}: {row.loss}" for row in rows]
-    return "\n".join(
-        [
-            label_of(plan.measure, *(row.loss for row in rows)),
-            *lines,
-            "",
-            *losses,
-            "",
-            NOTES.format(baseline=plan.baseline),
-        ]
-    )
+    losses = dict.fromkeys(f"{row.arm}: {row.loss}" for row in rows)
+    notes = NOTES.format(baseline=plan.baseline, where=" in the same cell" if plan.grid else "")
+    return "\n".join([label_of(plan.measure, *(row.loss for row in rows)), *lines, "", *losses, "", notes])
 
 
 def write_report(folder: Path, plan: Plan, rows: Sequence[Row], failures: Sequence[str]) -> str:
     """Write ``report.json``, ``table.txt`` and ``forest.svg`` and ``.png``, and return the table."""
     failed = ["", f"{counted(len(failures), 'run')} failed:", *failures] if failures else []
     table = "\n".join([table_of(rows, plan), *failed])
-    shown = {name: value for name, value in asdict(plan).items() if name != "arms"}
-    report = {"plan": shown, "arms": [asdict(row) for row in rows], "failures": list(failures)}
-    for name, text in (("report.json", json.dumps(report, indent=1)), ("table.txt", table)):
+    report = {"plan": plan.as_record, "arms": [asdict(row) for row in rows], "failures": list(failures)}
+    for name, text in ((REPORT, json.dumps(report, indent=1, default=str)), ("table.txt", table)):
         with atomic_writer(folder / name) as file:
             file.write(text + "\n")
     if any(row.mean is not None for row in rows):
@@ -156,6 +157,7 @@ def _row(one: Results, base: Results) -> Row:
     between = mean_interval(change) if compared else None
     return Row(
         arm=one.arm,
+        cell=one.cell,
         loss=one.loss,
         lr=one.lr,
         seeds=len(values),
@@ -179,8 +181,13 @@ def _draw(folder: Path, plan: Plan, rows: Sequence[Row]) -> None:
     except ModuleNotFoundError as error:
         note(f"the forest plot is not drawn: {error.name} is not installed (pip install 'mapl_explore[lab]')")
         return
-    means = [Estimate(row.arm, row.mean, row.interval) for row in rows]
-    changes = [Estimate(row.arm, row.difference, row.difference_interval) for row in rows]
+    means: list[Estimate] = []
+    changes: list[Estimate] = []
+    for cell, some in itertools.groupby(rows, lambda row: row.cell):
+        heading = [Estimate(title_of(cell), None, None, heading=True)] if cell else []
+        arms = list(some)
+        means += heading + [Estimate(row.arm, row.mean, row.interval) for row in arms]
+        changes += heading + [Estimate(row.arm, row.difference, row.difference_interval) for row in arms]
     label = label_of(plan.measure, *(row.loss for row in rows))
     figure = forest_figure(means, changes, label, f"difference to {plan.baseline}")
     for ending in PICTURES:

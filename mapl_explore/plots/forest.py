@@ -13,15 +13,17 @@ from mapl_explore.plots.paper import figure_of
 ZERO = Style("orange", (5, 2), width=2)
 INTERVAL = Style("blue", width=3)
 ESTIMATE = Style("blue", width=11)
+HEADING = Style("grey", width=2)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number of an arm with its interval; either may be missing."""
+    """A number of an arm with its interval, either of which may be missing; or the heading of those below it."""
 
     name: str
     value: float | None
     interval: tuple[float, float] | None
+    heading: bool = False
 
 
 def forest_figure(
@@ -32,7 +34,7 @@ def forest_figure(
     Parameters
     ----------
     means, differences : sequence of Estimate
-        One for each arm, in the same order; the first one stands at the top.
+        One for each arm or heading, in the same order; the first one stands at the top.
     label, difference_label : str
         Of the two horizontal axes.
 
@@ -56,13 +58,14 @@ def _panel(estimates: Sequence[Estimate], label: str, marks: list[Mark]) -> Pane
     places = [value for _, value, _ in known] + [end for _, *both in ends for end in both] + [0.0] * bool(marks)
     rows, low, high = (np.array(column, float) for column in zip(*ends, strict=True)) if ends else np.zeros((3, 0))
     across = Axis(label, *_reach(places))
+    heads = [row - 0.5 for row, one in enumerate(estimates) if one.heading and row]
+    between = [Rule(name=f"group {at}", style=HEADING, at=at, along="y") for at in heads]
     names = tuple((float(row), one.name) for row, one in enumerate(estimates))
     down = Axis("", len(estimates) - 0.5, -0.5, ticks=names)
     at = np.array([value for _, value, _ in known], float), np.array([row for row, _, _ in known], float)
     strokes = Segments(name="intervals", style=INTERVAL, x=low, y=rows, to_x=high, to_y=rows)
-    return Panel(
-        label, across, down, [*marks, strokes, Points(name="estimates", style=ESTIMATE, x=at[0], y=at[1])], grid="x"
-    )
+    dots = Points(name="estimates", style=ESTIMATE, x=at[0], y=at[1])
+    return Panel(label, across, down, [*between, *marks, strokes, dots], grid="x")
 
 
 def _reach(places: Sequence[float]) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tiny_models import save_tiny
@@ -12,8 +13,9 @@ from mapl_explore import compare, write_sets
 from mapl_explore.cli.main import main
 from mapl_explore.data import PreferenceSet, prompt_text
 from mapl_explore.experiments import jobs
-from mapl_explore.experiments.comparison import compared, outlook, workbench
+from mapl_explore.experiments.comparison import compared, workbench
 from mapl_explore.experiments.jobs import job_of
+from mapl_explore.experiments.outlook import outlook
 from mapl_explore.experiments.plan import read_plan
 from mapl_explore.experiments.questions import divided, drawn
 from mapl_explore.notes import Note
@@ -182,6 +184,71 @@ def test_what_decides_a_run_decides_its_folder_and_nothing_else_does(plan, tmp_p
     assert len(set(names)) == len(names)
 
 
+def test_the_name_of_a_folder_stays_from_version_to_version(plan):
+    plan["common"] = {"data": "train.jsonl", "eval": "eval.jsonl", "sets": 4, "noise": 0.5}
+    arm = read_plan(plan).arms[0]
+    settings = replace(arm.settings, lr=1e-3, seed=3)
+    # As it was when the first comparisons were run: their runs count for plans of today.
+    assert job_of("any", settings, drawn(SETS, arm, 3), SETS[8:], Path("runs")).folder.name == "a8b789fc729ed09d"
+
+
+def test_each_cell_of_a_grid_is_compared_with_its_own_baseline(plan, tmp_path, runs_done):
+    del plan["common"]["sets"], plan["common"]["steps"]
+    plan |= {"grid": {"sets": [4, 8], "steps": [1, 2]}, "seeds": 1}
+    assert outlook(workbench(plan, tmp_path / "out"), 1).startswith("8 runs, of which 0 are there")
+    found = compared(plan, output=tmp_path / "out", progress=False)
+    assert len(runs_done) == 8
+    cells = [{"sets": sets, "steps": steps} for sets in (4, 8) for steps in (1, 2)]
+    assert [(row.arm, row.cell) for row in found.rows] == [(arm, cell) for cell in cells for arm in ("one", "other")]
+    for base, other in zip(found.rows[::2], found.rows[1::2], strict=True):
+        folders = [tmp_path / "out" / "runs" / row.runs[0] for row in (base, other)]
+        records = [read_run(folder) for folder in folders]
+        assert [record.data["train"]["sets"] for record in records] == [base.cell["sets"]] * 2
+        assert [record.log[-1]["step"] for record in records] == [base.cell["steps"]] * 2
+        before, after = (record.after["accuracy"] for record in records)
+        assert (base.verdict, base.difference) == ("baseline", None)
+        assert other.difference == pytest.approx(after - before, abs=1e-12)
+    report = json.loads((found.folder / "report.json").read_text())
+    assert [row["cell"] for row in report["arms"][::2]] == cells
+    assert report["plan"]["grid"] == plan["grid"]
+    heads = [line.split()[:3] for line in found.table.splitlines()[1:10]]
+    assert heads == [["sets", "steps", "arm"], *([str(s), str(k), arm] for s, k, arm in found_places(found.rows))]
+    assert "difference to one in the same cell" in found.table
+    drawn_picture = (found.folder / "forest.svg").read_text()
+    assert drawn_picture.count("<!-- sets 8, steps 2 -->") == 2  # a heading in either panel
+    frame = compare(plan, output=tmp_path / "out", progress=False)
+    assert list(frame[frame.sets == 8].steps) == [1, 1, 2, 2]
+    assert len(runs_done) == 8
+
+
+def found_places(rows):
+    return [(row.cell["sets"], row.cell["steps"], row.arm) for row in rows]
+
+
+def test_each_cell_chooses_its_own_rate(plan, tmp_path, runs_done):
+    del plan["common"]["sets"]
+    plan |= {
+        "grid": {"sets": [4, 8]},
+        "lr": [1e-3, 1e-2],
+        "rate_seeds": 1,
+        "seeds": 1,
+        "arms": {"one": plan["arms"]["one"]},
+    }
+    found = compared(plan, output=tmp_path / "out", progress=False)
+    choosing = runs_done[:4]
+    for row in found.rows:
+        runs = [run for run in choosing if len(run.data) == row.cell["sets"]]
+        means = {run.lr: read_run(run.output).after["accuracy"] for run in runs}
+        assert row.lr == max(sorted(means), key=means.get)
+
+
+def test_what_data_do_not_suffice_for_is_told_with_the_key_of_the_grid(plan, tmp_path):
+    del plan["common"]["sets"]
+    plan["grid"] = {"sets": [4, 32]}
+    with pytest.raises(ValueError, match=r"\[grid\] sets must be at most 12, which data holds, not 32"):
+        compared(plan, output=tmp_path / "out", progress=False)
+
+
 def test_a_run_that_was_killed_before_its_record_is_begun_anew(plan, tmp_path):
     found = compared(plan, output=tmp_path / "out", progress=False)
     folder = tmp_path / "out" / "runs" / found.rows[0].runs[0]
@@ -193,19 +260,26 @@ def test_a_run_that_was_killed_before_its_record_is_begun_anew(plan, tmp_path):
     assert (folder / jobs.DONE).exists()
 
 
-def test_the_outlook_knows_time_and_disk_once_a_run_is_done(plan, tmp_path):
+def test_the_outlook_knows_time_and_disk_once_a_run_of_the_same_size_is_done(plan, tmp_path):
     out = tmp_path / "out"
-    assert outlook(workbench(plan, out), 1).splitlines() == [
-        "4 runs, of which 0 are there and 4 are to be done",
-        "time: unknown until a run is done",
-        "disk: unknown until a run is done",
-    ]
+    unknown = "unknown: no run of this size is done in this folder; one will tell"
+    first = "4 runs, of which 0 are there and 4 are to be done"
+    assert outlook(workbench(plan, out), 1).splitlines() == [first, f"time: {unknown}", f"disk: {unknown}"]
     assert not out.exists()
     compared({**plan, "seeds": 1}, output=out, progress=False)
-    first, time, disk = outlook(workbench(plan, out), 1).splitlines()
+    seconds = [json.loads(path.read_text())["seconds"] for path in out.glob("runs/*/done.json")]
+    first, time, disk = outlook(workbench(plan, out), 2).splitlines()
     assert first == "4 runs, of which 2 are there and 2 are to be done"
-    assert time.endswith((" s", " min"))
+    assert time == f"time: about {jobs.duration(sum(seconds) / 2)}"
     assert disk.endswith(" MB")
+    # Another plan, of which nothing is done: runs of other arms on other data tell, those of other steps do not.
+    other = {**plan, "arms": {"one": {"loss": "cpo", "sets": 6}}}
+    assert outlook(workbench(other, out), 1).splitlines()[1].startswith("time: about ")
+    longer = {**other, "common": plan["common"] | {"steps": 2}}
+    assert outlook(workbench(longer, out), 1).splitlines()[1] == f"time: {unknown}"
+    del other["arms"]["one"]["sets"], other["common"]["steps"], other["common"]["sets"]
+    some = outlook(workbench({**other, "grid": {"steps": [1, 5]}}, out), 1).splitlines()[1]
+    assert some.endswith(" for 2 of them; unknown for 2 until one of their size is done")
 
 
 def test_runs_in_several_processes_give_the_report_of_runs_one_by_one(plan, tmp_path):

@@ -45,6 +45,23 @@ def test_a_plan_has_its_arms_seeds_and_rates_from_low_to_high():
     assert not set(plan.rate_seeds) & set(plan.seeds)
 
 
+def test_a_grid_has_every_arm_in_every_cell_cell_by_cell():
+    plan = read_plan(changed(grid={"steps": [2, 4], "loss": ["dpo", "cdpo"]}, arms__one={}, arms__other={"noise": 0.5}))
+    assert [arm.name for arm in plan.arms] == ["one", "other"] * 4
+    assert [(arm.settings.steps, type(arm.settings.loss).__name__) for arm in plan.arms[::2]] == [
+        (2, "DPO"), (2, "CDPO"), (4, "DPO"), (4, "CDPO"),
+    ]  # fmt: skip
+    assert plan.arms[3].cell == {"steps": 2, "loss": "cdpo"}
+    assert plan.arms[3].title == "other (steps 2, loss cdpo)"
+    assert {arm.noise for arm in plan.arms if arm.name == "other"} == {0.5}
+
+
+def test_losses_of_one_score_are_compared_by_it_and_others_by_right_alone():
+    other = {"data": "train.jsonl", "eval": "eval.jsonl", "verifier": "world"}
+    assert read_plan(changed(arms__one__loss="RobustDPO()")).measure == "accuracy"
+    assert read_plan(changed(arms__one__loss="SFT()", common=other)).measure == "right"
+
+
 def test_a_single_rate_needs_no_runs_to_choose_it():
     assert read_plan(changed(lr=1e-3)).rate_seeds == ()
 
@@ -73,6 +90,20 @@ def test_a_single_rate_needs_no_runs_to_choose_it():
         ({"arms__one__data": 3}, "[arms.one] data must be text, not 3"),
         ({"common__patience": 3}, "[common] must not have patience: it would choose the checkpoint by the questions"),
         ({"common__training": {"load_best_model_at_end": True}}, "training must not have load_best_model_at_end"),
+        ({"grid": 3}, "grid must be a table, not 3"),
+        ({"grid": {"set": [1]}}, "[grid] has no key 'set'; did you mean sets?"),
+        ({"grid": {"steps": 3}}, "[grid] steps must be a list of values, such as [3], not 3"),
+        ({"grid": {"steps": []}}, "[grid] steps must hold at least one value, all different, not []"),
+        ({"grid": {"steps": [2, 2]}}, "[grid] steps must hold at least one value, all different, not [2, 2]"),
+        ({"grid": {"training": [{"a": 1}, {"a": 1}]}}, "[grid] training must hold at least one value, all different"),
+        ({"grid": {"steps": [2, 0]}}, "[grid] steps must be an integer from 1"),
+        ({"grid": {"model": ["tiny", 3]}}, "[grid] model must be text, not 3"),
+        ({"grid": {"seed": [1, 2]}}, "[grid] must not have seed: seeds, at the top of the plan, has it"),
+        ({"grid": {"eval": ["x", "y"]}}, "[grid] must not have eval: it decides on what the arms are measured"),
+        ({"grid": {"sets": [2, 4]}}, "[arms.other] must not have sets: [grid] has it"),
+        ({"grid": {"steps": [2]}, "common__steps": 4}, "[common] must not have steps: [grid] has it"),
+        ({"arms__one__loss": "SFT()"}, "measure 'accuracy' compares losses of one score; SFT() of [arms.one] and DPO("),
+        ({"arms__one__loss": "CPO()", "measure": "hard_margin"}, "score responses differently: take 'right'"),
         ({"measure": "right"}, "measure 'right' needs a verifier in [common]"),
         ({"measure": "loss"}, "measure must be one of 'right', 'accuracy', 'hard_margin', not 'loss'"),
     ],
