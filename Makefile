@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench peers notebooks screenshots archives alone try-archives release clean
+.PHONY: help setup lab test lint bench peers evidence ledger notebooks screenshots archives alone try-archives release clean
 
 help:
 	@echo "make lab          open the course in JupyterLab (ARGS=--no-browser prints the address instead)"
@@ -16,6 +16,8 @@ help:
 	@echo "make lint         check style (ruff) and types (mypy)"
 	@echo "make bench        measure speed and memory, side by side with the alternatives"
 	@echo "make peers        compare the losses with TRL's own, in an environment of its own"
+	@echo "make evidence     run the plans of experiments/ again, record results, make LEDGER.md (FAST=1 only compares)"
+	@echo "make ledger       make LEDGER.md from the plans and results of experiments/"
 	@echo "make notebooks    run the notebooks and store their outputs (ARGS=05_losses_and_gradients runs that one)"
 	@echo "make screenshots  photograph every explorer and notebook into build/screenshots (needs chromium)"
 	@echo "make alone        install the package alone and run its examples (EXTRA=lab, LOWEST=1, WHAT=a wheel)"
@@ -73,6 +75,23 @@ bench: setup build/bench/.ready .peers-venv/.ready
 
 peers: .peers-venv/.ready
 	@OMP_NUM_THREADS=1 TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/peers/trl_parity.py
+
+# Every run is kept here: the same command goes on after a kill, and a changed plan runs what is new.
+EVIDENCE ?= runs/evidence
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
+FAST ?=
+
+evidence: setup
+ifdef FAST
+	@OMP_NUM_THREADS=1 $(BIN)/python release/evidence.py --seeds 3
+else
+	@for plan in experiments/*.toml; do \
+		OMP_NUM_THREADS=1 $(BIN)/mapl-explore compare $$plan --output $(EVIDENCE) --jobs $(JOBS) || exit 1; done
+	@$(BIN)/mapl-explore ledger experiments --reports $(EVIDENCE) --output LEDGER.md
+endif
+
+ledger: setup
+	@$(BIN)/mapl-explore ledger experiments --output LEDGER.md
 
 NOTEBOOKS = $(patsubst %,notebooks/%.ipynb,$(or $(ARGS),*))
 

@@ -1,4 +1,4 @@
-"""The command ``compare``, and its options."""
+"""The commands ``compare`` and ``ledger``, and their options."""
 
 import argparse
 import sys
@@ -17,6 +17,36 @@ def add_compare(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(
         run=_compare, after_interrupt=lambda _: "; the same command goes on with the runs that are left"
     )
+
+
+def add_ledger(commands: argparse._SubParsersAction) -> None:
+    """Add ``ledger`` to the commands of the command line."""
+    text = "Make a table of claims: what each says, how a plan tests it, and what came of it."
+    example = "mapl-explore ledger experiments --reports runs/evidence --output LEDGER.md"
+    parser = commands.add_parser("ledger", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("folder", metavar="DIR", help="plans with [[claims]], and their results in a folder results")
+    add("--reports", metavar="DIR", help="first record what compare has reported there, the --output that it had")
+    add("--output", metavar="FILE", help="where the ledger is written, as Markdown; it is printed if not given")
+    parser.set_defaults(run=_ledger)
+
+
+def _ledger(arguments: argparse.Namespace) -> None:
+    from mapl_explore.experiments.ledger import ledger_of, record
+    from mapl_explore.files import atomic_writer, require_folder
+
+    if arguments.output:
+        require_folder(arguments.output)
+    if arguments.reports:
+        for file in record(arguments.folder, arguments.reports):
+            print(f"recorded in {file}", file=sys.stderr)
+    text = ledger_of(arguments.folder)
+    if not arguments.output:
+        print(text, end="")
+        return
+    with atomic_writer(arguments.output) as file:
+        file.write(text)
+    print(f"written to {arguments.output}")
 
 
 def _compare(arguments: argparse.Namespace) -> None:

@@ -178,7 +178,7 @@ def _reported(
     rows = rows_of(results, bench.plan.baseline)
     folder = bench.output / REPORTS / bench.plan.name
     folder.mkdir(parents=True, exist_ok=True)
-    table = write_report(folder, bench.plan, rows, [str(one) for one in failures])
+    table = write_report(folder, bench.plan, rows, [str(one) for one in failures], _versions(done))
     return Comparison(rows, failures, folder, table)
 
 
@@ -204,6 +204,15 @@ def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) 
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
+
+
+def _versions(done: Sequence[list[Job]]) -> dict[str, str]:
+    """Return the versions of all runs; where they differ, each one."""
+    found: dict[str, set[str]] = {}
+    for job in (job for some in done for job in some):
+        for name, version in read_run(job.folder).versions.items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(some)) for name, some in found.items()}
 
 
 def _require_same_weights(done: Sequence[list[Job]]) -> None:

@@ -1,17 +1,17 @@
 """The plan of a comparison: its arms, its seeds and its learning rates, read from TOML and checked before any work."""
 
-import contextlib
-import difflib
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mapl_explore.experiments.claims import Claim, claims_of
 from mapl_explore.experiments.grid import cells_of, title_of
+from mapl_explore.experiments.tables import placed, require_known, several, table_in
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.losses import Loss, loss_of
 from mapl_explore.losses.trials import made_up_sets
@@ -21,7 +21,7 @@ from mapl_explore.training.settings import LARGEST, Settings, one_of
 MEASURES = ("right", "accuracy", "hard_margin")
 RATE_SEEDS = 2  # runs of each learning rate, from which it is chosen
 FIRST_RATE_SEED = 1_000_000  # far from the small numbers that people give as seeds
-TOP = ("baseline", "seeds", "rate_seeds", "lr", "measure", "common", "grid", "arms")
+TOP = ("baseline", "seeds", "rate_seeds", "lr", "measure", "common", "grid", "arms", "claims")
 # What a plan decides otherwise, and why.
 DECIDED = {
     "output": "each run has a folder of its own below --output",
@@ -33,6 +33,7 @@ DECIDED = {
 }
 # What decides how a run is measured: the arms are compared question by question.
 SHARED = ("eval", "verifier", "answers", "answer_tokens", "threshold", "chat", "max_length", "truncate")
+OTHERWISE = ("arms", "tables", "claims")  # fields of a plan that stand in its record in another form, or not at all
 FIELDS = {each.name: each for each in fields(Settings)}
 SETTINGS = tuple(name for name, each in FIELDS.items() if each.metadata.get("command", True) or name in DECIDED)
 TEXTS = ("loss", "data", "eval", "model", "reference")  # of which Python takes objects, too
@@ -96,6 +97,8 @@ class Plan:
         What is compared, by its name in ``MEASURES`` of :mod:`mapl_explore.runs.record`; more is better.
     tables : dict
         ``common`` and ``arms`` as they were written.
+    claims : sequence of Claim
+        What the comparison is to decide; they decide nothing of it.
     """
 
     name: str
@@ -107,11 +110,12 @@ class Plan:
     rate_seeds: tuple[int, ...]
     measure: str
     tables: Mapping[str, Any]
+    claims: tuple[Claim, ...] = ()
 
     @property
     def as_record(self) -> dict[str, Any]:
-        """Return all that the plan decides, for JSON."""
-        return {name: value for name, value in vars(self).items() if name not in ("arms", "tables")} | {**self.tables}
+        """Return all that decides the comparison, for JSON."""
+        return {name: value for name, value in vars(self).items() if name not in OTHERWISE} | {**self.tables}
 
 
 def read_plan(source: str | os.PathLike | Mapping[str, Any]) -> Plan:
@@ -143,32 +147,26 @@ def read_plan(source: str | os.PathLike | Mapping[str, Any]) -> Plan:
 
 
 def _checked(place: str, name: str, table: Mapping[str, Any]) -> Plan:
-    with _placed(f"{place}: "):
+    with placed(f"{place}: "):
         return _plan(name, table)
 
 
-@contextlib.contextmanager
-def _placed(place: str) -> Iterator[None]:
-    """Let every error in the block begin with its place."""
-    try:
-        yield
-    except TypeError as error:
-        raise TypeError(f"{place}{error}") from None
-    except ValueError as error:
-        raise ValueError(f"{place}{error}") from None
-
-
 def _plan(name: str, table: Mapping[str, Any]) -> Plan:
-    _require_known(table, TOP, "the plan")
-    common, arms = _table(table, "common", {}), _table(table, "arms")
-    seeds, lr, grid = _seeds("seeds", table.get("seeds", 8), 0), _rates(table), _grid(_table(table, "grid", {}), common)
+    require_known(table, TOP, "the plan")
+    common, arms = table_in(table, "common", {}), table_in(table, "arms")
+    seeds, lr, grid = (
+        _seeds("seeds", table.get("seeds", 8), 0),
+        _rates(table),
+        _grid(table_in(table, "grid", {}), common),
+    )
     cells = [(cell, each) for cell in cells_of(grid) for each in arms]
-    found = tuple(_arm(each, common, _table(arms, each, place="arms."), cell) for cell, each in cells)
+    found = tuple(_arm(each, common, table_in(arms, each, place="arms."), cell) for cell, each in cells)
     if not found:
         raise ValueError("arms must have at least one arm, as in [arms.hardest]")
     tables = {"common": common, "arms": arms}
     baseline, measure = _baseline(table, arms), _measure(table, found)
-    return Plan(name, baseline, grid, found, seeds, lr, _rate_seeds(table, seeds, lr), measure, tables)
+    claims = claims_of(table.get("claims", []), baseline, [(arm.name, arm.cell) for arm in found])
+    return Plan(name, baseline, grid, found, seeds, lr, _rate_seeds(table, seeds, lr), measure, tables, claims)
 
 
 def _measure(table: Mapping[str, Any], arms: tuple[Arm, ...]) -> str:
@@ -201,8 +199,8 @@ def _count_alike(one: Loss | str, other: Loss | str) -> bool:
 def _grid(grid: Mapping[str, Any], common: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """Return the values of each factor, each by its own rule."""
     _require_of_arms("[grid]", grid, shared_data="eval" not in common)
-    with _placed("[grid] "):
-        return {key: _several(key, _listed(key, values), _as_written) for key, values in grid.items()}
+    with placed("[grid] "):
+        return {key: several(key, _listed(key, values), _as_written) for key, values in grid.items()}
 
 
 def _listed(key: str, values: Any) -> list[Any] | tuple[Any, ...]:
@@ -227,17 +225,17 @@ def _baseline(table: Mapping[str, Any], arms: Mapping[str, Any]) -> str:
 
 def _arm(name: str, common: Mapping[str, Any], own: Mapping[str, Any], cell: Mapping[str, Any]) -> Arm:
     """Return an arm in a cell; its own settings come before the common ones."""
-    _require_known(common, (*SETTINGS, *FACTORS), "[common]")
+    require_known(common, (*SETTINGS, *FACTORS), "[common]")
     _require_free("[common]", common, cell)
     _require_of_arms(f"[arms.{name}]", own, shared_data="eval" not in common)
     _require_free(f"[arms.{name}]", own, cell)
-    with _placed(f"[arms.{name}] "):
+    with placed(f"[arms.{name}] "):
         return _made(name, {**common, **own, **cell}, cell)
 
 
 def _require_of_arms(place: str, given: Mapping[str, Any], shared_data: bool) -> None:
     """Raise unless arms may differ in each of the keys."""
-    _require_known(given, (*SETTINGS, *FACTORS), place)
+    require_known(given, (*SETTINGS, *FACTORS), place)
     _require_free(place, given, {})
     for key in (key for key in (*SHARED, *(["data"] if shared_data else [])) if key in given):
         why = "it decides on what the arms are measured"
@@ -269,34 +267,18 @@ def _require_last_weights(settings: Settings) -> None:
         raise ValueError(f"training must not have load_best_model_at_end: {DECIDED['patience']}")
 
 
-def _require_known(table: Mapping[str, Any], known: Iterable[str], place: str) -> None:
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(str(key), list(known), n=1)
-            raise ValueError(f"{place} has no key {key!r}{f'; did you mean {near[0]}?' if near else ''}")
-
-
-def _table(table: Mapping[str, Any], key: str, default: Any = None, place: str = "") -> Mapping[str, Any]:
-    value = table.get(key, default)
-    if value is None:
-        raise ValueError(f"{key} is missing")
-    if not isinstance(value, Mapping):
-        raise TypeError(f"{place}{key} must be a table, not {shortened(value)}")
-    return value
-
-
 def _seeds(name: str, value: Any, first: int) -> tuple[int, ...]:
     """Return the seeds of a list, or so many from ``first`` on."""
     if not isinstance(value, list | tuple):
         return tuple(range(first, first + whole_number(name, value, 1, 10_000)))
-    return _several(name, value, lambda name, one: whole_number(name, one, 0, LARGEST))
+    return several(name, value, lambda name, one: whole_number(name, one, 0, LARGEST))
 
 
 def _rates(table: Mapping[str, Any]) -> tuple[float, ...]:
     if "lr" not in table:
         raise ValueError("lr is missing: give one grid of learning rates for all arms, such as [1e-4, 1e-3]")
     value = table["lr"]
-    return tuple(sorted(_several("lr", value if isinstance(value, list | tuple) else [value], above_zero)))
+    return tuple(sorted(several("lr", value if isinstance(value, list | tuple) else [value], above_zero)))
 
 
 def _rate_seeds(table: Mapping[str, Any], seeds: tuple[int, ...], lr: tuple[float, ...]) -> tuple[int, ...]:
@@ -306,14 +288,6 @@ def _rate_seeds(table: Mapping[str, Any], seeds: tuple[int, ...], lr: tuple[floa
     if both:
         raise ValueError(f"rate_seeds must not be among seeds, or a run would choose its own rate: {both[0]} is")
     return found if len(lr) > 1 else ()
-
-
-def _several(name: str, values: list | tuple, rule: Callable[[str, Any], Any]) -> tuple[Any, ...]:
-    """Return at least one value, each by its rule and all different."""
-    found = tuple(rule(name, one) for one in values)
-    if not found or any(one in found[:place] for place, one in enumerate(found)):
-        raise ValueError(f"{name} must hold at least one value, all different, not {shortened(list(values))}")
-    return found
 
 
 def _share(name: str, value: Any) -> float:

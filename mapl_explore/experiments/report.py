@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class Row:
         """Return the row as it is printed."""
         seeds = str(self.seeds) if self.seeds == self.asked else f"{self.seeds} of {self.asked}"
         costs = [known(value, ",.0f") for value in (self.steps, self.response_tokens)]
-        means = [_with_interval(self.mean, self.interval, ""), _with_interval(*self._change, "+")]
+        means = [with_interval(self.mean, self.interval, ""), with_interval(*self._change, "+")]
         place = [*map(shown, self.cell.values()), self.arm]
         return [*place, known(self.lr, "g"), seeds, *means, self.verdict, *costs, known(self.seconds, ".1f")]
 
@@ -136,11 +137,14 @@ def table_of(rows: Sequence[Row], plan: Plan) -> str:
     return "\n".join([label_of(plan.measure, *(row.loss for row in rows)), *lines, "", *losses, "", notes])
 
 
-def write_report(folder: Path, plan: Plan, rows: Sequence[Row], failures: Sequence[str]) -> str:
+def write_report(
+    folder: Path, plan: Plan, rows: Sequence[Row], failures: Sequence[str], versions: Mapping[str, str]
+) -> str:
     """Write ``report.json``, ``table.txt`` and ``forest.svg`` and ``.png``, and return the table."""
     failed = ["", f"{counted(len(failures), 'run')} failed:", *failures] if failures else []
     table = "\n".join([table_of(rows, plan), *failed])
     report = {"plan": plan.as_record, "arms": [asdict(row) for row in rows], "failures": list(failures)}
+    report |= {"versions": versions, "date": datetime.now(UTC).date().isoformat()}
     for name, text in ((REPORT, json.dumps(report, indent=1, default=str)), ("table.txt", table)):
         with atomic_writer(folder / name) as file:
             file.write(text + "\n")
@@ -192,9 +196,10 @@ def _draw(folder: Path, plan: Plan, rows: Sequence[Row]) -> None:
     figure = forest_figure(means, changes, label, f"difference to {plan.baseline}")
     for ending in PICTURES:
         with atomic_writer(folder / f"forest.{ending}", binary=True) as file:
-            figure.savefig(file, format=ending)
+            figure.savefig(file, format=ending, bbox_inches="tight")
 
 
-def _with_interval(value: float | None, interval: Interval, sign: str) -> str:
+def with_interval(value: float | None, interval: Interval, sign: str) -> str:
+    """Return a number with its interval, for people."""
     text = known(value, f"{sign}.3f")
     return text if interval is None else f"{text} [{', '.join(f'{end:{sign}.3f}' for end in interval)}]"

@@ -58,12 +58,15 @@ def one_of(*choices: str | bool) -> Rule:
 
 def trainer_callbacks(name: str, value: Any) -> tuple[Any, ...]:
     """Return callbacks of transformers' Trainer, or their classes."""
+    value = tuple(value)
+    if not value:
+        return ()
     from transformers import TrainerCallback  # who has one has waited for it
 
     wrong = [one for one in value if not isinstance(one, TrainerCallback) and not _is_class(one, TrainerCallback)]
     if wrong:
         raise TypeError(f"{name} must be TrainerCallbacks of transformers, not {kind_of(wrong[0])}")
-    return tuple(value)
+    return value
 
 
 def _is_class(value: Any, base: type) -> bool:

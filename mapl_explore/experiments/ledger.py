@@ -1,0 +1,156 @@
+"""The ledger: what became of claims, made from plans and the results that were recorded of them.
+
+FOLDER/NAME.toml            a plan with the claims that it decides
+FOLDER/results/NAME.json    the report of its comparison, without the names of runs
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mapl_explore.experiments.claims import Claim
+from mapl_explore.experiments.grid import title_of
+from mapl_explore.experiments.plan import Plan, read_plan
+from mapl_explore.experiments.report import REPORT, with_interval
+from mapl_explore.files import atomic_writer, shortened
+from mapl_explore.runs.record import label_of
+
+RESULTS = "results"
+RUNS = "runs/evidence"  # where the commands of the ledger put their runs
+COLUMNS = ("claim", "source", "their scale", "our test", "effect [95 %]", "seeds", "verdict here", "command")
+HEAD = """# Ledger of claims
+
+What others say of losses on pairs and sets of responses, tested here: with the data and the model of each plan, and
+with nothing else. `mapl-explore ledger {folder}` makes this page from the plans in `{folder}` and the results that are
+recorded next to them. An effect is the mean difference of an arm to the baseline in the same cell of its plan, over
+seeds and test questions, with its 95 % interval. A claim *holds* here where all of this interval lies on the side that
+the test names, *fails* where it lies on the other side, and else is *undecided*, as it is with fewer than 8 seeds.
+"""
+NOT_RUN = "not run yet"
+
+
+def ledger_of(folder: str | os.PathLike) -> str:
+    """Return the ledger of a folder of plans, in Markdown: a row for each claim.
+
+    Raises
+    ------
+    ValueError, TypeError, OSError
+        If a plan or a result cannot be read, or a result is not that of its plan as it is now.
+    """
+    rows = [row for path in plans_in(folder) for row in _rows(path)]
+    table = [COLUMNS, ["---"] * len(COLUMNS), *rows]
+    head = HEAD.format(folder=Path(folder).as_posix())
+    return "\n".join([head, *(f"| {' | '.join(map(_in_table, row))} |" for row in table)]) + "\n"
+
+
+def plans_in(folder: str | os.PathLike) -> list[Path]:
+    """Return the plans of a folder, by name; raise where there is none."""
+    found = sorted(Path(folder).glob("*.toml"))
+    if not found:
+        raise FileNotFoundError(f"there is no plan in {os.fspath(folder)!r}: a file that ends in .toml")
+    return found
+
+
+def result_of(path: Path, plan: Plan) -> dict[str, Any] | None:
+    """Return the recorded result of the plan at a path, None where there is none yet.
+
+    Raises
+    ------
+    ValueError
+        If it is not that of the plan as it is now, or lacks runs.
+    """
+    file = path.parent / RESULTS / f"{path.stem}.json"
+    return _fitting(file, plan) if file.exists() else None
+
+
+def record(folder: str | os.PathLike, reports: str | os.PathLike) -> list[Path]:
+    """Record the reports that ``compare`` has written for the plans of a folder, and return the files of results.
+
+    Parameters
+    ----------
+    folder : path
+        Of the plans.
+    reports : path
+        What ``compare`` had as its output; a plan without a report there keeps the result that it has.
+
+    Raises
+    ------
+    ValueError
+        If a report is not that of its plan as it is now, or lacks runs; then nothing is written.
+    """
+    found = {path: Path(reports) / "reports" / path.stem / REPORT for path in plans_in(folder)}
+    results = {path: _fitting(file, read_plan(path)) for path, file in found.items() if file.exists()}
+    if not results:
+        raise FileNotFoundError(f"there is no report of a plan of {os.fspath(folder)!r} in {os.fspath(reports)!r}")
+    (Path(folder) / RESULTS).mkdir(exist_ok=True)
+    return [_written(path.parent / RESULTS / f"{path.stem}.json", result) for path, result in results.items()]
+
+
+def row_of(claim: Claim, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a result by which a claim is decided."""
+    return next(row for row in result["arms"] if (row["arm"], row["cell"]) == (claim.rule.arm, claim.rule.cell))
+
+
+def _written(file: Path, result: Mapping[str, Any]) -> Path:
+    rows = [{name: value for name, value in row.items() if name != "runs"} for row in result["arms"]]
+    kept = {name: value for name, value in result.items() if name != "failures"} | {"arms": rows}
+    with atomic_writer(file) as out:
+        out.write(json.dumps(kept, indent=1) + "\n")
+    return file
+
+
+def _fitting(file: Path, plan: Plan) -> dict[str, Any]:
+    """Return a report or a result, if it is whole and that of a plan as it is now."""
+    try:
+        result = json.loads(file.read_text(encoding="utf-8"))
+        fault = _misfit(plan, result)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file}: not the report of a comparison ({type(error).__name__}: {error})") from None
+    if fault:
+        raise ValueError(f"{file}: {fault}")
+    return result
+
+
+def _misfit(plan: Plan, result: Mapping[str, Any]) -> str | None:
+    """Return why a result is not that of a plan, None where it is."""
+    asked = json.loads(json.dumps(plan.as_record, default=str))
+    other = [name for name in asked | result["plan"] if asked.get(name) != result["plan"].get(name)]
+    if other:
+        return f"it is of another plan: {', '.join(other)} differ; run the plan again"
+    places = [(row["arm"], row["cell"]) for row in result["arms"]]
+    if places != [(arm.name, arm.cell) for arm in plan.arms]:
+        return f"its rows are not the arms of the plan: {shortened(places)}"
+    lacking = [row for row in result["arms"] if row["seeds"] < len(plan.seeds)]
+    if lacking:
+        some = f"{lacking[0]['seeds']} of {len(plan.seeds)} seeds of arm {lacking[0]['arm']!r}"
+        return f"it lacks runs: it has {some}; the same comparison goes on with them"
+    return None
+
+
+def _rows(path: Path) -> Iterator[Sequence[str]]:
+    plan = read_plan(path)
+    result = result_of(path, plan)
+    for claim in plan.claims:
+        command = f"`mapl-explore compare {path.as_posix()} --output {RUNS}`"
+        words = [f"“{claim.words}”", claim.source, claim.scale, _test(claim, plan)]
+        yield [*words, *_outcome(claim, plan, result), command]
+
+
+def _test(claim: Claim, plan: Plan) -> str:
+    place = f" at {title_of(claim.rule.cell)}" if claim.rule.cell else ""
+    return f"{claim.test} Holds if `{claim.rule.arm}` is {claim.rule.expected} than `{plan.baseline}`{place}."
+
+
+def _outcome(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> list[str]:
+    """Return effect, seeds and verdict."""
+    if result is None:
+        return ["-", "-", NOT_RUN]
+    row = row_of(claim, result)
+    effect = with_interval(row["difference"], row["difference_interval"], "+")
+    return [f"{effect} {label_of(plan.measure, row['loss'])}", str(row["seeds"]), claim.rule.decided(row["verdict"])]
+
+
+def _in_table(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,87 @@
+"""Whether recorded results come again, with a few seeds: what each claim of experiments/ stands on, and nothing else.
+
+``python release/evidence.py --seeds 3`` runs the arm of each claim and its baseline again, at their recorded learning
+rates, in a folder that is thrown away. It prints a line for each claim, and ends with 1 if the interval of a difference
+does not overlap the recorded one.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mapl_explore.experiments.bootstrap import mean_interval
+from mapl_explore.experiments.claims import Claim
+from mapl_explore.experiments.comparison import Workbench, workbench
+from mapl_explore.experiments.jobs import Job, Progress, run_all
+from mapl_explore.experiments.ledger import plans_in, result_of, row_of
+from mapl_explore.experiments.report import with_interval
+from mapl_explore.runs.measured import read_measured
+
+ROOT = Path(__file__).parents[1]
+
+
+class Again(NamedTuple):
+    """A difference as it was recorded, and as it came again; each a mean with the ends of its interval."""
+
+    title: str
+    recorded: tuple[float, float, float]
+    found: tuple[float, float, float]
+
+    @property
+    def agrees(self) -> bool:
+        """Return whether the two intervals overlap."""
+        return self.recorded[1] <= self.found[2] and self.found[1] <= self.recorded[2]
+
+    def __str__(self) -> str:
+        """Return the line that tells it."""
+        old, new = (with_interval(mean, (low, high), "+") for mean, low, high in (self.recorded, self.found))
+        return f"{self.title}: recorded {old}, now {new}{'' if self.agrees else ': THEY DO NOT OVERLAP'}"
+
+
+def again(path: Path, folder: Path, seeds: int) -> Iterator[Again]:
+    """Run again what the claims of a plan stand on; nothing for a plan that has no result yet."""
+    bench = workbench(path, folder)
+    result = result_of(path, bench.plan)
+    for claim in bench.plan.claims if result else ():
+        row = row_of(claim, result)
+        rates = {(one["arm"], str(one["cell"])): one["lr"] for one in result["arms"]}
+        pair = [_jobs(bench, name, claim, rates, seeds) for name in (claim.rule.arm, bench.plan.baseline)]
+        change = np.subtract(*(_values(jobs, bench.plan.measure) for jobs in pair))
+        recorded = _ends(row["difference"], row["difference_interval"])
+        yield Again(f"{path.stem}, {claim.id}", recorded, _ends(float(change.mean()), mean_interval(change)))
+
+
+def _jobs(bench: Workbench, name: str, claim: Claim, rates: dict, seeds: int) -> list[Job]:
+    arm = next(one for one in bench.plan.arms if (one.name, one.cell) == (name, claim.rule.cell))
+    return bench.reported_jobs(arm, rates[name, str(arm.cell)])[:seeds]
+
+
+def _values(jobs: Sequence[Job], measure: str) -> np.ndarray:
+    failures = run_all(jobs, 1, Progress(len(jobs), True))
+    if failures:
+        raise RuntimeError(str(failures[0]))
+    return np.array([read_measured(job.folder)[0][measure] for job in jobs])
+
+
+def _ends(mean: float, interval: Sequence[float] | None) -> tuple[float, float, float]:
+    return (mean, *(interval or (mean, mean)))
+
+
+def main() -> int:
+    """Print what came again, and return 1 if something did not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3, help="how many of the recorded seeds")
+    with tempfile.TemporaryDirectory() as folder:
+        seeds = parser.parse_args().seeds
+        found = [one for path in plans_in(ROOT / "experiments") for one in again(path, Path(folder), seeds)]
+    print("\n".join(map(str, found)) if found else "no claim has a recorded result yet: there is nothing to compare")
+    return int(not all(one.agrees for one in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

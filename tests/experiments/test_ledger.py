@@ -1,0 +1,237 @@
+"""The ledger is what its plans and results make, and a verdict stands on seeds, an interval and a rule."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import evidence
+import pytest
+from tiny_models import save_tiny
+from tuned_runs import SETS
+
+from mapl_explore import write_sets
+from mapl_explore.cli.main import main
+from mapl_explore.experiments.comparison import compared
+from mapl_explore.experiments.ledger import RESULTS, ledger_of, plans_in, record, result_of, row_of
+from mapl_explore.experiments.plan import read_plan
+from mapl_explore.experiments.report import LEAST_SEEDS
+
+# Relative, of a hard margin of 0.59 nats: with plain instructions of the processor and two threads it was off by 5e-7.
+TOLERANCE = 1e-4
+ROOT = Path(__file__).parents[2]
+PLANS = plans_in(ROOT / "experiments")
+CLAIM = """
+[[claims]]
+id = "first"
+words = "Smooth | pairs\\nare better."
+source = "A title, arXiv:0000.00000"
+scale = "none"
+test = "Ours."
+rule = { arm = "smooth", expected = "higher", cell = { sets = 8 } }
+"""
+PLAN = """baseline = "hardest"
+lr = 1e-3
+[common]
+data = "data/world/train.jsonl"
+verifier = "world"
+[grid]
+sets = [4, 8]
+[arms.hardest]
+loss = "dpo-hardest"
+[arms.smooth]
+loss = "dpo-smooth"
+"""
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder of one plan, in a folder that the ledger is made from."""
+    monkeypatch.chdir(tmp_path)
+    Path("plans", RESULTS).mkdir(parents=True)
+    Path("plans", "one.toml").write_text(PLAN + CLAIM)
+    return Path("plans")
+
+
+def report(home, verdict="higher", seeds=8, **changes):
+    """Write a report of the plan as compare would, with a made-up effect."""
+    plan = read_plan(home / "one.toml")
+    rows = [
+        {"arm": arm.name, "cell": arm.cell, "loss": repr(arm.settings.loss), "seeds": seeds, "mean": 0.5,
+         "difference": 0.25, "difference_interval": [0.125, 0.375], "verdict": verdict, "runs": ["abc"]}
+        for arm in plan.arms
+    ]  # fmt: skip
+    found = {"plan": plan.as_record, "arms": rows, "failures": [], "versions": {"numpy": "2"}, "date": "2026-01-01"}
+    folder = Path("out", "reports", "one")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(found | changes))
+
+
+def row(text):
+    """Return the cells of the only claim of a ledger."""
+    return [cell.strip() for cell in text.splitlines()[-1].strip("|").split(" | ")]
+
+
+def test_the_ledger_is_what_plans_and_results_make(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert ledger_of("experiments") == Path("LEDGER.md").read_text(encoding="utf-8"), "make it again, by make ledger"
+
+
+def test_the_ledger_is_made_without_torch():
+    code = "import sys; from mapl_explore.experiments import ledger; ledger.ledger_of('experiments')"
+    said = subprocess.run(
+        [sys.executable, "-c", f"{code}; print(*sys.modules)"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not {"torch", "transformers", "pandas", "matplotlib"} & set(said.stdout.split())
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_a_recorded_result_is_that_of_its_plan_and_what_is_decided_has_seeds_and_an_interval(path):
+    plan = read_plan(path)
+    result = result_of(path, plan)
+    if result is None:
+        assert plan.claims, "a plan without claims is of no use without a result"
+        return
+    assert {"versions", "date"} < result.keys()
+    assert not any("runs" in one for one in result["arms"])
+    assert [one["asked"] for one in result["arms"]] == [len(plan.seeds)] * len(plan.arms)
+    for claim in plan.claims:
+        found = row_of(claim, result)
+        if claim.rule.decided(found["verdict"]) != "undecided":
+            low, high = found["difference_interval"]
+            assert found["seeds"] >= LEAST_SEEDS == 8
+            assert low > 0 if found["verdict"] == "higher" else high < 0
+
+
+def test_every_plan_and_every_result_belongs_to_the_ledger():
+    names = {path.stem for path in PLANS}
+    assert {path.stem for path in (ROOT / "experiments" / RESULTS).glob("*")} <= names
+
+
+def test_a_recorded_number_comes_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    path = ROOT / "experiments" / "again.toml"
+    [before] = result_of(path, read_plan(path))["arms"]
+    [after] = compared(path, output=tmp_path / "out", progress=False).rows
+    assert (after.loss, after.lr, after.steps, after.response_tokens) == (
+        before["loss"], before["lr"], before["steps"], before["response_tokens"],
+    )  # fmt: skip
+    assert after.mean == pytest.approx(before["mean"], rel=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "seeds", "said"),
+    [("higher", 8, "holds"), ("lower", 8, "fails"), ("undecided", 8, "undecided")],
+)
+def test_the_verdict_follows_from_the_row_by_the_rule(home, verdict, seeds, said):
+    assert row(ledger_of(home))[4:7] == ["-", "-", "not run yet"]
+    report(home, verdict, seeds)
+    assert record(home, "out") == [home / RESULTS / "one.json"]
+    words, source, _, test, effect, number, decided, command = row(ledger_of(home))
+    assert words == "“Smooth \\| pairs are better.”"
+    assert source == "A title, arXiv:0000.00000"
+    assert test == "Ours. Holds if `smooth` is higher than `hardest` at sets 8."
+    assert effect == "+0.250 [+0.125, +0.375] share of greedy responses that are right"
+    assert (number, decided) == ("8", said)
+    assert command == "`mapl-explore compare plans/one.toml --output runs/evidence`"
+    recorded = json.loads((home / RESULTS / "one.json").read_text())
+    assert recorded.keys() == {"plan", "arms", "versions", "date"}
+    assert "abc" not in json.dumps(recorded)
+
+
+def test_claims_decide_nothing_of_the_runs_and_may_change_after_them(home):
+    report(home)
+    record(home, "out")
+    (home / "one.toml").write_text(PLAN + CLAIM.replace('"higher"', '"lower"'))
+    assert row(ledger_of(home))[6] == "fails"
+    with_claims = read_plan(home / "one.toml")
+    (home / "one.toml").write_text(PLAN)
+    assert read_plan(home / "one.toml").as_record == with_claims.as_record
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"old": "[4, 8]", "new": "[8]"}, "it is of another plan: grid differ"),
+        ({"old": "1e-3", "new": "1e-4"}, "it is of another plan: lr differ"),
+        ({"old": '"dpo-smooth"', "new": '"dpo-mellow"'}, "it is of another plan: arms differ"),
+        ({"seeds": 7}, "it lacks runs: it has 7 of 8 seeds of arm 'hardest'"),
+        ({"arms": []}, "its rows are not the arms of the plan: []"),
+        ({"plan": 3}, "not the report of a comparison (TypeError"),
+    ],
+)
+def test_a_result_that_is_not_of_its_plan_is_refused_and_nothing_is_recorded(home, changes, said):
+    plan = (PLAN + CLAIM).replace(changes.pop("old", ""), changes.pop("new", ""))
+    report(home, **changes)
+    (home / "one.toml").write_text(plan)
+    with pytest.raises(ValueError, match=r"report\.json: ") as caught:
+        record(home, "out")
+    assert said in str(caught.value)
+    assert not list((home / RESULTS).iterdir())
+    Path("out/reports/one/report.json").rename(home / RESULTS / "one.json")
+    with pytest.raises(ValueError, match=r"one\.json: "):
+        ledger_of(home)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[[claims]]", "[claims]", "claims must be tables, each as [[claims]], not {"),
+        ('id = "first"', "", "[[claims]] 1: id is missing"),
+        ('"A title, arXiv:0000.00000"', '" "', "[[claims]] 1: source must not be empty"),
+        ('scale = "none"', "scale = 3", "[[claims]] 1: scale must be text, not 3"),
+        ("scale", "scales", "[[claims]] 1: a claim has no key 'scales'; did you mean scale?"),
+        ('"smooth", exp', '"hardest", exp', "[[claims]] 1: rule: arm must not be the baseline, 'hardest'"),
+        ('"smooth", exp', '"smoth", exp', "[[claims]] 1: rule: the plan has no arm 'smoth' in the cell {'sets': 8}"),
+        ("sets = 8 }", "sets = 16 }", "rule: the plan has no arm 'smooth' in the cell {'sets': 16}"),
+        (", cell = { sets = 8 }", "", "rule: the plan has no arm 'smooth' in the cell {}"),
+        ('"higher"', '"better"', "rule: expected must be 'higher' or 'lower', not 'better'"),
+        (CLAIM, CLAIM + CLAIM, "claims must have different ids; two have 'first'"),
+    ],
+)
+def test_what_is_wrong_with_a_claim_is_one_line(home, old, new, said):
+    (home / "one.toml").write_text((PLAN + CLAIM).replace(old, new))
+    with pytest.raises((ValueError, TypeError)) as caught:
+        ledger_of(home)
+    assert str(caught.value).startswith("plans/one.toml: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_records_and_writes(home, capsys):
+    assert main(["ledger", "plans"]) == 0
+    assert capsys.readouterr().out == ledger_of(home)
+    report(home)
+    assert main(["ledger", "plans", "--reports", "out", "--output", "LEDGER.md"]) == 0
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("written to LEDGER.md\n", "recorded in plans/results/one.json\n")
+    assert Path("LEDGER.md").read_text(encoding="utf-8") == ledger_of(home)
+    for words, message in (
+        (["none"], "there is no plan in 'none'"),
+        (["plans", "--reports", "none"], "there is no report of a plan of 'plans' in 'none'"),
+        (["plans", "--output", "none/LEDGER.md"], "there is no folder 'none'"),
+    ):
+        assert main(["ledger", *words]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_what_a_claim_stands_on_comes_again_with_fewer_seeds(home):
+    write_sets("sets.jsonl", SETS[:8])
+    write_sets("eval.jsonl", SETS[8:])
+    small = f'data = "sets.jsonl"\neval = "eval.jsonl"\nmodel = "{save_tiny(Path("base"))}"\nsteps = 1\nanswers = 0\n'
+    before, after = PLAN.replace("[4, 8]", "[8]").split('data = "data/world/train.jsonl"\nverifier = "world"\n')
+    (home / "one.toml").write_text("seeds = 2\n" + before + small + 'device = "cpu"\n' + after + CLAIM)
+    assert not list(evidence.again(home / "one.toml", Path("out"), 2))
+    [_, smooth] = compared(home / "one.toml", output="out", progress=False).rows
+    record(home, "out")
+    [found] = evidence.again(home / "one.toml", Path("out"), 2)  # where its runs are, so that none is done again
+    assert (
+        found.recorded == found.found == (smooth.difference, *(smooth.difference_interval or [smooth.difference] * 2))
+    )
+    [fewer] = evidence.again(home / "one.toml", Path("out"), 1)
+    assert fewer.found[0] == fewer.found[1] == fewer.found[2]
+    assert str(found).startswith("one, first: recorded ")
+    moved = found._replace(recorded=tuple(end + 1 for end in found.recorded))
+    assert found.agrees
+    assert not moved.agrees
+    assert str(moved).endswith("THEY DO NOT OVERLAP")
