@@ -7,6 +7,7 @@ runs, so that ``--help`` does not wait for torch.
 import argparse
 import contextlib
 import io
+import json
 import os
 import platform
 import sys
@@ -251,6 +252,7 @@ def _add_show(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "show", _show, text, "runs/dpo runs/cpo --out curves.png")
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, as finetune writes it")
     parser.add_argument("--out", metavar="FILE", help="where the curves are drawn: .png, .pdf or .svg")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON in place of a table")
     parser.set_defaults(extra="lab")
 
 
@@ -313,7 +315,7 @@ def _rounds(arguments: argparse.Namespace) -> None:
 
 def _show(arguments: argparse.Namespace) -> None:
     from mapl_explore.files import require_folder
-    from mapl_explore.runs.comparing import read_runs, runs_table, save_curves
+    from mapl_explore.runs.comparing import read_runs, runs_record, runs_table, save_curves
 
     if arguments.out is not None:
         require_folder(arguments.out)
@@ -322,9 +324,9 @@ def _show(arguments: argparse.Namespace) -> None:
         print(f"passed over: {reason}", file=sys.stderr)
     if arguments.out is not None:
         save_curves(arguments.out, runs)
-    print(runs_table(runs))
+    print(json.dumps(runs_record(runs), indent=1) if arguments.json else runs_table(runs))
     if arguments.out is not None:
-        print(f"curves written to {arguments.out}")
+        print(f"curves written to {arguments.out}", file=sys.stderr if arguments.json else sys.stdout)
 
 
 def _check_there(path: str) -> None:

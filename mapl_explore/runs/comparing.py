@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mapl_explore.files import atomic_writer
 from mapl_explore.losses.naming import short
+from mapl_explore.runs.arms import Arm, arms_of, differing
 from mapl_explore.runs.record import RECORD, Run, label_of, read_run
 
 # The columns of a comparison; those that no run has are left out. MEASURES in runs/record.py explains them.
@@ -20,6 +23,8 @@ COLUMNS = {
 }
 NOTE = """After training, on held-out sets (and the change since before); nats, KL a token. The hard margin is in what
 each loss compares (log-probs for OneSided and SFT): it compares between runs with one score; the others always do."""
+ARMS = """Means after training of runs that differ in the seed alone, from 3 seeds on with 95 % intervals over seeds by
+Student's t."""
 UNMEASURED = "Nothing was measured on the held-out sets: the run has not got that far, or it was ended before."
 OTHER_SETS = "The held-out sets are not the same in all runs."
 # What the log has beside MEASURES, or as of one step.
@@ -75,7 +80,9 @@ def _no_run(name: str, error: Exception) -> Exception:
 
 
 def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
-    """Return the results of runs: the whole table of a single run, or a row for each and their losses.
+    """Return the results of runs: the whole table of a single run, or a row for each and in what they differ.
+
+    Of several runs that differ in the seed alone, the means follow, see :func:`mapl_explore.runs.arms.arms_of`.
 
     Parameters
     ----------
@@ -110,7 +117,58 @@ def runs_table(runs: Sequence[tuple[str, Run]]) -> str:
     lines = [f"{name:<{wide}}  {_steps(run):>5}{_cells(run, columns)}" for name, run in runs]
     losses = [f"{name:<{wide}}  {short(run.loss)}" for name, run in runs]
     held_out = {run.data.get("eval", {}).get("sha256") for _, run in runs}
-    return "\n".join([head, *lines, "", *losses, "", NOTE, *([OTHER_SETS] if len(held_out) > 1 else [])])
+    more = [*_differences(runs), *_of_arms(runs, columns)]
+    return "\n".join([head, *lines, "", *losses, *more, "", NOTE, *([OTHER_SETS] if len(held_out) > 1 else [])])
+
+
+def runs_record(runs: Sequence[tuple[str, Run]]) -> dict[str, Any]:
+    """Return what :func:`runs_table` tells, for JSON: each run without its log, differences, and arms.
+
+    Parameters
+    ----------
+    runs : sequence of (str, Run)
+        Name and record of each.
+    """
+    parts = ("loss", "arguments", "data", "versions", "before", "after", "intervals")
+    told = [
+        {"run": name, "steps": _made(run), "finished": run.finished, **{part: getattr(run, part) for part in parts}}
+        for name, run in runs
+    ]
+    return {"runs": told, "differ": differing(runs), "arms": [asdict(arm) for arm in arms_of(runs)]}
+
+
+def _differences(runs: Sequence[tuple[str, Run]]) -> list[str]:
+    """Return a table of the arguments in which runs differ, no line where there are none."""
+    found = {name: values for name, values in differing(runs).items() if name != "eval"}  # that has a line of its own
+    if not found:
+        return []
+    columns = [["run", *(name for name, _ in runs)], *([name, *map(_value, some)] for name, some in found.items())]
+    widths = [max(map(len, column)) for column in columns]
+    lines = zip(*columns, strict=True)
+    return [
+        "",
+        *("  ".join(f"{cell:<{wide}}" for cell, wide in zip(line, widths, strict=True)).rstrip() for line in lines),
+    ]
+
+
+def _value(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else "-" if value is None else str(value)
+
+
+def _of_arms(runs: Sequence[tuple[str, Run]], columns: Sequence[str]) -> list[str]:
+    """Return the means of runs that differ in the seed alone, no line where there are none."""
+    arms = arms_of(runs)
+    return [line for arm in arms for line in ("", *_of_arm(arm, columns))] + ["", ARMS] * bool(arms)
+
+
+def _of_arm(arm: Arm, columns: Sequence[str]) -> list[str]:
+    head = f"{', '.join(arm.runs)}: seeds {', '.join(map(str, arm.seeds))}"
+    cells = {COLUMNS[name]: (arm.mean[name], arm.interval.get(name)) for name in columns if name in arm.mean}
+    return [head, *(f"  {label:<17}{mean:.3f}{_ends(ends)}" for label, (mean, ends) in cells.items())]
+
+
+def _ends(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
 def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> None:
@@ -167,7 +225,11 @@ def _as_number(value: object) -> float:
 
 def _steps(run: Run) -> str:
     """Return how many of its steps a run has made."""
-    return f"{run.log[-1]['step'] if run.log else 0}/{run.arguments.get('steps', '?')}"
+    return f"{_made(run)}/{run.arguments.get('steps', '?')}"
+
+
+def _made(run: Run) -> int:
+    return run.log[-1]["step"] if run.log else 0
 
 
 def _cells(run: Run, columns: Sequence[str]) -> str:
