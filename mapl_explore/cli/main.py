@@ -10,6 +10,7 @@ import io
 import json
 import os
 import platform
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -121,6 +122,8 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, *, example: str, **kwargs: Any) -> None:
         super().__init__(formatter_class=_Help, epilog=f"example:\n  {example}", **kwargs)
+        # argparse takes -3e6 and -.5e-3 for options: it knows no exponents.
+        self._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 
     def _add_action(self, action: ActionT) -> ActionT:
         # The parser of a command judges the words after it.

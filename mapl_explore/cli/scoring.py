@@ -198,12 +198,15 @@ def _tau_of_data(arguments: argparse.Namespace) -> None:
     from mapl_explore.data import read_alike
     from mapl_explore.files import counted
     from mapl_explore.losses import Smooth, reads_reference
+    from mapl_explore.losses.loss import Paired
     from mapl_explore.losses.tau_advice import advise, rules_for
 
     aims = {"epsilon": 0.1 if arguments.epsilon is None else arguments.epsilon, "share": arguments.share}
     rules_for(**aims)  # a target out of its range is refused now, and so is an alpha
     Smooth(alpha=arguments.alpha)
     loss = _comparable(arguments)
+    if not isinstance(loss, Paired):
+        raise ValueError(f"{type(loss).__name__} makes no pair of a set, so there is no tau to choose for it")
     scored = _scored(read_alike(arguments.data), arguments)
     under = f"{arguments.model} against {arguments.reference}" if reads_reference(loss) else arguments.model
     print(f"{counted(len(scored.label), 'set')}; scores of {loss!r} under {under}")
@@ -311,8 +314,8 @@ def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "
 
     options = {name: getattr(arguments, name) for name in ("chat", "device", "batch_size", "fresh")}
     own = scores_by_name(arguments.model, sets, **options)
-    if arguments.reference is None:
-        return own
+    if arguments.reference in (None, arguments.model):
+        return own if arguments.reference is None else replace(own, ref_logp=own.logp)
     other = scores_by_name(arguments.reference, sets, **options)
     if own.length.tolist() != other.length.tolist():
         raise ValueError(

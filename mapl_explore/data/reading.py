@@ -141,6 +141,8 @@ def read_alike(source: Source, *, threshold: float | None = None) -> list[Prefer
 def _sets_of(source: Source, reading: Reading) -> list[PreferenceSet]:
     """Return the sets of a reading without faults, and note what it left out."""
     require_sets(source, reading)
+    if reading.one_sided:
+        note(f"{counted(reading.one_sided, 'record')} left out, whose scores make no two sides")
     if reading.between:
         note(
             f"{counted(reading.between, 'response')} with scores between the best and the worst of their prompt left"

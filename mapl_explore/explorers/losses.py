@@ -151,9 +151,10 @@ class LossReading:
 class LossExplorer(Stage):
     """Show a loss, its slope and its weights per response, against the margin or against one log-prob.
 
-    The shift moves the log-probs of all positives, and with them the margin: by as much, except for SimPO and ORPO,
-    whose score r is neither a log-prob nor a log-ratio. It can move one response instead, which shows the weight of
-    that response. *Keep* leaves a curve for comparison; the axes hold at most three times the span of the loss as set.
+    The shift moves the log-probs of all positives, and with them the margin: by as much, except for SimPO, ORPO and
+    GRPO, whose score r is neither a log-prob nor a log-ratio. It can move one response instead, which shows the weight
+    of that response. *Keep* leaves a curve for comparison; the axes hold at most three times the span of the loss as
+    set.
 
     Parameters
     ----------

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from mapl_explore.losses.loss import PER_TOKEN, Loss, lengths
 from mapl_explore.losses.naming import divisor, nonnegative, positive
-from mapl_explore.losses.pairs import Hardest, Sides
-from mapl_explore.losses.sets import ScoredSets, require_sets
+from mapl_explore.losses.pairs import Sides
+from mapl_explore.losses.sets import ScoredSets
 from mapl_explore.numerics.arrays import (
     Array,
     column,
@@ -36,10 +36,6 @@ class Graded(Loss):
 
     @abstractmethod
     def weights(self, sets: ScoredSets) -> Array: ...
-
-    def hard_margin(self, sets: ScoredSets) -> Array:
-        """Return the lowest score of the positives minus the highest score of the negatives (...), in nats."""
-        return Hardest().margin(self.score(require_sets(sets)), sets.label)
 
     def value(self, sets: ScoredSets, sides: Sides) -> Array:
         fixed = sets.with_logp(detach(sets.logp))

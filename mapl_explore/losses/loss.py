@@ -46,7 +46,7 @@ class Loss(Named, ABC):
 
     @property
     def unit(self) -> str:
-        """What its scores and margins are measured in."""
+        """What its scores and margins are measured in; a score that divides by the length counts in nats a token."""
         return "nats"
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Loss(Named, ABC):
         return autograd(lambda logp: self(sets.with_logp(logp)), sets.logp)
 
     def score(self, sets: ScoredSets) -> Array:
-        """Return the number (..., n) by which responses are ranked, in nats: their log-probs."""
+        """Return the number (..., n) by which responses are ranked: their log-probs, unless a class has another."""
         return sets.logp
 
     def margin(self, sets: ScoredSets) -> Array:
@@ -68,8 +68,8 @@ class Loss(Named, ABC):
         return self.hard_margin(sets)
 
     def hard_margin(self, sets: ScoredSets) -> Array:
-        """Return the lowest of the positives minus the highest of the negatives (...), in nats: of the log-probs."""
-        return Hardest().margin(require_sets(sets).logp, sets.label)
+        """Return the lowest score of the positives minus the highest score of the negatives (...)."""
+        return Hardest().margin(self.score(require_sets(sets)), sets.label)
 
     def sides(self, sets: ScoredSets) -> Sides:
         """Return what the loss makes of each side, without a graph; a loss that compares nothing uses none."""
@@ -158,10 +158,6 @@ class Comparing(Paired):
         """Return the margin (...), in nats: that of the pair."""
         try_loss(self, require_sets(sets).logp)
         return self.pair.margin(self.score(sets), sets.label)
-
-    def hard_margin(self, sets: ScoredSets) -> Array:
-        """Return the lowest score of the positives minus the highest score of the negatives (...), in nats."""
-        return Hardest().margin(self.score(sets), sets.label)
 
     def sides(self, sets: ScoredSets) -> Sides:
         """Return what the pair makes of each side, without a graph: the loss and its measures come from the same."""

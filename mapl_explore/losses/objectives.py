@@ -75,6 +75,9 @@ class OneSided(Paired):
     def score(self, sets: ScoredSets) -> Array:
         return sets.logp - self.lam * sets.ref_logp
 
+    def hard_margin(self, sets: ScoredSets) -> Array:
+        return Hardest().margin(require_sets(sets).logp, sets.label)
+
     def sides(self, sets: ScoredSets) -> Sides:
         return Sides(None, self._side(detach(self.score(require_sets(sets))), sets.label))
 

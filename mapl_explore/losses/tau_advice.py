@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class Advice:
         The same points of the leader's share if that one number were used for all sides.
     share, alpha : float
         The leader share aimed at, and which smoothing.
+    unit : str
+        What the loss counts in.
     """
 
     sides: dict[str, tuple[np.ndarray, np.ndarray]]
@@ -57,6 +59,7 @@ class Advice:
     fixed_shares: tuple[float, ...]
     share: float
     alpha: float = 1.0
+    unit: str = "nats"
 
     @property
     def recommended(self) -> str:
@@ -71,8 +74,11 @@ class Advice:
         for name, (sizes, gaps) in self.sides.items():
             lines.append(f"{name}: {counted(sizes.size, 'side')} of two or more, {self.alone[name]} of one response")
             if sizes.size:
-                lines += [_row("  responses", sizes), _row("  gap (nats)", gaps)]
-        lines += ["tau (1/nats)", *(_points(f"  {rule}", _kept(rule, taus)) for rule, taus in self.taus.items())]
+                lines += [_row("  responses", sizes), _row(f"  gap ({self.unit})", gaps)]
+        lines += [
+            f"tau (1/{self.unit})",
+            *(_points(f"  {rule}", _kept(rule, taus)) for rule, taus in self.taus.items()),
+        ]
         lines += ["leader's share of the gradient", *(_points(f"  {rule}", each) for rule, each in self.shares.items())]
         low, _, high = self.fixed_shares
         alpha = "" if self.alpha == 1 else f", alpha={self.alpha:g}"
@@ -127,7 +133,8 @@ def advise(sets: ScoredSets, loss: Loss, *, epsilon: float = 0.1, share: float =
     pool = np.concatenate(list(several.values()))
     if not len(pool):
         raise ValueError("no side of any set has two responses or more: every tau gives the same loss")
-    return _advised(scores, several, pool, rules_for(epsilon=epsilon, share=share), alpha)
+    advice = _advised(scores, several, pool, rules_for(epsilon=epsilon, share=share), alpha)
+    return replace(advice, unit=loss.unit)
 
 
 def rules_for(*, epsilon: float, share: float) -> Rules:

@@ -21,8 +21,9 @@ COLUMNS = {
     "rejected": "rejected",
     "kl": "KL to base",
 }
-NOTE = """After training, on held-out sets (and the change since before); nats, KL a token. The hard margin is in what
-each loss compares (log-probs for OneSided and SFT): it compares between runs with one score; the others always do."""
+NOTE = """After training, on held-out sets (and the change since before); nats, KL a token. The hard margin is that of
+the scores of each loss (a token for SimPO and GRPO; log-probs for OneSided and SFT): it compares between runs with one
+score; the others always do."""
 ARMS = """Means after training of runs that differ in the seed alone, from 3 seeds on with 95 % intervals over seeds by
 Student's t."""
 UNMEASURED = "Nothing was measured on the held-out sets: the run has not got that far, or it was ended before."

@@ -383,5 +383,7 @@ def _version(name: str) -> str:
 
 
 def _short(value: float, sign: str) -> str:
-    """Return a number with three decimals, or with one from a hundred on."""
+    """Return a number with three decimals, with one from a hundred on, and short from 1e9 on."""
+    if abs(value) >= 1e9:
+        return f"{value:{sign}.3g}"
     return f"{value:{sign}.3f}" if abs(value) < 100 else f"{value:{sign}.1f}"

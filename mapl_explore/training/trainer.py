@@ -269,6 +269,11 @@ class PreferenceTrainer(transformers.Trainer):
                     " try a smaller lr"
                 )
             self._require_finite()  # before the step's checkpoint is written
+            if not math.isfinite(logs.get("grad_norm", 0.0)):  # clipping would make 0 of it, and no step teach anything
+                raise FloatingPointError(
+                    f"the gradient became {logs['grad_norm']} at step {self.state.global_step} under {self.loss!r}:"
+                    " where the sets have scores, divide them; else take a loss with smaller gradients"
+                )
         super().log(logs, start_time)
 
     @property
