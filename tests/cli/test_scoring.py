@@ -297,3 +297,24 @@ def test_a_note_of_the_library_is_a_line_and_said_once(two_models, sets_file, ca
     out = capsys.readouterr().out
     assert out.startswith("note: cut to 64 tokens, the most that are read: 0 of 3 responses")
     assert out.count("note: ") == 1
+
+
+@pytest.mark.parametrize("loss", ["sft", "InfoNCA()", "GRPO()"])
+def test_tau_of_a_loss_that_makes_no_pair_is_refused_before_a_model_loads(no_model, sets_file, capsys, loss):
+    code, err = refused(capsys, "tau", "--data", str(sets_file), "--loss", loss, "--reference", "other")
+    assert code == 2
+    assert "makes no pair of a set, so there is no tau to choose for it" in err
+
+
+def test_tau_of_a_loss_a_token_says_so(two_models, sets_file, capsys):
+    assert cli.main(["tau", "--data", str(sets_file), "--model", two_models[0], "--loss", "simpo"]) == 0
+    out = capsys.readouterr().out
+    assert "gap (nats a token)" in out
+    assert "tau (1/nats a token)" in out
+
+
+def test_a_number_with_an_exponent_is_no_option(tmp_path, capsys):
+    path = tmp_path / "scored.jsonl"
+    path.write_text(json.dumps({"prompt": "p", "responses": ["a", "b"], "scores": [-1e6, -5e6]}))
+    assert cli.main(["data", "convert", str(path), str(tmp_path / "out.jsonl"), "--threshold", "-3e6"]) == 0
+    assert read_sets(tmp_path / "out.jsonl") == [PreferenceSet("p", ["a"], ["b"], [-1e6, -5e6])]

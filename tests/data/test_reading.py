@@ -19,6 +19,7 @@ from format_records import PAIR, RECORDS, SUM, written
 from mapl_explore.cli import main as cli
 from mapl_explore.data import PreferenceSet, read_all, read_sets, write_sets
 from mapl_explore.data.world import world_sets
+from mapl_explore.notes import Note
 
 
 @pytest.mark.parametrize("name", ["gone.jsonl", "gone.jsonl.gz", "gone.parquet"])
@@ -289,3 +290,9 @@ def test_describing_and_reading_lines_do_not_wait_for_datasets(tmp_path):
 def test_columns_given_as_records_are_told_the_way():
     with pytest.raises(TypeError, match=r"of columns, datasets.Dataset.from_dict\(columns\), not {'prompt'"):
         read_sets({"prompt": ["p"], "chosen": ["a"], "rejected": ["b"]})
+
+
+def test_records_that_a_threshold_leaves_out_are_told(tmp_path):
+    records = [{"prompt": p, "responses": ["a", "b"], "scores": scores} for p, scores in (("p", [3, 1]), ("q", [3, 2]))]
+    with pytest.warns(Note, match="1 record left out, whose scores make no two sides"):
+        assert read_sets(records, threshold=2) == [PreferenceSet("p", ["a"], ["b"], [3, 1])]

@@ -22,6 +22,7 @@ from mapl_explore.losses import (
     First,
     InfoNCA,
     LeaderShare,
+    Loss,
     MaxMin,
     Mellow,
     OneSided,
@@ -143,3 +144,18 @@ def test_a_loss_counts_a_token_where_its_scores_fall_as_responses_grow(loss):
     logp, once = np.array([-3.0, -5.0, -2.0]), np.array([4, 6, 5])
     short, long = (loss.score(ScoredSets(logp, logp / 2, times * once, [1, -1, -1])) for times in (1, 2))
     assert np.array_equal(long, {"nats": short, "nats a token": short / 2}[loss.unit])
+
+
+@dataclass(frozen=True)
+class Regressed(Loss):
+    def score(self, sets):
+        return sets.logp - sets.ref_logp
+
+    def value(self, sets, sides):
+        return ((self.score(sets) - sets.rewards) ** 2).sum(-1)
+
+
+def test_the_hard_margin_of_a_loss_without_a_pair_is_that_of_its_score():
+    sets = ScoredSets([-1.0, -3.0], [-2.0, -3.5], [4, 4], [1, -1])
+    assert measures(Regressed(), sets)["hard_margin"] == 0.5
+    assert "margin" not in measures(Regressed(), sets)

@@ -4,7 +4,7 @@ import contextlib
 import math
 import os
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import datasets
 import numpy as np
@@ -15,7 +15,7 @@ from tiny_models import save_tiny
 from tuned_runs import QUICK, TABLE, TRAIN
 
 from mapl_explore.data import PreferenceSet, write_sets
-from mapl_explore.losses import DPO
+from mapl_explore.losses import DPO, Loss
 from mapl_explore.models.loading import load_model
 from mapl_explore.training import base_model, workplace
 from mapl_explore.training.finetuning import finetune
@@ -197,3 +197,21 @@ def test_a_number_or_choice_of_another_kind_is_named(tune, tmp_path, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
         tune(**{"loss": "dpo", **options})
     assert list(tmp_path.iterdir()) == []
+
+
+@dataclass(frozen=True)
+class OneNumber(Loss):
+    def value(self, sets, sides):
+        return sets.logp.sum()
+
+
+def test_a_loss_of_ones_own_of_another_shape_leaves_no_output_folder(tune, tmp_path):
+    with pytest.raises(RuntimeError, match=r"OneNumber must return one loss for each set, \(2,\), not \(\)"):
+        tune(loss=OneNumber())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gradient_beyond_its_type_ends_the_run(tune):
+    huge = [PreferenceSet(one.prompt, one.positives[:1], one.negatives[:1], scores=[1e25, 0]) for one in TRAIN]
+    with pytest.raises(FloatingPointError, match=r"the gradient became inf at step 1 .*: where the sets have scores"):
+        tune(loss="rloo", data=huge, eval=huge[:2])
