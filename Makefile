@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .PHONY: help setup lab test lint bench peers evidence ledger notebooks screenshots archives alone try-archives release clean
 
 help:
-	@echo "make lab          open the course in JupyterLab (ARGS=--no-browser prints the address instead)"
+	@echo "make lab          open the course in JupyterLab (ARGS=--teacher has the solutions, ARGS=--no-browser prints the address)"
 	@echo "make test         run every test"
 	@echo "make lint         check style (ruff) and types (mypy)"
 	@echo "make bench        measure speed and memory, side by side with the alternatives"
@@ -96,10 +96,12 @@ ledger: setup
 NOTEBOOKS = $(patsubst %,notebooks/%.ipynb,$(or $(ARGS),*))
 
 # Without widget state, exports and a fresh checkout show the PNG; without timing, a run changes outputs only.
+# The answers that students' copies recognise are those of the notebooks.
 notebooks: $(NOTEBOOKS) setup
 	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
 		$(NOTEBOOKS)
+	@$(BIN)/python -m mapl_explore.course.copies notebooks
 
 screenshots: setup
 	@PYTHONPATH=tests $(BIN)/python -m browser.screenshots $(ARGS)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import json
 import math
 import os
 import tempfile
@@ -40,6 +41,18 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
         if isinstance(error, OSError) and error.errno is not None and asked:
             raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
         raise
+
+
+def write_json(path: str | os.PathLike, content: Any) -> None:
+    """Write an object as JSON, whole or not at all; the errors are those of :func:`atomic_writer`."""
+    with atomic_writer(path) as file:
+        json.dump(content, file, ensure_ascii=False, indent=1, allow_nan=False)
+        file.write("\n")
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """Return the object of a file in JSON."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def require_folder(path: str | os.PathLike) -> None:

@@ -9,13 +9,13 @@ GROUPS = ("lab", "train", "lora")  # the extras of users; dev has the tools of t
 
 
 def constraints(project: dict) -> list[str]:
-    """Return ``name==bound`` for each requirement of the base and of the extras of users.
+    """Return ``name==bound`` for each requirement of the base and of the extras of users, once.
 
     >>> constraints({"dependencies": ["numpy>=2.0"], "optional-dependencies": {"lab": ["pandas>=2.2.3"], "train": []}})
     ['numpy==2.0', 'pandas==2.2.3']
     """
     extras = (one for group in GROUPS for one in project["optional-dependencies"][group])
-    return [_lowest(one) for one in (*project["dependencies"], *extras)]
+    return list(dict.fromkeys(_lowest(one) for one in (*project["dependencies"], *extras)))
 
 
 def _lowest(requirement: str) -> str:

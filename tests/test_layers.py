@@ -13,8 +13,8 @@ ROOT = Path(mapl_explore.__file__).parent
 # Each room may import from rooms of a lower floor.
 FLOORS = [
     {"files", "notes", "moved", "own_code", "rounding", "version", "plots", "numerics"},
-    {"losses", "data", "serving", "course"},
-    {"models", "runs"},
+    {"losses", "data", "course"},
+    {"models", "runs", "serving"},
     {"sampling"},
     {"training"},
     {"experiments"},

@@ -188,7 +188,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_lab(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "lab", _lab, "Open the notebooks in JupyterLab, on this machine alone.", "--no-browser")
-    parser.add_argument("--student", action="store_true", help="copies without the solutions")
+    who = parser.add_mutually_exclusive_group()
+    who.add_argument("--teacher", action="store_true", help="with the solutions, where the notebooks are")
+    who.add_argument("--student", action="store_true", help="copies without solutions: the default")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     parser.set_defaults(extra="lab")
 
@@ -279,7 +281,7 @@ def _command(
 def _lab(arguments: argparse.Namespace) -> None:
     from mapl_explore.serving.lab import open_lab
 
-    open_lab(student=arguments.student, browser=not arguments.no_browser)
+    open_lab(student=not arguments.teacher, browser=not arguments.no_browser)
 
 
 def _app(arguments: argparse.Namespace) -> None:

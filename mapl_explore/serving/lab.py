@@ -1,9 +1,10 @@
 """The notebooks, opened: JupyterLab on this machine alone, on the first page of the course."""
 
-import json
 from pathlib import Path
 
-from mapl_explore.files import atomic_writer
+from mapl_explore.course.copies import students_copy
+from mapl_explore.course.sealed import FILE
+from mapl_explore.files import read_json, write_json
 from mapl_explore.serving.server import environment, serve
 
 # Under /doc JupyterLab starts with both side bars folded, so that the first picture has the window to itself.
@@ -13,17 +14,18 @@ PACKAGE = Path(__file__).resolve().parents[1]
 SHIPPED, CHECKOUT = PACKAGE / "shipped" / "notebooks", PACKAGE.parent / "notebooks"
 
 
-def open_lab(student: bool = False, browser: bool = True, port: int | None = None) -> None:
+def open_lab(student: bool = True, browser: bool = True, port: int | None = None) -> None:
     """Serve the notebooks in JupyterLab until ctrl-C, and print the address.
 
-    The server listens on the loopback address only and asks for Jupyter's token, which is part of the address. In a
-    checkout the notebooks are served where they are; from an installed package they are first copied to
-    ``./mapl_explore_notebooks``, and for students to ``./mapl_explore_student``. An existing file is not changed.
+    The server listens on the loopback address only and asks for Jupyter's token, which is part of the address. Students
+    work in copies, in ``./mapl_explore_student``. The teacher's notebooks are served where they are in a checkout, and
+    from an installed package as copies in ``./mapl_explore_notebooks``. An existing file is not changed.
 
     Parameters
     ----------
     student : bool
-        Serve copies to work in: without the solutions (the cells tagged ``solution``) and without outputs.
+        Serve copies without solutions, answers and outputs, with a file that recognises right answers; else the
+        teacher's notebooks.
     browser : bool
         Open the first page in the browser.
     port : int, optional
@@ -56,7 +58,7 @@ def copy_notebooks(source: Path, target: Path, *, student: bool = False) -> None
     source, target : Path
         Folders; the target is made if it does not exist.
     student : bool
-        Leave out the cells tagged ``solution``, and all outputs: a stored "A is right" would be about our answer.
+        Leave out solutions, answers, hints and outputs, and copy the hidden answers of what is copied.
 
     Raises
     ------
@@ -64,27 +66,30 @@ def copy_notebooks(source: Path, target: Path, *, student: bool = False) -> None
         If a file cannot be read or written.
     """
     target.mkdir(parents=True, exist_ok=True)
-    for path in sorted(source.glob("*.ipynb")):
-        if not (target / path.name).exists():
-            notebook = json.loads(path.read_text(encoding="utf-8"))
-            if student:
-                notebook["cells"] = [_not_run(cell) for cell in notebook["cells"] if not _is_solution(cell)]
-            with atomic_writer(target / path.name) as file:
-                json.dump(notebook, file, ensure_ascii=False, indent=1)
+    lacking = [path for path in sorted(source.glob("*.ipynb")) if not (target / path.name).exists()]
+    for path in lacking:
+        write_json(target / path.name, students_copy(path) if student else read_json(path))
+    if student:
+        _copy_answers(source / FILE, target / FILE, {path.name[:2] for path in lacking})
 
 
-def _is_solution(cell: dict) -> bool:
-    return "solution" in cell["metadata"].get("tags", ())
+def teachers_notebooks() -> Path:
+    """Return the folder of the notebooks that have the answers."""
+    return SHIPPED if SHIPPED.is_dir() else CHECKOUT
 
 
-def _not_run(cell: dict) -> dict:
-    """Return a cell as it is before it was ever run."""
-    return cell | {"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else cell
+def _copy_answers(source: Path, target: Path, lessons: set[str]) -> None:
+    """Copy the hidden answers of the lessons that were copied; those of notebooks that were kept fit them and stay."""
+    known = read_json(target) if target.exists() else {}
+    fresh = read_json(source) if source.exists() else {}
+    entries = known | {key: entry for key, entry in fresh.items() if key[:2] in lessons or key not in known}
+    if entries != known:
+        write_json(target, entries)
 
 
 def _notebooks(student: bool) -> Path:
     """Return the folder to serve; make the copies that it needs."""
-    source = SHIPPED if SHIPPED.is_dir() else CHECKOUT
+    source = teachers_notebooks()
     if source == CHECKOUT and not student:
         return CHECKOUT
     target = Path("mapl_explore_student" if student else "mapl_explore_notebooks").resolve()

@@ -37,7 +37,7 @@ from pathlib import Path
 from mapl_explore.serving import lab
 lab.copy_notebooks(lab.CHECKOUT, Path("whole"))
 lab.CHECKOUT = Path("whole").resolve()
-lab.open_lab(browser=False)
+lab.open_lab(student=False, browser=False)
 """
 APP = "from mapl_explore.serving import app; app.open_app(browser=False)"
 # What a cell writes to stderr; JupyterLab shows errors under the same name.

@@ -179,6 +179,16 @@ def test_a_guess_is_asked_for_before_the_answer_is_shown(lesson):
     expect(asked.get_by_label(answer)).to_be_disabled()
 
 
+def test_a_folded_answer_opens_after_a_sentence_with_its_formulas_drawn(lesson):
+    asked = lesson.locator(".mapl-predict", has_text="What is wrong?").first
+    expect(asked.get_by_role("button", name="Show")).to_be_disabled()
+    asked.get_by_role("textbox").fill("A ceiling is no floor.")
+    asked.get_by_role("button", name="Show").click()
+    expect(asked.get_by_role("alert")).to_contain_text("A high ceiling does not say how tall the person under it is")
+    expect(asked.get_by_role("alert").locator("mjx-container").first).to_be_visible()
+    shoot(lesson, "own_words")
+
+
 def test_an_exercise_is_marked_as_often_as_one_answers(lesson):
     cell = lesson.locator(".jp-CodeCell", has_text="my_tau = None")
     marks = lesson.locator(".jp-CodeCell", has_text="marks your answer to A").locator(".jp-OutputArea-output")
@@ -188,6 +198,15 @@ def test_an_exercise_is_marked_as_often_as_one_answers(lesson):
     cell = lesson.locator(".jp-CodeCell", has_text="my_tau = 1.0")
     rerun(lesson, cell, "my_tau = solve_tau_upper(epsilon=0.02, n=16, gap=0.5)")
     expect(marks).to_contain_text("A is right")
+
+
+def test_what_was_answered_is_there_when_all_is_run_again(lesson):
+    run_all(lesson)
+    asked = lesson.locator(".mapl-predict").first
+    expect(asked.get_by_label("as far down as possible")).to_be_checked()
+    expect(asked.get_by_role("alert")).to_contain_text("You guessed: as far down as possible")
+    words = lesson.locator(".mapl-predict", has_text="What is wrong?").first
+    expect(words.get_by_role("textbox")).to_have_value("A ceiling is no floor.")
 
 
 @pytest.fixture

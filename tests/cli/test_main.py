@@ -72,7 +72,11 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys, words, message):
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [([], {"student": False, "browser": True}), (["--no-browser", "--student"], {"student": True, "browser": False})],
+    [
+        ([], {"student": True, "browser": True}),
+        (["--no-browser", "--student"], {"student": True, "browser": False}),
+        (["--teacher"], {"student": False, "browser": True}),
+    ],
 )
 def test_lab_opens_the_lab(monkeypatch, words, expected):
     opened = []

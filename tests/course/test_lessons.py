@@ -7,7 +7,8 @@ import pytest
 import torch
 from patience import HANG
 
-from mapl_explore.course.lessons import COLORS, check, predict
+from mapl_explore.course.lessons import check, predict
+from mapl_explore.course.marking import COLORS
 
 QUESTION, OPTIONS = "Is 1 < 2 & 2 < 1?", ["<b>no</b>", "yes, always", "at τ > 1"]
 WHY = "Since w<sub>1</sub> is <i>small</i>."

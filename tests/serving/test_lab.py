@@ -10,6 +10,7 @@ from mapl_explore.serving import lab
 from mapl_explore.serving.server import SETTINGS
 
 ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def notebook(*cells):
@@ -60,7 +61,8 @@ def test_a_token_that_is_refused_leaves_no_copies_behind(tmp_path, monkeypatch):
 
 def test_every_notebook_of_the_course_stays_a_notebook_without_its_solutions(tmp_path):
     lab.copy_notebooks(ROOT / "notebooks", tmp_path, student=True)
-    for path in tmp_path.iterdir():
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in NOTEBOOKS} | {"answers.json"}
+    for path in tmp_path.glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
         assert not any("solution" in cell.metadata.get("tags", ()) for cell in notebook.cells)
@@ -74,6 +76,22 @@ def test_a_persons_own_notebook_is_never_overwritten(source, tmp_path):
     lab.copy_notebooks(source, target, student=True)
     assert (target / "00_start_here.ipynb").read_text() == "mine"
     assert (target / "01_more.ipynb").exists()
+
+
+def test_hidden_answers_come_with_the_notebooks_that_are_copied_and_those_of_a_kept_one_stay(source, tmp_path):
+    target = tmp_path / "copy"
+    (source / "answers.json").write_text('{"00-A": "new", "00-B": "new", "01-A": "new"}')
+    target.mkdir()
+    (target / "00_start_here.ipynb").write_text("mine")
+    (target / "answers.json").write_text('{"00-A": "of mine", "01-A": "of one that is gone"}')
+    lab.copy_notebooks(source, target, student=True)
+    assert json.loads((target / "answers.json").read_text()) == {"00-A": "of mine", "00-B": "new", "01-A": "new"}
+
+
+def test_a_teachers_copy_has_no_hidden_answers(source, tmp_path):
+    (source / "answers.json").write_text("{}")
+    lab.copy_notebooks(source, tmp_path / "copy")
+    assert not (tmp_path / "copy" / "answers.json").exists()
 
 
 def test_a_checkout_serves_its_own_notebooks_and_a_wheel_copies_of_the_shipped(source, tmp_path, monkeypatch):

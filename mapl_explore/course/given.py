@@ -1,0 +1,40 @@
+"""An answer as it is given: an array of numbers, words or truth values; what keeps it from being compared."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+NUMBER, STRING, BOOL = "a number", "a string", "True or False"
+KINDS = {"i": NUMBER, "u": NUMBER, "f": NUMBER, "U": STRING, "b": BOOL}  # by numpy's letter for a dtype
+
+
+def as_array(value: object) -> np.ndarray:
+    """Return any object as an array; one that numpy cannot read becomes a single object."""
+    detach = getattr(value, "detach", None)  # a torch tensor within a graph
+    try:
+        return np.asarray(value if detach is None else detach())
+    except (TypeError, ValueError, RuntimeError):  # a ragged list, a tensor on a GPU or of bfloat16
+        return np.asarray(None)
+
+
+def kind(array: np.ndarray) -> str | None:
+    """Return what an array holds, as people call it; None for anything that :func:`check` does not know."""
+    return KINDS.get(array.dtype.kind) if array.size else None
+
+
+def fault_of(answer: np.ndarray, expected: str | None, shape: Sequence[int]) -> str | None:
+    """Return why an answer cannot be compared at all with one of a kind and a shape."""
+    one = "each element" if shape else "the answer"
+    if kind(answer) != expected:
+        return f"{one} should be {expected}"
+    if answer.shape != tuple(shape):
+        return f"the answer should be {_shape(shape)}, not {_shape(answer.shape)}"
+    if expected == NUMBER and np.isnan(answer).any():
+        return f"{one} should be a number, not nan"
+    return None
+
+
+def _shape(shape: Sequence[int]) -> str:
+    if not shape:
+        return "a single value"
+    return f"a list of {shape[0]}" if len(shape) == 1 else f"an array of shape {tuple(shape)}"

@@ -1,0 +1,180 @@
+"""An answer, marked: right, or wrong with a word on why, or not yet there."""
+
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from mapl_explore.course.given import BOOL, NUMBER, STRING, as_array, fault_of, kind
+from mapl_explore.course.marks import keep, kept
+from mapl_explore.course.sealed import sealed_answer, verdict
+
+# Blue and vermilion differ for every kind of colour vision, and each has a contrast above 5 to 1 on white; the white
+# goes along, for a dark theme.
+COLORS = {True: "#005a9c", False: "#b03a00", None: "#555555"}
+SIGNS = {True: "✓", False: "✗", None: "…"}
+
+
+def check(
+    exercise: str,
+    given: object,
+    expected: object = None,
+    *,
+    rtol: float = 0.01,
+    hint: str = "",
+    low: str = "",
+    high: str = "",
+    key: str | None = None,
+) -> "Mark":
+    """Mark the answer to an exercise; a wrong one, of any kind, is marked and raises no error.
+
+    Numbers are right within ``rtol`` times the size of the expected one, or within ``rtol`` of an expected 0; words
+    are compared without their case and the space around them; True and False must be equal. An array or list
+    is right if it has the expected shape and each of its elements is right.
+
+    Parameters
+    ----------
+    exercise : str
+        Its label, such as "A".
+    given
+        The answer: a number, a string, a bool, or an array or list of these; None if there is none yet.
+    expected
+        The right answer, of the same kind; not given in a student's copy.
+    rtol : float
+        The tolerance, >= 0.
+    hint : str
+        What to say of a wrong answer.
+    low, high : str
+        What to say instead of a single number that is too small or too large.
+    key : str, optional
+        The question's name in a student's copy: the answer is compared with the hidden one of ``answers.json``, which
+        also has the tolerance and what is said, and is kept in ``marks.json``, both next to the notebook.
+
+    Returns
+    -------
+    Mark
+        The last line of a cell shows it as a sentence; ``right`` is a bool.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``expected`` is none of these kinds or holds NaN, or ``rtol`` is no number >= 0.
+    OSError, LookupError
+        If there is no ``answers.json``, or the key is not in it.
+
+    Examples
+    --------
+    >>> check("A", None, 0.37)
+    A: no answer yet
+    >>> check("A", 0.3, 0.37, low="the bound is further up")
+    A: not yet, the bound is further up
+    >>> check("A", 0.368, 0.37)
+    A is right
+    """
+    if key is not None:
+        return _checked_by_key(exercise, given, key)
+    target = as_array(expected)
+    if kind(target) is None or (kind(target) == NUMBER and np.isnan(target).any()):
+        raise TypeError(f"expected must be a number, a string, a bool or a list of these, not {expected!r}")
+    if not rtol >= 0:
+        raise ValueError(f"rtol must be >= 0, not {rtol!r}")
+    if given is None:
+        return Mark(exercise, None, "no answer yet")
+    answer = as_array(given)
+    fault = fault_of(answer, kind(target), target.shape)
+    if fault is None and _close(answer, target, rtol).all():
+        return Mark(exercise, True, "")
+    advice = fault or _advice(answer, target, hint, low, high)
+    return Mark(exercise, False, _not_yet(advice))
+
+
+def _checked_by_key(exercise: str, given: object, key: str) -> "Mark":
+    """Mark an answer by the hidden one, and keep it; without one, tell what was kept before."""
+    folder = Path.cwd()
+    entry = sealed_answer(key, folder)
+    if given is None:
+        return _kept_mark(exercise, key, folder)
+    answer = as_array(given)
+    fault = fault_of(answer, entry["kind"], entry["shape"])
+    said = None if fault else verdict(entry, answer)
+    words = "" if said == "right" else _not_yet(fault or (said and entry[said]) or entry["hint"])
+    return Mark(exercise, said == "right", words, note=keep(key, given, said == "right", folder))
+
+
+def _kept_mark(exercise: str, key: str, folder: Path) -> "Mark":
+    old = kept(key, folder)
+    if old is None:
+        return Mark(exercise, None, "no answer yet")
+    return Mark(exercise, old["right"], "not yet", note=f"your answer from before: {old['given']}")
+
+
+def _not_yet(advice: str) -> str:
+    return f"not yet, {advice}" if advice else "not yet"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Whether an answer is right, and what is said of it; made by :func:`check`.
+
+    Parameters
+    ----------
+    exercise : str
+        Its label.
+    state : bool or None
+        Whether the answer is right; None without one.
+    words : str
+        What is said of an answer that is not right.
+    note : str
+        What else is said: which answer this is about, if not the one in the cell, or why it could not be kept.
+    """
+
+    exercise: str
+    state: bool | None
+    words: str
+    note: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether there is an answer and it is right."""
+        return self.state is True
+
+    def __repr__(self) -> str:
+        """Return the mark as a sentence."""
+        said = f"{self.exercise} is right" if self.right else f"{self.exercise}: {self.words}"
+        return f"{said} ({self.note})" if self.note else said
+
+    def _repr_html_(self) -> str:
+        return signed(self.state, repr(self))
+
+
+def signed(state: bool | None, text: str) -> str:
+    """Return a text with the sign and the colour of right, wrong or neither."""
+    look = f"color: {COLORS[state]}; background: #ffffff; padding: 0.1em 0.4em; font-weight: bold"
+    return f'<span style="{look}">{SIGNS[state]} {escape(text)}</span>'
+
+
+def _close(answer: np.ndarray, target: np.ndarray, rtol: float) -> np.ndarray:
+    """Return which elements are right."""
+    if kind(target) == STRING:
+        return np.asarray(np.char.strip(_folded(answer)) == np.char.strip(_folded(target)))
+    if kind(target) == BOOL:
+        return answer == target
+    answer, target = answer.astype(np.float64), target.astype(np.float64)
+    # A relative 1e-12 more: 1.01 - 1 is 0.010000000000000009 in floats, and 1.01 is within a hundredth of 1.
+    allowed = rtol * (1 + 1e-12) * np.where(target == 0, 1.0, np.abs(target))
+    with np.errstate(invalid="ignore"):  # inf - inf
+        near = np.abs(answer - target) <= allowed
+    # To an infinite target everything finite would be near.
+    return (answer == target) | (near & np.isfinite(target))
+
+
+def _folded(words: np.ndarray) -> np.ndarray:
+    return np.vectorize(str.casefold, otypes=[str])(words)
+
+
+def _advice(answer: np.ndarray, target: np.ndarray, hint: str, low: str, high: str) -> str:
+    """Return what to say of a wrong answer that can be compared."""
+    if kind(target) != NUMBER or target.ndim > 0:
+        return hint
+    return (low if answer < target else high) or hint

@@ -1,0 +1,134 @@
+"""What a student has answered, kept in ``marks.json`` next to the notebooks: written at once, found again later.
+
+{"format": 1, "name": "Ada", "answers": {"01-A": {"given": 20.8, "right": true, "tries": 2, "when": "2026-..."}}}
+"""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapl_explore.course.given import as_array, kind
+from mapl_explore.files import require_folder, shortened, write_json
+
+FILE, LOCK = "marks.json", ".marks.lock"
+PATIENCE = 10  # seconds that a window waits for another one: a file of 40 answers is written in a few milliseconds
+LARGEST = 1_000_000  # bytes; 40 answers with words of one's own take less than 100,000
+EMPTY: dict[str, Any] = {"format": 1, "name": "", "answers": {}}
+
+
+def kept(key: str, folder: Path) -> dict[str, Any] | None:
+    """Return what was answered to a question; None if there is nothing, or nothing that can be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return read_marks(folder / FILE)["answers"].get(key)
+    return None
+
+
+def keep(key: str, given: object, right: bool | None, folder: Path, *, first: bool = False) -> str:
+    """Keep an answer; return "", or why it could not be kept.
+
+    What was right stays, whatever is tried later; of a guess, the ``first`` stays. Other windows may write as well.
+    """
+
+    def added(marks: dict[str, Any]) -> None:
+        old = marks["answers"].get(key, {"tries": 0, "right": None})
+        stays = bool(old["tries"]) and (first or old["right"] is True)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        new = old if stays else {"given": _plain(given), "right": right, "when": now}
+        marks["answers"][key] = new | {"tries": old["tries"] + 1}
+
+    return _changed(folder, added)
+
+
+def sign(name: str) -> str:
+    """Keep the name of the student for the class's table; say what was kept.
+
+    Examples
+    --------
+    >>> sign("")
+    'no name yet: the table of the class has the name of the folder'
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {shortened(name)}")
+    if not name.strip():
+        return "no name yet: the table of the class has the name of the folder"
+    fault = _changed(Path.cwd(), lambda marks: marks.update(name=name.strip()))
+    return fault or f"your marks are kept in {FILE}, as those of {name.strip()}"
+
+
+def read_marks(path: Path) -> dict[str, Any]:
+    """Return the marks of a file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    ValueError
+        If it is not of the form above; the message names the file and the rule.
+    """
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"{path}: must be smaller than {LARGEST:,} bytes")
+    try:
+        marks = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: must be JSON in UTF-8: {error}") from None
+    for fault in _faults(marks):
+        raise ValueError(f"{path}: {fault}")
+    return marks
+
+
+def _faults(marks: Any) -> Iterator[str]:
+    """Yield each rule that the content of a file breaks."""
+    if not isinstance(marks, dict) or marks.get("format") != 1:
+        yield 'must be an object with "format": 1'
+        return
+    if not isinstance(marks.get("name"), str):
+        yield f'"name" must be a string, not {shortened(marks.get("name"))}'
+    if not isinstance(marks.get("answers"), dict):
+        yield f'"answers" must be an object, not {shortened(marks.get("answers"))}'
+        return
+    for key, answer in marks["answers"].items():
+        if not isinstance(answer, dict) or "given" not in answer or answer.get("right") not in (True, False, None):
+            yield f'the answer {key!a} must have "given", and "right" as true, false or null'
+        elif type(answer.get("tries")) is not int or answer["tries"] < 1:
+            yield f'"tries" of {key!a} must be a whole number >= 1, not {shortened(answer.get("tries"))}'
+
+
+def _changed(folder: Path, change: Any) -> str:
+    """Change the marks of a folder while no other window does; return why it failed, or ""."""
+    path = folder / FILE
+    try:
+        require_folder(path)
+        with _alone(folder):
+            marks = read_marks(path) if path.exists() else json.loads(json.dumps(EMPTY))
+            change(marks)
+            write_json(path, marks)
+    except (OSError, ValueError) as error:
+        return f"not kept: {error}"
+    return ""
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes here; the file of the lock stays, as removing it would let two in."""
+    import filelock
+
+    try:
+        with filelock.FileLock(folder / LOCK, timeout=PATIENCE):
+            yield
+    except filelock.Timeout:
+        raise BlockingIOError(f"another window has been writing {FILE} for {PATIENCE} seconds") from None
+
+
+def _plain(given: object) -> Any:
+    """Return an answer as JSON has it: what it cannot hold, as the words that Python has for it."""
+    array = as_array(given)
+    if kind(array) is None or array.size > 1000:
+        return shortened(given)
+    values = [x if not isinstance(x, float) or math.isfinite(x) else str(x) for x in array.ravel().tolist()]
+    return values[0] if array.ndim == 0 else np.array(values, dtype=object).reshape(array.shape).tolist()

@@ -1,0 +1,212 @@
+"""Answers that can be recognised and not read: salted slow hashes, and texts that only a key opens.
+
+An answer becomes words, such as the number of the interval it lies in; words become a key; of the key, the first bytes
+of its hash are written down, the *tag*. Who gives an answer in the right interval gets the right tag.
+
+    interval of x      sign(x), floor((log|x| - offset) / width),  width = log((1 + rtol) / (1 - rtol))
+
+The offset is such that what lies within ``rtol`` of the answer is one interval, whole and alone. It tells nothing that
+the tags would not tell to somebody who tries every interval. Whoever can program can do that: the hashes make it slow,
+not impossible. And a text of :func:`sealed_text` needs no answer at all, only the function that opens it.
+"""
+
+import base64
+import hashlib
+import json
+import math
+import secrets
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mapl_explore.files import read_json
+
+FILE = "answers.json"
+# A key takes 0.05 seconds, so that all intervals of a slider take a minute. Not hashlib.scrypt: it is OpenSSL's, which
+# Python in a browser's page lacks.
+ROUNDS = 50_000
+OCTAVES = 20  # how far from 1 an advice still tells sides apart, in powers of 2
+SLACK = 1e-12  # 1.01 - 1 is 0.010000000000000009 in floats
+VERDICTS = ("right", "low", "high")
+
+
+def sealed_answer(key: str, folder: Path) -> dict[str, Any]:
+    """Return the hidden answer to a question, from the file next to the notebook.
+
+    Raises
+    ------
+    OSError
+        If there is no such file.
+    LookupError
+        If it does not have the question.
+    """
+    path = folder / FILE
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {FILE} next to this notebook: `mapl-explore lab` puts it there")
+    entries = read_json(path)
+    if key not in entries:
+        raise LookupError(f"{FILE} next to this notebook does not have the question {key!r}")
+    return entries[key]
+
+
+def sealed_choice(answer: str, text: str, *, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Return a choice whose right option can be recognised, with a text that this option opens.
+
+    Examples
+    --------
+    >>> opened_choice(sealed_choice("falls", "Its slope is negative.", rounds=10), ["grows", "falls"])
+    ('falls', 'Its slope is negative.')
+    """
+    salt = secrets.token_hex(8)
+    key = _key(salt, answer, rounds)
+    return {"salt": salt, "rounds": rounds, "tag": _tag(key), "text": _crossed(key, text.encode())}
+
+
+def opened_choice(entry: dict[str, Any], options: Sequence[str]) -> tuple[str, str] | None:
+    """Return the right one of some options, and the text that goes with it; None if none of them is right."""
+    for option in options:
+        key = _key(entry["salt"], option, entry["rounds"])
+        if _tag(key) == entry["tag"]:
+            return option, _plain(key, entry["text"])
+    return None
+
+
+def sealed_text(text: str, *, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Return a text that cannot be read as it stands; :func:`opened_text` reads it.
+
+    Examples
+    --------
+    >>> opened_text(sealed_text("The sign is wrong.", rounds=10))
+    'The sign is wrong.'
+    """
+    salt = secrets.token_hex(8)
+    return {"salt": salt, "rounds": rounds, "text": _crossed(_key(salt, "", rounds), text.encode())}
+
+
+def opened_text(entry: dict[str, Any]) -> str:
+    """Return the text of :func:`sealed_text`."""
+    return _plain(_key(entry["salt"], "", entry["rounds"]), entry["text"])
+
+
+def sealed_value(expected: np.ndarray, *, rtol: float, sides: bool, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Return numbers, words or truth values that can be recognised, numbers within a tolerance.
+
+    Parameters
+    ----------
+    expected : array
+        Numbers must be finite and not 0: what is near 0 cannot be told by intervals that grow with the number.
+    rtol : float
+        The tolerance of numbers, relative, > 0 and < 1.
+    sides : bool
+        Whether a single number that is wrong can be told to be too small or too large, from 2^-20 to 2^20.
+
+    Raises
+    ------
+    ValueError
+        If a number is 0 or not finite, or the tolerance is out of its range.
+
+    Examples
+    --------
+    >>> entry = sealed_value(np.array(0.37), rtol=0.01, sides=True, rounds=10)
+    >>> [verdict(entry, np.array(x)) for x in (0.368, 0.36, 5.0)]
+    ['right', 'low', 'high']
+    """
+    grids = _grids(expected, rtol)
+    known = dict(_sides(float(expected), grids[0]) if sides else ()) | {_words(expected, grids)[0]: "right"}
+    salt, boxes = secrets.token_hex(8), {}
+    for words, said in known.items():
+        key = _key(salt, words, rounds)
+        boxes[_tag(key)] = VERDICTS.index(said) ^ _mask(key)
+    return {"salt": salt, "rounds": rounds, "grids": grids, "boxes": dict(sorted(boxes.items()))}
+
+
+def verdict(entry: dict[str, Any], given: np.ndarray) -> str | None:
+    """Return "right", "low" or "high" for an answer of the kind and shape of the right one; None if otherwise wrong."""
+    for words in _words(given, entry["grids"]):
+        key = _key(entry["salt"], words, entry["rounds"])
+        if (code := entry["boxes"].get(_tag(key))) is not None:
+            return VERDICTS[code ^ _mask(key)]
+    return None
+
+
+def _grids(expected: np.ndarray, rtol: float) -> list[tuple[float, float]]:
+    """Return offset and width of the intervals of each number; none of other kinds."""
+    if expected.dtype.kind not in "iuf":
+        return []
+    if not 0 < rtol < 1:
+        raise ValueError(f"rtol must be > 0 and < 1 for an answer that is hidden, not {rtol!r}")
+    if not (np.isfinite(expected) & (expected != 0)).all():
+        raise ValueError(f"a number that is hidden must be finite and not 0, not {expected!r}")
+    low, high = math.log1p(-rtol) - SLACK, math.log1p(rtol) + SLACK
+    return [((math.log(abs(x)) + low) % (high - low), high - low) for x in expected.astype(float).ravel().tolist()]
+
+
+def _words(given: np.ndarray, grids: Sequence[Sequence[float]]) -> list[str]:
+    """Return what is looked up of an answer, the finest first: its intervals; of one number its octave and its sign."""
+    values = given.ravel().tolist()
+    if not grids:
+        return [json.dumps([v.casefold().strip() if isinstance(v, str) else v for v in values])]
+    numbers = [float(value) for value in values]
+    fine = json.dumps([_interval(x, *grid) for x, grid in zip(numbers, grids, strict=True)])
+    return [fine, _octave(numbers[0]), _sign(numbers[0])] if len(numbers) == 1 else [fine]
+
+
+def _interval(x: float, offset: float, width: float) -> str:
+    if x == 0 or math.isinf(x):
+        return str(x)
+    return f"{_sign(x)}{math.floor((math.log(abs(x)) - offset) / width)}"
+
+
+def _octave(x: float) -> str:
+    power = -math.inf if x == 0 else math.log2(abs(x))
+    return f"{_sign(x)} octave {math.floor(min(max(power, -OCTAVES), OCTAVES))}"
+
+
+def _sign(x: float) -> str:
+    return "0" if x == 0 else "+" if x > 0 else "-"
+
+
+def _sides(target: float, grid: tuple[float, float]) -> Iterator[tuple[str, str]]:
+    """Yield what a wrong number may be, and its side: intervals of the target's octave, other octaves, other signs."""
+    sign, own = math.copysign(1, target), math.floor(math.log2(abs(target)))
+    if abs(own) >= OCTAVES:
+        raise ValueError(f"a hidden number whose sides are told must be of a size from 2^-19 to 2^19, not {target!r}")
+    first, last = (math.floor((math.log(2) * power - grid[0]) / grid[1]) for power in (own, own + 1))
+    place = math.floor((math.log(abs(target)) - grid[0]) / grid[1])
+    side = {-1: "low", 1: "high"}
+    for k in range(first, last + 1):
+        if k != place:
+            yield json.dumps([f"{_sign(target)}{k}"]), side[int(math.copysign(1, (k - place) * sign))]
+    for power in range(-OCTAVES, OCTAVES + 1):
+        if power != own:
+            yield f"{_sign(target)} octave {power}", side[int(math.copysign(1, (power - own) * sign))]
+    for other in {"0", "+", "-"} - {_sign(target)}:
+        yield other, side[int(-sign)]
+
+
+def _key(salt: str, words: str, rounds: int) -> bytes:
+    """Return 32 bytes that take as many hashes as there are rounds."""
+    begun = hashlib.sha256(f"{salt} {words}".encode()).digest()
+    for _ in range(rounds):
+        begun = hashlib.sha256(begun).digest()
+    return begun
+
+
+def _tag(key: bytes) -> str:
+    return hashlib.sha256(b"tag" + key).hexdigest()[:16]
+
+
+def _mask(key: bytes) -> int:
+    return hashlib.sha256(b"mask" + key).digest()[0]
+
+
+def _crossed(key: bytes, data: bytes) -> str:
+    """Return bytes combined with as many that follow from the key: done twice, they are as before."""
+    stream = hashlib.shake_256(b"text" + key).digest(len(data))
+    return base64.b64encode(bytes(a ^ b for a, b in zip(data, stream, strict=True))).decode()
+
+
+def _plain(key: bytes, text: str) -> str:
+    return base64.b64decode(_crossed(key, base64.b64decode(text))).decode()
