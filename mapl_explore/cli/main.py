@@ -18,6 +18,7 @@ from dataclasses import MISSING, Field, fields, replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from mapl_explore.cli.course import add_marks
 from mapl_explore.cli.data import add_data, add_sample
 from mapl_explore.cli.experiments import add_compare, add_ledger
 from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
@@ -181,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, help="show the version, and those of the main packages")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     first = (_add_lab, _add_app, add_tau, add_select, add_score, _add_finetune, _add_rounds)
-    for add in (*first, add_compare, add_ledger, _add_show, _add_pretrain, add_data, add_sample):
+    for add in (*first, add_compare, add_ledger, _add_show, _add_pretrain, add_data, add_sample, add_marks):
         add(commands)
     return parser
 

@@ -132,7 +132,7 @@ def test_without_the_solutions_the_other_cells_have_all_they_read(cells):
     others = [cell for cell in code(cells) if cell not in solutions]
     for cell in others:
         if answers := names(solutions, ast.Store) & names([cell], ast.Load):
-            assert re.search(rf"^check\(\s*\"[AB]\", {answers.pop()}, ", cell["source"], re.MULTILINE), cell["source"]
+            assert re.search(rf"^check\(\s*\"[AB]\",\s+{answers.pop()},\s", cell["source"], re.MULTILINE), cell["source"]
     assert names(solutions, ast.Store) <= names(others, ast.Store)
 
 

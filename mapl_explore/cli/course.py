@@ -1,0 +1,69 @@
+"""The command ``marks``, and its options."""
+
+import argparse
+import sys
+from pathlib import Path
+
+FORMATS = ("csv", "gradescope")
+
+
+def add_marks(commands: argparse._SubParsersAction) -> None:
+    """Add ``marks`` to the commands of the command line."""
+    text = "Make one table of what a class has answered in the course, question by question."
+    example = "mapl-explore marks class/* --out class.csv"
+    parser = commands.add_parser("marks", help=text, description=text, example=example)
+    add = parser.add_argument
+    add("folders", metavar="FOLDER", nargs="+", help="a student's folder, with the marks.json of the notebooks in it")
+    add("--out", metavar="FILE", help="where the table is written; by default it is printed")
+    add("--format", choices=FORMATS, default="csv", help="gradescope: the results.json of one student")
+    parser.set_defaults(run=_marks, extra="lab")
+
+
+def _marks(arguments: argparse.Namespace) -> None:
+    from mapl_explore.course.class_table import course_questions, read_class
+    from mapl_explore.files import counted
+    from mapl_explore.serving.lab import teachers_notebooks
+
+    folders = [Path(folder) for folder in arguments.folders]
+    _check_options(folders, arguments)
+    questions = course_questions(teachers_notebooks())
+    students, faults = read_class(folders, questions)
+    for fault in faults:
+        print(f"passed over: {fault}", file=sys.stderr)
+    if students:
+        _write(arguments, students, questions)
+        print(f"{counted(len(students), 'student')}, {counted(len(questions), 'question')}", file=sys.stderr)
+    if faults:
+        sys.stdout.flush()
+        raise ValueError(f"{len(faults)} of {counted(len(folders), 'folder')} could not be read")
+
+
+def _check_options(folders: list[Path], arguments: argparse.Namespace) -> None:
+    from mapl_explore.course.marks import FILE
+    from mapl_explore.files import require_folder, require_other
+
+    if arguments.format == "gradescope" and len(folders) > 1:
+        raise ValueError(
+            f"--format gradescope takes one FOLDER, as results.json is that of one student, not {len(folders)}"
+        )
+    if arguments.out is not None:
+        require_folder(arguments.out)
+        for folder in folders:
+            require_other(folder / FILE, arguments.out)
+
+
+def _write(arguments: argparse.Namespace, students: list, questions: list) -> None:
+    import json
+
+    from mapl_explore.course.class_table import as_csv, as_gradescope
+    from mapl_explore.files import atomic_writer
+
+    if arguments.format == "csv":
+        text = as_csv(students, questions)
+    else:
+        text = json.dumps(as_gradescope(students[0], questions), ensure_ascii=False, indent=1) + "\n"
+    if arguments.out is None:
+        print(text, end="")
+        return
+    with atomic_writer(arguments.out) as file:
+        file.write(text)

@@ -1,0 +1,133 @@
+"""What a class has answered, question by question: as a table, or as Gradescope wants it.
+
+An answer is marked again here, by the teacher's notebooks: what a student's file says of itself does not count.
+
+References
+----------
+Gradescope, *Autograder specifications*: the fields of results.json.
+https://gradescope-autograders.readthedocs.io/en/latest/specs/
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mapl_explore.course.marking import check
+from mapl_explore.course.marks import FILE, read_marks
+from mapl_explore.course.questions import GUESS, WORDS, Question, questions_of
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
+
+
+@dataclass(frozen=True)
+class Student:
+    """One row of the table.
+
+    Parameters
+    ----------
+    name : str
+        The name that was given; else that of the folder.
+    folder : str
+        Where the marks lie.
+    cells : dict
+        For each question that was answered whether it is right; of own words the words.
+    tries : dict
+        How often each was answered.
+    """
+
+    name: str
+    folder: str
+    cells: dict[str, bool | str]
+    tries: dict[str, int]
+
+    @property
+    def right(self) -> int:
+        """How many answers are right."""
+        return sum(cell is True for cell in self.cells.values())
+
+    @property
+    def answered(self) -> int:
+        """How many questions have an answer."""
+        return len(self.cells)
+
+
+def course_questions(notebooks: Path) -> list[Question]:
+    """Return the questions of a folder of teacher's notebooks, lesson by lesson."""
+    return [one for path in sorted(notebooks.glob("*.ipynb")) for one in questions_of(path)]
+
+
+def read_student(folder: Path, questions: Iterable[Question]) -> Student:
+    """Return what a student has answered, marked.
+
+    Raises
+    ------
+    OSError
+        If the folder has no ``marks.json``.
+    ValueError
+        If that is malformed; the message names the file and the rule.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: has no {FILE}")
+    marks = read_marks(path)
+    answers = {one.key: marks["answers"][one.key] for one in questions if one.key in marks["answers"]}
+    cells = {one.key: _cell(one, answers[one.key]["given"]) for one in questions if one.key in answers}
+    name = marks["name"].strip() or folder.resolve().name
+    return Student(name, str(folder), cells, {key: answer["tries"] for key, answer in answers.items()})
+
+
+def read_class(folders: Sequence[Path], questions: list[Question]) -> tuple[list[Student], list[str]]:
+    """Return the students whose marks can be read, and a line on each folder where they cannot."""
+    students, faults = [], []
+    for folder in folders:
+        try:
+            students.append(read_student(folder, questions))
+        except (OSError, ValueError) as error:
+            faults.append(str(error))
+    return students, faults
+
+
+def as_csv(students: Iterable[Student], questions: list[Question]) -> str:
+    """Return a table with one row for each student and one column for each question: 1 right, 0 wrong, or empty."""
+    file = io.StringIO()
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(["name", "folder", "right", "answered", *(one.key for one in questions)])
+    for student in students:
+        cells = [student.cells.get(one.key, "") for one in questions]
+        shown = [_safe(cell) if isinstance(cell, str) else int(cell) for cell in cells]
+        table.writerow([_safe(student.name), _safe(student.folder), student.right, student.answered, *shown])
+    return file.getvalue()
+
+
+def as_gradescope(student: Student, questions: list[Question]) -> dict[str, Any]:
+    """Return the results of one student in the form of Gradescope's results.json: a point for each right answer.
+
+    Words of one's own are worth nothing, and are there to be read.
+    """
+    return {"tests": [_test(student, one) for one in questions]}
+
+
+def _cell(one: Question, given: object) -> bool | str:
+    if one.kind == WORDS:
+        return given if isinstance(given, str) else repr(given)
+    if one.kind == GUESS:
+        return given == one.expected
+    return check(one.asked, given, one.expected, rtol=one.settings.get("rtol", 0.01)).right
+
+
+def _safe(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _test(student: Student, one: Question) -> dict[str, Any]:
+    cell = student.cells.get(one.key)
+    if one.kind == WORDS:
+        return {"name": one.key, "score": 0, "max_score": 0, "output": cell or "no words yet"}
+    said = (
+        "no answer yet" if cell is None else f"{'right' if cell else 'not yet right'}, tries: {student.tries[one.key]}"
+    )
+    status = "passed" if cell else "failed"
+    return {"name": one.key, "score": int(cell is True), "max_score": 1, "status": status, "output": said}

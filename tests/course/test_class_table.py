@@ -1,0 +1,147 @@
+"""A class's table: marked by the teacher's notebooks, one row for each student, nothing lost for one bad file."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from mapl_explore import course
+from mapl_explore.cli import main as cli
+from mapl_explore.course.class_table import course_questions
+from mapl_explore.course.questions import EXERCISE, GUESS, WORDS
+
+QUESTIONS = course_questions(Path(course.__file__).parents[2] / "notebooks")
+
+
+def answer(given, right=None):
+    return {"given": given, "right": right, "tries": 2, "when": "2026-01-01T00:00:00+00:00"}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A function that makes a student's folder."""
+
+    def made(folder, answers, name=""):
+        (tmp_path / folder).mkdir()
+        marks = {"format": 1, "name": name, "answers": answers}
+        (tmp_path / folder / "marks.json").write_text(json.dumps(marks), encoding="utf-8")
+        return str(tmp_path / folder)
+
+    return made
+
+
+def rows(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def all_right():
+    return {one.key: answer(one.expected if one.kind != WORDS else "my words") for one in QUESTIONS}
+
+
+def test_a_class_of_three_is_a_table_of_three_rows(folder, tmp_path, capsys):
+    some = {"01-A": answer(20.8, True), "01-B": answer(0.9, True), "01-guess-1": answer("below -1", False)}
+    folders = [folder("ada", all_right(), "Ada Lovelace"), folder("bo", some), folder("cy", {})]
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", *folders, "--out", str(out)]) == 0
+    ada, bo, cy = rows(out)
+    assert list(ada) == ["name", "folder", "right", "answered", *(one.key for one in QUESTIONS)]
+    assert [row["name"] for row in (ada, bo, cy)] == ["Ada Lovelace", "bo", "cy"]
+    marked = [one.key for one in QUESTIONS if one.kind != WORDS]
+    assert {ada[key] for key in marked} == {"1"}
+    assert (ada["right"], ada["answered"]) == (str(len(marked)), str(len(QUESTIONS)))
+    assert (ada["01-words-5"], ada["folder"]) == ("my words", folders[0])
+    # What the file says of itself does not count: 0.9 is not right.
+    assert (bo["01-A"], bo["01-B"], bo["01-guess-1"], bo["02-A"]) == ("1", "0", "0", "")
+    assert (bo["right"], bo["answered"], cy["right"], cy["answered"]) == ("1", "3", "0", "0")
+    assert capsys.readouterr().err == f"3 students, {len(QUESTIONS)} questions\n"
+
+
+def test_without_out_the_table_is_printed(folder, capsys):
+    assert cli.main(["marks", folder("ada", {})]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("name,folder,right,answered,01-guess-1,01-guess-2,")
+
+
+def test_a_bad_folder_is_told_in_a_line_and_the_others_are_counted(folder, tmp_path, capsys):
+    good, bad, none = folder("ada", all_right()), folder("bo", {}), tmp_path / "none"
+    Path(bad, "marks.json").write_text("{half")
+    none.mkdir()
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", bad, good, str(none), str(tmp_path / "away"), "--out", str(out)]) == 2
+    assert [row["name"] for row in rows(out)] == ["ada"]
+    first, second, third, count, last = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"passed over: {os.path.join(bad, 'marks.json')}: must be JSON in UTF-8: ")
+    assert second == f"passed over: {none}: has no marks.json"
+    assert third == f"passed over: {tmp_path / 'away'}: has no marks.json"
+    assert count == f"1 student, {len(QUESTIONS)} questions"
+    assert last == "mapl-explore: error: 3 of 4 folders could not be read"
+
+
+def test_of_nothing_but_bad_folders_no_table_is_written(folder, tmp_path, capsys):
+    bad = folder("bo", {})
+    Path(bad, "marks.json").write_text("[]")
+    assert cli.main(["marks", bad, "--out", str(tmp_path / "class.csv")]) == 2
+    assert not (tmp_path / "class.csv").exists()
+
+
+@pytest.mark.parametrize("text", ["=1+1", "@sum", "+1", "-1", "\t=1"])
+def test_a_spreadsheet_does_not_run_what_a_student_wrote(folder, tmp_path, text):
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", folder("ada", {"01-words-5": answer(text)}, text), "--out", str(out)]) == 0
+    (row,) = rows(out)
+    assert row["01-words-5"] == f"'{text}"
+    assert row["name"] == f"'{text.strip()}"
+
+
+@pytest.mark.parametrize("given", [None, [1, [2]], {"a": 1}, "nan", 1e400, 10**400, True, "<script>", []])
+def test_whatever_a_file_holds_as_an_answer_is_marked_and_no_error(folder, tmp_path, given):
+    answers = {one.key: answer(given) for one in QUESTIONS}
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", folder("ada", answers), "--out", str(out)]) == 0
+    (row,) = rows(out)
+    assert {row[one.key] for one in QUESTIONS if one.kind in (GUESS, EXERCISE)} == {"0"}
+
+
+def test_a_question_that_the_course_does_not_have_is_passed_over(folder, capsys):
+    assert cli.main(["marks", folder("ada", {"99-Z": answer(1)})]) == 0
+    assert "99-Z" not in capsys.readouterr().out
+
+
+def test_gradescope_gets_one_test_for_each_question_with_points_for_what_is_right(folder, tmp_path):
+    answers = {"01-A": answer(20.8), "01-B": answer(0.9), "01-words-5": answer("the sign")}
+    out = tmp_path / "results.json"
+    assert cli.main(["marks", folder("ada", answers), "--format", "gradescope", "--out", str(out)]) == 0
+    results = json.loads(out.read_text(encoding="utf-8"))
+    tests = {test["name"]: test for test in results["tests"]}
+    assert list(results) == ["tests"]
+    assert list(tests) == [one.key for one in QUESTIONS]
+    right = {"score": 1, "max_score": 1, "status": "passed", "output": "right, tries: 2"}
+    assert tests["01-A"] == {"name": "01-A"} | right
+    assert tests["01-B"]["output"] == "not yet right, tries: 2"
+    assert (tests["01-B"]["score"], tests["01-B"]["status"]) == (0, "failed")
+    assert tests["02-A"] == {"name": "02-A", "score": 0, "max_score": 1, "status": "failed", "output": "no answer yet"}
+    assert tests["01-words-5"] == {"name": "01-words-5", "score": 0, "max_score": 0, "output": "the sign"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--format", "gradescope"],
+            "--format gradescope takes one FOLDER, as results.json is that of one student, not 2",
+        ),
+        (["--out", "away/class.csv"], "there is no folder 'away' to write class.csv into"),
+        (["--out", "ada/marks.json"], "is the file that is read"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_anything_is_written(
+    folder, tmp_path, monkeypatch, capsys, words, message
+):
+    folder("ada", {}), folder("bo", {})
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["marks", "ada", "bo", *words]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
