@@ -10,9 +10,10 @@ import ipywidgets as widgets
 
 from mapl_explore.course.marking import Mark, check, signed
 from mapl_explore.course.marks import keep, kept, sign
+from mapl_explore.course.progress import course_map
 from mapl_explore.course.sealed import opened_choice, opened_text, sealed_answer
 
-__all__ = ["Mark", "OwnWords", "Prediction", "check", "own_words", "predict", "sign"]
+__all__ = ["Mark", "OwnWords", "Prediction", "check", "course_map", "own_words", "predict", "sign"]
 
 # ipywidgets gives an option one line of 20 pixels, whatever it holds, and puts the button after it; ours may wrap, with
 # the button at the first line. Wide windows are projectors.

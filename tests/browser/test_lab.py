@@ -169,6 +169,16 @@ def test_every_slider_and_every_panel_has_a_name(start):
         expect(view(start).get_by_role("group", name=panel.name, exact=True)).to_be_visible()
 
 
+def test_the_map_ticks_nothing_yet_and_leads_to_a_lesson(start):
+    cell = start.locator(".jp-CodeCell", has_text="course_map()")
+    cell.locator(".cm-content").click()
+    start.keyboard.press("Shift+Enter")
+    expect(cell.get_by_role("table")).to_contain_text("30 minutes left")
+    cell.get_by_role("link", name="01_smooth_maximum").click()
+    expect(start.locator(".lm-DockPanel-tabBar .lm-mod-current", has_text="01_smooth_maximum.ipynb")).to_be_visible()
+    shoot(start, "map")
+
+
 def test_a_guess_is_asked_for_before_the_answer_is_shown(lesson):
     asked = lesson.locator(".mapl-predict").first
     reveal, answer = asked.get_by_role("button", name="Reveal"), "tied with the second"

@@ -132,7 +132,8 @@ def test_without_the_solutions_the_other_cells_have_all_they_read(cells):
     others = [cell for cell in code(cells) if cell not in solutions]
     for cell in others:
         if answers := names(solutions, ast.Store) & names([cell], ast.Load):
-            assert re.search(rf"^check\(\s*\"[AB]\",\s+{answers.pop()},\s", cell["source"], re.MULTILINE), cell["source"]
+            marked = rf"^check\(\s*\"[AB]\",\s+{answers.pop()},\s"
+            assert re.search(marked, cell["source"], re.MULTILINE), cell["source"]
     assert names(solutions, ast.Store) <= names(others, ast.Store)
 
 
@@ -196,6 +197,16 @@ def test_the_tables_of_the_course_have_the_minutes_of_the_lessons(page):
     assert {lesson: int(minutes) for lesson, minutes in rows} == {
         lesson: sum(sections.values()) for lesson, sections in LESSONS.items()
     }
+
+
+@pytest.mark.parametrize("place", range(len(NOTEBOOKS)), ids=[path.name for path in NOTEBOOKS])
+def test_a_notebook_links_those_before_and_after_it_by_their_names(place):
+    titles = re.findall(r"^\| (0\d [^|]*) \| \d+ \|", PAGES[0].read_text(encoding="utf-8"), re.MULTILINE)
+    links = [f"[{title}]({path.name})" for title, path in zip(titles, NOTEBOOKS, strict=True)]
+    before = [f"*Before:* {link}" for link in links[:place][-1:]]
+    line = " · ".join(before + [f"*Next:* {link}" for link in links[place + 1 :][:1]])
+    texts = [cell for cell in prose(NOTEBOOKS[place]).split("\n\n") if cell.startswith(("*Before:*", "*Next:*"))]
+    assert texts == ([line] if place == 0 else [line, line])
 
 
 def test_both_tables_of_the_course_ask_the_same_question_of_a_lesson():
