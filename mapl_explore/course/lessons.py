@@ -160,8 +160,9 @@ class Prediction:
             self._show(old["given"])
 
     def _show(self, guess: str) -> None:
-        if self._key and (found := opened_choice(sealed_answer(self._key, self._folder), self.options)):
-            self.answer, self.why = found
+        if self._key:
+            found = opened_choice(sealed_answer(self._key, self._folder), self.options)
+            self.answer, self.why = found or ("none of these: answers.json is of another version of this notebook", "")
         self.guess = guess
         self._radio.disabled = self._button.disabled = True
         said = "Your guess is right" if self.right else f"You guessed: {self.guess}. Right is"
@@ -178,6 +179,12 @@ class OwnWords:
         self.asked, self._key, self._folder = asked, key, Path.cwd()
         sealed_answer(key, self._folder)
         self._lock = threading.RLock()
+        self._make_widgets()
+        if old := kept(key, self._folder):
+            self._text.value = str(old["given"])
+            self._answer.value = self._told()
+
+    def _make_widgets(self) -> None:
         self._text = widgets.Textarea(
             placeholder="A sentence of your own", layout=widgets.Layout(width="min(100%, 50em)")
         )
@@ -187,13 +194,9 @@ class OwnWords:
         self._answer = widgets.HTMLMath()
         self._text.observe(self._written, "value")
         self._button.on_click(self._show)
-        head = widgets.HTML(f"{LOOK}<b>{escape(asked)}</b> Say it in your own words, then compare.")
+        head = widgets.HTML(f"{LOOK}<b>{escape(self.asked)}</b> Say it in your own words, then compare.")
         self.widget = widgets.VBox([head, self._text, self._button, self._answer])
         self.widget.add_class("mapl-predict")
-        self._text.add_class("mapl-own-words")
-        if old := kept(key, self._folder):
-            self._text.value = str(old["given"])
-            self._answer.value = self._told()
 
     def __repr__(self) -> str:
         """Return the question, without the answer."""

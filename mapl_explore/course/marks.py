@@ -6,6 +6,7 @@
 import contextlib
 import json
 import math
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,6 +117,9 @@ def _changed(folder: Path, change: Any) -> str:
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Wait until no other process writes here; the file of the lock stays, as removing it would let two in."""
+    if sys.platform == "emscripten":  # a page of a browser is alone with its files, and has no locks
+        yield
+        return
     import filelock
 
     try:

@@ -53,6 +53,12 @@ def test_a_guess_reveals_the_hidden_answer_and_is_kept(folder, option, said, rig
     assert [kept("01-guess-1", folder)[name] for name in ("given", "right", "tries")] == [option, right, 1]
 
 
+def test_answers_of_another_version_of_the_question_are_told(folder):
+    prediction = predict("What happens?", ["it bends", "it breaks"], key="01-guess-1")
+    guess(prediction, "it bends")
+    assert "none of these: answers.json is of another version of this notebook" in prediction._verdict.value
+
+
 def test_before_the_guess_nothing_of_the_answer_is_in_what_the_page_and_the_file_get():
     prediction = guessing()
     told = json.dumps(
