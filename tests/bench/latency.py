@@ -22,7 +22,7 @@ PROGRAM = """
 from pathlib import Path
 from mapl_explore.serving import lab
 lab.CHECKOUT = Path.cwd()
-lab.open_lab(browser=False)
+lab.open_lab(student=False, browser=False)
 """
 CELLS = (
     "from mapl_explore.explorers import BoundsExplorer\n\nexplorer = BoundsExplorer()\nexplorer",
