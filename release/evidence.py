@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mapl_explore.experiments.bootstrap import mean_interval
-from mapl_explore.experiments.claims import Claim
+from mapl_explore.experiments.claims import BASE, Claim
 from mapl_explore.experiments.comparison import Workbench, workbench
 from mapl_explore.experiments.jobs import Job, Progress, run_all
-from mapl_explore.experiments.ledger import plans_in, result_of, row_of
+from mapl_explore.experiments.ledger import plans_in, result_of
 from mapl_explore.experiments.report import with_interval
 from mapl_explore.runs.measured import read_measured
 
@@ -48,11 +48,12 @@ def again(path: Path, folder: Path, seeds: int) -> Iterator[Again]:
     bench = workbench(path, folder)
     result = result_of(path, bench.plan)
     for claim in bench.plan.claims if result else ():
-        row = row_of(claim, result)
+        known = result["claims"][claim.id]
         rates = {(one["arm"], str(one["cell"])): one["lr"] for one in result["arms"]}
-        pair = [_jobs(bench, name, claim, rates, seeds) for name in (claim.rule.arm, bench.plan.baseline)]
-        change = np.subtract(*(_values(jobs, bench.plan.measure) for jobs in pair))
-        recorded = _ends(row["difference"], row["difference_interval"])
+        pair = [_jobs(bench, name, claim, rates, seeds) for name in (claim.rule.arm, claim.rule.than) if name != BASE]
+        one, *other = (_values(jobs, claim.rule.measure) for jobs in pair)
+        change = one - other[0] if other else one
+        recorded = _ends(known["difference"], known["difference_interval"])
         yield Again(f"{path.stem}, {claim.id}", recorded, _ends(float(change.mean()), mean_interval(change)))
 
 

@@ -1,12 +1,16 @@
 """Claims of others, and the rule by which a comparison decides each of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from mapl_explore.experiments.tables import placed, require_known, table_in, text_of
 from mapl_explore.files import shortened
+from mapl_explore.runs.measured import BY_SET
+from mapl_explore.training.settings import one_of
 
+BASE = "base"  # the model before training, from which the measures below are counted
+FROM_BASE = ("chosen_ratio", "rejected_ratio", "kl")
 OPPOSITE = {"higher": "lower", "lower": "higher"}
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
@@ -15,20 +19,24 @@ Place = tuple[str, Mapping[str, Any]]  # the name of an arm, and its cell
 
 @dataclass(frozen=True)
 class Rule:
-    """How a claim is decided: by the verdict on one arm in one cell, against the baseline in the same cell.
+    """How a claim is decided: by the verdict on one arm in one cell, against another one in the same cell.
 
     Parameters
     ----------
     arm : str
-        Not the baseline.
+        Whose measure is meant.
     expected : {"higher", "lower"}
         The verdict with which the claim holds; with the other one it fails, else it is undecided.
     cell : dict
         The values of all factors of the grid.
+    than : str
+        The other arm; or ``base``, the model before training, for a log-ratio or the KL to it.
+    measure : str
+        What is compared, one of ``BY_SET`` of :mod:`mapl_explore.runs.measured`.
 
     Examples
     --------
-    >>> rule = Rule("smooth", "higher", {})
+    >>> rule = Rule("smooth", "higher", {}, "hardest", "right")
     >>> [rule.decided(verdict) for verdict in ("higher", "lower", "too few seeds for a claim")]
     ['holds', 'fails', 'undecided']
     """
@@ -36,6 +44,13 @@ class Rule:
     arm: str
     expected: str
     cell: Mapping[str, Any]
+    than: str
+    measure: str
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """Return what is compared, which is all but the verdict that is expected."""
+        return {name: value for name, value in asdict(self).items() if name != "expected"}
 
     def decided(self, verdict: str) -> str:
         """Return whether the claim holds, by the verdict of the report."""
@@ -70,33 +85,42 @@ class Claim:
     rule: Rule
 
 
-def claims_of(tables: Any, baseline: str, places: Sequence[Place]) -> tuple[Claim, ...]:
-    """Return the claims of a plan, whose rules must name an arm in a cell that the plan has."""
+def claims_of(tables: Any, baseline: str, measure: str, places: Sequence[Place]) -> tuple[Claim, ...]:
+    """Return the claims of a plan, whose rules must name arms in a cell that the plan has.
+
+    A rule without ``than`` compares with the baseline, and one without ``measure`` by that of the plan.
+    """
     if not isinstance(tables, list | tuple) or not all(isinstance(one, Mapping) for one in tables):
         raise TypeError(f"claims must be tables, each as [[claims]], not {shortened(tables)}")
-    found = tuple(_claim(number, table, baseline, places) for number, table in enumerate(tables, 1))
+    found = tuple(
+        _claim(number, table, {"than": baseline, "measure": measure}, places) for number, table in enumerate(tables, 1)
+    )
     names = [claim.id for claim in found]
     for name in (name for place, name in enumerate(names) if name in names[:place]):
         raise ValueError(f"claims must have different ids; two have {name!r}")
     return found
 
 
-def _claim(number: int, table: Mapping[str, Any], baseline: str, places: Sequence[Place]) -> Claim:
+def _claim(number: int, table: Mapping[str, Any], usual: Mapping[str, str], places: Sequence[Place]) -> Claim:
     keys = [each.name for each in fields(Claim)]
     with placed(f"[[claims]] {number}: "):
         require_known(table, keys, "a claim")
         texts = {key: text_of(table, key) for key in keys if key != "rule"}
-        return Claim(**texts, rule=_rule(table_in(table, "rule"), baseline, places))
+        return Claim(**texts, rule=_rule({**usual, **table_in(table, "rule")}, places))
 
 
-def _rule(table: Mapping[str, Any], baseline: str, places: Sequence[Place]) -> Rule:
+def _rule(table: Mapping[str, Any], places: Sequence[Place]) -> Rule:
     with placed("rule: "):
         require_known(table, [each.name for each in fields(Rule)], "it")
-        rule = Rule(text_of(table, "arm"), text_of(table, "expected"), dict(table_in(table, "cell", {})))
-        if rule.arm == baseline:
-            raise ValueError(f"arm must not be the baseline, {baseline!r}, with which it is compared")
-        if rule.expected not in OPPOSITE:
-            raise ValueError(f"expected must be 'higher' or 'lower', not {shortened(rule.expected)}")
-        if (rule.arm, rule.cell) not in places:
-            raise ValueError(f"the plan has no arm {rule.arm!r} in the cell {shortened(rule.cell)}")
+        texts = {key: text_of(table, key) for key in ("arm", "expected", "than", "measure")}
+        rule = Rule(cell=dict(table_in(table, "cell", {})), **texts)
+        one_of(*OPPOSITE)("expected", rule.expected)
+        one_of(*BY_SET)("measure", rule.measure)
+        if rule.arm == rule.than:
+            raise ValueError(f"arm must not be {rule.than!r}, with which it is compared")
+        if rule.than == BASE and rule.measure not in FROM_BASE:
+            raise ValueError(f"than = {BASE!r} needs a measure relative to it, {' or '.join(FROM_BASE)}")
+        for arm in {rule.arm, rule.than} - {BASE}:
+            if (arm, rule.cell) not in places:
+                raise ValueError(f"the plan has no arm {arm!r} in the cell {shortened(rule.cell)}")
     return rule

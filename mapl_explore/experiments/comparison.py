@@ -11,7 +11,7 @@ import numpy as np
 from mapl_explore.experiments.jobs import Done, Failure, Job, Progress, job_of, read_done, run_all
 from mapl_explore.experiments.plan import Arm, Plan, read_plan
 from mapl_explore.experiments.questions import Questions, drawn, read_questions
-from mapl_explore.experiments.report import Results, Row, rows_of, write_report
+from mapl_explore.experiments.report import Results, Row, write_report
 from mapl_explore.files import sole_writer, whole_number
 from mapl_explore.notes import note
 from mapl_explore.runs.measured import read_measured
@@ -175,16 +175,15 @@ def _reported(
     done = [[job for job in some if job.done] for some in jobs]
     _require_same_weights(done)
     results = [_results(bench, *one) for one in zip(bench.plan.arms, rates, done, strict=True)]
-    rows = rows_of(results, bench.plan.baseline)
     folder = bench.output / REPORTS / bench.plan.name
     folder.mkdir(parents=True, exist_ok=True)
-    table = write_report(folder, bench.plan, rows, [str(one) for one in failures], _versions(done))
+    rows, table = write_report(folder, bench.plan, results, [str(one) for one in failures], _versions(done))
     return Comparison(rows, failures, folder, table)
 
 
 def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) -> Results:
     measured = [read_measured(job.folder) for job in done]
-    values = {job.settings.seed: found[bench.plan.measure] for job, (found, _) in zip(done, measured, strict=True)}
+    found = {job.settings.seed: by_set for job, (by_set, _) in zip(done, measured, strict=True)}
     steps = [read_run(job.folder).log[-1]["step"] for job in done]
     known: list[Done] = [read_done(job.folder) for job in done]
     seconds = [one.seconds for one in known if one.seconds is not None]
@@ -193,7 +192,7 @@ def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) 
         cell=arm.cell,
         loss=repr(arm.settings.loss),
         lr=lr,
-        values=values,
+        found=found,
         asked=len(bench.plan.seeds),
         steps=_mean(steps),
         response_tokens=_mean([tokens for _, tokens in measured]),

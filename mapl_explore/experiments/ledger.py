@@ -24,9 +24,10 @@ HEAD = """# Ledger of claims
 
 What others say of losses on pairs and sets of responses, tested here: with the data and the model of each plan, and
 with nothing else. `mapl-explore ledger {folder}` makes this page from the plans in `{folder}` and the results that are
-recorded next to them. An effect is the mean difference of an arm to the baseline in the same cell of its plan, over
-seeds and test questions, with its 95 % interval. A claim *holds* here where all of this interval lies on the side that
-the test names, *fails* where it lies on the other side, and else is *undecided*, as it is with fewer than 8 seeds.
+recorded next to them. An effect is the mean difference of an arm to another one in the same cell of its plan, or to the
+model before training, over seeds and test questions, with its 95 % interval. A claim *holds* here where all of this
+interval lies on the side that the test names, *fails* where it lies on the other side, and else is *undecided*, as it
+is with fewer than 8 seeds.
 """
 NOT_RUN = "not run yet"
 
@@ -88,11 +89,6 @@ def record(folder: str | os.PathLike, reports: str | os.PathLike) -> list[Path]:
     return [_written(path.parent / RESULTS / f"{path.stem}.json", result) for path, result in results.items()]
 
 
-def row_of(claim: Claim, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the row of a result by which a claim is decided."""
-    return next(row for row in result["arms"] if (row["arm"], row["cell"]) == (claim.rule.arm, claim.rule.cell))
-
-
 def _written(file: Path, result: Mapping[str, Any]) -> Path:
     rows = [{name: value for name, value in row.items() if name != "runs"} for row in result["arms"]]
     kept = {name: value for name, value in result.items() if name != "failures"} | {"arms": rows}
@@ -122,6 +118,10 @@ def _misfit(plan: Plan, result: Mapping[str, Any]) -> str | None:
     places = [(row["arm"], row["cell"]) for row in result["arms"]]
     if places != [(arm.name, arm.cell) for arm in plan.arms]:
         return f"its rows are not the arms of the plan: {shortened(places)}"
+    for claim in plan.claims:
+        known = result["claims"].get(claim.id, {})
+        if any(known.get(name) != value for name, value in claim.rule.compared.items()):
+            return f"it does not compare what claim {claim.id!r} does; the same comparison will, without new runs"
     lacking = [row for row in result["arms"] if row["seeds"] < len(plan.seeds)]
     if lacking:
         some = f"{lacking[0]['seeds']} of {len(plan.seeds)} seeds of arm {lacking[0]['arm']!r}"
@@ -140,16 +140,20 @@ def _rows(path: Path) -> Iterator[Sequence[str]]:
 
 def _test(claim: Claim, plan: Plan) -> str:
     place = f" at {title_of(claim.rule.cell)}" if claim.rule.cell else ""
-    return f"{claim.test} Holds if `{claim.rule.arm}` is {claim.rule.expected} than `{plan.baseline}`{place}."
+    measure = f" by {label_of(claim.rule.measure, *plan.losses)}" if claim.rule.measure != plan.measure else ""
+    return (
+        f"{claim.test} Holds if `{claim.rule.arm}` is {claim.rule.expected} than `{claim.rule.than}`{measure}{place}."
+    )
 
 
 def _outcome(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> list[str]:
     """Return effect, seeds and verdict."""
     if result is None:
         return ["-", "-", NOT_RUN]
-    row = row_of(claim, result)
-    effect = with_interval(row["difference"], row["difference_interval"], "+")
-    return [f"{effect} {label_of(plan.measure, row['loss'])}", str(row["seeds"]), claim.rule.decided(row["verdict"])]
+    found = result["claims"][claim.id]
+    effect = with_interval(found["difference"], found["difference_interval"], "+")
+    label = label_of(claim.rule.measure, *plan.losses)
+    return [f"{effect} {label}", str(found["seeds"]), claim.rule.decided(found["verdict"])]
 
 
 def _in_table(text: str) -> str:

@@ -19,6 +19,8 @@ from mapl_explore.training.options import above_zero
 from mapl_explore.training.settings import LARGEST, Settings, one_of
 
 MEASURES = ("right", "accuracy", "hard_margin")
+OF_SCORES = MEASURES[1:]
+OF_RESPONSES = ("right", "kl", "entropy")
 RATE_SEEDS = 2  # runs of each learning rate, from which it is chosen
 FIRST_RATE_SEED = 1_000_000  # far from the small numbers that people give as seeds
 TOP = ("baseline", "seeds", "rate_seeds", "lr", "measure", "common", "grid", "arms", "claims")
@@ -113,6 +115,11 @@ class Plan:
     claims: tuple[Claim, ...] = ()
 
     @property
+    def losses(self) -> list[str]:
+        """Return the losses of its arms, in words."""
+        return [repr(loss_of(arm.settings.loss)) for arm in self.arms]
+
+    @property
     def as_record(self) -> dict[str, Any]:
         """Return all that decides the comparison, for JSON."""
         return {name: value for name, value in vars(self).items() if name not in OTHERWISE} | {**self.tables}
@@ -165,18 +172,28 @@ def _plan(name: str, table: Mapping[str, Any]) -> Plan:
         raise ValueError("arms must have at least one arm, as in [arms.hardest]")
     tables = {"common": common, "arms": arms}
     baseline, measure = _baseline(table, arms), _measure(table, found)
-    claims = claims_of(table.get("claims", []), baseline, [(arm.name, arm.cell) for arm in found])
+    claims = claims_of(table.get("claims", []), baseline, measure, [(arm.name, arm.cell) for arm in found])
+    for claim in claims:
+        with placed(f"[[claims]] {claim.id}: "):
+            _require_measured(claim.rule.measure, found)
     return Plan(name, baseline, grid, found, seeds, lr, _rate_seeds(table, seeds, lr), measure, tables, claims)
 
 
 def _measure(table: Mapping[str, Any], arms: tuple[Arm, ...]) -> str:
     verified = arms[0].settings.verifier is not None
     measure = one_of(*MEASURES)("measure", table.get("measure", MEASURES[not verified]))
-    if measure == "right" and not verified:
-        raise ValueError("measure 'right' needs a verifier in [common]")
-    if measure != "right":
-        _require_one_score(measure, arms)
+    _require_measured(measure, arms)
     return measure
+
+
+def _require_measured(measure: str, arms: tuple[Arm, ...]) -> None:
+    """Raise where the runs do not measure it, or not alike."""
+    if measure == "right" and arms[0].settings.verifier is None:
+        raise ValueError("measure 'right' needs a verifier in [common]")
+    if measure in OF_RESPONSES and not arms[0].settings.answers:
+        raise ValueError(f"measure {measure!r} needs responses: answers in [common] must not be 0")
+    if measure in OF_SCORES:
+        _require_one_score(measure, arms)
 
 
 def _require_one_score(measure: str, arms: tuple[Arm, ...]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.experiments.bootstrap import mean_interval
+from mapl_explore.experiments.claims import Rule
 from mapl_explore.experiments.grid import shown, title_of
 from mapl_explore.experiments.plan import Plan
 from mapl_explore.files import atomic_writer, counted
@@ -43,8 +44,8 @@ class Results:
         The values of the factors of the grid.
     lr : float or None
         The chosen rate.
-    values : dict of arrays (questions,)
-        The measure of each test question, by seed.
+    found : dict of dict of arrays
+        By seed, the measures of each test question.
     asked : int
         The seeds that were to be run.
     steps, response_tokens, seconds : float or None
@@ -57,7 +58,7 @@ class Results:
     cell: Mapping[str, Any]
     loss: str
     lr: float | None
-    values: Mapping[int, np.ndarray]
+    found: Mapping[int, Mapping[str, np.ndarray]]
     asked: int
     steps: float | None
     response_tokens: float | None
@@ -108,10 +109,36 @@ class Row:
         return self.difference, self.difference_interval
 
 
-def rows_of(results: Sequence[Results], baseline: str) -> list[Row]:
+@dataclass(frozen=True)
+class Contrast:
+    """A measure of an arm less that of another one, under the seeds that both have, question by question."""
+
+    difference: float | None
+    difference_interval: Interval
+    seeds: int
+    verdict: str
+
+
+def rows_of(results: Sequence[Results], baseline: str, measure: str) -> list[Row]:
     """Return a row for each arm in each cell, compared with the baseline in the same cell."""
     bases = [one for one in results if one.arm == baseline]
-    return [_row(one, next(base for base in bases if base.cell == one.cell)) for one in results]
+    return [_row(one, next(base for base in bases if base.cell == one.cell), measure) for one in results]
+
+
+def contrast_of(rule: Rule, results: Sequence[Results]) -> Contrast:
+    """Return the contrast by which a claim is decided."""
+    arms = {one.arm: one for one in results if one.cell == rule.cell}
+    return _contrast(arms[rule.arm], arms.get(rule.than), rule.measure)
+
+
+def _contrast(one: Results, other: Results | None, measure: str) -> Contrast:
+    """Return how a measure differs; without another arm from 0, which it is before training."""
+    seeds = sorted(one.found.keys() & (one if other is None else other).found.keys())
+    change = np.array([one.found[s][measure] - (0.0 if other is None else other.found[s][measure]) for s in seeds])
+    interval = mean_interval(change) if len(seeds) else None
+    return Contrast(
+        float(change.mean()) if len(seeds) else None, interval, len(seeds), verdict_of(interval, len(seeds))
+    )
 
 
 def verdict_of(interval: Interval, seeds: int) -> str:
@@ -138,27 +165,27 @@ def table_of(rows: Sequence[Row], plan: Plan) -> str:
 
 
 def write_report(
-    folder: Path, plan: Plan, rows: Sequence[Row], failures: Sequence[str], versions: Mapping[str, str]
-) -> str:
-    """Write ``report.json``, ``table.txt`` and ``forest.svg`` and ``.png``, and return the table."""
+    folder: Path, plan: Plan, results: Sequence[Results], failures: Sequence[str], versions: Mapping[str, str]
+) -> tuple[list[Row], str]:
+    """Write ``report.json``, ``table.txt`` and ``forest.svg`` and ``.png``, and return the rows and the table."""
+    rows = rows_of(results, plan.baseline, plan.measure)
     failed = ["", f"{counted(len(failures), 'run')} failed:", *failures] if failures else []
     table = "\n".join([table_of(rows, plan), *failed])
     report = {"plan": plan.as_record, "arms": [asdict(row) for row in rows], "failures": list(failures)}
+    rules = {claim.id: claim.rule for claim in plan.claims}
+    report |= {"claims": {name: one.compared | asdict(contrast_of(one, results)) for name, one in rules.items()}}
     report |= {"versions": versions, "date": datetime.now(UTC).date().isoformat()}
     for name, text in ((REPORT, json.dumps(report, indent=1, default=str)), ("table.txt", table)):
         with atomic_writer(folder / name) as file:
             file.write(text + "\n")
     if any(row.mean is not None for row in rows):
         _draw(folder, plan, rows)
-    return table
+    return rows, table
 
 
-def _row(one: Results, base: Results) -> Row:
-    values = np.array([one.values[seed] for seed in sorted(one.values)])
-    both = sorted(one.values.keys() & base.values.keys())
-    change = np.array([one.values[seed] - base.values[seed] for seed in both])
-    compared = one is not base and len(both) > 0
-    between = mean_interval(change) if compared else None
+def _row(one: Results, base: Results, measure: str) -> Row:
+    values = np.array([one.found[seed][measure] for seed in sorted(one.found)])
+    against = Contrast(None, None, 0, "baseline") if one is base else _contrast(one, base, measure)
     return Row(
         arm=one.arm,
         cell=one.cell,
@@ -168,9 +195,9 @@ def _row(one: Results, base: Results) -> Row:
         asked=one.asked,
         mean=float(values.mean()) if len(values) else None,
         interval=mean_interval(values) if len(values) else None,
-        difference=float(change.mean()) if compared else None,
-        difference_interval=between,
-        verdict="baseline" if one is base else verdict_of(between, len(both)),
+        difference=against.difference,
+        difference_interval=against.difference_interval,
+        verdict=against.verdict,
         steps=one.steps,
         response_tokens=one.response_tokens,
         seconds=one.seconds,

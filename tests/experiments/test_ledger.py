@@ -6,16 +6,18 @@ import sys
 from pathlib import Path
 
 import evidence
+import numpy as np
 import pytest
 from tiny_models import save_tiny
 from tuned_runs import SETS
 
 from mapl_explore import write_sets
 from mapl_explore.cli.main import main
+from mapl_explore.experiments.claims import Rule
 from mapl_explore.experiments.comparison import compared
-from mapl_explore.experiments.ledger import RESULTS, ledger_of, plans_in, record, result_of, row_of
+from mapl_explore.experiments.ledger import RESULTS, ledger_of, plans_in, record, result_of
 from mapl_explore.experiments.plan import read_plan
-from mapl_explore.experiments.report import LEAST_SEEDS
+from mapl_explore.experiments.report import LEAST_SEEDS, Results, contrast_of
 
 # Relative, of a hard margin of 0.59 nats: with plain instructions of the processor and two threads it was off by 5e-7.
 TOLERANCE = 1e-4
@@ -62,6 +64,8 @@ def report(home, verdict="higher", seeds=8, **changes):
         for arm in plan.arms
     ]  # fmt: skip
     found = {"plan": plan.as_record, "arms": rows, "failures": [], "versions": {"numpy": "2"}, "date": "2026-01-01"}
+    effect = {"difference": 0.25, "difference_interval": [0.125, 0.375], "seeds": seeds, "verdict": verdict}
+    found["claims"] = {claim.id: claim.rule.compared | effect for claim in plan.claims}
     folder = Path("out", "reports", "one")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(found | changes))
@@ -96,7 +100,7 @@ def test_a_recorded_result_is_that_of_its_plan_and_what_is_decided_has_seeds_and
     assert not any("runs" in one for one in result["arms"])
     assert [one["asked"] for one in result["arms"]] == [len(plan.seeds)] * len(plan.arms)
     for claim in plan.claims:
-        found = row_of(claim, result)
+        found = result["claims"][claim.id]
         if claim.rule.decided(found["verdict"]) != "undecided":
             low, high = found["difference_interval"]
             assert found["seeds"] >= LEAST_SEEDS == 8
@@ -135,7 +139,7 @@ def test_the_verdict_follows_from_the_row_by_the_rule(home, verdict, seeds, said
     assert (number, decided) == ("8", said)
     assert command == "`mapl-explore compare plans/one.toml --output runs/evidence`"
     recorded = json.loads((home / RESULTS / "one.json").read_text())
-    assert recorded.keys() == {"plan", "arms", "versions", "date"}
+    assert recorded.keys() == {"plan", "arms", "claims", "versions", "date"}
     assert "abc" not in json.dumps(recorded)
 
 
@@ -156,6 +160,7 @@ def test_claims_decide_nothing_of_the_runs_and_may_change_after_them(home):
         ({"old": "1e-3", "new": "1e-4"}, "it is of another plan: lr differ"),
         ({"old": '"dpo-smooth"', "new": '"dpo-mellow"'}, "it is of another plan: arms differ"),
         ({"seeds": 7}, "it lacks runs: it has 7 of 8 seeds of arm 'hardest'"),
+        ({"claims": {}}, "it does not compare what claim 'first' does; the same comparison will, without new runs"),
         ({"arms": []}, "its rows are not the arms of the plan: []"),
         ({"plan": 3}, "not the report of a comparison (TypeError"),
     ],
@@ -181,11 +186,22 @@ def test_a_result_that_is_not_of_its_plan_is_refused_and_nothing_is_recorded(hom
         ('"A title, arXiv:0000.00000"', '" "', "[[claims]] 1: source must not be empty"),
         ('scale = "none"', "scale = 3", "[[claims]] 1: scale must be text, not 3"),
         ("scale", "scales", "[[claims]] 1: a claim has no key 'scales'; did you mean scale?"),
-        ('"smooth", exp', '"hardest", exp', "[[claims]] 1: rule: arm must not be the baseline, 'hardest'"),
+        ('"smooth", exp', '"hardest", exp', "[[claims]] 1: rule: arm must not be 'hardest', with which it is"),
         ('"smooth", exp', '"smoth", exp', "[[claims]] 1: rule: the plan has no arm 'smoth' in the cell {'sets': 8}"),
         ("sets = 8 }", "sets = 16 }", "rule: the plan has no arm 'smooth' in the cell {'sets': 16}"),
         (", cell = { sets = 8 }", "", "rule: the plan has no arm 'smooth' in the cell {}"),
-        ('"higher"', '"better"', "rule: expected must be 'higher' or 'lower', not 'better'"),
+        ('"higher"', '"better"', "rule: expected must be one of 'higher', 'lower', not 'better'"),
+        (
+            "cell =",
+            'measure = "kind", cell =',
+            "rule: measure must be one of 'right', 'hard_margin', 'accuracy', 'chosen_ratio',",
+        ),
+        (
+            "cell =",
+            'measure = "accuracy", than = "base", cell =',
+            "rule: than = 'base' needs a measure relative to it,",
+        ),
+        ("cell =", 'than = "smoth", cell =', "rule: the plan has no arm 'smoth' in the cell {'sets': 8}"),
         (CLAIM, CLAIM + CLAIM, "claims must have different ids; two have 'first'"),
     ],
 )
@@ -235,3 +251,32 @@ def test_what_a_claim_stands_on_comes_again_with_fewer_seeds(home):
     assert found.agrees
     assert not moved.agrees
     assert str(moved).endswith("THEY DO NOT OVERLAP")
+
+
+def results(arm, **found):
+    """What two seeds of an arm have measured, so many times at two questions."""
+    by_seed = {seed: {name: np.array([value, value + seed]) for name, value in found.items()} for seed in (0, 1)}
+    return Results(arm, {}, "DPO()", 1e-3, by_seed, 2, None, None, None, [])
+
+
+def test_a_claim_may_compare_any_two_arms_or_one_with_the_base_by_any_measure():
+    arms = [results("hardest", right=0.0, kl=0.5), results("first", right=1.0, kl=0.25)]
+    by = [Rule("hardest", "higher", {}, *words) for words in (("first", "right"), ("first", "kl"), ("base", "kl"))]
+    assert [contrast_of(rule, arms).difference for rule in by] == [-1.0, 0.25, 0.75]  # 0.5, 0.5, 0.5 and 1.5
+    assert {contrast_of(rule, arms).seeds for rule in by} == {2}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('verifier = "world"', "answers = 0", "needs responses: answers in [common] must not be 0"),
+        ('"dpo-smooth"', '"cpo-smooth"', "measure 'accuracy' compares losses of one score"),
+    ],
+)
+def test_a_measure_that_the_runs_will_not_have_is_refused_before_any_work(home, old, new, said):
+    measure = "kl" if "answers" in new else "accuracy"
+    plan = (PLAN + CLAIM).replace(old, new).replace("cell =", f'measure = "{measure}", cell =')
+    (home / "one.toml").write_text(plan)
+    with pytest.raises(ValueError, match=r"plans/one\.toml: \[\[claims\]\] first: ") as caught:
+        read_plan(home / "one.toml")
+    assert said in str(caught.value)
