@@ -120,7 +120,7 @@ def _rule(table: Mapping[str, Any], places: Sequence[Place]) -> Rule:
             raise ValueError(f"arm must not be {rule.than!r}, with which it is compared")
         if rule.than == BASE and rule.measure not in FROM_BASE:
             raise ValueError(f"than = {BASE!r} needs a measure relative to it, {' or '.join(FROM_BASE)}")
-        for arm in {rule.arm, rule.than} - {BASE}:
-            if (arm, rule.cell) not in places:
+        for arm in (rule.arm, rule.than):
+            if arm != BASE and (arm, rule.cell) not in places:
                 raise ValueError(f"the plan has no arm {arm!r} in the cell {shortened(rule.cell)}")
     return rule
