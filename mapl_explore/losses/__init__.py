@@ -1,5 +1,7 @@
 """Preference losses over sets of responses: a score per response, a pair made of the set, a link.
 
+::
+
     r    = score(sets)               one number per response, in nats
     m    = margin(sets, loss)        (least of r over the positives) - (largest of r over the negatives), hard or smooth
     loss = link(m)                   one number per set

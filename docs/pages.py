@@ -1,0 +1,47 @@
+"""What Sphinx does not make by itself: the public names of a room, and the text of each stored picture."""
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.ext.autodoc.mock import mock
+from sphinx.util.docutils import SphinxDirective
+
+import mapl_explore
+
+
+class PublicNames(SphinxDirective):
+    """``.. public-names:: numerics`` shows what ``mapl_explore`` exports from the room ``numerics``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        names = [name for name, home in mapl_explore.HOMES.items() if home.split(".")[0] == self.arguments[0]]
+        with mock(self.config.autodoc_mock_imports):
+            entries = [_entry(name) for name in sorted(names)]
+        return self.parse_text_to_nodes("\n".join(entries))
+
+
+def _entry(name: str) -> str:
+    """Return how Sphinx is asked for the docstring of a public name; a dict has none, and its items are listed."""
+    thing = getattr(mapl_explore, name)
+    if isinstance(thing, dict):
+        items = "\n".join(f"   - ``{key!r}``: ``{value}``" for key, value in thing.items())
+        return f".. data:: mapl_explore.{name}\n\n{items}\n"
+    if isinstance(thing, type):
+        return f".. autoclass:: mapl_explore.{name}\n   :members:\n"
+    return f".. autofunction:: mapl_explore.{name}\n"
+
+
+def _tell_pictures(app: Sphinx, document: nodes.document) -> None:
+    """Give each picture of a notebook the line of text that is stored with it, for those who do not see it."""
+    for output in document.findall(nodes.container):
+        if output.get("nb_element") == "mime_bundle":
+            text = " ".join(part.astext() for part in output.children if part.get("mime_type") == "text/plain")
+            for image in output.findall(nodes.image):
+                image["alt"] = text or "picture"
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Make both known to Sphinx."""
+    app.add_directive("public-names", PublicNames)
+    app.connect("doctree-read", _tell_pictures)
+    return {"parallel_read_safe": True}
