@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench peers evidence ledger docs notebooks screenshots archives alone try-archives release clean
+.PHONY: help setup lab test lint bench peers evidence ledger docs site pages notebooks screenshots archives alone try-archives release clean
 
 help:
 	@echo "make lab          open the course in JupyterLab (ARGS=--teacher has the solutions, ARGS=--no-browser prints the address)"
@@ -19,6 +19,8 @@ help:
 	@echo "make evidence     run the plans of experiments/ again, record results, make LEDGER.md (FAST=1 only compares)"
 	@echo "make ledger       make LEDGER.md from the plans and results of experiments/"
 	@echo "make docs         build the site from README, docs, notebooks and docstrings, in an environment of its own"
+	@echo "make site         write the course for the browser, with nothing to install, into build/docs/lite"
+	@echo "make pages        both"
 	@echo "make notebooks    run the notebooks and store their outputs (ARGS=05_losses_and_gradients runs that one)"
 	@echo "make screenshots  photograph every explorer and notebook into build/screenshots (needs chromium)"
 	@echo "make alone        install the package alone and run its examples (EXTRA=lab, LOWEST=1, WHAT=a wheel)"
@@ -74,17 +76,27 @@ bench: setup build/bench/.ready .peers-venv/.ready
 	@.peers-venv/bin/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 
-# Sphinx, with what draws and serves; torch and its kin stay away.
+# Sphinx and JupyterLite, with what draws and serves; torch and its kin stay away.
 .docs-venv/.ready: docs/requirements.txt pyproject.toml constraints.txt
 	@echo "Setting up .docs-venv (once, two minutes and 900 MB)"
 	@$(PYTHON) -m venv .docs-venv
-	@.docs-venv/bin/python -m pip install --quiet --requirement $< --editable '.[lab]' --constraint $(CONSTRAINTS)
+	@.docs-venv/bin/python -m pip install --quiet --requirement $< --editable '.[site]' --constraint $(CONSTRAINTS)
 	@touch $@
 
 # Every warning is a fault; -E reads all pages again, as a docstring may have changed.
 docs: .docs-venv/.ready
 	@.docs-venv/bin/sphinx-build -q -E -W --keep-going -c docs . build/docs
 	@echo "The site is in build/docs; python3 -m http.server -d build/docs shows it."
+
+# The course for the browser; the site links to it where it is there.
+site: .docs-venv/.ready
+	@rm -rf build/docs/lite
+	@mkdir -p build/docs
+	@.docs-venv/bin/mapl-explore site build/docs/lite
+
+pages:
+	@$(MAKE) --no-print-directory site || echo "The site goes without the course for the browser."
+	@$(MAKE) --no-print-directory docs
 
 peers: .peers-venv/.ready
 	@OMP_NUM_THREADS=1 TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/peers/trl_parity.py

@@ -22,6 +22,7 @@ from mapl_explore.cli.course import add_marks
 from mapl_explore.cli.data import add_data, add_sample
 from mapl_explore.cli.experiments import add_compare, add_ledger
 from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
+from mapl_explore.cli.site import add_site
 from mapl_explore.notes import Note
 from mapl_explore.version import VERSION
 
@@ -181,7 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
     parser.add_argument("--version", action=_Version, help="show the version, and those of the main packages")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    first = (_add_lab, _add_app, add_tau, add_select, add_score, _add_finetune, _add_rounds)
+    first = (_add_lab, _add_app, add_site, add_tau, add_select, add_score, _add_finetune, _add_rounds)
     for add in (*first, add_compare, add_ledger, _add_show, _add_pretrain, add_data, add_sample, add_marks):
         add(commands)
     return parser

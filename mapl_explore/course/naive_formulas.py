@@ -8,6 +8,7 @@ What the library computes instead is in :mod:`mapl_explore.numerics.smoothing`.
 
 import decimal
 import math
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,8 @@ from mapl_explore.numerics.arrays import Array
 from mapl_explore.numerics.smoothing import smoothing_error
 
 FORMULAS = ("exp of everything", "shifted log-sum-exp")
-DTYPES = ("bfloat16", "float16", "float32", "float64")
+# The browser has no ml_dtypes, and so no bfloat16.
+DTYPES = (*(["bfloat16"] if find_spec("ml_dtypes") else []), "float16", "float32", "float64")
 FIFTY = decimal.Context(prec=50, Emin=-999_999, Emax=999_999)
 
 

@@ -6,7 +6,7 @@ draws the panels (``view``), matplotlib draws them for a stored notebook or a pa
 
 import abc
 import base64
-import io
+import importlib.util
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -14,16 +14,12 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
 
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.readout import since
 from mapl_explore.explorers.view import View
 from mapl_explore.files import shortened
 from mapl_explore.plots.panels import Boxes, Curve, Panel, Points, ghost
-from mapl_explore.plots.paper import figure_of
 
 # JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on another thread than cells. All stages share one lock: with a
 # lock for each, two linked stages would wait for each other for ever.
@@ -211,9 +207,11 @@ class Stage(abc.ABC):
             As for :meth:`set`.
         """
         checked = self._followed(self._checked(settings))
-        return _pixels(figure_of(self.panels(self.read(self.settings | checked)), *self.size))
+        from mapl_explore.plots.paper import figure_of, pixels_of
 
-    def snapshot(self) -> Figure:
+        return pixels_of(figure_of(self.panels(self.read(self.settings | checked)), *self.size))
+
+    def snapshot(self) -> Any:
         """Return the picture at the settings as a figure of its own, to save or to change.
 
         Returns
@@ -221,6 +219,8 @@ class Stage(abc.ABC):
         matplotlib.figure.Figure
             For example ``explorer.snapshot().savefig("bounds.pdf")``.
         """
+        from mapl_explore.plots.paper import figure_of  # in the browser an explorer does without matplotlib, 10 MB
+
         return figure_of(self._picture(self.reading), *self.size)
 
     def go(self, address: str) -> None:
@@ -264,11 +264,16 @@ class Stage(abc.ABC):
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         """Return the widget for a live notebook, the picture for a printed one, the line of text for any other."""
-        png = io.BytesIO()
-        Image.fromarray(_pixels(self.snapshot())).save(png, format="png")
-        picture = base64.b64encode(png.getvalue()).decode()
         widget, _ = self.widget._repr_mimebundle_() or ({}, {})
-        return widget | {"text/plain": repr(self), "image/png": picture}
+        return widget | {"text/plain": repr(self)} | self._printed()
+
+    def _printed(self) -> dict[str, str]:
+        """Return the picture as a PNG, where matplotlib is installed."""
+        if importlib.util.find_spec("matplotlib") is None:
+            return {}
+        from mapl_explore.plots.paper import png_of
+
+        return {"image/png": base64.b64encode(png_of(self.snapshot())).decode()}
 
     def _typed(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return settings with the numbers that a person has typed, as numbers."""
@@ -379,13 +384,6 @@ def _over(panel: Panel, pinned: Panel) -> Panel:
     ghosts = [ghost(mark) for mark in kept if isinstance(mark, Curve | Boxes | Points)]
     x, y = panel.x.with_room_for(pinned.x), panel.y.with_room_for(pinned.y)
     return replace(panel, x=x, y=y, marks=[*ghosts, *panel.marks])
-
-
-def _pixels(figure: Figure) -> np.ndarray:
-    """Return red, green and blue of a figure, (height, width, 3) of uint8."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())[..., :3]
 
 
 def _written(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -10,9 +10,10 @@
 'gap δ (nats)'
 """
 
+import importlib
+from typing import Any
+
 from mapl_explore.plots.panels import Axis, Band, Boxes, Curve, Drag, Panel, Points, Rule, Segments, Style, Words
-from mapl_explore.plots.paper import figure_of
-from mapl_explore.plots.runs import RunCurves, run_figure
 
 __all__ = [
     "Axis",
@@ -30,3 +31,11 @@ __all__ = [
     "figure_of",
     "run_figure",
 ]
+
+DRAWN = {"figure_of": "paper", "RunCurves": "runs", "run_figure": "runs"}  # what loads matplotlib, on first use
+
+
+def __getattr__(name: str) -> Any:
+    if name in DRAWN:
+        return getattr(importlib.import_module(f"{__name__}.{DRAWN[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

