@@ -23,6 +23,7 @@ include_patterns = [
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "LEDGER.md",
     "SECURITY.md",
     "data/README.md",
     "docs/**",
