@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mapl_explore.course.copies import students_copy
+from mapl_explore.course.questions import read_notebook
+
 ROOMS = ("models", "training", "experiments")  # that need torch
 # The same by their public names; this room is below the door that has them all.
 NAMES = (
@@ -17,21 +20,32 @@ NOTE = "*This cell needs torch, which the browser does not have. What it gave:*"
 
 
 def put_course(paths: Iterable[Path], target: Path) -> None:
-    """Write notebooks for the kernel in the browser, where every cell runs without torch.
+    """Write students' copies of notebooks for the kernel in the browser, where every cell runs without torch.
 
     Parameters
     ----------
     paths : iterable of Path
-        The notebooks.
+        The teacher's notebooks.
     target : Path
         A folder; it is made if it does not exist.
     """
     target.mkdir(parents=True, exist_ok=True)
     for path in paths:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        notebook["cells"] = without_torch(notebook["cells"])
+        notebook = students_copy(path)
+        notebook["cells"] = [_not_run(cell) for cell in without_torch(_with_outputs(notebook["cells"], path))]
         notebook["metadata"] |= {"kernelspec": KERNEL}
         (target / path.name).write_text(json.dumps(notebook, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _with_outputs(cells: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """Return the cells with the stored outputs of those that are in the notebook as they are here."""
+    stored = {(one.get("id"), "".join(one["source"])): one.get("outputs") for one in read_notebook(path)["cells"]}
+    outputs = [stored.get((cell.get("id"), "".join(cell["source"]))) for cell in cells]
+    return [cell | {"outputs": one} if one else cell for cell, one in zip(cells, outputs, strict=True)]
+
+
+def _not_run(cell: dict[str, Any]) -> dict[str, Any]:
+    return cell | {"outputs": []} if cell["cell_type"] == "code" else cell
 
 
 def without_torch(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:

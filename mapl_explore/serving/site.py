@@ -8,9 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from mapl_explore.course.sealed import FILE
 from mapl_explore.serving.browser_course import put_course
 from mapl_explore.serving.browser_python import put_python
-from mapl_explore.serving.lab import CHECKOUT, SHIPPED
+from mapl_explore.serving.lab import teachers_notebooks
 from mapl_explore.serving.server import SETTINGS
 
 KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
@@ -54,8 +55,9 @@ def build_site(output: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         lite = Path(scratch) / "lite"
         put_python(lite / "static/pyodide")
-        course = sorted((SHIPPED if SHIPPED.is_dir() else CHECKOUT).glob("0[0-5]*.ipynb"))
-        put_course([*course, SETTINGS / "page/explorers.ipynb"], lite / "files")
+        course = teachers_notebooks()
+        put_course([*sorted(course.glob("0[0-5]*.ipynb")), SETTINGS / "page/explorers.ipynb"], lite / "files")
+        shutil.copy(course / FILE, lite / "files")
         (lite / "jupyter-lite.json").write_text(json.dumps(SITE), encoding="utf-8")
         _run_jupyterlite(lite, Path(scratch) / "built")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)

@@ -133,3 +133,17 @@ def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="OUT must be a new or an empty folder"):
         build_site(tmp_path)
     assert [path.name for path in Path(tmp_path).iterdir()] == ["mine.txt"]
+
+
+def test_the_copies_for_the_browser_hold_no_answers(tmp_path):
+    lessons = [path for path in NOTEBOOKS if path.name[:2] < "06"]
+    put_course(lessons, tmp_path)
+    solutions = 0
+    for path in lessons:
+        copied = (tmp_path / path.name).read_text(encoding="utf-8")
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if "solution" in cell["metadata"].get("tags", ()):
+                solutions += 1
+                assert json.dumps("".join(cell["source"]), ensure_ascii=False)[1:-1] not in copied
+        assert "hint=" not in copied
+    assert solutions > 5
