@@ -3,6 +3,7 @@
 ``explorers`` draws the same panels in the browser. A picture of your own is a list of :class:`Panel`:
 
 >>> import numpy as np
+>>> from mapl_explore.plots import figure_of
 >>> gaps = np.linspace(0.1, 10.0, 50)
 >>> curve = Curve(name="bound", label="ln 2 at τ = 1/δ", x=gaps, y=np.log(2) * gaps)
 >>> picture = [Panel("a bound", Axis("gap δ (nats)", 0, 10), Axis("E (nats)", 0, 7), [curve])]

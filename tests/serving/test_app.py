@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import SimpleNamespace
 
@@ -71,7 +72,8 @@ def looked_at(monkeypatch, end):
     monkeypatch.setattr(manager, "shutdown_kernel", partial(end, manager._kernels))
     monkeypatch.setattr(manager.log, "warning", lambda *said: None)
     monkeypatch.setattr(manager.log, "exception", lambda said, kernel, fault: told.append((kernel, repr(fault))))
-    asyncio.run(manager.cull_kernels())
+    with ThreadPoolExecutor() as elsewhere:  # the browser's driver has a loop of its own in this thread
+        elsewhere.submit(asyncio.run, manager.cull_kernels()).result()
     return told
 
 
