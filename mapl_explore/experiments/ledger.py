@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mapl_explore.experiments.claims import Claim
 from mapl_explore.experiments.grid import title_of
@@ -19,7 +19,7 @@ from mapl_explore.runs.record import label_of
 
 RESULTS = "results"
 RUNS = "runs/evidence"  # where the commands of the ledger put their runs
-COLUMNS = ("claim", "source", "their scale", "our test", "effect [95 %]", "seeds", "verdict here", "command")
+COLUMNS = ("no.", "claim", "effect [95 %]", "of", "seeds", "verdict here")
 HEAD = """# Ledger of claims
 
 What others say of losses on pairs and sets of responses, tested here: with the data and the model of each plan, and
@@ -32,18 +32,49 @@ is with fewer than 8 seeds.
 NOT_RUN = "not run yet"
 
 
+class Entry(NamedTuple):
+    """A claim and what came of it."""
+
+    title: str
+    claim: Claim
+    test: str
+    effect: str
+    measure: str
+    seeds: str
+    verdict: str
+    command: str
+
+    def row(self, number: int) -> Sequence[str]:
+        """Return the line of the table."""
+        return str(number), f"“{self.claim.words}”", self.effect, self.measure, self.seeds, self.verdict
+
+    def section(self, number: int) -> str:
+        """Return all that belongs to the claim."""
+        effect = "" if self.verdict == NOT_RUN else f"\n- Effect: {self.effect} {self.measure}, {self.seeds} seeds"
+        return f"""## {number}. {self.title}: {self.verdict}
+
+> {self.claim.words}
+
+{self.claim.source}
+
+- Their scale: {self.claim.scale}
+- Our test: {self.test}{effect}
+- Again: `{self.command}`"""
+
+
 def ledger_of(folder: str | os.PathLike) -> str:
-    """Return the ledger of a folder of plans, in Markdown: a row for each claim.
+    """Return the ledger of a folder of plans, in Markdown: a row and a section for each claim.
 
     Raises
     ------
     ValueError, TypeError, OSError
         If a plan or a result cannot be read, or a result is not that of its plan as it is now.
     """
-    rows = [row for path in plans_in(folder) for row in _rows(path)]
-    table = [COLUMNS, ["---"] * len(COLUMNS), *rows]
-    head = HEAD.format(folder=Path(folder).as_posix())
-    return "\n".join([head, *(f"| {' | '.join(map(_in_table, row))} |" for row in table)]) + "\n"
+    entries = [entry for path in plans_in(folder) for entry in _entries(path)]
+    rows = [COLUMNS, ["---"] * len(COLUMNS), *(one.row(number) for number, one in enumerate(entries, 1))]
+    table = [f"| {' | '.join(map(_in_table, row))} |" for row in rows]
+    sections = [one.section(number) for number, one in enumerate(entries, 1)]
+    return "\n".join([HEAD.format(folder=Path(folder).as_posix()), *table, "", "\n\n".join(sections)]) + "\n"
 
 
 def plans_in(folder: str | os.PathLike) -> list[Path]:
@@ -129,13 +160,12 @@ def _misfit(plan: Plan, result: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _rows(path: Path) -> Iterator[Sequence[str]]:
+def _entries(path: Path) -> Iterator[Entry]:
     plan = read_plan(path)
     result = result_of(path, plan)
     for claim in plan.claims:
-        command = f"`mapl-explore compare {path.as_posix()} --output {RUNS}`"
-        words = [f"“{claim.words}”", claim.source, claim.scale, _test(claim, plan)]
-        yield [*words, *_outcome(claim, plan, result), command]
+        command = f"mapl-explore compare {path.as_posix()} --output {RUNS}"
+        yield Entry(f"{path.stem}, {claim.id}", claim, _test(claim, plan), *_outcome(claim, plan, result), command)
 
 
 def _test(claim: Claim, plan: Plan) -> str:
@@ -146,14 +176,14 @@ def _test(claim: Claim, plan: Plan) -> str:
     )
 
 
-def _outcome(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> list[str]:
-    """Return effect, seeds and verdict."""
+def _outcome(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
+    """Return effect, what it is of, seeds and verdict."""
+    label = label_of(claim.rule.measure, *plan.losses)
     if result is None:
-        return ["-", "-", NOT_RUN]
+        return "-", label, "-", NOT_RUN
     found = result["claims"][claim.id]
     effect = with_interval(found["difference"], found["difference_interval"], "+")
-    label = label_of(claim.rule.measure, *plan.losses)
-    return [f"{effect} {label}", str(found["seeds"]), claim.rule.decided(found["verdict"])]
+    return effect, label, str(found["seeds"]), claim.rule.decided(found["verdict"])
 
 
 def _in_table(text: str) -> str:

@@ -73,7 +73,8 @@ def report(home, verdict="higher", seeds=8, **changes):
 
 def row(text):
     """Return the cells of the only claim of a ledger."""
-    return [cell.strip() for cell in text.splitlines()[-1].strip("|").split(" | ")]
+    [line] = [line for line in text.splitlines() if line.startswith("| 1 |")]
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
 
 
 def test_the_ledger_is_what_plans_and_results_make(monkeypatch):
@@ -128,16 +129,26 @@ def test_a_recorded_number_comes_again(tmp_path, monkeypatch):
     [("higher", 8, "holds"), ("lower", 8, "fails"), ("undecided", 8, "undecided")],
 )
 def test_the_verdict_follows_from_the_row_by_the_rule(home, verdict, seeds, said):
-    assert row(ledger_of(home))[4:7] == ["-", "-", "not run yet"]
+    label = "share of greedy responses that are right"
+    assert row(ledger_of(home))[2:] == ["-", label, "-", "not run yet"]
     report(home, verdict, seeds)
     assert record(home, "out") == [home / RESULTS / "one.json"]
-    words, source, _, test, effect, number, decided, command = row(ledger_of(home))
-    assert words == "“Smooth \\| pairs are better.”"
-    assert source == "A title, arXiv:0000.00000"
-    assert test == "Ours. Holds if `smooth` is higher than `hardest` at sets 8."
-    assert effect == "+0.250 [+0.125, +0.375] share of greedy responses that are right"
-    assert (number, decided) == ("8", said)
-    assert command == "`mapl-explore compare plans/one.toml --output runs/evidence`"
+    effect = "+0.250 [+0.125, +0.375]"
+    assert row(ledger_of(home)) == ["1", "“Smooth \\| pairs are better.”", effect, label, "8", said]
+    section = ledger_of(home).split("## 1. ")[1]
+    assert section.split("\n") == [
+        f"one, first: {said}",
+        "",
+        "> Smooth | pairs are better.",
+        "",
+        "A title, arXiv:0000.00000",
+        "",
+        "- Their scale: none",
+        "- Our test: Ours. Holds if `smooth` is higher than `hardest` at sets 8.",
+        f"- Effect: {effect} {label}, 8 seeds",
+        "- Again: `mapl-explore compare plans/one.toml --output runs/evidence`",
+        "",
+    ]
     recorded = json.loads((home / RESULTS / "one.json").read_text())
     assert recorded.keys() == {"plan", "arms", "claims", "versions", "date"}
     assert "abc" not in json.dumps(recorded)
@@ -147,7 +158,7 @@ def test_claims_decide_nothing_of_the_runs_and_may_change_after_them(home):
     report(home)
     record(home, "out")
     (home / "one.toml").write_text(PLAN + CLAIM.replace('"higher"', '"lower"'))
-    assert row(ledger_of(home))[6] == "fails"
+    assert row(ledger_of(home))[5] == "fails"
     with_claims = read_plan(home / "one.toml")
     (home / "one.toml").write_text(PLAN)
     assert read_plan(home / "one.toml").as_record == with_claims.as_record
