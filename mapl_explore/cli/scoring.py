@@ -197,16 +197,16 @@ def _asymptotic(n: int, gap: float, epsilon: float, upper: float) -> str:
 def _tau_of_data(arguments: argparse.Namespace) -> None:
     from mapl_explore.data import read_alike
     from mapl_explore.files import counted
-    from mapl_explore.losses import Smooth, reads_reference
+    from mapl_explore.losses import Smooth, parse, reads_reference
     from mapl_explore.losses.loss import Paired
     from mapl_explore.losses.tau_advice import advise, rules_for
 
     aims = {"epsilon": 0.1 if arguments.epsilon is None else arguments.epsilon, "share": arguments.share}
     rules_for(**aims)  # a target out of its range is refused now, and so is an alpha
     Smooth(alpha=arguments.alpha)
+    if not isinstance(asked := parse(arguments.loss), Paired):
+        raise ValueError(f"{type(asked).__name__} makes no pair of a set, so there is no tau to choose for it")
     loss = _comparable(arguments)
-    if not isinstance(loss, Paired):
-        raise ValueError(f"{type(loss).__name__} makes no pair of a set, so there is no tau to choose for it")
     scored = _scored(read_alike(arguments.data), arguments)
     under = f"{arguments.model} against {arguments.reference}" if reads_reference(loss) else arguments.model
     print(f"{counted(len(scored.label), 'set')}; scores of {loss!r} under {under}")

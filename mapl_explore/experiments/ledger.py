@@ -38,6 +38,7 @@ class Entry(NamedTuple):
     title: str
     claim: Claim
     test: str
+    rates: str
     effect: str
     measure: str
     seeds: str
@@ -58,7 +59,8 @@ class Entry(NamedTuple):
 {self.claim.source}
 
 - Their scale: {self.claim.scale}
-- Our test: {self.test}{effect}
+- Our test: {self.test}
+- Learning rates: {self.rates}{effect}
 - Again: `{self.command}`"""
 
 
@@ -165,7 +167,8 @@ def _entries(path: Path) -> Iterator[Entry]:
     result = result_of(path, plan)
     for claim in plan.claims:
         command = f"mapl-explore compare {path.as_posix()} --output {RUNS}"
-        yield Entry(f"{path.stem}, {claim.id}", claim, _test(claim, plan), *_outcome(claim, plan, result), command)
+        told = _test(claim, plan), _rates(claim, plan, result), *_outcome(claim, plan, result)
+        yield Entry(f"{path.stem}, {claim.id}", claim, *told, command)
 
 
 def _test(claim: Claim, plan: Plan) -> str:
@@ -174,6 +177,14 @@ def _test(claim: Claim, plan: Plan) -> str:
     return (
         f"{claim.test} Holds if `{claim.rule.arm}` is {claim.rule.expected} than `{claim.rule.than}`{measure}{place}."
     )
+
+
+def _rates(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> str:
+    """Return the learning rates that were tried, and which were chosen for the arms of the claim."""
+    tried = f"the best of {', '.join(f'{lr:g}' for lr in plan.lr)} for each arm" if len(plan.lr) > 1 else "one for all"
+    rows = [row for row in result["arms"] if row["cell"] == claim.rule.cell] if result else []
+    chosen = [f"`{row['arm']}` {row['lr']:g}" for row in rows if row["arm"] in (claim.rule.arm, claim.rule.than)]
+    return "; ".join([tried, *chosen])
 
 
 def _outcome(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> tuple[str, str, str, str]:

@@ -288,7 +288,8 @@ class PreferenceTrainer(transformers.Trainer):
         if wrong is not None:
             raise FloatingPointError(
                 f"the weights became {'NaN' if wrong[1].isnan().any() else 'infinite'} at step {self.state.global_step}"
-                f" under {self.loss!r}, first {wrong[0]}: try a smaller lr, or a loss with smaller gradients"
+                f" under {self.loss!r}, first {wrong[0]}: try a smaller lr, a loss with smaller gradients, or smaller"
+                " scores of the sets"
             )
 
     def _of_step(self) -> dict[str, float]:

@@ -301,7 +301,7 @@ def test_a_note_of_the_library_is_a_line_and_said_once(two_models, sets_file, ca
 
 @pytest.mark.parametrize("loss", ["sft", "InfoNCA()", "GRPO()"])
 def test_tau_of_a_loss_that_makes_no_pair_is_refused_before_a_model_loads(no_model, sets_file, capsys, loss):
-    code, err = refused(capsys, "tau", "--data", str(sets_file), "--loss", loss, "--reference", "other")
+    code, err = refused(capsys, "tau", "--data", str(sets_file), "--loss", loss)
     assert code == 2
     assert "makes no pair of a set, so there is no tau to choose for it" in err
 

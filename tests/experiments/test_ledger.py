@@ -59,7 +59,7 @@ def report(home, verdict="higher", seeds=8, **changes):
     """Write a report of the plan as compare would, with a made-up effect."""
     plan = read_plan(home / "one.toml")
     rows = [
-        {"arm": arm.name, "cell": arm.cell, "loss": repr(arm.settings.loss), "seeds": seeds, "mean": 0.5,
+        {"arm": arm.name, "cell": arm.cell, "loss": repr(arm.settings.loss), "lr": 1e-3, "seeds": seeds, "mean": 0.5,
          "difference": 0.25, "difference_interval": [0.125, 0.375], "verdict": verdict, "runs": ["abc"]}
         for arm in plan.arms
     ]  # fmt: skip
@@ -145,6 +145,7 @@ def test_the_verdict_follows_from_the_row_by_the_rule(home, verdict, seeds, said
         "",
         "- Their scale: none",
         "- Our test: Ours. Holds if `smooth` is higher than `hardest` at sets 8.",
+        "- Learning rates: one for all; `hardest` 0.001; `smooth` 0.001",
         f"- Effect: {effect} {label}, 8 seeds",
         "- Again: `mapl-explore compare plans/one.toml --output runs/evidence`",
         "",
