@@ -314,8 +314,10 @@ def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "
 
     options = {name: getattr(arguments, name) for name in ("chat", "device", "batch_size", "fresh")}
     own = scores_by_name(arguments.model, sets, **options)
-    if arguments.reference in (None, arguments.model):
-        return own if arguments.reference is None else replace(own, ref_logp=own.logp)
+    if arguments.reference is None:
+        return own
+    if arguments.reference == arguments.model:  # else the second scoring would say that it found an earlier command's
+        return replace(own, ref_logp=own.logp)
     other = scores_by_name(arguments.reference, sets, **options)
     if own.length.tolist() != other.length.tolist():
         raise ValueError(

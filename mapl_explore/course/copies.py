@@ -47,7 +47,7 @@ def students_copy(path: Path) -> dict[str, Any]:
         if "solution" not in cell["metadata"].get("tags", ())
         for part in _parts(cell, by_cell.get(i))
     ]
-    return notebook | {"cells": [_not_run(cell) for cell in cells]}
+    return notebook | {"cells": [not_run(cell) for cell in cells]}
 
 
 def hidden_answers(folder: Path, known: dict[str, Any], *, rounds: int = ROUNDS) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _asking(source: str, one: Question) -> str:
     return source.replace(whole, f"{name}(\n{lines})")
 
 
-def _not_run(cell: dict[str, Any]) -> dict[str, Any]:
+def not_run(cell: dict[str, Any]) -> dict[str, Any]:
     """Return a cell as it is before it was ever run."""
     return cell | {"execution_count": None, "outputs": []} if cell["cell_type"] == "code" else cell
 

@@ -14,7 +14,7 @@ from mapl_explore.experiments.claims import Claim
 from mapl_explore.experiments.grid import title_of
 from mapl_explore.experiments.plan import Plan, read_plan
 from mapl_explore.experiments.report import REPORT, with_interval
-from mapl_explore.files import atomic_writer, shortened
+from mapl_explore.files import read_json, shortened, write_json
 from mapl_explore.runs.record import label_of
 
 RESULTS = "results"
@@ -125,15 +125,14 @@ def record(folder: str | os.PathLike, reports: str | os.PathLike) -> list[Path]:
 def _written(file: Path, result: Mapping[str, Any]) -> Path:
     rows = [{name: value for name, value in row.items() if name != "runs"} for row in result["arms"]]
     kept = {name: value for name, value in result.items() if name != "failures"} | {"arms": rows}
-    with atomic_writer(file) as out:
-        out.write(json.dumps(kept, indent=1) + "\n")
+    write_json(file, kept)
     return file
 
 
 def _fitting(file: Path, plan: Plan) -> dict[str, Any]:
     """Return a report or a result, if it is whole and that of a plan as it is now."""
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
+        result = read_json(file)
         fault = _misfit(plan, result)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file}: not the report of a comparison ({type(error).__name__}: {error})") from None

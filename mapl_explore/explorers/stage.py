@@ -10,7 +10,7 @@ import importlib.util
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 import numpy as np
@@ -20,6 +20,9 @@ from mapl_explore.explorers.readout import since
 from mapl_explore.explorers.view import View
 from mapl_explore.files import shortened
 from mapl_explore.plots.panels import Boxes, Curve, Panel, Points, ghost
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on another thread than cells. All stages share one lock: with a
 # lock for each, two linked stages would wait for each other for ever.
@@ -206,12 +209,12 @@ class Stage(abc.ABC):
         TypeError, ValueError
             As for :meth:`set`.
         """
-        checked = self._followed(self._checked(settings))
-        from mapl_explore.plots.paper import figure_of, pixels_of
+        from mapl_explore.plots.paper import figure_of, pixels_of  # in a browser's page there is no matplotlib
 
+        checked = self._followed(self._checked(settings))
         return pixels_of(figure_of(self.panels(self.read(self.settings | checked)), *self.size))
 
-    def snapshot(self) -> Any:
+    def snapshot(self) -> "Figure":
         """Return the picture at the settings as a figure of its own, to save or to change.
 
         Returns
@@ -219,7 +222,7 @@ class Stage(abc.ABC):
         matplotlib.figure.Figure
             For example ``explorer.snapshot().savefig("bounds.pdf")``.
         """
-        from mapl_explore.plots.paper import figure_of  # in the browser an explorer does without matplotlib, 10 MB
+        from mapl_explore.plots.paper import figure_of
 
         return figure_of(self._picture(self.reading), *self.size)
 

@@ -10,9 +10,9 @@ OPTIONS = [
     "--ServerApp.terminals_enabled=False",
     # A window that closes or reloads leaves its kernel behind, with some 200 MB: what Voila sends as the window goes
     # lacks the token against cross-site requests, and the server refuses it.
-    "--ServerApp.kernel_manager_class=mapl_explore.serving.kernels.Kernels",
     "--MappingKernelManager.cull_idle_timeout=30",
     "--MappingKernelManager.cull_interval=10",
+    "--ServerApp.kernel_manager_class=mapl_explore.serving.kernels.Kernels",
     "--VoilaConfiguration.template=mapl",
     f"--ServerApp.root_dir={SETTINGS / 'page'}",
     f"--ServerApp.default_url=/{PLACE}",

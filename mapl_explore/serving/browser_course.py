@@ -1,13 +1,13 @@
 """The notebooks for the browser, where torch is missing: cells that need it are told, with what they gave."""
 
 import ast
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mapl_explore.course.copies import students_copy
+from mapl_explore.course.copies import not_run, students_copy
 from mapl_explore.course.questions import read_notebook
+from mapl_explore.files import write_json
 
 ROOMS = ("models", "training", "experiments")  # that need torch
 # The same by their public names; this room is below the door that has them all.
@@ -32,20 +32,15 @@ def put_course(paths: Iterable[Path], target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for path in paths:
         notebook = students_copy(path)
-        notebook["cells"] = [_not_run(cell) for cell in without_torch(_with_outputs(notebook["cells"], path))]
+        notebook["cells"] = [not_run(cell) for cell in without_torch(_with_outputs(notebook["cells"], path))]
         notebook["metadata"] |= {"kernelspec": KERNEL}
-        (target / path.name).write_text(json.dumps(notebook, ensure_ascii=False, indent=1), encoding="utf-8")
+        write_json(target / path.name, notebook)
 
 
 def _with_outputs(cells: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
     """Return the cells with the stored outputs of those that are in the notebook as they are here."""
-    stored = {(one.get("id"), "".join(one["source"])): one.get("outputs") for one in read_notebook(path)["cells"]}
-    outputs = [stored.get((cell.get("id"), "".join(cell["source"]))) for cell in cells]
-    return [cell | {"outputs": one} if one else cell for cell, one in zip(cells, outputs, strict=True)]
-
-
-def _not_run(cell: dict[str, Any]) -> dict[str, Any]:
-    return cell | {"outputs": []} if cell["cell_type"] == "code" else cell
+    stored = {(one["id"], one["source"]): one for one in read_notebook(path)["cells"]}
+    return [stored.get((cell["id"], cell["source"]), cell) for cell in cells]
 
 
 def without_torch(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:

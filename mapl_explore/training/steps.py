@@ -133,8 +133,9 @@ class Baseline:
 def prepare(settings: Settings, place: Workplace) -> Prepared:
     """Read and check all that a run needs, and then begin its folder: what is wrong leaves nothing behind."""
     _require_place(settings, place)
-    with blamed_on(loss_of(settings.loss)):
-        try_loss(loss_of(settings.loss), torch.empty(0))
+    loss = loss_of(settings.loss)
+    with blamed_on(loss):
+        try_loss(loss, torch.empty(0))
     if settings.lora is not None:
         require_peft("lora")
     train, held_out = training_data(settings.data, settings.eval, settings.seed, settings.threshold)
@@ -151,7 +152,7 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
     scorer = SetScorer(adapted, precision=settings.precision, checkpointing=settings.checkpointing)
     encoded = _encoded(settings, network, reference, tokenizer, [*train, *held_out])
     checkpoint = _found_checkpoint(place.folder) if settings.resume else None
-    _begin(place, run, loss_of(settings.loss))
+    _begin(place, run, loss)
     parts = encoded[: len(train)], encoded[len(train) :]
     return Prepared(settings, place, run, scorer, tokenizer, *parts, questions, judge, reference, checkpoint)
 

@@ -135,6 +135,16 @@ def test_tau_after_score_computes_nothing(home, model, loads, tmp_path, capsys):
     assert len(loads) == 2
 
 
+def test_a_model_that_is_its_own_reference_is_scored_once_and_of_no_earlier_command(
+    home, model, loads, tmp_path, capsys
+):
+    write_sets(tmp_path / "sets.jsonl", SETS)
+    files = [str(tmp_path / "sets.jsonl"), str(tmp_path / "out.csv")]
+    assert cli.main(["score", *files, "--model", str(model), "--reference", str(model), "--device", "cpu"]) == 0
+    assert AGAIN not in capsys.readouterr().out
+    assert len(loads) == 1
+
+
 def test_tau_of_numbers_reads_no_place(capsys):
     numbers = ["tau", "--n", "2", "--gap", "1", "--epsilon", "0.1"]
     assert cli.main([*numbers, "--batch-size", "3"]) != 0
