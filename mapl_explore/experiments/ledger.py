@@ -72,7 +72,7 @@ def ledger_of(folder: str | os.PathLike) -> str:
     ValueError, TypeError, OSError
         If a plan or a result cannot be read, or a result is not that of its plan as it is now.
     """
-    entries = [entry for path in plans_in(folder) for entry in _entries(path)]
+    entries = [entry for path in plans_in(folder) for entry in entries_of(path)]
     rows = [COLUMNS, ["---"] * len(COLUMNS), *(one.row(number) for number, one in enumerate(entries, 1))]
     table = [f"| {' | '.join(map(_in_table, row))} |" for row in rows]
     sections = [one.section(number) for number, one in enumerate(entries, 1)]
@@ -161,7 +161,8 @@ def _misfit(plan: Plan, result: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _entries(path: Path) -> Iterator[Entry]:
+def entries_of(path: Path) -> Iterator[Entry]:
+    """Give the entry of each claim of the plan at a path."""
     plan = read_plan(path)
     result = result_of(path, plan)
     for claim in plan.claims:

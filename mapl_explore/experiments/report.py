@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from mapl_explore.files import atomic_writer, counted
 from mapl_explore.notes import note
 from mapl_explore.rounding import known
 from mapl_explore.runs.record import label_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEAST_SEEDS = 8  # for a claim
 TOO_FEW = "too few seeds for a claim"
@@ -208,10 +211,19 @@ def _row(one: Results, base: Results, measure: str) -> Row:
 def _draw(folder: Path, plan: Plan, rows: Sequence[Row]) -> None:
     """Draw the forest plot, where matplotlib is installed."""
     try:
-        from mapl_explore.plots.forest import Estimate, forest_figure
+        figure = forest_of(plan, rows)
     except ModuleNotFoundError as error:
         note(f"the forest plot is not drawn: {error.name} is not installed (pip install 'mapl_explore[lab]')")
         return
+    for ending in PICTURES:
+        with atomic_writer(folder / f"forest.{ending}", binary=True) as file:
+            figure.savefig(file, format=ending, bbox_inches="tight")
+
+
+def forest_of(plan: Plan, rows: Sequence[Row]) -> "Figure":
+    """Return the forest plot of the rows of a plan; matplotlib draws it."""
+    from mapl_explore.plots.forest import Estimate, forest_figure
+
     means: list[Estimate] = []
     changes: list[Estimate] = []
     for cell, some in itertools.groupby(rows, lambda row: row.cell):
@@ -220,10 +232,7 @@ def _draw(folder: Path, plan: Plan, rows: Sequence[Row]) -> None:
         means += heading + [Estimate(row.arm, row.mean, row.interval) for row in arms]
         changes += heading + [Estimate(row.arm, row.difference, row.difference_interval) for row in arms]
     label = label_of(plan.measure, *(row.loss for row in rows))
-    figure = forest_figure(means, changes, label, f"difference to {plan.baseline}")
-    for ending in PICTURES:
-        with atomic_writer(folder / f"forest.{ending}", binary=True) as file:
-            figure.savefig(file, format=ending, bbox_inches="tight")
+    return forest_figure(means, changes, label, f"difference to {plan.baseline}")
 
 
 def with_interval(value: float | None, interval: Interval, sign: str) -> str:

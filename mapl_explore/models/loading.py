@@ -11,7 +11,7 @@ import huggingface_hub
 import torch
 import transformers
 
-from mapl_explore.files import shortened
+from mapl_explore.files import shipped, shortened
 from mapl_explore.models.adapters import merged, require_peft
 from mapl_explore.models.checking import VOCABULARIES, require_embeddings, require_tokenizer, vocabulary_advice
 from mapl_explore.models.kinds import Model, Tokenizer
@@ -68,7 +68,7 @@ def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device =
     if not isinstance(name, str | os.PathLike):
         raise TypeError(f"name must be that of a model or of its folder, not {shortened(name)}")
     _require_device(device)
-    source = str(_shipped("tiny-gpt2")) if name == "tiny" else os.fspath(name)
+    source = str(shipped("data") / "tiny-gpt2") if name == "tiny" else os.fspath(name)
     model, tokenizer = _from_folder(source) if os.path.isdir(source) else _from_hub(source, _from_pretrained)
     require_tokenizer(tokenizer, source)
     require_embeddings(tokenizer, model, source)
@@ -86,7 +86,7 @@ def load_tokenizer(name: str | os.PathLike) -> Tokenizer:
 
 def folder_of(name: str | os.PathLike) -> Path | None:
     """Return the folder that a model is read from; None for one on the hub that was not fetched before."""
-    source = str(_shipped("tiny-gpt2")) if name == "tiny" else os.fspath(name)
+    source = str(shipped("data") / "tiny-gpt2") if name == "tiny" else os.fspath(name)
     if os.path.isdir(source):
         return Path(source)
     try:
@@ -124,12 +124,6 @@ def quiet_transformers() -> Iterator[None]:
         log.set_verbosity(verbosity)
         if bars:
             log.enable_progress_bar()
-
-
-def _shipped(name: str) -> Path:
-    package = Path(__file__).parents[1]
-    in_wheel = package / "shipped" / "data" / name
-    return in_wheel if in_wheel.is_dir() else package.parent / "data" / name
 
 
 def _from_folder(source: str) -> tuple[Model, Tokenizer]:
