@@ -22,7 +22,7 @@ help:
 	@echo "make docs         build the site from README, docs, notebooks and docstrings, in an environment of its own"
 	@echo "make site         write the course for the browser, with nothing to install, into build/docs/lite"
 	@echo "make pages        both"
-	@echo "make notebooks    run the notebooks and store their outputs (ARGS=05_losses_and_gradients runs that one)"
+	@echo "make notebooks    run the notebooks and store their outputs (ARGS=04_losses_and_gradients runs that one)"
 	@echo "make screenshots  photograph every explorer and notebook into build/screenshots (needs chromium)"
 	@echo "make alone        install the package alone and run its examples (EXTRA=lab, LOWEST=1, WHAT=a wheel)"
 	@echo "make release      VERSION=x.y.z: check, build and try a release; nothing is published"
