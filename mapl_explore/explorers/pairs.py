@@ -9,7 +9,7 @@ import numpy as np
 from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
 from mapl_explore.explorers.loss_controls import numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, percent, table
-from mapl_explore.explorers.sources import Sides, arranged, fitting, names_of, rows_of, set_knob
+from mapl_explore.explorers.sources import Sides, arranged, fitting, names_of, rewards_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.explorers.strategies import KEEP, STRATEGIES, left_out, strategies_of, strategy_choice
 from mapl_explore.losses import Comparing, First, Loss, ScoredSets, Smooth, loss_of, require_reference
@@ -222,10 +222,14 @@ class PairsExplorer(Stage):
     def panels(self, reading: PairsReading) -> list[Panel]:
         rows, columns = ([reading.names[place] for place in places] for places in (reading.rows, reading.columns))
         spread: dict[str, Any] = {"places": reading.places, "slope": reading.push, "kernel": reading.curve}
+        rewards = rewards_of(self._rows[reading.number])
+        ranked = None if rewards is None else rewards[np.concatenate([reading.rows, reading.columns])]
         return [
-            grid_panel(reading.margins, reading.taken, rows, columns, reading.reach),
+            grid_panel(reading.margins, reading.taken, rows, columns, reading.reach, ranked),
             margins_panel(reading.pairs.margin, reading.chance, center=reading.center, width=reading.width, **spread),
-            drawn_panel(reading.drawn(reading.strategy), reading.drawn("random")[0], reading.names, reading.most),
+            drawn_panel(
+                reading.drawn(reading.strategy), reading.drawn("random")[0], reading.names, reading.most, rewards
+            ),
         ]
 
     def read(self, settings: dict) -> PairsReading:

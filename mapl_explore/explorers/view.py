@@ -10,7 +10,7 @@ import numpy as np
 import traitlets
 
 from mapl_explore.explorers.knobs import Choice, Knob
-from mapl_explore.plots.looks import PALETTE, SHADES
+from mapl_explore.plots.looks import PALETTE, SCALES
 from mapl_explore.plots.panels import Mark, Panel, Rule, Words, key_of, own_key_of
 
 BROWSER = Path(__file__).parent / "browser"
@@ -172,7 +172,7 @@ class _Ink:
 
 def _look(mark: Mark) -> dict:
     look = {"kind": type(mark).__name__.lower(), "name": mark.name, "label": mark.label, **vars(mark.style)}
-    more = ("shape", "along", "across", "upright")
+    more = ("shape", "along", "across", "upright", "scale")
     return look | {"dash": list(mark.style.dash)} | {name: getattr(mark, name) for name in more if hasattr(mark, name)}
 
 
@@ -184,6 +184,7 @@ def _described(knob: Knob | Choice) -> dict:
 def _palette() -> str:
     """Return the palette as CSS, for light and for dark pages."""
     tones = {f"--mapl-{name}": tones for name, tones in PALETTE.items() if name != "ink"}
-    tones |= {f"--mapl-shade-{name}": tones for name, tones in zip(("low", "zero", "high"), SHADES, strict=True)}
+    for scale, shades in SCALES.items():
+        tones |= {f"--mapl-{scale}-{end}": tone for end, tone in zip(("low", "zero", "high"), shades, strict=True)}
     light, dark = ("".join(f"{name}: {tone[which]};" for name, tone in tones.items()) for which in (0, 1))
     return f".mapl-view {{{light}}}\n{DARK} {{{dark}}}\n"

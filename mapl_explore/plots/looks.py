@@ -22,8 +22,12 @@ PALETTE = {
     "amber": ("#b97f00", "#ffc34d"),
     "dark-orange": ("#a34700", "#ffa566"),
 }
-# Of a map of margins: wrong order, even, right order; pale, as words stand on them.
-SHADES = (("#f0883e", "#b3541a"), ("#ffffff", "#222222"), ("#5aa9dd", "#2a6f9e"))
+# Scales from their low end through the middle to the high one; words on them stay readable. Margins: wrong order, even,
+# right order. Rewards: the least is nearest to the page, and lightness alone tells the order.
+SCALES = {
+    "margins": (("#f0883e", "#b3541a"), ("#ffffff", "#222222"), ("#5aa9dd", "#2a6f9e")),
+    "rewards": (("#f1eaf5", "#2b2331"), ("#c3a6d3", "#553d63"), ("#9365ac", "#7f5896")),
+}
 
 DASHED, DASH_DOT, DOTTED, LONG = (5, 2), (6, 2, 1.5, 2), (1, 1.5), (9, 3)
 FINE = (3, 1, 1, 1)

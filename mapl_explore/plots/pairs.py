@@ -9,6 +9,7 @@ import numpy as np
 from mapl_explore.plots.axis_limits import round_up
 from mapl_explore.plots.looks import DASHED, NOW, UP
 from mapl_explore.plots.panels import Axis, Boxes, Curve, Drag, Mark, Panel, Rule, Segments, Style, Words, named_ticks
+from mapl_explore.plots.rewards import reward_cells
 from mapl_explore.plots.weights import push_panel, strokes
 
 LARGEST = 12  # responses on a side whose margins are written out
@@ -16,7 +17,12 @@ BINS = 60
 
 
 def grid_panel(
-    margins: np.ndarray, taken: np.ndarray, positives: Sequence[str], negatives: Sequence[str], reach: float
+    margins: np.ndarray,
+    taken: np.ndarray,
+    positives: Sequence[str],
+    negatives: Sequence[str],
+    reach: float,
+    rewards: np.ndarray | None = None,
 ) -> Panel:
     """Return the margin of each pair, the hardest at the top left, with a bar where one is taken.
 
@@ -30,6 +36,8 @@ def grid_panel(
         What the responses are called, hardest first.
     reach : float
         The margin, in nats, at which the colours end.
+    rewards : array (rows + columns,), optional
+        Of the positives and then of the negatives, shown in cells at the left of the rows and below the columns.
 
     Examples
     --------
@@ -44,14 +52,15 @@ def grid_panel(
     bar: dict[str, Any] = {"x": x + 0.1, "to_x": x + 0.1 + 0.8 * taken.ravel(), "y": y + 0.86, "to_y": y + 0.86}
     type_size = 16 if max(rows, columns) <= 5 else min(10, 80 / columns)
     texts = [_written(margin) for margin in margins.ravel()] if max(rows, columns) <= LARGEST else []
+    wide, high = (0.0, 0.0) if rewards is None else (max(0.6, columns / 8), max(0.4, rows / 10))
     return Panel(
         name="the margin of each pair",
-        x=Axis("negatives, hardest first", 0.0, columns, ticks=named_ticks(negatives, columns)),
-        y=Axis("positives, hardest first", rows, 0.0, ticks=named_ticks(positives, rows)),
+        x=Axis("negatives, hardest first", -wide, columns, ticks=named_ticks(negatives, columns)),
+        y=Axis("positives, hardest first", rows + high, 0.0, ticks=named_ticks(positives, rows)),
         share=1.1,
         grid="",
         marks=[
-            Boxes(name="map", shade=margins.ravel() / reach, **cells),
+            Boxes(name="map", shade=margins.ravel() / reach, scale="margins", **cells),
             Segments(name="bars", style=Style(width=5 if rows <= 8 else 3), **bar),
             Words(
                 name="margins",
@@ -60,6 +69,7 @@ def grid_panel(
                 y=y[: len(texts)] + 0.5,
                 texts=texts,
             ),
+            *([] if rewards is None else _at_the_edges(rewards, rows, columns, wide, high)),
         ],
     )
 
@@ -105,7 +115,7 @@ def margins_panel(
     return Panel(
         name="how the margins are spread",
         x=x,
-        y=Axis("relative height (1 = largest)", 0.0, 1.06),
+        y=Axis("height (1 = largest)", 0.0, 1.06),
         share=1.2,
         marks=[
             Boxes(name="pairs", label="pairs", style=Style("grey"), top=counts / counts.max(), **bins),
@@ -116,7 +126,13 @@ def margins_panel(
     )
 
 
-def drawn_panel(gradient: np.ndarray, compared: np.ndarray, names: Sequence[str], most: float) -> Panel:
+def drawn_panel(
+    gradient: np.ndarray,
+    compared: np.ndarray,
+    names: Sequence[str],
+    most: float,
+    rewards: np.ndarray | None = None,
+) -> Panel:
     """Return the gradient when one pair is drawn: bars for its mean, whiskers for the spread of a single draw.
 
     Parameters
@@ -125,7 +141,7 @@ def drawn_panel(gradient: np.ndarray, compared: np.ndarray, names: Sequence[str]
         Its mean and its spread, per response.
     compared : array (n,)
         The mean of random pairs, shown as strokes.
-    names, most
+    names, most, rewards
         As for :func:`push_panel`.
 
     Examples
@@ -141,7 +157,16 @@ def drawn_panel(gradient: np.ndarray, compared: np.ndarray, names: Sequence[str]
         Segments(name="spread", label="spread of one draw", style=Style(width=2), **ends),
         strokes("random", compared, Style("purple"), "random pairs"),
     ]
-    return push_panel(mean, names, most, others, "gradient of a drawn pair")
+    return push_panel(mean, names, most, others, "gradient of a drawn pair", rewards)
+
+
+def _at_the_edges(rewards: np.ndarray, rows: int, columns: int, wide: float, high: float) -> list[Mark]:
+    """Return the cells of rewards: of each row to the left of the map, of each column below it."""
+    left = np.concatenate([np.full(rows, -wide), np.arange(columns) + 0.01])
+    right = np.concatenate([np.full(rows, -0.1 * wide), np.arange(columns) + 0.99])
+    top = np.concatenate([np.arange(rows) + 0.01, np.full(columns, rows + 0.1 * high)])
+    bottom = np.concatenate([np.arange(rows) + 0.99, np.full(columns, rows + high)])
+    return reward_cells(rewards, left, right, bottom, top, numbered=max(rows, columns) <= 8)
 
 
 def _kernel(x: Axis, places: np.ndarray, kernel: np.ndarray, center: float, width: float) -> list[Mark]:

@@ -168,7 +168,7 @@ class Band(Mark):
 class Boxes(Mark):
     """Filled rectangles (k,): bars, a histogram, a region, the cells of a map.
 
-    ``shade`` (k,), from -1 to 1, gives each its own colour: from that of the wrong order to that of the right one.
+    ``shade`` (k,), from -1 to 1, gives each its own colour on a ``scale`` of ``SCALES``.
     """
 
     left: np.ndarray
@@ -176,6 +176,7 @@ class Boxes(Mark):
     bottom: np.ndarray
     top: np.ndarray
     shade: np.ndarray | None = None
+    scale: Literal["", "margins", "rewards"] = ""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

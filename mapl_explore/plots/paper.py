@@ -1,20 +1,22 @@
 """Panels drawn with matplotlib: the picture that a notebook stores, and the one for a paper."""
 
 import io
+import math
 from collections.abc import Sequence
 from functools import singledispatch
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.markers import CARETDOWN, CARETLEFT, CARETRIGHT, CARETUP
+from matplotlib.patches import Rectangle
 from PIL import Image
 
-from mapl_explore.plots.looks import PALETTE, SHADES
+from mapl_explore.plots.looks import PALETTE, SCALES
 from mapl_explore.plots.panels import (
     Band,
     Boxes,
@@ -43,7 +45,8 @@ SHAPES = {
 }
 UPRIGHT = {"above": "bottom", "middle": "center", "below": "top"}
 ACROSS = {"left": "left", "middle": "center", "right": "right"}
-MAP = LinearSegmentedColormap.from_list("margins", [light for light, _ in SHADES])
+MAPS = {name: LinearSegmentedColormap.from_list(name, [light for light, _ in tones]) for name, tones in SCALES.items()}
+STEPS = np.linspace(0, 1, 4)  # of a scale in a key
 
 
 def figure_of(panels: Sequence[Panel], width: float = 13.0, height: float = 4.4) -> Figure:
@@ -91,15 +94,19 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 def _draw_key(figure: Figure, panels: Sequence[Panel]) -> None:
     marks = key_of(panels)
     if marks:
-        columns = 8 if max(len(mark.label) for mark in marks) <= 4 else 6
+        most = 8 if max(len(mark.label) for mark in marks) <= 4 else 6
+        columns = math.ceil(len(marks) / math.ceil(len(marks) / most))
         samples = _samples(figure, marks)
-        figure.legend(*samples, loc="outside upper left", ncols=columns, handlelength=2.2, columnspacing=1.3)
+        look: Look = {"handlelength": 2.2, "columnspacing": 1.3, "handler_map": {tuple: HandlerTuple(None, pad=0)}}
+        figure.legend(*samples, loc="outside upper left", ncols=columns, **look)
 
 
-def _samples(where: Axes | Figure, marks: Sequence[Mark]) -> tuple[list[Artist], list[str]]:
-    """Return the first artist of each mark, and the labels, for a key."""
+def _samples(where: Axes | Figure, marks: Sequence[Mark]) -> tuple[list, list[str]]:
+    """Return the first artist of each mark, or the steps of its scale, and the labels, for a key."""
     named = {artist.get_gid(): artist for artist in reversed(where.findobj())}
-    return [named[mark.name] for mark in marks], [mark.label for mark in marks]
+    scales = {name: tuple(Rectangle((0, 0), 1, 1, color=tone) for tone in MAPS[name](STEPS)) for name in MAPS}
+    samples = [scales.get(getattr(mark, "scale", ""), named[mark.name]) for mark in marks]
+    return samples, [mark.label for mark in marks]
 
 
 @singledispatch
@@ -124,7 +131,7 @@ def _(mark: Boxes, axes: Axes) -> list:
     corners = [np.stack(corner, axis=-1) for corner in ((left, bottom), (right, bottom), (right, top), (left, top))]
     boxes = PolyCollection(list(np.stack(corners, axis=1)), **_fill(mark.style))
     if mark.shade is not None:
-        boxes.set_facecolor(MAP((np.clip(mark.shade, -1, 1) + 1) / 2))
+        boxes.set_facecolor(MAPS[mark.scale]((np.clip(mark.shade, -1, 1) + 1) / 2))
     return [axes.add_collection(boxes, autolim=False)]
 
 

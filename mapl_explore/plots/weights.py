@@ -8,7 +8,6 @@ import numpy as np
 from mapl_explore.plots.looks import DOWN, UP, ZERO
 from mapl_explore.plots.panels import (
     Axis,
-    Boxes,
     Drag,
     Mark,
     Panel,
@@ -21,6 +20,7 @@ from mapl_explore.plots.panels import (
     named_ticks,
     word,
 )
+from mapl_explore.plots.rewards import reward_cells
 
 WIDEST = -20.5  # nats: the picture stands still while the scores are dragged, each by at most 10
 WEIGHT = "weight (loss per nat)"
@@ -120,7 +120,7 @@ def push_panel(
     label : str
         Of the vertical axis.
     rewards : array (n,), optional
-        Shown in a row of cells under the bars, see :func:`reward_cells`.
+        Shown in a row of cells under the bars, with their numbers if there are at most eight.
 
     Examples
     --------
@@ -132,7 +132,7 @@ def push_panel(
     up = word("pushed up", 0.99, -0.92 * end, "blue", name="up", across="right")
     y, cells = Axis(label, -end, end), []
     if rewards is not None:
-        cells = reward_cells(rewards, -1.28 * end, -1.06 * end)
+        cells = _under(rewards, -1.28 * end, -1.06 * end)
         y = Axis(label, -1.3 * end, end, ticks=(*y.ticks, (-1.17 * end, "reward")))
     return Panel(
         name=f"for each response, the {label.partition(' (')[0]}",
@@ -151,36 +151,18 @@ def push_panel(
     )
 
 
-def reward_cells(rewards: np.ndarray, low: float, high: float) -> list[Mark]:
-    """Return a cell for each reward (n,) between two heights, from the colour of the least to that of the largest.
-
-    Up to eight have their number in it.
-
-    Examples
-    --------
-    >>> cells, numbers = reward_cells(np.array([0.5, 2.0, 1.25]), -1.3, -1.1)
-    >>> cells.shade, numbers.texts
-    (array([-1.,  1.,  0.]), ['0.5', '2', '1.2'])
-    """
-    places = (np.arange(rewards.size) + 0.5) / rewards.size
-    scaled = rewards / (np.abs(rewards).max() or 1.0)  # the span of the largest floats is beyond them
-    span = float(np.ptp(scaled))
-    shade = 2 * (scaled - scaled.min()) / (span or 1.0) - 1 if span else np.zeros(rewards.size)
-    ends = places - 0.42 / rewards.size, places + 0.42 / rewards.size
-    heights = np.full(rewards.size, low), np.full(rewards.size, high)
-    cells = Boxes(
-        name="rewards", left=ends[0], right=ends[1], bottom=heights[0], top=heights[1], shade=shade, style=Style("grey")
-    )
-    texts = [f"{reward:.2g}".replace("-", "−") for reward in rewards] if rewards.size <= 8 else []
-    x, y = places[: len(texts)], np.full(len(texts), (low + high) / 2)
-    return [cells, Words(name="their numbers", style=Style(width=12), x=x, y=y, texts=texts)]
-
-
 def strokes(name: str, weights: np.ndarray, style: Style, label: str = "") -> Segments:
     """Return a short stroke at each weight (n,), over the bars that it is compared with."""
     style = replace(style, dash=(), width=3.5)  # too short for a dash
     left, right = ((np.arange(weights.size) + end) / weights.size for end in (0.2, 0.8))
     return Segments(name=name, style=style, label=label, x=left, to_x=right, y=weights, to_y=weights)
+
+
+def _under(rewards: np.ndarray, low: float, high: float) -> list[Mark]:
+    """Return a cell for each reward between two heights; they hide the line of the tick behind them."""
+    places, row = np.arange(rewards.size), np.ones(rewards.size)
+    left, right = (places + 0.01) / rewards.size, (places + 0.99) / rewards.size
+    return reward_cells(rewards, left, right, low * row, high * row, numbered=rewards.size <= 8)
 
 
 def _leading(share: float, parted: bool) -> str:

@@ -42,11 +42,29 @@ def test_both_renderers_put_every_mark_in_the_same_place_at_the_ends_of_every_kn
     drawn.close()
 
 
-def test_both_renderers_put_the_cells_of_rewards_in_the_same_place(browser):
+SHOW_REWARDS = {
+    "LossExplorer": lambda sets: explorers.LossExplorer("infonca", over=[], sets=sets),
+    "PairsExplorer": explorers.PairsExplorer,
+}
+# The colours of boxes by their mark, and those of the samples in the key.
+FILLS = """() => ["[data-name=rewards] path", ".mapl-key .mapl-sample g rect"].map((which) =>
+    [...document.querySelectorAll(which)].map((one) => getComputedStyle(one).fill))"""
+
+
+@pytest.mark.parametrize("show", SHOW_REWARDS.values(), ids=SHOW_REWARDS)
+@pytest.mark.parametrize("dark", [False, True])
+def test_rewards_are_cells_in_the_same_place_in_both_renderers_with_a_key_from_the_least_to_the_largest(
+    browser, show, dark
+):
     sets = ScoredSets([-1.0, -3.0, -2.0], [-2.0] * 3, [4] * 3, [1, -1, -1], reward=[0.9, -0.1, 0.5])
-    drawn = Drawn(browser, explorers.LossExplorer("infonca", over=[], sets=sets))
+    drawn = Drawn(browser, show(sets), dark=dark)
     assert misplaced(drawn.explorer, drawn.page.locator(".mapl-view")) == []
-    assert drawn.page.locator(".mapl-view").get_by_text("−0.1").count() > 0
+    assert drawn.page.locator(".mapl-view").get_by_text("−0.1", exact=True).count() > 0
+    assert drawn.page.locator(".mapl-key").get_by_text("reward −0.1 to 0.9").count() == 1
+    cells, key = drawn.page.evaluate(FILLS)
+    assert len(set(cells)) == 3
+    assert {key[0], key[-1]} < set(cells)
+    assert len(set(key)) == 4
     drawn.close()
 
 

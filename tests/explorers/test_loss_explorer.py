@@ -11,7 +11,7 @@ from mapl_explore.explorers import LossExplorer
 from mapl_explore.explorers.readout import digits
 from mapl_explore.explorers.stage import REST
 from mapl_explore.losses import LOSSES, ScoredSets, parse
-from mapl_explore.plots.weights import reward_cells
+from mapl_explore.plots.rewards import reward_cells
 
 LARGEST = float(np.finfo("float64").max)
 
@@ -298,10 +298,12 @@ def test_without_rewards_there_are_no_cells_and_no_column_of_them():
 
 @pytest.mark.parametrize("rewards", [[LARGEST, -LARGEST, 0.0], [2.0, 2.0, 2.0]])
 def test_the_shades_of_any_rewards_are_on_the_scale(rewards):
-    cells, numbers = reward_cells(np.array(rewards), -1.0, 0.0)
+    cells, numbers = reward_cells(np.array(rewards), *np.zeros((4, 3)))
     assert cells.shade.tolist() == ([1.0, -1.0, 0.0] if rewards[1] < 0 else [0.0] * 3)
     assert len(numbers.texts) == 3
-    assert reward_cells(np.arange(9.0), -1.0, 0.0)[1].texts == []
+    assert "their numbers" not in [
+        mark.name for mark in reward_cells(np.arange(9.0), *np.zeros((4, 9)), numbered=False)
+    ]
 
 
 def test_a_pin_leaves_no_cells_of_rewards_behind():

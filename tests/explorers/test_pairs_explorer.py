@@ -15,6 +15,7 @@ from mapl_explore.sampling.pairs import (
     pair_margins,
 )
 
+EPS = np.finfo(float).eps
 SETS = ScoredSets(
     logp=[[-40.0, -42.5, -300.0, -41.0], [-9.0, -3.0, -3.0, 0.0], [-2.0, -2.0, -2.0, -2.0]],
     ref_logp=[[-41.0, -41.5, -290.0, -39.0], [-8.0, -4.0, -2.0, 0.0], [-2.0, -2.0, -2.0, -2.0]],
@@ -158,6 +159,18 @@ def test_a_pair_that_the_loss_does_not_push_has_no_gradient_and_says_so():
     assert "inf" not in explorer.widget.says + repr(explorer).removeprefix("PairsExplorer")
     assert "Its margin is 11 nats. The loss does not push it." in explorer.widget.says
     assert repr(explorer).endswith("mean margin 11; no gradient")
+
+
+def test_rewards_are_shades_of_the_responses_where_they_stand_in_the_map_and_under_the_gradient():
+    graded = ScoredSets(**SETS.columns(), reward=[[1.0, 9.0, 5.0, 2.0], [0.0, 4.0, 3.0, 0.0], [6.0] * 4])
+    explorer = PairsExplorer(graded, loss="cpo", set=1)
+    grid, _, drawn = explorer.panels(explorer.reading)
+    # Positives of 1 and 5, negatives of 9 and 2; in the map the hardest of each side comes first.
+    np.testing.assert_allclose(drawn["rewards"].shade, [-1.0, 0.0, 1.0, -0.75], atol=8 * EPS)
+    assert grid["their numbers"].texts == ["5", "1", "2", "9"]
+    assert grid["rewards"].label == drawn["rewards"].label == "reward 1 to 9"
+    explorer.set(set=3)
+    assert explorer.panels(explorer.reading)[0]["rewards"].label == "reward 6"
 
 
 def test_the_readout_says_what_noise_and_likeness_are():

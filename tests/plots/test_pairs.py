@@ -22,6 +22,18 @@ def test_the_colour_of_a_cell_is_its_margin_over_the_reach():
     np.testing.assert_array_equal(panel["map"].shade, [-0.5, 0.0, 0.25, 1.0])
 
 
+def test_each_row_and_each_column_of_the_map_has_the_reward_of_its_response_at_its_edge():
+    rewards = np.array([4.0, 0.0, 2.0])  # of the rows p2 and p1, and of the column n1
+    panel = grid_panel(np.ones((2, 1)), np.ones((2, 1)), ["p2", "p1"], ["n1"], 1.0, rewards)
+    cells = panel["rewards"]
+    x, y = (cells.left + cells.right) / 2, (cells.bottom + cells.top) / 2
+    np.testing.assert_array_equal(cells.shade, [1.0, -1.0, 0.0])
+    assert panel["their numbers"].texts == ["4", "0", "2"]
+    assert (np.all(x[:2] < 0), y[:2].tolist(), x[2], y[2] > 2) == (True, [0.5, 1.5], 0.5, True)
+    assert (panel.x.low, panel.y.low) == (cells.left.min(), cells.bottom.max())
+    assert "rewards" not in [mark.name for mark in grid_panel(np.ones((2, 1)), np.ones((2, 1)), "ab", "c", 1.0).marks]
+
+
 def test_a_map_of_many_responses_has_colours_without_numbers():
     panel = grid_panel(np.ones((3, 13)), np.ones((3, 13)), ["p1"] * 3, ["n1"] * 13, 1.0)
     assert (panel["map"].shade.size, panel["margins"].texts, panel["margins"].x.size) == (39, [], 0)

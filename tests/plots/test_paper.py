@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import Rectangle
 
 from mapl_explore.plots.bounds import error_panel
-from mapl_explore.plots.looks import LINES, MARKS, PALETTE
+from mapl_explore.plots.looks import LINES, MARKS, PALETTE, SCALES
 from mapl_explore.plots.panels import Axis, Panel
 from mapl_explore.plots.paper import artists_of, figure_of
+from mapl_explore.plots.rewards import reward_cells
 from mapl_explore.plots.weights import weights_panel
 
 TAUS = np.geomspace(0.1, 100.0, 11)
@@ -91,3 +94,28 @@ def test_nothing_is_cut_off(size):
 def test_what_is_no_mark_is_refused():
     with pytest.raises(TypeError, match=r"mark must be one of mapl_explore.plots.panels, not Panel"):
         artists_of(Panel("", Axis("", 0, 1), Axis("", 0, 1), []), None)
+
+
+def brightness(tone):
+    """The relative luminance of colours (k, 3), by the rules of WCAG 2."""
+    return np.where(tone <= 0.04045, tone / 12.92, ((tone + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+@pytest.mark.parametrize("page", [0, 1], ids=["light", "dark"])
+def test_rewards_are_told_apart_by_brightness_alone_and_numbers_on_them_are_readable(page):
+    ends = np.array([rgb(tones[page]) / 255 for tones in SCALES["rewards"]])
+    scale = brightness(np.stack([np.interp(np.linspace(0, 2, 65), range(3), one) for one in ends.T], axis=-1))
+    ink = brightness(np.array([rgb(PALETTE["ink"][page]) / 255]))
+    assert np.all(np.diff(scale) * (1 if page else -1) > 0)
+    bright, dim = np.maximum(scale, ink), np.minimum(scale, ink)
+    assert np.all((bright + 0.05) / (dim + 0.05) >= 4.5)
+
+
+def test_the_key_of_a_scale_is_its_colours_from_the_least_to_the_largest():
+    edges = np.arange(2.0)
+    cells = reward_cells(np.array([1.0, 3.0]), edges, edges + 1, 0 * edges, 0 * edges + 1)
+    figure = figure_of([Panel("rewards", Axis("x", 0, 2), Axis("y", 0, 1), cells)])
+    (key,) = figure.legends
+    assert [text.get_text() for text in key.get_texts()] == ["reward 1 to 3"]
+    tones = [to_hex(patch.get_facecolor()) for patch in key.findobj(Rectangle)]
+    assert [tones[0], tones[3]] == [SCALES["rewards"][0][0], SCALES["rewards"][2][0]]

@@ -44,7 +44,7 @@ const MARKS = {
       const shades = mark.arrays.shade && at("shade");
       keep(node, left.length, "path").forEach((one, i) => {
         put(one, { d: box(left[i], right[i], bottom[i], top[i]) });
-        if (shades) one.style.fill = shade(shades[i]);
+        if (shades) one.style.fill = shade(mark.scale, shades[i]);
       });
     },
   },
@@ -84,10 +84,10 @@ const MARKS = {
   },
 };
 
-// The colour of a margin: from -1, the wrong order, through white to 1, the right order.
-const shade = (value) => {
+// The colour at a place of a scale, from -1 through its middle at 0 to 1.
+const shade = (scale, value) => {
   const much = Math.round(100 * clamp(Math.abs(value), 0, 1));
-  return `color-mix(in srgb, var(--mapl-shade-${value < 0 ? "low" : "high"}) ${much}%, var(--mapl-shade-zero))`;
+  return `color-mix(in srgb, var(--mapl-${scale}-${value < 0 ? "low" : "high"}) ${much}%, var(--mapl-${scale}-zero))`;
 };
 
 function keep(node, count, tag) {

@@ -112,7 +112,10 @@ class View {
   sample(mark) {
     const svg = shape("svg", { class: "mapl-sample", viewBox: "0 0 40 16", "aria-hidden": "true" });
     const dash = mark.dash.map((length) => length * mark.width).join(" ") || "none";
-    const look = MARKS[mark.kind].filled
+    const step = (place, i) => shape("rect", { x: 4 + 8 * i, y: 2, width: 8, height: 12, style: `fill: ${shade(mark.scale, place)}` });
+    const look = mark.scale
+      ? shape("g", { "shape-rendering": "crispEdges" }, ...[-1, -1 / 3, 1 / 3, 1].map(step))
+      : MARKS[mark.kind].filled
       ? shape("rect", { x: 4, y: 2, width: 32, height: 12, style: `fill: ${paint(mark.color)}; opacity: ${mark.opacity}` })
       : mark.kind === "points"
         ? shape("path", { d: SHAPES[mark.shape], transform: "translate(20 8) scale(12)", style: `fill: ${paint(mark.color)}` })
