@@ -65,12 +65,14 @@ def source_checksum(module: ModuleType) -> str:
     return hashlib.sha256("".join(_checksum(path) for _, path in sorted(_sources(module).items())).encode()).hexdigest()
 
 
-def own_traceback(error: BaseException) -> str:
-    """Return the part of an error's traceback that is in the user's code, without the frames that called it."""
+def note_own_traceback(blame: BaseException, error: BaseException) -> None:
+    """Add to what is raised for an error, as a note, the part of its traceback that is in the user's code."""
     frames = error.__traceback__
     while frames is not None and not _is_own(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+    text = "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+    if "\n" in text:  # else the note would say the line again
+        blame.add_note(text)
 
 
 def _file(name: str) -> Path | None:
@@ -121,7 +123,7 @@ def _unfound(name: str, error: BaseException, *, known: bool) -> ValueError:
 def _blamed(what: str, error: BaseException) -> ValueError:
     """Return in one line what failed in the user's code and where, with its own traceback as a note."""
     blame = ValueError(f"{what}: {_place(error)}{_words(error)}")
-    blame.add_note(own_traceback(error))
+    note_own_traceback(blame, error)
     return blame
 
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass
 
-from mapl_explore.losses.loss import PER_TOKEN, Loss, lengths
+from mapl_explore.losses.loss import PER_TOKEN, Loss, lengths, require_weights
 from mapl_explore.losses.naming import divisor, nonnegative, positive
 from mapl_explore.losses.pairs import Sides
 from mapl_explore.losses.sets import ScoredSets
@@ -13,6 +13,7 @@ from mapl_explore.numerics.arrays import (
     constant,
     detach,
     held,
+    is_torch,
     namespace,
     positions,
     row_sum,
@@ -41,6 +42,11 @@ class Graded(Loss):
         fixed = sets.with_logp(detach(sets.logp))
         constants = (sets.ref_logp, sets.length, sets.label, sets.rewards)
         return with_gradient(self.formula(fixed), self.weights(fixed), self._slopes, sets.logp, *constants)
+
+    def _try_weights(self, sets: ScoredSets) -> None:
+        # By autograd alone: differences do not know what a formula takes as constant, as RLOO its advantages.
+        if is_torch(sets.logp):
+            require_weights(self, sets, self.formula, sets)
 
     def _slopes(self, *columns: Array) -> Array:
         return self.weights(ScoredSets.unchecked(*columns))

@@ -1,13 +1,23 @@
 """What a loss is, one number for each set; and what most losses are: a score, a pair, and a link of the margin."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
+
+import numpy as np
 
 from mapl_explore.losses.naming import Named
 from mapl_explore.losses.pairs import Hardest, Mean, Pair, Sides
 from mapl_explore.losses.sets import ScoredSets, require_sets
-from mapl_explore.losses.trials import made_up_sets, require_shape, require_slope, tried_once
+from mapl_explore.losses.trials import (
+    made_up_sets,
+    require_graph,
+    require_numbers,
+    require_shape,
+    require_slope,
+    tried_once,
+)
 from mapl_explore.numerics.arrays import Array, autograd, column, detach, is_torch, namespace, row_sum
 
 PER_TOKEN = "nats a token"  # the unit of losses that divide by the length
@@ -80,6 +90,11 @@ class Loss(Named, ABC):
         """Return the loss at a point of training, from 0 to 1: the same, except for a tau that anneals."""
         return self
 
+    def _try_weights(self, sets: ScoredSets) -> None:
+        """Raise ValueError if weights of one's own are not the slopes of the loss on made-up sets."""
+        if type(self).weights is not Loss.weights:
+            require_weights(self, made_up_sets(np.empty(0)), self, sets)  # they are for numpy: torch does without
+
     def __call__(self, sets: ScoredSets) -> Array:
         """Return the loss (...) of each set; lower is better."""
         return self.value(require_sets(sets), self.sides(sets))
@@ -94,6 +109,10 @@ class Paired(Loss):
     def at(self, progress: float) -> Self:
         """Return the loss at a point of training, from 0 to 1: the same, except for a tau that anneals."""
         return replace(self, pair=self.pair.at(progress))
+
+    def _try_weights(self, sets: ScoredSets) -> None:
+        # On the mean pair: a tau that a rule chooses is a constant to slopes, and not to differences.
+        Loss._try_weights(replace(self, pair=Mean()), sets)
 
 
 class Comparing(Paired):
@@ -176,30 +195,41 @@ class Comparing(Paired):
         weights = column(self.link_slope(sides.margin)) * sides.slopes * self.score_slope(sets)
         return weights + self.nll * mean_nll_slopes(sets) if self.nll else weights
 
+    def _try_weights(self, sets: ScoredSets) -> None:
+        """Leave the slopes to the trial of their first use: in torch they need not be defined."""
+
 
 @tried_once
 def try_loss(loss: Loss, array: Array) -> None:
-    """Raise TypeError if a method of the loss returns what has another shape than it must."""
+    """Raise TypeError if a method of the loss returns no such array as it must, ValueError if weights are no slopes."""
     name, sets = type(loss).__name__, made_up_sets(array)
+    score = loss.score(sets)
+    require_shape(score, sets.logp.shape, f"{name}.score must return the shape of logp")
+    require_numbers(score, f"{name}.score", array)
     if isinstance(loss, Comparing):
-        require_shape(loss.score(sets), sets.logp.shape, f"{name}.score must return the shape of logp")
         margin = sets.logp[:, 0]
-        require_shape(loss.link(margin), margin.shape, f"{name}.link must return the shape of the margin")
-    require_shape(loss(sets), sets.logp.shape[:-1], f"{name} must return one loss for each set,")
+        link = loss.link(margin)
+        require_shape(link, margin.shape, f"{name}.link must return the shape of the margin")
+        require_numbers(link, f"{name}.link", array)
+    value = loss(sets)
+    require_shape(value, sets.logp.shape[:-1], f"{name} must return one loss for each set,")
+    require_numbers(value, name, array)
+    require_graph(lambda logp: loss(sets.with_logp(logp)), sets.logp, name)
+    loss._try_weights(sets)
 
 
 @tried_once
 def try_slopes(loss: Comparing, array: Array) -> None:
     """Raise ValueError if the slopes of a loss that compares are not those of its link, its score and its value."""
-    name, sets, loss = type(loss).__name__, made_up_sets(array), _on_means(loss)
+    # On the mean pair: a tau that a rule chooses is a constant to slopes, and not to differences.
+    name, sets, loss = type(loss).__name__, made_up_sets(array), replace(loss, pair=Mean())
     margin = loss.margin(sets)
     slope = loss.link_slope(margin)
     require_shape(slope, margin.shape, f"{name}.link_slope must return the shape of the margin")
     require_slope(slope, loss.link, margin, f"{name}.link_slope must return the slope of link")
     rule = f"{name}.score_slope must return the slope of score in logp"
     require_slope(loss.score_slope(sets), lambda logp: loss.score(sets.with_logp(logp)), sets.logp, rule)
-    rule = f"{name}.weights must return the slopes of its loss in logp"
-    require_slope(loss.weights(sets), lambda logp: loss(sets.with_logp(logp)), sets.logp, rule)
+    require_weights(loss, sets, loss, sets)
 
 
 @tried_once
@@ -210,9 +240,12 @@ def try_slope_of_one(loss: Comparing, array: Array) -> None:
     require_slope(1.0 + 0 * sets.logp, lambda logp: loss.score(sets.with_logp(logp)), sets.logp, rule)
 
 
-def _on_means(loss: Comparing) -> Comparing:
-    """Return the loss on the mean pair: a tau that a rule chooses is a constant to slopes, and not to differences."""
-    return replace(loss, pair=Mean())
+def require_weights(loss: Loss, given: ScoredSets, value: Callable[[ScoredSets], Array], sets: ScoredSets) -> None:
+    """Raise ValueError if the weights of some sets are not the slopes of a value of the same sets, in any library."""
+    name, weights = f"{type(loss).__name__}.weights", loss.weights(given)
+    require_shape(weights, sets.logp.shape, f"{name} must return the shape of logp")
+    rule = f"{name} must return the slopes of its loss in logp"
+    require_slope(weights, lambda logp: value(sets.with_logp(logp)), sets.logp, rule)
 
 
 def has_margin(loss: Loss) -> bool:

@@ -10,9 +10,21 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.losses.sets import ScoredSets
-from mapl_explore.numerics.arrays import Array, autograd, is_torch, namespace, to_numpy
+from mapl_explore.numerics.arrays import Array, autograd, has_graph, is_torch, namespace, to_numpy
 
 STEP, NEAR = 1e-5, 1e-4  # of central differences in float64, good to 1e-10; a slope is wrong from NEAR on
+
+
+class Refusal(Exception):
+    """What a trial says of a class of one's own: a line that is whole without a traceback."""
+
+
+class WrongReturn(Refusal, TypeError):
+    """A method returns something of another kind or shape than it must."""
+
+
+class WrongSlope(Refusal, ValueError):
+    """A method returns other slopes than those of its loss."""
 
 
 def tried_once(trial: Callable) -> Callable:
@@ -51,19 +63,35 @@ def made_up_scores(array: Array) -> Array:
 
 
 def require_shape(returned: Any, shape: tuple[int, ...], rule: str) -> None:
-    """Raise TypeError with the rule if what a method returned is no array of this shape."""
+    """Raise WrongReturn with the rule if what a method returned is no array of this shape."""
     shown = tuple(returned.shape) if hasattr(returned, "shape") else returned
     if shown is returned or shown != tuple(shape):
-        raise TypeError(f"{rule} {tuple(shape)}, not {shown!r}")
+        raise WrongReturn(f"{rule} {tuple(shape)}, not {shown!r}")
+
+
+def require_numbers(returned: Any, name: str, array: Array) -> None:
+    """Raise WrongReturn if what a method of this name returned is of another library than an array, or no floats."""
+    if is_torch(returned) != is_torch(array):
+        given, other = ("torch", "numpy") if is_torch(array) else ("numpy", "torch")
+        raise WrongReturn(f"{name} must return an array of {given} where it is given one, not one of {other}")
+    if not namespace(returned).isdtype(returned.dtype, "real floating"):
+        kind = str(returned.dtype).removeprefix("torch.")
+        raise WrongReturn(f"{name} must return floating-point numbers, not {kind}")
+
+
+def require_graph(function: Callable, x: Array, name: str) -> None:
+    """Raise WrongReturn if, in torch, what a function of x returns has no gradient in it."""
+    if is_torch(x) and not has_graph(function, x):
+        raise WrongReturn(f"{name} must return a loss with a gradient in logp; detach, item and no_grad cut it off")
 
 
 def require_slope(returned: Any, function: Callable, x: Array, rule: str) -> None:
-    """Raise ValueError with the rule if what a method returned is not the slope of a function of x."""
+    """Raise WrongSlope with the rule if what a method returned is not the slope of a function of x."""
     given, true = np.broadcast_arrays(to_numpy(returned), to_numpy(slopes(function, x)))
     known = np.isfinite(true)
     wrong = known & ~(np.abs(given - true) <= NEAR * max(1e-6, np.max(np.abs(true[known]), initial=0.0)))
     if wrong.any():
-        raise ValueError(f"{rule}: {true[wrong][0]:.6g} for made-up sets, not {given[wrong][0]:.6g}")
+        raise WrongSlope(f"{rule}: {true[wrong][0]:.6g} for made-up sets, not {given[wrong][0]:.6g}")
 
 
 def slopes(function: Callable, x: Array) -> Array:

@@ -256,6 +256,14 @@ def autograd(function: Callable[[Any], Array], x: Array) -> Array:
     return torch.autograd.grad(total, leaf, materialize_grads=True)[0]
 
 
+def has_graph(function: Callable[[Any], Array], x: Array) -> bool:
+    """Return whether what a function of a tensor x returns can be differentiated in x."""
+    import torch
+
+    with torch.enable_grad():
+        return cast(torch.Tensor, function(cast(torch.Tensor, x).detach().requires_grad_())).requires_grad
+
+
 def with_gradient(value: Array, slopes: Array, slopes_of: Callable[..., Array], x: Array, *constants: Array) -> Array:
     """Return a value (...) that was computed without a graph, with the gradient ``slopes`` (..., n) in x (..., n).
 

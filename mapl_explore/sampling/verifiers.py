@@ -17,7 +17,7 @@ from mapl_explore.data.messages import checked_prompt
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import checked_score
 from mapl_explore.files import check_text, shortened
-from mapl_explore.own_code import imported, imported_name, own_traceback, source_checksum
+from mapl_explore.own_code import imported, imported_name, note_own_traceback, source_checksum
 
 LATER: dict[str, Callable[[object], bool]] = {  # kinds of callables that return no verdict when they are called
     "an async function": inspect.iscoroutinefunction,
@@ -291,7 +291,7 @@ def _returned(name: str, function: Callable, prompt: str, answer: str) -> object
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         failed = RuntimeError(f"the verifier {name} failed on the prompt {shortened(prompt)}: {reason}")
-        failed.add_note(own_traceback(error))
+        note_own_traceback(failed, error)
         raise failed from None
 
 

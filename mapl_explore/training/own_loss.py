@@ -3,9 +3,13 @@
 import contextlib
 from collections.abc import Iterator
 
+import torch
+
 from mapl_explore.files import shortened
 from mapl_explore.losses import Loss
-from mapl_explore.own_code import own_traceback
+from mapl_explore.losses.loss import try_loss
+from mapl_explore.losses.trials import Refusal
+from mapl_explore.own_code import note_own_traceback
 
 
 def kind_of(value: object) -> str:
@@ -15,6 +19,12 @@ def kind_of(value: object) -> str:
     return f"a {type(value).__name__}" if "\n" in repr(value) else shortened(value)
 
 
+def require_trained_by(loss: Loss) -> None:
+    """Raise unless a loss is one that training can follow: it is tried once, on made-up sets."""
+    with blamed_on(loss):
+        try_loss(loss, torch.empty(0))
+
+
 @contextlib.contextmanager
 def blamed_on(loss: Loss) -> Iterator[None]:
     """Make any error in the block one line that names the loss, with the traceback of its own code as a note.
@@ -22,12 +32,14 @@ def blamed_on(loss: Loss) -> Iterator[None]:
     Raises
     ------
     RuntimeError
-        In place of the error, with its type and its words.
+        In place of the error, with its type and its words; what a trial refuses stays as it is.
     """
     try:
         yield
+    except Refusal:
+        raise
     except Exception as error:  # a loss is a program of the user's, which may fail in any way
         words = " ".join(str(error).split())
         failed = RuntimeError(f"the loss {loss!r} failed: {type(error).__name__}{': ' * bool(words)}{words}")
-        failed.add_note(own_traceback(error))
+        note_own_traceback(failed, error)
         raise failed from None

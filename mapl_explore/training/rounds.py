@@ -20,6 +20,7 @@ from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import are_graded
 from mapl_explore.files import atomic_writer, sole_writer
+from mapl_explore.losses import loss_of
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.processes import launched, require_device
 from mapl_explore.rounding import known
@@ -30,6 +31,7 @@ from mapl_explore.sampling.verifiers import Question, read_questions
 from mapl_explore.sampling.verifiers import verifier as judging
 from mapl_explore.training.arguments import require_arguments
 from mapl_explore.training.finetuning import finetune
+from mapl_explore.training.own_loss import require_trained_by
 from mapl_explore.training.round_settings import RoundSettings
 from mapl_explore.training.settings import takes_settings
 from mapl_explore.training.training_data import given_sets
@@ -168,6 +170,7 @@ def _require_place(settings: RoundSettings, folder: Path) -> None:
     if launched() != (0, 1):
         raise ValueError(f"rounds must run as one process, not as one of {launched()[1]}")
     require_device(settings.device)
+    require_trained_by(loss_of(settings.loss))
     require_writable(folder)
     require_arguments(settings, Workplace(folder, "cpu", 0, 1, lambda: None))
 

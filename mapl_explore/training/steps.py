@@ -27,7 +27,6 @@ from transformers.integrations import TensorBoardCallback
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import make_readable
 from mapl_explore.losses import Loss, loss_of
-from mapl_explore.losses.loss import try_loss
 from mapl_explore.models.adapters import is_wrapped, require_peft, save_weights, with_adapters
 from mapl_explore.models.checking import context_length, require_known_tokens
 from mapl_explore.models.encoding import EncodedSet
@@ -53,7 +52,7 @@ from mapl_explore.training.base_logp import reference_logp
 from mapl_explore.training.base_model import BaseWeights, OtherModel, base_model, reference_model
 from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, evaluations_of, steps_of
 from mapl_explore.training.evaluation import HeldOut, Judge, Lender, Measured, estimates, evaluated, intervals
-from mapl_explore.training.own_loss import blamed_on
+from mapl_explore.training.own_loss import require_trained_by
 from mapl_explore.training.schedule import learning_rate, schedule, sets_per_pass, updates
 from mapl_explore.training.settings import Settings
 from mapl_explore.training.trainer import Example, PreferenceTrainer
@@ -134,8 +133,7 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
     """Read and check all that a run needs, and then begin its folder: what is wrong leaves nothing behind."""
     _require_place(settings, place)
     loss = loss_of(settings.loss)
-    with blamed_on(loss):
-        try_loss(loss, torch.empty(0))
+    require_trained_by(loss)
     if settings.lora is not None:
         require_peft("lora")
     train, held_out = training_data(settings.data, settings.eval, settings.seed, settings.threshold)

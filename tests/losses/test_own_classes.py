@@ -11,11 +11,13 @@ import mapl_explore as mapl
 from conftest import assert_close, numbers
 from mapl_explore.losses import (
     DPO,
+    RLOO,
     Anneal,
     Comparing,
     Hardest,
     LeaderShare,
     Loss,
+    OneSided,
     Pair,
     ScoredSets,
     Smooth,
@@ -23,6 +25,7 @@ from mapl_explore.losses import (
     parse,
     reads_reference,
 )
+from mapl_explore.losses.graded import Graded
 from mapl_explore.losses.loss import Paired, try_loss
 from mapl_explore.losses.naming import KINDS
 from mapl_explore.numerics.arrays import namespace
@@ -286,3 +289,96 @@ def test_a_loss_that_compares_nothing_needs_its_value_alone(sets):
     wrong = own(Loss, **bare, value=lambda self, sets, sides: sets.logp)
     with pytest.raises(TypeError, match=r"^Mine must return one loss for each set, \(2,\), not \(2, 8\)$"):
         wrong()(sets)
+
+
+def pushes(sets):
+    return -namespace(sets.logp).astype(sets.label, sets.logp.dtype)
+
+
+def push(self, sets, sides=None):
+    return (sets.logp * pushes(sets)).sum(-1)
+
+
+BARE = {"link": None, "link_slope": None, "score": None, "fields": {}}
+# Each with what is said, {array} and {other} being the library of the sets and the other one.
+WRONG = {
+    "of another library": (
+        {"value": lambda self, sets, sides: other_library(push(self, sets))},
+        "Mine must return an array of {array} where it is given one, not one of {other}",
+    ),
+    "whole numbers": (
+        {"value": lambda self, sets, sides: sets.label.sum(-1)},
+        "Mine must return floating-point numbers, not int64",
+    ),
+    "a score of another shape": (
+        {"value": push, "score": lambda self, sets: sets.logp.sum(-1)},
+        "Mine.score must return the shape of logp (2, 8), not (2,)",
+    ),
+    "a score of whole numbers": (
+        {"value": push, "score": lambda self, sets: sets.label},
+        "Mine.score must return floating-point numbers, not int64",
+    ),
+    "weights of another size": (
+        {"value": push, "weights": lambda self, sets: 2 * pushes(sets)},
+        "Mine.weights must return the slopes of its loss in logp: ",
+    ),
+    "weights of another shape": (
+        {"value": push, "weights": push},
+        "Mine.weights must return the shape of logp (2, 8), not (2,)",
+    ),
+}
+
+
+def other_library(array):
+    return torch.as_tensor(array) if isinstance(array, np.ndarray) else array.detach().numpy()
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_loss_without_a_pair_that_returns_what_is_wrong_is_told_so_at_its_first_use(sets, wrong):
+    body, line = WRONG[wrong]
+    array, other = ("numpy", "torch") if isinstance(sets.logp, np.ndarray) else ("torch", "numpy")
+    with pytest.raises((TypeError, ValueError), match="^" + re.escape(line.format(array=array, other=other))):
+        own(Loss, **BARE | body)()(sets)
+    good = {"value": push, "weights": lambda self, sets: pushes(sets)}
+    assert_close(own(Loss, **BARE | good)()(sets), push(None, sets), k=1)
+
+
+def test_weights_may_be_written_for_numpy_alone():
+    logp, *others = (torch.as_tensor(column) for column in COLUMNS)
+    loss = own(Loss, **BARE, value=push, weights=lambda self, sets: -sets.label.astype(sets.logp.dtype))
+    assert loss()(ScoredSets(logp, *others)) == push(None, ScoredSets(logp, *others))
+
+
+CUT = {
+    "detach": lambda self, sets, sides: push(self, sets).detach(),
+    "no_grad": torch.no_grad()(push),
+    "numpy and back": lambda self, sets, sides: torch.as_tensor(push(self, sets).detach().numpy()),
+    "only labels": lambda self, sets, sides: 0.5 * sets.label.sum(-1),
+}
+
+
+@pytest.mark.parametrize("cut", CUT)
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_loss_that_training_could_not_follow_is_refused(cut, grad):
+    line = r"^Mine must return a loss with a gradient in logp; detach, item and no_grad cut it off$"
+    with torch.set_grad_enabled(grad), pytest.raises(TypeError, match=line):
+        try_loss(own(Loss, **BARE, value=CUT[cut])(), torch.empty(0))
+    with pytest.raises(TypeError, match=line):
+        try_loss(own(link=lambda self, margin: exponential(self, margin).detach())(), torch.empty(0))
+
+
+def test_weights_of_a_loss_of_rewards_are_those_of_its_formula_where_constants_are_told():
+    graded = {"formula": push, "weights": lambda self, sets: pushes(sets)}
+    wrong = {"weights": lambda self, sets: pushes(sets) / 2}
+    try_loss(own(Graded, **graded)(), torch.empty(0))
+    try_loss(own(RLOO, fields={"beta": (float, 0.5)})(), torch.empty(0))
+    try_loss(own(RLOO, fields={"beta": (float, 0.5)})(), np.empty(0))
+    with pytest.raises(ValueError, match=r"^Mine\.weights must return the slopes of its loss in logp: "):
+        try_loss(own(Graded, **graded | wrong)(), torch.empty(0))
+
+
+def test_weights_of_a_loss_with_a_pair_are_tried_where_tau_is_no_constant(sets):
+    loss = own(OneSided)(pair=Smooth(tau=LeaderShare(share=0.9)))
+    try_loss(loss, sets.logp)
+    with pytest.raises(ValueError, match=r"^Mine\.weights must return the slopes of its loss in logp: "):
+        try_loss(own(OneSided, weights=lambda self, sets: 2 * OneSided.weights(self, sets))(), sets.logp)

@@ -19,6 +19,7 @@ from mapl_explore.losses import DPO, Loss
 from mapl_explore.models.loading import load_model
 from mapl_explore.training import base_model, workplace
 from mapl_explore.training.finetuning import finetune
+from mapl_explore.training.rounds import rounds
 
 
 def test_a_full_output_folder_is_refused_before_any_work(tune, tmp_path, monkeypatch):
@@ -205,10 +206,37 @@ class OneNumber(Loss):
         return sets.logp.sum()
 
 
-def test_a_loss_of_ones_own_of_another_shape_leaves_no_output_folder(tune, tmp_path):
-    with pytest.raises(RuntimeError, match=r"OneNumber must return one loss for each set, \(2,\), not \(\)"):
-        tune(loss=OneNumber())
+@dataclass(frozen=True)
+class Detached(Loss):
+    def value(self, sets, sides):
+        return sets.logp.detach().sum(-1)
+
+
+@dataclass(frozen=True)
+class WrongWeights(Loss):
+    def value(self, sets, sides):
+        return sets.logp.sum(-1)
+
+    def weights(self, sets):
+        return 2.0 + 0 * sets.logp
+
+
+OWN = {
+    OneNumber(): r"OneNumber must return one loss for each set, \(2,\), not \(\)$",
+    Detached(): "Detached must return a loss with a gradient in logp; detach, item and no_grad cut it off$",
+    WrongWeights(): "WrongWeights.weights must return the slopes of its loss in logp: 1 for made-up sets, not 2$",
+}
+
+
+@pytest.mark.parametrize("loss", OWN, ids=repr)
+def test_a_loss_of_ones_own_that_cannot_be_trained_is_refused_once_and_leaves_no_output_folder(tune, tmp_path, loss):
+    with pytest.raises((TypeError, ValueError), match=f"^{OWN[loss]}") as caught:
+        tune(loss=loss)
+    assert not hasattr(caught.value, "__notes__")
     assert not (tmp_path / "run").exists()
+    with pytest.raises((TypeError, ValueError), match=f"^{OWN[loss]}"):
+        rounds(TRAIN, loss=loss, verifier="world", eval=TRAIN, output=tmp_path / "rounds")
+    assert not (tmp_path / "rounds").exists()
 
 
 def test_a_gradient_beyond_its_type_ends_the_run(tune):

@@ -10,6 +10,7 @@ from tiny_models import byte_tokenizer, random_gpt2
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import DPO, LOSSES, Anneal, Hardest, Pair, ScoredSets, Smooth
+from mapl_explore.losses.loss import try_loss
 from mapl_explore.losses.measures import measures
 from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.scorer import SetScorer
@@ -238,6 +239,7 @@ def test_a_loss_sees_a_reward_where_the_sets_have_scores(made, graded):
     sets = [replace(one, scores=[float(i), *[-1.0] * len(one.negatives)]) for i, one in enumerate(SETS)]
     examples = training_examples(random_gpt2(), TOKENIZER, sets if graded else SETS, progress=False)
     trainer = made(loss=Seen(), given={"train_dataset": examples[:6], "eval_dataset": examples[6:]})
+    try_loss(Seen(), torch.empty(0))  # its trial has rewards in any case
     SEEN.clear()
     trainer.train()
     first = next(one for one in SEEN if one.logp.requires_grad)
