@@ -102,7 +102,7 @@ def _check(arguments: argparse.Namespace) -> None:
     reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
     print(f"{arguments.source}: {reading}")
     if reading.sets:
-        print(description(reading.sets, reading.repeated))
+        print(description(reading.sets, reading.repeated, reading.averaged))
     for line in fault_lines(reading.faults, reading.records):
         print(f"fault: {line}")
     if reading.faults:

@@ -26,10 +26,10 @@ ENDS = (  # what ends a text in the tokenizers of well-known models
 )
 
 
-def description(sets: Sequence[PreferenceSet], repeated: int = 0) -> str:
+def description(sets: Sequence[PreferenceSet], repeated: int = 0, averaged: int = 0) -> str:
     """Return counts, set sizes, lengths, scores where there are some, duplicates and contradictions, each in a line.
 
-    ``repeated`` is that of :class:`mapl_explore.data.Reading`.
+    ``repeated`` and ``averaged`` are those of :class:`mapl_explore.data.Reading`.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def description(sets: Sequence[PreferenceSet], repeated: int = 0) -> str:
         "responses": "{} characters, median {}".format(*_range(lengths[0] + lengths[1]))
         + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}"
         + f"; {blank} with nothing in them" * (blank > 0),
-        **_scores(sets),
+        **_scores(sets, averaged),
         "duplicates": _duplicates(sets, repeated),
         "contradictions": _contradictions(sets),
         "end tokens": _end_tokens(sets),
@@ -109,7 +109,7 @@ def _conversations(sets: Sequence[PreferenceSet]) -> dict[str, str]:
     return {"conversations": f"{len(talks)} of {counted(len(sets), 'set')}, {least} to {most} messages: {said}"}
 
 
-def _scores(sets: Sequence[PreferenceSet]) -> dict[str, str]:
+def _scores(sets: Sequence[PreferenceSet], averaged: int) -> dict[str, str]:
     """Return a line on the scores, and how often they are at odds with the labels; none where no set has scores."""
     graded = [(one.scores[: len(one.positives)], one.scores[len(one.positives) :]) for one in sets if one.scores]
     if not graded:
@@ -119,6 +119,7 @@ def _scores(sets: Sequence[PreferenceSet]) -> dict[str, str]:
     odd = sum(max(negative) > min(positive) for positive, negative in graded)
     without = counted(len(sets) - len(graded), "set")
     missing = f"; {without} without" * (len(graded) < len(sets))
+    missing += f"; {counted(averaged, 'text')} with different scores for one prompt, the mean is taken" * (averaged > 0)
     return {
         "scores": f"{min(scores):g} to {max(scores):g}, median {median(scores):g}; positives {median(positives):g},"
         f" negatives {median(negatives):g}; in {counted(odd, 'set')} a negative has a higher one than a positive"

@@ -140,6 +140,11 @@ def told_set(record: dict, name: str, threshold: float | None) -> PreferenceSet 
     ValueError: Alpaca's field 'instruction' is another prompt than the one read ('3 + 3 =', '2 + 2 ='): remove one
     """
     for other, form in FORMATS.items():
+        if other != name and form.fills(record) and not FORMATS[name].fits(record):
+            raise ValueError(
+                f"the format is {other}, that of the records before it {name}: put each format into a file of its own,"
+                " and make sets of it (data convert FILE sets.jsonl)"
+            )
         if other != name and form.fills(record) and not _agree(record, (name, other), threshold):
             raise ValueError(
                 f"the fields of two formats are in it, {name} and {other}, and say different things: remove those of"

@@ -5,11 +5,10 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
 from mapl_explore.data.formats import FORMATS, format_of, told_set
 from mapl_explore.data.records import Source, json_record, records
-from mapl_explore.data.scored import completions
+from mapl_explore.data.scored import completions, mean_score, ratings
 from mapl_explore.data.sets import PreferenceSet, scores_fault
 from mapl_explore.files import counted, shortened
 from mapl_explore.notes import note
@@ -49,6 +48,8 @@ class Reading:
         Pairs that stay sets of their own: another pair of their prompt has one of their texts on the other side.
     repeated : int
         Scored responses that are left out, whose text another one of their record has.
+    averaged : int
+        Texts that have several different scores for one prompt; their mean is taken.
     ungraded : str
         What is wrong where only some records have scores, with the place of the first that has none; empty otherwise.
     """
@@ -61,6 +62,7 @@ class Reading:
     between: int = 0
     apart: int = 0
     repeated: int = 0
+    averaged: int = 0
     ungraded: str = ""
 
     def __str__(self) -> str:
@@ -86,7 +88,8 @@ def read_sets(source: Source, *, format: str | None = None, threshold: float | N
     is a parquet table. Its content tells which. Further fields are allowed and not read.
 
     Pairs of the same prompt become one set, each text once. Pairs with a text that another pair of the prompt has on
-    the other side stay sets of their own.
+    the other side stay sets of their own. A text with several different scores for one prompt gets their mean, in pairs
+    and in scored completions; a note counts such texts.
 
     Parameters
     ----------
@@ -143,6 +146,8 @@ def _sets_of(source: Source, reading: Reading) -> list[PreferenceSet]:
     require_sets(source, reading)
     if reading.one_sided:
         note(f"{counted(reading.one_sided, 'record')} left out, whose scores make no two sides")
+    if reading.averaged:
+        note(f"{counted(reading.averaged, 'text')} with different scores for one prompt; the mean is taken")
     if reading.between:
         note(
             f"{counted(reading.between, 'response')} with scores between the best and the worst of their prompt left"
@@ -166,7 +171,7 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
     if threshold is not None and not (isinstance(threshold, int | float) and abs(threshold) < math.inf):
         raise ValueError(f"threshold must be a finite number, not {shortened(threshold)}")
     read = told_set if format is None else lambda record, name, threshold: FORMATS[name].read(record, threshold)
-    sets, places, faults, one_sided, between, repeated, count = [], [], [], 0, 0, 0, 0
+    sets, places, faults, one_sided, between, repeated, averaged, count = [], [], [], 0, 0, 0, 0, 0
     for place, content in records(source):
         count += 1
         try:
@@ -183,14 +188,18 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
             if one is not None and format == "scored":
                 left_out = _left_out(record, one)
                 between, repeated = between + left_out[0], repeated + left_out[1]
+                averaged += _differing(ratings(completions(record)))
     if not count:
         raise ValueError(f"{_named(source)}: there is nothing in it, no record at all")
     if threshold is not None and format not in (None, "scored"):
-        raise ValueError(f"{_named(source)}: threshold belongs to scored completions, not to the format {format!r}")
+        raise ValueError(
+            f"{_named(source)}: threshold belongs to scored completions, not to the format {format!r}: leave it out, or"
+            f" make sets of the scored file first (data convert FILE sets.jsonl --threshold {threshold:g})"
+        )
     ungraded, apart = scores_fault(sets, places.__getitem__), 0
     if format is not None and FORMATS[format].pairs:
-        sets, apart = merged(sets)
-    return Reading(format, count, sets, faults, one_sided, between, apart, repeated, ungraded)
+        sets, apart, averaged = merged(sets)
+    return Reading(format, count, sets, faults, one_sided, between, apart, repeated, averaged, ungraded)
 
 
 def _left_out(record: dict, one: PreferenceSet) -> tuple[int, int]:
@@ -200,23 +209,23 @@ def _left_out(record: dict, one: PreferenceSet) -> tuple[int, int]:
     return len(texts) - len(one.responses), len(texts) - len({*texts}) - kept
 
 
-def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:
-    """Return sets, each the pairs of one prompt, and how many pairs contradict another one and stay apart.
+def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int, int]:
+    """Return sets, each the pairs of one prompt, how many pairs stay apart, and how many texts have a mean score.
 
-    Which pairs are put together does not depend on their order. Where all pairs that are put together have scores, a
-    text keeps its score, or the mean where it has several.
+    Pairs stay apart that contradict another one. Which ones are put together does not depend on their order. Where all
+    of them have scores, a text keeps its score, or the mean of those that differ.
 
     Examples
     --------
     >>> a, b, c = (PreferenceSet("p", [x], [y]) for x, y in ("ab", "bc", "de"))
-    >>> sets, apart = merged([a, b, c])
-    >>> len(sets), apart
-    (3, 2)
+    >>> sets, apart, averaged = merged([a, b, c])
+    >>> len(sets), apart, averaged
+    (3, 2, 0)
     """
     by_prompt = defaultdict(list)
     for pair in pairs:
         by_prompt[pair.prompt].append(pair)
-    placed, apart = [], 0
+    placed, apart, averaged = [], 0, 0
     first = {id(pair): place for place, pair in enumerate(pairs)}
     for group in by_prompt.values():
         both = {t for pair in group for t in pair.positives} & {t for pair in group for t in pair.negatives}
@@ -225,26 +234,27 @@ def merged(pairs: Sequence[PreferenceSet]) -> tuple[list[PreferenceSet], int]:
         apart += len(alone)
         placed += [(first[id(pair)], pair) for pair in alone]
         if together:
-            placed.append((first[id(together[0])], _union(together)))
-    return [one for _, one in sorted(placed, key=lambda item: item[0])], apart
+            one, differing = _union(together)
+            placed.append((first[id(together[0])], one))
+            averaged += differing
+    return [one for _, one in sorted(placed, key=lambda item: item[0])], apart, averaged
 
 
-def _union(pairs: list[PreferenceSet]) -> PreferenceSet:
+def _union(pairs: list[PreferenceSet]) -> tuple[PreferenceSet, int]:
+    """Return the pairs of a prompt as one set, and how many texts in it have several scores."""
     positives, negatives = (
         [*dict.fromkeys(t for pair in pairs for t in getattr(pair, side))] for side in ("positives", "negatives")
     )
-    return PreferenceSet(pairs[0].prompt, positives, negatives, _mean_scores(pairs, positives + negatives))
+    if any(pair.scores is None for pair in pairs):
+        return PreferenceSet(pairs[0].prompt, positives, negatives), 0
+    known = ratings(one for pair in pairs for one in zip(pair.responses, pair.scores or (), strict=True))
+    scores = [mean_score(known[text]) for text in positives + negatives]
+    return PreferenceSet(pairs[0].prompt, positives, negatives, scores), _differing(known)
 
 
-def _mean_scores(pairs: list[PreferenceSet], texts: list[str]) -> list[float] | None:
-    """Return for each text the mean of the different scores that it has, or None where a pair has no scores."""
-    known: dict[str, set[float]] = {text: set() for text in texts}
-    for pair in pairs:
-        if pair.scores is None:
-            return None
-        for text, score in zip(pair.responses, pair.scores, strict=True):
-            known[text].add(score)
-    return [fmean(known[text]) for text in texts]
+def _differing(known: dict[str, set[float]]) -> int:
+    """Return how many texts have several scores."""
+    return sum(len(scores) > 1 for scores in known.values())
 
 
 def _named(source: Source) -> str:

@@ -1,8 +1,10 @@
 """Records whose responses have scores: completions with a score each, and pairs with one on either side."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from statistics import mean
 from typing import Any
 
 from mapl_explore.data.sets import PreferenceSet, checked_score
@@ -24,7 +26,9 @@ def has_scores(record: dict) -> bool:
 def from_completions(record: dict, threshold: float | None) -> PreferenceSet | None:
     """Return the set of scored completions, None where their scores make no two sides."""
     prompt = named_field(record, *PROMPTS)[1]
-    graded = completions(record)
+    given = completions(record)
+    known = ratings(given)
+    graded = [(text, mean_score(known[_key(text)])) for text, _ in given]
     best, worst = (end(score for _, score in graded) for end in (max, min))
     if threshold is None and best == worst:
         return None
@@ -58,6 +62,30 @@ def completions(record: dict) -> list[tuple[Any, float]]:
     if not isinstance(scores, Sequence) or len(scores) != len(listed):
         raise ValueError(f"scores must be a list as long as {name}, not {shortened(scores)}")
     return [(one, checked_score(f"scores[{i}]", scores[i])) for i, one in enumerate(listed)]
+
+
+def ratings(graded: Iterable[tuple[Any, float]]) -> dict[str, set[float]]:
+    """Return the different scores of each text.
+
+    Examples
+    --------
+    >>> ratings([("4", 1.0), ("5", 0.0), ("4", 3.0)])
+    {'4': {1.0, 3.0}, '5': {0.0}}
+    """
+    known: dict[str, set[float]] = defaultdict(set)
+    for text, score in graded:
+        known[_key(text)].add(score)
+    return dict(known)
+
+
+def mean_score(scores: set[float]) -> float:
+    """Return the mean of the different scores of a text, rounded once."""
+    return mean(scores) if len(scores) > 1 else next(iter(scores))
+
+
+def _key(text: object) -> str:
+    """Return a text, or in words what is none and will be refused as such."""
+    return text if isinstance(text, str) else repr(text)
 
 
 def _scored(name: str, listed: Sequence) -> list[tuple[Any, float]]:

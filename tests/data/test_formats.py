@@ -102,7 +102,6 @@ MALFORMED = [
     ({"prompt": "p", "completions": ["a"], "scores": [1, 2]}, "scores must be a list as long as completions"),
     ({"prompt": "p", "completions": ["a", "b"], "scores": [1, "2"]}, r"scores\[1\] must be a finite number, not '2'"),
     ({"prompt": "p", "completions": ["a", "b"], "scores": [1, float("nan")]}, r"scores\[1\] must be a finite number"),
-    ({"prompt": "p", "completions": ["a", "a"], "scores": [1, 2]}, "a response must not stand on both sides"),
     ({"prompt": "p", "completions": [{"response": "a"}]}, r"the field 'completions\[0\].score' or .* is missing"),
     ({"prompt": "p", "responses": [], "scores": []}, r"responses must be a list with at least one completion, not"),
     ({"prompt": "p", "responses": ["a"], "scores": [1, 2]}, "scores must be a list as long as responses, not"),
