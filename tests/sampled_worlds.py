@@ -39,7 +39,13 @@ def stopped(after, source, output, monkeypatch, **options):
 
 
 def asked(monkeypatch):
-    """Return a list that the prompts given to the model from here on are added to."""
+    """Return a list that the prompts which the model responds to from here on are added to."""
     prompts, make = [], sampling.sampled_batches
-    monkeypatch.setattr(sampling, "sampled_batches", lambda m, t, p, **o: prompts.extend(p) or make(m, t, p, **o))
+
+    def watched(model, tokenizer, given, **options):
+        for rows, answers in make(model, tokenizer, given, **options):
+            prompts.extend(given[row] for row in rows)
+            yield rows, answers
+
+    monkeypatch.setattr(sampling, "sampled_batches", watched)
     return prompts

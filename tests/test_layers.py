@@ -12,7 +12,7 @@ import mapl_explore
 ROOT = Path(mapl_explore.__file__).parent
 # Each room may import from rooms of a lower floor.
 FLOORS = [
-    {"files", "notes", "moved", "own_code", "rounding", "version", "plots", "numerics"},
+    {"files", "launch", "notes", "moved", "own_code", "rounding", "version", "plots", "numerics"},
     {"losses", "data", "course"},
     {"models", "runs", "serving"},
     {"sampling"},

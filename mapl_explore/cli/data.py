@@ -142,20 +142,18 @@ def _world(arguments: argparse.Namespace) -> None:
 
 def _sample(arguments: argparse.Namespace) -> None:
     from mapl_explore.files import counted
-    from mapl_explore.models.processes import launched
     from mapl_explore.sampling.answers import sample_sets
 
     names = ["model", "k", "reference", "threshold", "draws", "fallback", "duplicates", "max_tokens", "temperature"]
     names += ["seed", "chat", "batch_size", "device"]
     options = {name: getattr(arguments, name) for name in names}
     sets, report = sample_sets(arguments.source, arguments.output, verifier=arguments.verifier, **options)
-    if launched()[0] == 0:  # one of several processes speaks for all
-        print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")
-        if arguments.draws is not None:
-            print(f"every draw written to {arguments.draws}")
-        if arguments.chat != "auto":
-            way = f"--chat {arguments.chat}"
-            print(f"prompts are written as they were: score, select, tau and finetune need {way} with these sets too")
+    print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")
+    if arguments.draws is not None:
+        print(f"every draw written to {arguments.draws}")
+    if arguments.chat != "auto":
+        way = f"--chat {arguments.chat}"
+        print(f"prompts are written as they were: score, select, tau and finetune need {way} with these sets too")
 
 
 def _shown(one: "PreferenceSet") -> str:

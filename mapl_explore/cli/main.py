@@ -23,6 +23,7 @@ from mapl_explore.cli.data import add_data, add_sample
 from mapl_explore.cli.experiments import add_compare, add_ledger
 from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
 from mapl_explore.cli.site import add_site
+from mapl_explore.launch import fails_first, first_heard
 from mapl_explore.notes import Note
 from mapl_explore.version import VERSION
 
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             _settle_surroundings()
             arguments = _parser().parse_args(argv)
-            with _notes_as_lines():
+            with first_heard(), _notes_as_lines():
                 arguments.run(arguments)
         finally:
             _write_out()
@@ -139,7 +140,7 @@ class _Parser(argparse.ArgumentParser):
             (file or sys.stderr).write(message or "")
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"mapl-explore: error: {message} ('{self.prog} --help' explains)\n")
+        self.exit(2, f"mapl-explore: error: {message} ('{self.prog} --help' explains)\n" * fails_first())
 
 
 def _not_empty(text: str) -> str:
@@ -298,12 +299,11 @@ def _finetune(arguments: argparse.Namespace) -> None:
         _check_there(path)  # now, not after the seconds that torch takes to load
     from mapl_explore.training.finetuning import finetune
 
-    say = print if (os.environ.get("RANK") or "0") == "0" else lambda *_, **__: None  # one of several processes speaks
-    say(f"loss: {loss!r}", flush=True)
+    print(f"loss: {loss!r}", flush=True)
     given = {each.name: getattr(arguments, each.name) for each in _options()}
     done = finetune(**given | {"loss": loss})
-    say(done.run.table)
-    say(f"written to {done.folder}")
+    print(done.run.table)
+    print(f"written to {done.folder}")
 
 
 def _rounds(arguments: argparse.Namespace) -> None:
@@ -386,5 +386,7 @@ def _failed(message: str, *, code: int, notes: Sequence[str] = ()) -> int:
 
 
 def _say(text: str) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it any more
-        print(text, file=sys.stderr)
+    """Say how the command ended, once for all processes of a launch."""
+    if fails_first():
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            print(text, file=sys.stderr)

@@ -217,7 +217,9 @@ def _select(arguments: argparse.Namespace) -> None:
     import numpy as np
 
     from mapl_explore.data import read_alike, require_output, write_sets
-    from mapl_explore.files import counted, require_other, sole_writer, whole_number
+    from mapl_explore.files import counted, require_other, whole_number
+    from mapl_explore.launch import is_first
+    from mapl_explore.models.processes import reserved
     from mapl_explore.sampling.kernels import parse_kernel
     from mapl_explore.sampling.pairs import MOST_PAIRS, RejectionSampler, pair_margins
 
@@ -227,11 +229,12 @@ def _select(arguments: argparse.Namespace) -> None:
         whole_number("--size", size, 1, MOST_PAIRS)
     require_output(arguments.output)
     require_other(arguments.input, arguments.output)
-    with sole_writer(arguments.output):
+    with reserved(arguments.output):
         sets = read_alike(arguments.input)
         pairs = pair_margins(_scored(sets, arguments), loss)
         indices, report = sampler.sample(rng, pairs.margin, len(sets) if size is None else size)
-        write_sets(arguments.output, _as_sets(pairs.take(indices), sets))
+        if is_first():
+            write_sets(arguments.output, _as_sets(pairs.take(indices), sets))
     different = f"{len(set(indices.tolist()))} different of {counted(len(pairs), 'pair')}"
     print(f"{report}\n{different} of {counted(len(sets), 'set')}, written to {arguments.output}")
 
@@ -272,13 +275,16 @@ def _require_scores(arguments: argparse.Namespace) -> None:
 
 def _write_scores(arguments: argparse.Namespace) -> None:
     from mapl_explore.data import read_alike
-    from mapl_explore.files import counted, sole_writer
+    from mapl_explore.files import counted
+    from mapl_explore.launch import is_first
+    from mapl_explore.models.processes import reserved
     from mapl_explore.models.score_table import score_rows, write_table
 
-    with sole_writer(arguments.output):
+    with reserved(arguments.output):
         sets = read_alike(arguments.input)
         rows = score_rows(sets, _scored(sets, arguments), reference=arguments.reference is not None)
-        write_table(arguments.output, rows)
+        if is_first():
+            write_table(arguments.output, rows)
     print(f"{counted(len(rows), 'response')} of {counted(len(sets), 'set')}, written to {arguments.output}")
 
 
@@ -310,6 +316,14 @@ def _comparable(arguments: argparse.Namespace) -> "Loss":
 
 def _scored(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "ScoredSets":
     """Return the log-probs of sets under the model and under the reference, one of them in memory at a time."""
+    from mapl_explore.models.processes import processes_of, require_device
+
+    require_device(arguments.device)
+    with processes_of(arguments.device):  # one group for both
+        return _scored_by_both(sets, arguments)
+
+
+def _scored_by_both(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> "ScoredSets":
     from mapl_explore.models.kept_scores import scores_by_name
 
     options = {name: getattr(arguments, name) for name in ("chat", "device", "batch_size", "fresh")}

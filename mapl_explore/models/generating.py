@@ -1,12 +1,13 @@
 """Responses from a model: several to each prompt, the prompt computed once.
 
 Each prompt has random numbers of its own, from the seed and its text. So what is drawn for it does not depend on which
-prompts stand next to it, on their order, on how many tokens a response may have, or on how many processes share the
-work, except for rounding: in another batch log-probs differ by about 1e-6, and in rare cases that changes a token.
+prompts stand next to it, on their order, or on how many tokens a response may have, except for rounding: in another
+batch log-probs differ by about 1e-6, and in rare cases that changes a token. Processes that share the work, and a call
+that goes on where another was interrupted, take whole batches: they change nothing.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,10 +15,12 @@ import torch
 
 from mapl_explore.data import Prompt, prompt_text
 from mapl_explore.files import shortened
+from mapl_explore.launch import is_first
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.choices import Chat
 from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.passes import BATCH_TOKENS, Continuation
+from mapl_explore.models.processes import my_share
 from mapl_explore.models.reading_ways import can_continue
 from mapl_explore.models.turns import Ending, encoded_prompts, end_tokens, endings
 
@@ -60,25 +63,29 @@ def sampled_batches(
     seed: int = 0,
     chat: Chat = "auto",
     batch_size: int | None = None,
+    open_rows: Container[int] | None = None,
+    shared: bool = False,
 ) -> Iterator[tuple[list[int], list[Sampled | None]]]:
     """Yield the numbers of some prompts, and what was sampled for each, as they are ready.
 
     None stands for a prompt that leaves no room for a response in the model's context. The longest prompts come first,
-    so that a shortage of memory shows at once.
+    so that a shortage of memory shows at once. Of ``open_rows``, if given, only these prompts are yielded, drawn with
+    those that stand in a batch with them. Where ``shared``, each process of a launch yields a part of them.
     """
     encoded = encoded_prompts(tokenizer, prompts, chat)
     around = endings(tokenizer, prompts, chat, end_tokens(tokenizer, model))
     too_long = [row for row, ids in enumerate(encoded) if answer_room(model, len(ids), max_tokens) < 1]
-    if too_long:
-        yield too_long, [None] * len(too_long)
+    wanted = range(len(prompts)) if open_rows is None else open_rows
+    if impossible := [row for row in too_long if row in wanted and (is_first() or not shared)]:
+        yield impossible, [None] * len(impossible)
     rows = sorted(set(range(len(prompts))) - set(too_long))
     options: dict[str, Any] = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     fitting = [encoded[row] for row in rows], [prompt_text(prompts[row]) for row in rows]
     options |= {"ends": [around[row].ends for row in rows], "batch_size": batch_size}
+    options |= {"open_rows": {number for number, row in enumerate(rows) if row in wanted}, "shared": shared}
     for batch, responses in token_batches(model, *fitting, **options):
-        numbers = [rows[number] for number in batch]
-        both = zip(responses, numbers, strict=True)
-        yield numbers, [_sampled(tokenizer, one, around[row]) for one, row in both]
+        both = [(rows[number], one) for number, one in zip(batch, responses, strict=True) if rows[number] in wanted]
+        yield [row for row, _ in both], [_sampled(tokenizer, one, around[row]) for row, one in both]
 
 
 def answer_room(model: Model, prompt_tokens: int, max_tokens: int | None = None) -> int:
@@ -107,31 +114,38 @@ def token_batches(
     seed: int,
     ends: Sequence[Sequence[int]],
     batch_size: int | None = None,
+    open_rows: Container[int] | None = None,
+    shared: bool = False,
 ) -> Iterator[tuple[list[int], list[list[list[int]]]]]:
     """Yield the numbers of some prompts, and the token ids of k responses to each, as they are ready.
 
     The prompts are token ids that leave room for a response; their names, with the seed, decide the random numbers. A
     response ends with the first of its prompt's ``ends`` that it has, or is cut off, see :func:`answer_room`. With a
-    temperature of 0 each token is the likeliest one.
+    temperature of 0 each token is the likeliest one. Of ``open_rows``, if given, batches without any are passed over;
+    where ``shared``, each process of a launch yields a part of the batches.
     """
-    rows = sorted(range(len(prompts)), key=lambda row: (-len(prompts[row]), row))
-    shared = can_continue(model)
+    cached = can_continue(model)
     rooms = [answer_room(model, len(ids), max_tokens) for ids in prompts]
-    while rows:
-        # Without a cache there is no padding either: prompts of different lengths do not go together.
-        most = _planned(k, len(prompts[rows[0]]) + min(FIRST_TOKENS, rooms[rows[0]])) if shared else 1
-        size = min(most, batch_size or most)
-        batch, rows = rows[:size], rows[size:]
+    # Without a cache there is no padding either: prompts of different lengths do not go together.
+    batches = [*_batches([*map(len, prompts)], rooms, k, batch_size if cached else 1)]
+    batches = [rows for rows in batches if open_rows is None or any(row in open_rows for row in rows)]
+    costs = [sum(len(prompts[row]) + min(FIRST_TOKENS, rooms[row]) for row in rows) for rows in batches]
+    for batch in my_share(batches, costs) if shared else batches:
         drafts = [_drafts(number, prompts[row], rooms[row], k) for number, row in enumerate(batch)]
         own = [names[row] for row in batch], [ends[row] for row in batch]
         drawing = _Drawing(str(model.name_or_path), *own, k, seed, temperature)
-        _finish(model, [one for each in drafts for one in each], drawing, _with_cache if shared else _whole)
+        _finish(model, [one for each in drafts for one in each], drawing, _with_cache if cached else _whole)
         yield batch, [[one.response for one in each] for each in drafts]
 
 
-def _planned(k: int, width: int) -> int:
-    """Return how many prompts of k responses, each of that width with its prompt, go into one pass, at least one."""
-    return max(1, BATCH_TOKENS // (k * width))
+def _batches(lengths: Sequence[int], rooms: Sequence[int], k: int, batch_size: int | None) -> Iterator[list[int]]:
+    """Yield the numbers of the prompts in each pass, with k responses, the longest first and at least one."""
+    rows = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+    while rows:
+        most = max(1, BATCH_TOKENS // (k * (lengths[rows[0]] + min(FIRST_TOKENS, rooms[rows[0]]))))
+        size = min(most, batch_size or most)
+        yield rows[:size]
+        rows = rows[size:]
 
 
 @dataclass

@@ -19,10 +19,11 @@ import numpy as np
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import atomic_writer
+from mapl_explore.launch import is_first
 from mapl_explore.losses import ScoredSets
 from mapl_explore.models.loading import folder_of, load_model
 from mapl_explore.models.model_folder import base_of_adapters, holds_adapters
-from mapl_explore.models.processes import processes_of, require_device
+from mapl_explore.models.processes import processes_of, require_device, told_by_first
 from mapl_explore.models.scoring import score_sets
 from mapl_explore.notes import heard, note
 
@@ -42,6 +43,8 @@ def scores_by_name(
     fresh: bool = False,
 ) -> ScoredSets:
     """Return what :func:`score_sets` makes of sets under a model, kept by an earlier command or computed now.
+
+    The processes of a launch share the work, and the first one reads and keeps.
 
     Parameters
     ----------
@@ -65,12 +68,13 @@ def scores_by_name(
     """
     require_device(device)
     with processes_of(device) as (*_, place, _wait):
-        file = _file(name, sets, chat, str(place).partition(":")[0])
-        kept = None if fresh or file is None else _read(file)
+        # One process reads the file and tells the others: if each read it, one could find the file and another one not.
+        file = _file(name, sets, chat, str(place).partition(":")[0]) if is_first() else None
+        kept = told_by_first(None if fresh or file is None else _read(file))
         if kept is not None:
             return kept
         with heard() as notes:
-            scored = score_sets(*load_model(name, device=place), sets, chat=chat, batch_size=batch_size)
+            scored = score_sets(*load_model(name, device=place), sets, chat=chat, batch_size=batch_size, shared=True)
     if file is not None:
         _write(file, scored, notes)
     return scored

@@ -7,11 +7,13 @@ only they get logits.
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from mapl_explore.data import PreferenceSet
+from mapl_explore.launch import is_first
 from mapl_explore.losses import ScoredSets
 from mapl_explore.models.checking import (
     context_length,
@@ -26,6 +28,7 @@ from mapl_explore.models.choices import Chat
 from mapl_explore.models.encoding import EncodedSet, collate, encode_sets, sides, table_shapes
 from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.passes import BATCH_TOKENS
+from mapl_explore.models.processes import gathered, my_share
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.turns import end_tokens
 
@@ -40,6 +43,7 @@ def score_sets(
     truncate: str = "keep-start",
     chat: Chat = "auto",
     progress: bool = True,
+    shared: bool = False,
 ) -> ScoredSets:
     r"""Return the log-probability of every response given its prompt, in nats, with lengths and labels.
 
@@ -63,6 +67,10 @@ def score_sets(
         message), or none (messages then become a transcript). A :class:`~mapl_explore.notes.Note` says what is done.
     progress : bool
         Show a progress bar, on a terminal.
+    shared : bool
+        Let the processes of a launch (``torchrun``, ``accelerate launch``), whose group is made already, divide the
+        batches among them. Each must call this with the same arguments, and gets the result that one process gives, to
+        the same bits.
 
     Returns
     -------
@@ -93,8 +101,9 @@ def score_sets(
     _require_arguments(model, tokenizer, sets, reference, batch_size)
     longest = math.inf if reference is None else context_length(reference)
     encoded = encoded_for(model, tokenizer, sets, truncate=truncate, chat=chat, longest=longest)
-    logp = _logp(model, encoded, batch_size, progress)
-    ref_logp = logp if reference is None else _logp(reference, encoded, batch_size, progress)
+    options: dict[str, Any] = {"batch_size": batch_size, "progress": progress, "shared": shared}
+    logp = _logp(model, encoded, **options)
+    ref_logp = logp if reference is None else _logp(reference, encoded, **options)
     table = sides(encoded)
     columns = {"logp": logp, "ref_logp": ref_logp, **table}
     return ScoredSets(**{name: column.numpy() for name, column in columns.items()})
@@ -125,11 +134,11 @@ def _require_arguments(
     require_batch_size(batch_size)
 
 
-def _logp(model: Model, encoded: Sequence[EncodedSet], batch_size: int | None, progress: bool) -> torch.Tensor:
+def _logp(model: Model, encoded: Sequence[EncodedSet], **options: Any) -> torch.Tensor:
     """Return the log-probs that a model gives and leave it in its mode; raise if they are not finite."""
     require_known_tokens(model, encoded)
     with evaluating(model):
-        logp = score_encoded(SetScorer(model), encoded, batch_size=batch_size, progress=progress)
+        logp = score_encoded(SetScorer(model), encoded, **options)
     if not logp.isfinite().all():
         name = model.name_or_path or type(model).__name__
         raise FloatingPointError(f"the model {name!r} gives log-probs that are not finite: is a weight NaN or inf?")
@@ -138,18 +147,34 @@ def _logp(model: Model, encoded: Sequence[EncodedSet], batch_size: int | None, p
 
 @torch.no_grad()
 def score_encoded(
-    scorer: SetScorer, sets: Sequence[EncodedSet], *, batch_size: int | None = None, progress: bool = True
+    scorer: SetScorer,
+    sets: Sequence[EncodedSet],
+    *,
+    batch_size: int | None = None,
+    progress: bool = True,
+    shared: bool = False,
 ) -> torch.Tensor:
-    """Return the log-probabilities (sets, n) of encoded sets, on the CPU, without gradients, 0 at padding."""
-    device = next(scorer.parameters()).device
-    result = torch.zeros(len(sets), max(len(one.responses) for one in sets), dtype=torch.float64)
-    with tqdm(total=len(sets), desc="scoring", unit="set", disable=None if progress else True, leave=False) as bar:
-        for rows in _batches(sets, batch_size, scorer.share_prompt):
-            batch = collate([sets[row] for row in rows], share_prompt=scorer.share_prompt)
-            logp = scorer(**{name: value.to(device) for name, value in batch.items()})
-            result[rows, : logp.shape[1]] = logp.cpu().double()
+    """Return the log-probabilities (sets, n) of encoded sets, on the CPU, without gradients, 0 at padding.
+
+    Where ``shared``, the processes of a launch divide the batches among them, and all get the result of all.
+    """
+    batches = [*_batches(sets, batch_size, scorer.share_prompt)]
+    mine = my_share(batches, [sum(sets[row].tokens for row in rows) for rows in batches]) if shared else batches
+    found, shown = [], None if progress and is_first() else True
+    with tqdm(total=sum(map(len, mine)), desc="scoring", unit="set", disable=shown, leave=False) as bar:
+        for rows in mine:
+            found.append((rows, _of_batch(scorer, [sets[row] for row in rows])))
             bar.update(len(rows))
+    result = torch.zeros(len(sets), max(len(one.responses) for one in sets), dtype=torch.float64)
+    for rows, logp in gathered(found) if shared else found:
+        result[rows, : logp.shape[1]] = logp
     return result
+
+
+def _of_batch(scorer: SetScorer, sets: Sequence[EncodedSet]) -> torch.Tensor:
+    device = next(scorer.parameters()).device
+    batch = collate(sets, share_prompt=scorer.share_prompt)
+    return scorer(**{name: value.to(device) for name, value in batch.items()}).cpu().double()
 
 
 def _batches(sets: Sequence[EncodedSet], batch_size: int | None, share_prompt: bool) -> Iterator[list[int]]:

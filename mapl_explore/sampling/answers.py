@@ -1,9 +1,8 @@
 """Rejection sampling with a model: responses are drawn and judged, and kept for prompts with right and wrong ones."""
 
-import contextlib
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 
@@ -12,13 +11,13 @@ from tqdm import tqdm
 from mapl_explore.data import PreferenceSet, Prompt, require_output, write_sets
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import checked_score
-from mapl_explore.files import counted, shortened, sole_writer, whole_number
+from mapl_explore.files import counted, shortened, whole_number
 from mapl_explore.models.chat import by_template, note_shown
 from mapl_explore.models.choices import Chat, chat_choice
 from mapl_explore.models.generating import Sampled, answer_room, sampled_batches
 from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.loading import load_model, weights_checksum
-from mapl_explore.models.processes import processes_of, require_device
+from mapl_explore.models.processes import my_share, processes_of, require_device, reserved
 from mapl_explore.models.score_table import write_table
 from mapl_explore.models.turns import encoded_prompts, end_tokens
 from mapl_explore.notes import note
@@ -83,34 +82,27 @@ class _Work:
     threshold: float | None
     keep_draws: bool
     journal: Journal
-    process: int
     processes: int
-
-    def mine(self, rows: Iterable[int]) -> list[int]:
-        """Return this process's part of the prompts that are open to all."""
-        return sorted(rows)[self.process :: self.processes]
 
     def judge_again(self, stale: dict[int, Answered]) -> None:
         """Judge by this verifier the responses that another one has judged."""
-        if stale and self.process == 0:
+        if stale:
             prompts = counted(len(stale), "prompt")
             note(f"{prompts} with verdicts of another verifier or source: the responses are judged again")
-        for row in self.mine(stale):
+        for row in my_share(sorted(stale), [1.0] * len(stale)):
             self.journal.add([(row, self._judged(row, stale[row]))])
 
     def draw(
         self,
         model: Model,
         tokenizer: Tokenizer,
-        open_rows: Iterable[int],
+        open_rows: Container[int],
         drawing: Drawing,
         bar: tqdm,
     ) -> None:
         """Draw and judge the responses to this process's part of the prompts."""
-        mine = self.mine(open_rows)
-        prompts = [self.questions[row].prompt for row in mine]
-        for places, sampled in sampled_batches(model, tokenizer, prompts, **vars(drawing)):
-            rows = [mine[place] for place in places]
+        prompts, options = [one.prompt for one in self.questions], vars(drawing)
+        for rows, sampled in sampled_batches(model, tokenizer, prompts, **options, open_rows=open_rows, shared=True):
             answered = [_answered(one, self.keep_draws) for one in sampled]
             self.journal.add([(row, self._judged(row, one)) for row, one in zip(rows, answered, strict=True)])
             bar.update(len(rows) * self.processes)
@@ -228,7 +220,7 @@ def sample_sets(
     require_output(output)
     if draws is not None:
         require_draws(draws, source, output)
-    with processes_of(device) as (process, processes, place, wait), _reserved(output, process):
+    with processes_of(device) as (process, processes, place, wait), reserved(output):
         wait()  # the first process has reserved the output; where it could not, it has ended, and so do the others
         _require_new(output)
         questions = read_questions(source, reference=reference)
@@ -244,7 +236,7 @@ def sample_sets(
         open_rows = set(range(len(questions))) - finished.keys() - stale.keys()
         wait()  # all have read what was finished before one adds to it: they must divide the same rows
         journal.mend()
-        work = _Work(questions, judge, threshold, keep_draws, journal, process, processes)
+        work = _Work(questions, judge, threshold, keep_draws, journal, processes)
         work.judge_again(stale)
         with _bar(len(questions), len(questions) - len(open_rows), progress and process == 0) as bar:
             work.draw(network, tokenizer, open_rows, drawing, bar)
@@ -269,13 +261,6 @@ def _answered(sampled: Sampled | None, keep_draws: bool) -> Answered:
     different, draws = tuple(dict.fromkeys(sampled.texts)), tuple(sampled.draws) if keep_draws else None
     duplicates = len(sampled.texts) - len(different)
     return Answered(different, (), duplicates=duplicates, unfinished=sampled.unfinished, draws=draws)
-
-
-@contextlib.contextmanager
-def _reserved(output: str | os.PathLike, process: int) -> Iterator[None]:
-    """Reserve the output for all processes of this run: another run cannot write it."""
-    with sole_writer(output) if process == 0 else contextlib.nullcontext():
-        yield
 
 
 def _require_new(output: str | os.PathLike) -> None:

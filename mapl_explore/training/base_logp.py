@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate.utils import broadcast_object_list, gather_object
 
 from mapl_explore.files import atomic_writer
+from mapl_explore.launch import is_first
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import weights_checksum
+from mapl_explore.models.processes import told_by_first
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.runs.checkpoints import UNREADABLE
@@ -23,8 +24,6 @@ def reference_logp(
     kept: Path,
     *,
     checksum: str | None = None,
-    process: int = 0,
-    processes: int = 1,
     progress: bool = True,
 ) -> torch.Tensor:
     """Return the log-probabilities (all sets, n) under the base; rows that are not needed are 0.
@@ -42,22 +41,18 @@ def reference_logp(
         computed and written there.
     checksum : str, optional
         That of the base's weights, if it is known already: for a large model it takes a second.
-    process, processes : int
-        The number of this process, and how many there are: each computes a part.
     progress : bool
         Show a progress bar, on a terminal.
     """
-    key = _key(scorer, encoded, rows, checksum) if process == 0 else ""
+    key = _key(scorer, encoded, rows, checksum) if is_first() else ""
     # One process reads the file and tells the others: if each read it, one could find the file and another one not.
-    [known] = broadcast_object_list([_read(kept, key) if process == 0 else None])
+    known = told_by_first(_read(kept, key) if is_first() else None)
     if known is not None:
         return torch.from_numpy(known)
-    mine = list(rows)[process::processes]
-    found = score_encoded(scorer, [encoded[row] for row in mine], progress=progress and process == 0).numpy()
+    found = score_encoded(scorer, [encoded[row] for row in rows], progress=progress, shared=True).numpy()
     logp = np.zeros((len(encoded), max(len(one.responses) for one in encoded)))
-    for some, values in gather_object([(mine, found)]):
-        logp[some, : values.shape[1]] = values
-    if process == 0:
+    logp[list(rows), : found.shape[1]] = found
+    if is_first():
         _write(kept, key, logp)
     return torch.from_numpy(logp)
 

@@ -20,9 +20,10 @@ from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import are_graded
 from mapl_explore.files import atomic_writer, sole_writer
+from mapl_explore.launch import launched
 from mapl_explore.losses import loss_of
 from mapl_explore.models.loading import load_model
-from mapl_explore.models.processes import launched, require_device
+from mapl_explore.models.processes import require_device
 from mapl_explore.rounding import known
 from mapl_explore.runs.record import RECORD, Run, fingerprint, read_run, require_new, require_writable, versions
 from mapl_explore.sampling.answers import Drawing, sample_sets

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils import broadcast_object_list
 from transformers import (
     EarlyStoppingCallback,
     PreTrainedModel,
@@ -31,6 +30,7 @@ from mapl_explore.models.adapters import is_wrapped, require_peft, save_weights,
 from mapl_explore.models.checking import context_length, require_known_tokens
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
+from mapl_explore.models.processes import told_by_first
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import encoded_for, score_encoded
 from mapl_explore.notes import note
@@ -197,8 +197,7 @@ def finish(prepared: Prepared, baseline: Baseline, state: TrainerState) -> tuple
     model = prepared.scorer.given.merge_and_unload() if prepared.settings.merge else prepared.scorer.given
     if record:
         _save(prepared.place.folder, record, model, prepared.tokenizer)
-    [shared] = broadcast_object_list([record])
-    return shared, model
+    return told_by_first(record), model
 
 
 def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Run:
@@ -330,8 +329,6 @@ def _ref_logp(prepared: Prepared, encoded: Sequence[EncodedSet], rows: Sequence[
             rows,
             place.folder / REFERENCE,
             checksum=run.reference_checksum or run.weights_checksum,
-            process=place.process,
-            processes=place.processes,
             progress=prepared.settings.progress,
         )
 

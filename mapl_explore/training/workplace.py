@@ -1,8 +1,6 @@
 """Where a run works: its folder, held against other runs; the device; and which process this is, of how many."""
 
 import contextlib
-import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from pathlib import Path
 import torch
 
 from mapl_explore.files import sole_writer
+from mapl_explore.launch import first_heard
 from mapl_explore.models.processes import processes_of, require_device
 from mapl_explore.runs.record import require_writable, way_on
 from mapl_explore.training.disk import disk_errors
@@ -57,7 +56,7 @@ def workplace(settings: Settings) -> Iterator[Workplace]:
     with (
         disk_errors(folder, lambda: _when_there_is_room(folder)),
         processes_of(settings.device) as (process, processes, device, wait),
-        _heard(process),
+        first_heard(),
         _held(folder, process),
     ):
         yield Workplace(folder, device, process, processes, wait)
@@ -79,13 +78,6 @@ def _held(folder: Path, process: int) -> Iterator[None]:
         if made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
-
-
-@contextlib.contextmanager
-def _heard(process: int) -> Iterator[None]:
-    """Silence what processes other than the first one print."""
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere if process else sys.stdout):
-        yield
 
 
 def _when_there_is_room(folder: Path) -> str:

@@ -1,16 +1,12 @@
 """A run that is killed goes on to the same bits; two processes are as good as one."""
 
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import gradients_of_a_step
 import numpy as np
 import pytest
-from patience import HANG
+from launches import ended, in_two_processes
 from tiny_models import save_tiny
 
 from mapl_explore.cli.main import main
@@ -19,7 +15,6 @@ from mapl_explore.files import sole_writer
 from mapl_explore.runs.record import read_run
 from mapl_explore.training.trainer import PreferenceTrainer
 
-ROOT = Path(__file__).parents[2]
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}", " yes"][: 1 + i % 2], [" no", " x", " y"][i % 3 :]) for i in range(12)]
 # A training that is killed in the midst of its second checkpoint: the optimizer is written, the state is not.
 KILLED = """
@@ -44,24 +39,10 @@ def files(tmp_path_factory):
     return folder
 
 
-def environment():
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-
-
 def command(files, output, *more):
     words = ["finetune", "--loss", "dpo-smooth", "--model", str(files / "base"), "--output", str(output)]
     words += ["--data", str(files / "train.jsonl"), "--eval", str(files / "eval.jsonl"), "--device", "cpu"]
     return [*words, "--steps", "12", "--sets-per-step", "4", "--lr", "1e-3", "--answers", "2", *more]
-
-
-def ended(*words):
-    """Return how a Python ends that was started with these words."""
-    return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment(), timeout=HANG)
-
-
-def in_two_processes(*words):
-    return ended("-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", *words)
 
 
 def timeless(run):

@@ -2,12 +2,10 @@
 
 import math
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
-from patience import HANG
+from launches import in_two_processes
 from sampled_worlds import WORLD, chatty, sampled
 
 import mapl_explore.sampling.answers as sampling
@@ -15,9 +13,10 @@ from mapl_explore.cli import main as cli
 from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.data.world import is_right
 from mapl_explore.files import sole_writer
+from mapl_explore.launch import launched
 from mapl_explore.models import generating
 from mapl_explore.models.loading import load_model
-from mapl_explore.models.processes import launched, processes_of
+from mapl_explore.models.processes import processes_of
 from mapl_explore.sampling.journal import Answered
 from mapl_explore.sampling.kept import kept_set
 from mapl_explore.sampling.verifiers import Question
@@ -47,16 +46,9 @@ def test_two_processes_share_the_prompts_and_write_what_one_does(world_file, tmp
     sampled(world_file, tmp_path / "one.jsonl", draws=tmp_path / "draws of one.jsonl")
     # What one process had finished before, two go on from.
     (tmp_path / "two.jsonl.progress-0").write_bytes(b"")
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mapl_explore", "sample"]
-    words += [world_file, tmp_path / "two.jsonl", "--verifier", "world", "--k", "8", "--max-tokens", "16"]
-    words += ["--draws", tmp_path / "draws of two.jsonl"]
-    done = subprocess.run(
-        [sys.executable, *map(str, words), "--device", "cpu"],
-        capture_output=True,
-        text=True,
-        timeout=HANG,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    words = ["sample", world_file, tmp_path / "two.jsonl", "--verifier", "world", "--k", "8", "--max-tokens", "16"]
+    words += ["--draws", tmp_path / "draws of two.jsonl", "--device", "cpu"]
+    done = in_two_processes("-m", "mapl_explore", *words)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("sets written to") == 1
     assert (tmp_path / "two.jsonl").read_bytes() == (tmp_path / "one.jsonl").read_bytes()
@@ -88,16 +80,9 @@ def test_the_output_is_held_from_before_the_work_to_the_end(world_file, tmp_path
 
 
 def test_two_processes_that_are_refused_the_output_both_end(world_file, tmp_path):
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mapl_explore", "sample"]
-    words += [world_file, tmp_path / "out.jsonl", "--verifier", "world", "--device", "cpu"]
+    words = ["sample", world_file, tmp_path / "out.jsonl", "--verifier", "world", "--device", "cpu"]
     with sole_writer(tmp_path / "out.jsonl"):
-        done = subprocess.run(
-            [sys.executable, *map(str, words)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
+        done = in_two_processes("-m", "mapl_explore", *words)
     assert done.returncode != 0
     assert "is being written by another process" in done.stderr
     assert not list(tmp_path.glob("*progress*"))
