@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from mapl_explore.data import PreferenceSet, Prompt, asked_text
 from mapl_explore.files import counted, shortened
-from mapl_explore.models.chat import by_template, stands_in, whole_text
+from mapl_explore.models.chat import as_shown, by_template, stands_in, whole_text
 from mapl_explore.models.choices import Chat
 from mapl_explore.models.kinds import Tokenizer
 from mapl_explore.models.turns import beginning_tokens, encoded_texts, end_tokens, plain_tokens
@@ -58,15 +58,33 @@ def note_unlike_whole(
         )
 
 
+def note_left_out(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat) -> None:
+    """Say in a :class:`~mapl_explore.notes.Note` how many messages of prompts the chat template leaves out.
+
+    Parameters
+    ----------
+    tokenizer
+        Of the model.
+    prompts : sequence of Prompt
+        Texts and conversations.
+    chat : {"auto", "always", "never"}
+        Which of them the template writes.
+    """
+    chosen = by_template(tokenizer, prompts, chat)
+    talks = [prompt for prompt, it in zip(prompts, chosen, strict=True) if it]
+    _note_left_out(talks, as_shown(tokenizer, talks, chat))
+
+
 def _note_left_out(prompts: Sequence[Prompt], texts: Sequence[str]) -> None:
-    """Say of how many conversations the template leaves out a message."""
+    """Say how many messages of conversations do not stand in what the template has written of them."""
     talks = {prompt: text for prompt, text in zip(prompts, texts, strict=True) if text and not isinstance(prompt, str)}
     lost = {talk: [one for one in talk if not stands_in(one.content, text)] for talk, text in talks.items()}
-    found = [messages[0] for messages in lost.values() if messages]
+    found = [message for messages in lost.values() for message in messages]
     if found:
+        cut = sum(map(bool, lost.values()))
         note(
-            f"in {len(found)} of {counted(len(talks), 'conversation')} the chat template leaves out a message; first"
-            f" one of the {found[0].role}, {shortened(found[0].content)}"
+            f"the chat template leaves out {len(found)} of {counted(sum(map(len, talks)), 'message')}, in {cut} of"
+            f" {counted(len(talks), 'conversation')}; first one of the {found[0].role}, {shortened(found[0].content)}"
         )
 
 

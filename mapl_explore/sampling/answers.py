@@ -20,6 +20,7 @@ from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.models.processes import my_share, processes_of, require_device, reserved
 from mapl_explore.models.score_table import write_table
 from mapl_explore.models.turns import encoded_prompts, end_tokens
+from mapl_explore.models.whole import note_left_out
 from mapl_explore.notes import note
 from mapl_explore.sampling.draws import draw_rows, require_draws
 from mapl_explore.sampling.journal import Answered, Journal
@@ -228,6 +229,7 @@ def sample_sets(
         network, tokenizer = load_model(model, device=place)
         prompts = [one.prompt for one in questions]
         note_shown(tokenizer, prompts, drawing.chat)
+        note_left_out(tokenizer, prompts, drawing.chat)
         settings = drawing.settings(network, tokenizer, prompts)
         keep_draws = draws is not None or duplicates
         settings["draws"] = keep_draws

@@ -114,7 +114,7 @@ def test_a_conversation_without_a_user_is_written_too():
 def test_messages_that_a_template_leaves_out_are_counted():
     tokenizer = chat_tokenizer(template=CHATML.replace("in messages %}", "in messages if m.role != 'system' %}"))
     _, notes = notes_of(encode_sets, tokenizer, [SYSTEM, TALK])
-    said = "in 1 of 2 conversations the chat template leaves out a message; first one of the system, 'Be kind.'"
+    said = "the chat template leaves out 1 of 7 messages, in 1 of 2 conversations; first one of the system, 'Be kind.'"
     assert said in notes
 
 

@@ -1,5 +1,6 @@
 """Answers are drawn from the model's own distribution, each prompt for itself, and judged."""
 
+import json
 import math
 import os
 
@@ -284,6 +285,20 @@ def test_chat_says_that_its_sets_are_to_be_used_with_chat(world_file, tmp_path, 
     words = ["sample", str(world_file), str(tmp_path / "out.jsonl"), "--verifier", "world", "--chat", "--k", "8"]
     assert cli.main([*words, "--model", str(model), "--max-tokens", "16"]) == 0
     assert "score, select, tau and finetune need --chat always with these sets too" in capsys.readouterr().out
+
+
+def test_messages_that_the_template_leaves_out_are_counted_before_any_response(tmp_path, capsys):
+    talks = [[("system", "Be brief."), ("user", one.prompt)] for one in WORLD[:2]]
+    talks += [[("tool", "12 degrees"), ("system", "Be kind."), ("user", WORLD[2].prompt)], [("user", WORLD[3].prompt)]]
+    records = [{"prompt": [{"role": role, "content": text} for role, text in one]} for one in talks]
+    (tmp_path / "talks.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
+    only_users = "{% for m in messages if m.role == 'user' %}user:\n{{ m.content }}\n{% endfor %}"
+    only_users += "{% for m in messages if m.role == 'assistant' %}assistant: {{ m.content }}\n{% endfor %}"
+    model = chatty(tmp_path / "chatty", only_users)
+    words = ["sample", str(tmp_path / "talks.jsonl"), str(tmp_path / "out.jsonl"), "--verifier", "world"]
+    cli.main([*words, "--model", str(model), "--k", "2", "--max-tokens", "4"])
+    said = "the chat template leaves out 4 of 8 messages, in 3 of 4 conversations; first one of the system, 'Be brief.'"
+    assert capsys.readouterr().out.count(said) == 1
 
 
 def test_chat_without_a_template_is_refused(world_file, tmp_path, capsys):
