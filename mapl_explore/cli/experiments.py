@@ -2,10 +2,13 @@
 
 import argparse
 import sys
+from typing import Any
 
 
 def add_compare(commands: argparse._SubParsersAction) -> None:
     """Add ``compare`` to the commands of the command line."""
+    from mapl_explore.models.choices import DEVICES
+
     text = "Fine-tune the arms of a plan under several seeds, and compare them question by question."
     example = "mapl-explore compare plan.toml --output runs/compared --dry-run"
     parser = commands.add_parser("compare", help=text, description=text, example=example)
@@ -13,6 +16,9 @@ def add_compare(commands: argparse._SubParsersAction) -> None:
     add("plan", metavar="PLAN.toml", help="baseline, seeds, lr, [common] settings of finetune, and [arms.NAME]")
     add("--output", required=True, metavar="DIR", help="the folder of the runs and reports; several plans may share it")
     add("--jobs", type=int, default=1, metavar="N", help="runs at a time")
+    text = "most sets, or prompts to respond to, in one pass, in place of what the plan says"
+    add("--batch-size", type=int, metavar="N", help=text)
+    add("--device", choices=DEVICES, help="where to compute, in place of what the plan says")
     add("--dry-run", action="store_true", help="say how many runs it takes, how long and how much disk; do nothing")
     parser.set_defaults(
         run=_compare, after_interrupt=lambda _: "; the same command goes on with the runs that are left"
@@ -54,11 +60,12 @@ def _compare(arguments: argparse.Namespace) -> None:
     from mapl_explore.experiments.outlook import outlook
     from mapl_explore.files import counted, whole_number
 
+    place: dict[str, Any] = {"device": arguments.device, "batch_size": arguments.batch_size}
     if arguments.dry_run:
         jobs = whole_number("jobs", arguments.jobs, 1)
-        print(outlook(workbench(arguments.plan, arguments.output), jobs))
+        print(outlook(workbench(arguments.plan, arguments.output, **place), jobs))
         return
-    found = compared(arguments.plan, output=arguments.output, jobs=arguments.jobs)
+    found = compared(arguments.plan, output=arguments.output, jobs=arguments.jobs, **place)
     print(found.table)
     print(f"written to {found.folder}")
     if found.failures:

@@ -265,7 +265,7 @@ def _add_show(commands: argparse._SubParsersAction) -> None:
 
 
 def _add_pretrain(commands: argparse._SubParsersAction) -> None:
-    text = "Make the tiny GPT-2 that comes with this package again."
+    text = "Make the tiny GPT-2 that comes with this package again, on the CPU."
     parser = _command(commands, "pretrain", _pretrain, text, "--output data/tiny-gpt2")
     parser.add_argument("--output", required=True, metavar="DIR", help="where the model is written, new or interrupted")
     parser.add_argument("--steps", type=int, default=1200, help="updates of the weights")

@@ -87,7 +87,13 @@ class Workbench:
 
 
 def compare(
-    plan: str | os.PathLike | Mapping[str, Any], *, output: str | os.PathLike, jobs: int = 1, progress: bool = True
+    plan: str | os.PathLike | Mapping[str, Any],
+    *,
+    output: str | os.PathLike,
+    jobs: int = 1,
+    device: str | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
 ) -> Any:
     """Fine-tune the arms of a plan under several seeds, and compare them question by question.
 
@@ -108,6 +114,9 @@ def compare(
         The folder of the comparison, new or that of others.
     jobs : int
         Runs at a time; more than 1 go through joblib.
+    device, batch_size : optional
+        Where all runs compute, and how many sets in one pass, see :func:`mapl_explore.finetune`, in place of what the
+        plan says.
     progress : bool
         Whether stderr is told of each run.
 
@@ -138,18 +147,24 @@ def compare(
         import pandas
     except ModuleNotFoundError:
         raise ImportError("compare returns a pandas.DataFrame: pip install 'mapl_explore[lab]'") from None
-    found = compared(plan, output=output, jobs=jobs, progress=progress)
+    found = compared(plan, output=output, jobs=jobs, device=device, batch_size=batch_size, progress=progress)
     for failure in found.failures:
         note(str(failure))
     return pandas.DataFrame([row.as_record for row in found.rows]).set_index("arm")
 
 
 def compared(
-    plan: str | os.PathLike | Mapping[str, Any], *, output: str | os.PathLike, jobs: int = 1, progress: bool = True
+    plan: str | os.PathLike | Mapping[str, Any],
+    *,
+    output: str | os.PathLike,
+    jobs: int = 1,
+    device: str | None = None,
+    batch_size: int | None = None,
+    progress: bool = True,
 ) -> Comparison:
     """Return what comes of a plan, see :func:`compare`."""
     at_a_time = whole_number("jobs", jobs, 1)
-    bench = workbench(plan, output)
+    bench = workbench(plan, output, device=device, batch_size=batch_size)
     bench.output.mkdir(parents=True, exist_ok=True)
     with sole_writer(bench.output):
         (bench.output / RUNS).mkdir(exist_ok=True)
@@ -161,9 +176,11 @@ def compared(
         return _reported(bench, rates, reported, failures)
 
 
-def workbench(plan: str | os.PathLike | Mapping[str, Any], output: str | os.PathLike) -> Workbench:
-    """Read and check a plan and its data; nothing is written."""
-    read = read_plan(plan)
+def workbench(plan: str | os.PathLike | Mapping[str, Any], output: str | os.PathLike, **place: Any) -> Workbench:
+    """Read and check a plan and its data, for this device and this batch size; nothing is written."""
+    read, given = read_plan(plan), {name: value for name, value in place.items() if value is not None}
+    arms = tuple(replace(arm, settings=replace(arm.settings, **given)) for arm in read.arms)
+    read = replace(read, arms=arms)
     require_writable(output)
     return Workbench(read, read_questions(read), Path(output))
 

@@ -16,7 +16,7 @@ from mapl_explore.training.trainer import require_supported
 from mapl_explore.training.workplace import Workplace
 
 ORDER = "the order of the sets is drawn once, by seed"
-SIZE = "a pass takes as many sets as it has room for, and a step as many passes as sets_per_step needs"
+SIZE = "batch_size is the most sets of a pass, and a step has as many passes as sets_per_step needs"
 UPLOAD = "nothing is uploaded: 'hf upload' does it when the run is over"
 WAY = "each step is logged"
 # What the settings decide, and which of them.

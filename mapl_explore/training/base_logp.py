@@ -24,6 +24,7 @@ def reference_logp(
     kept: Path,
     *,
     checksum: str | None = None,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> torch.Tensor:
     """Return the log-probabilities (all sets, n) under the base; rows that are not needed are 0.
@@ -41,6 +42,8 @@ def reference_logp(
         computed and written there.
     checksum : str, optional
         That of the base's weights, if it is known already: for a large model it takes a second.
+    batch_size : int, optional
+        The most sets in one pass.
     progress : bool
         Show a progress bar, on a terminal.
     """
@@ -49,9 +52,9 @@ def reference_logp(
     known = told_by_first(_read(kept, key) if is_first() else None)
     if known is not None:
         return torch.from_numpy(known)
-    found = score_encoded(scorer, [encoded[row] for row in rows], progress=progress, shared=True).numpy()
+    found = score_encoded(scorer, [encoded[row] for row in rows], batch_size=batch_size, progress=progress, shared=True)
     logp = np.zeros((len(encoded), max(len(one.responses) for one in encoded)))
-    logp[list(rows), : found.shape[1]] = found
+    logp[list(rows), : found.shape[1]] = found.numpy()
     if is_first():
         _write(kept, key, logp)
     return torch.from_numpy(logp)

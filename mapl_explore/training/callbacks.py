@@ -46,6 +46,8 @@ class ProbeRecorder(TrainerCallback):
         first that are scored, to the bit: at the start all log-ratios are 0.
     steps : int
         Updates of the whole run.
+    batch_size : int, optional
+        The most sets in one pass.
     """
 
     def __init__(
@@ -55,7 +57,9 @@ class ProbeRecorder(TrainerCallback):
         held_out: Sequence[EncodedSet],
         ref_logp: np.ndarray | None,
         steps: int,
+        batch_size: int | None = None,
     ):
+        self.batch_size = batch_size
         self.path, self.scorer, self.probes = Path(folder) / PROBES, scorer, list(held_out[:MOST_PROBES])
         self.wanted = set(np.linspace(0, steps, min(steps, MOST_INTERVALS) + 1).round().astype(int).tolist())
         self.scored = {0: self._scored()}
@@ -83,7 +87,7 @@ class ProbeRecorder(TrainerCallback):
             self._write()
 
     def _scored(self) -> np.ndarray:
-        return score_encoded(self.scorer, self.probes, progress=False).numpy()
+        return score_encoded(self.scorer, self.probes, batch_size=self.batch_size, progress=False).numpy()
 
     def _write(self) -> None:
         table = sides(self.probes)

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,6 +98,8 @@ class HeldOut:
         The most tokens of a response, see :func:`mapl_explore.models.generating.answer_room`.
     chat : {"auto", "always", "never"}
         Which prompts were encoded by the chat template: behind those, what ends a turn ends a response.
+    batch_size : int, optional
+        The most sets, or prompts to respond to, in one pass.
     """
 
     encoded: Sequence[EncodedSet]
@@ -106,6 +109,14 @@ class HeldOut:
     seed: int = 0
     answer_tokens: int | None = None
     chat: Chat = "auto"
+    batch_size: int | None = None
+
+    def scored(
+        self, scorer: SetScorer, sets: Sequence[EncodedSet] | None = None, *, progress: bool = False
+    ) -> torch.Tensor:
+        """Return the log-probabilities (sets, n) of these sets, or of others, under a model."""
+        sets = self.encoded if sets is None else sets
+        return score_encoded(scorer, sets, batch_size=self.batch_size, progress=progress)
 
 
 def evaluated(
@@ -181,9 +192,9 @@ def _of_samples(scorer: SetScorer, held_out: HeldOut, around: Sequence[Ending], 
     """Return what is measured on one response to each question, drawn from the model."""
     responses = _responses(scorer.model, held_out, around, temperature=1)
     asked = [EncodedSet(one.prompt, (ids,), 1) for one, ids in zip(held_out.encoded, responses, strict=False)]
-    own = score_encoded(scorer, asked, progress=False)[:, 0].numpy()
+    own = held_out.scored(scorer, asked)[:, 0].numpy()
     with base.scorer(scorer) if base else contextlib.nullcontext(scorer) as lent:
-        other = score_encoded(lent, asked, progress=False)[:, 0].numpy() if base else own
+        other = held_out.scored(lent, asked)[:, 0].numpy() if base else own
     tokens = np.array([float(len(ids)) for ids in responses])
     cut = Ratio.mean([ids[-1] not in ending.ends for ids, ending in zip(responses, around, strict=True)])
     found = {"kl": Ratio(own - other, tokens), "entropy": Ratio(-own, tokens)}
@@ -210,7 +221,8 @@ def _responses(
     """Return the token ids of one response to each question, the one that ended it last."""
     prompts = [one.prompt for one in held_out.encoded[: len(held_out.questions)]]
     names = [prompt_text(question.prompt) for question in held_out.questions]
-    room, seed, ends = held_out.answer_tokens, held_out.seed, [ending.ends for ending in around]
-    batches = token_batches(model, prompts, names, k=1, max_tokens=room, temperature=temperature, seed=seed, ends=ends)
+    options: dict[str, Any] = {"max_tokens": held_out.answer_tokens, "seed": held_out.seed}
+    options |= {"ends": [ending.ends for ending in around], "batch_size": held_out.batch_size}
+    batches = token_batches(model, prompts, names, k=1, temperature=temperature, **options)
     found = {row: tuple(ids) for rows, drawn in batches for row, [ids] in zip(rows, drawn, strict=True)}
     return [found[row] for row in range(len(prompts))]

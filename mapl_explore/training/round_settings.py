@@ -78,7 +78,6 @@ class RoundSettings(Settings):
         None,
         metavar="N",
     )
-    batch_size: int | None = setting("most prompts in one pass of sampling", optional(whole(1)), None, metavar="N")
     seed: int = setting("decides, with the number of a round, its responses and the order of its sets", whole(0), 0)
     resume: bool = switch("go on with the rounds in the output folder where they were")
 

@@ -20,13 +20,16 @@ def learning_rate(settings: Settings, weights: int, adapted: bool) -> float:
     return RATES[kind]
 
 
-def sets_per_pass(encoded: Sequence[EncodedSet], sets_per_step: int, share_prompt: bool) -> int:
-    """Return the most sets in one pass that divide a step and keep to the tokens of one pass, padding included."""
+def sets_per_pass(
+    encoded: Sequence[EncodedSet], sets_per_step: int, share_prompt: bool, batch_size: int | None = None
+) -> int:
+    """Return the most sets in one pass that divide a step and keep to a number, or to the tokens of one pass."""
     rows = max(rows for one in encoded for rows, _ in table_shapes([one], share_prompt=share_prompt))
     *_, (_, columns) = table_shapes(encoded, share_prompt=share_prompt)
     largest = rows * columns
     sizes = [size for size in range(1, sets_per_step + 1) if sets_per_step % size == 0]
-    return max((size for size in sizes if size * largest <= BATCH_TOKENS), default=1)
+    most = batch_size or BATCH_TOKENS // largest
+    return max((size for size in sizes if size <= most), default=1)
 
 
 def schedule(count: int, length: int, seed: int) -> list[int]:

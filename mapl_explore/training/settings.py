@@ -237,6 +237,12 @@ class Settings:
         metavar="N",
     )
     device: str = choice("where to compute; auto takes a CUDA GPU where there is one", DEVICES)
+    batch_size: int | None = setting(
+        "most sets, or prompts to respond to, in one pass; as many as make 8,192 tokens if not given",
+        optional(whole(1)),
+        None,
+        metavar="N",
+    )
     precision: str = choice("in which the model computes; log-probs, loss and weights stay in float32", PRECISIONS)
     checkpointing: bool = switch(
         "recompute activations in the backward pass: less memory, about a third more time, the same gradients"

@@ -32,7 +32,7 @@ from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
 from mapl_explore.models.processes import told_by_first
 from mapl_explore.models.scorer import SetScorer
-from mapl_explore.models.scoring import encoded_for, score_encoded
+from mapl_explore.models.scoring import encoded_for
 from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
 from mapl_explore.runs.measured import BY_SET, write_measured
@@ -174,7 +174,8 @@ def train(prepared: Prepared, baseline: Baseline) -> TrainerState:
     """Train the model in place, from the checkpoint if there is one, and return what the Trainer has logged."""
     settings, place, scorer = prepared.settings, prepared.place, prepared.scorer
     encoded, held_out = [*prepared.train, *prepared.held_out], baseline.held_out
-    size = sets_per_pass(encoded, settings.sets_per_step // place.processes, scorer.share_prompt)
+    sets = settings.sets_per_step // place.processes
+    size = sets_per_pass(encoded, sets, scorer.share_prompt, settings.batch_size)
     with quiet_transformers():
         trainer = PreferenceTrainer(
             loss=prepared.loss,
@@ -203,7 +204,7 @@ def finish(prepared: Prepared, baseline: Baseline, state: TrainerState) -> tuple
 def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Run:
     settings, scorer, held_out = prepared.settings, prepared.scorer, baseline.held_out
     _tell(settings, "measuring them after training")
-    logp = score_encoded(scorer, held_out.encoded, progress=settings.progress)
+    logp = held_out.scored(scorer, progress=settings.progress)
     after = evaluated(prepared.loss.at(1), scorer, prepared.tokenizer, held_out, logp, baseline.base)
     found = intervals(baseline.measured, after, seed=settings.seed)
     log, evaluations = steps_of(state), evaluations_of(state)
@@ -301,7 +302,7 @@ def _evaluated_base(prepared: Prepared, held_out: HeldOut) -> Measured:
     """Return what the model does before its training."""
     scorer, logp = prepared.scorer, held_out.ref_logp
     if prepared.reference:
-        logp = score_encoded(scorer, held_out.encoded, progress=prepared.settings.progress)
+        logp = held_out.scored(scorer, progress=prepared.settings.progress)
     return evaluated(prepared.loss.at(0), scorer, prepared.tokenizer, held_out, logp, prepared.reference)
 
 
@@ -316,6 +317,7 @@ def _held_out(prepared: Prepared, ref_logp: torch.Tensor) -> HeldOut:
         seed=settings.seed,
         answer_tokens=settings.answer_tokens,
         chat=settings.chat,
+        batch_size=settings.batch_size,
     )
 
 
@@ -329,6 +331,7 @@ def _ref_logp(prepared: Prepared, encoded: Sequence[EncodedSet], rows: Sequence[
             rows,
             place.folder / REFERENCE,
             checksum=run.reference_checksum or run.weights_checksum,
+            batch_size=prepared.settings.batch_size,
             progress=prepared.settings.progress,
         )
 
@@ -343,7 +346,7 @@ def _callbacks(prepared: Prepared, baseline: Baseline) -> list[Any]:
 def _recorders(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
     settings, folder = prepared.settings, prepared.place.folder
     ref_logp = baseline.held_out.ref_logp.numpy() if prepared.reference else None
-    probes = ProbeRecorder(folder, prepared.scorer, prepared.held_out, ref_logp, settings.steps)
+    probes = ProbeRecorder(folder, prepared.scorer, prepared.held_out, ref_logp, settings.steps, settings.batch_size)
     recorders = [probes, LogRecorder(folder, baseline.run), *([Progress()] if settings.progress else [])]
     if settings.report == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter

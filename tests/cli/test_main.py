@@ -216,3 +216,13 @@ def test_show_refuses_a_picture_that_cannot_be_written_before_it_reads_a_run(cap
     code, err = refused(capsys, "show", str(tmp_path / "no_run"), "--out", str(tmp_path / "nowhere" / "c.png"))
     assert code == 2
     assert "there is no folder" in err
+
+
+@pytest.mark.parametrize("command", ["tau", "select", "score", "sample", "finetune", "rounds", "compare"])
+def test_every_command_that_runs_a_model_says_where_and_how_much_at_a_time(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--device {auto,cpu,cuda}" in shown
+    assert "--batch-size N" in shown
+    assert "in one pass" in shown

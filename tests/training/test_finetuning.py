@@ -22,7 +22,7 @@ from mapl_explore.models.scoring import score_encoded
 from mapl_explore.notes import Note
 from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.record import fingerprint
-from mapl_explore.training import base_logp, schedule
+from mapl_explore.training import base_logp, evaluation, schedule
 from mapl_explore.training.finetuning import finetune
 
 
@@ -297,3 +297,22 @@ def test_weights_that_become_nan_in_the_last_step_are_blamed_on_the_step_and_the
     with pytest.raises(FloatingPointError, match=message):
         tune(loss="DPO(beta=1e300)", steps=1, lr=lr)
     assert not list((tmp_path / "run" / "checkpoints").glob("*"))
+
+
+def test_a_batch_size_is_the_most_that_any_pass_has_and_changes_nothing_else(tune, monkeypatch):
+    seen, forward, draw = [], SetScorer.forward, evaluation.token_batches
+    monkeypatch.setattr(SetScorer, "forward", lambda self, **b: seen.append(len(b["label"])) or forward(self, **b))
+
+    def drawn(*args, **options):
+        for rows, responses in draw(*args, **options):
+            seen.append(len(rows))
+            yield rows, responses
+
+    monkeypatch.setattr(evaluation, "token_batches", drawn)
+    whole = tune("whole", loss="dpo", steps=2, sets_per_step=4, answers=3)
+    assert max(seen) > 2
+    seen.clear()
+    small = tune("small", loss="dpo", steps=2, sets_per_step=4, answers=3, batch_size=2)
+    assert {*seen} <= {1, 2}
+    for one, other in zip(whole.run.log, small.run.log, strict=True):
+        assert abs(one["loss"] - other["loss"]) <= 1e-4  # Adam's first steps enlarge what rounding does
