@@ -97,10 +97,11 @@ def with_adapters(model: Model, options: Mapping[str, Any], *, seed: int) -> Any
     return wrapped
 
 
-def save_weights(model: Any, folder: str | os.PathLike) -> None:
-    """Write a model, or of a wrapped one the adapters alone, as its own library reads them."""
+def save_weights(model: Any, folder: str | os.PathLike, weights: dict[str, Any] | None = None) -> None:
+    """Write a model, or of a wrapped one the adapters alone, as its own library reads them; or with other weights."""
     # Without this word peft asks the hub whether the base has been given more tokens.
-    model.save_pretrained(folder, **({"save_embedding_layers": False} if is_wrapped(model) else {}))
+    options: dict[str, Any] = {"save_embedding_layers": False} if is_wrapped(model) else {}
+    model.save_pretrained(folder, **options | ({"state_dict": weights} if weights else {}))
 
 
 def read_adapters(model: Any, folder: str | os.PathLike) -> None:

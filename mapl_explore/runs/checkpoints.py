@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 
 STATE = "trainer_state.json"  # transformers writes it last, and not atomically
-NEEDED = (STATE, "optimizer.pt", "scheduler.pt")
+NEEDED = (STATE, "scheduler.pt")
+OPTIMIZERS = {"optimizer.pt", "optimizer.bin"}  # the second one is of FSDP
+TORCH = (".pt", ".pth", ".bin")  # files of torch.save
 ADAPTERS = {"adapter_config.json", "adapter_model.safetensors"}
 # What the readers of json, safetensors headers and zip archives raise at damaged files.
 UNREADABLE = (
@@ -36,7 +38,12 @@ def is_whole(checkpoint: Path) -> bool:
     """Return whether weights, optimizer and trainer state of a checkpoint are there and can be read."""
     files = [path for path in checkpoint.iterdir() if path.is_file()]
     names = {path.name for path in files}
-    return names.issuperset(NEEDED) and _has_weights(checkpoint, names) and all(map(_can_be_read, files))
+    return (
+        names.issuperset(NEEDED)
+        and not names.isdisjoint(OPTIMIZERS)
+        and _has_weights(checkpoint, names)
+        and all(map(_can_be_read, files))
+    )
 
 
 def has_finite_weights(checkpoint: Path) -> bool:
@@ -70,7 +77,7 @@ def _has_weights(checkpoint: Path, names: set[str]) -> bool:
 
 def _can_be_read(path: Path) -> bool:
     """Return whether a file is what its ending says; a file with another ending is not checked."""
-    check = {".json": _is_json, ".safetensors": _is_safetensors, ".pt": _is_zip, ".pth": _is_zip}.get(path.suffix)
+    check = {".json": _is_json, ".safetensors": _is_safetensors, **dict.fromkeys(TORCH, _is_zip)}.get(path.suffix)
     try:
         return check is None or check(path)
     except UNREADABLE:

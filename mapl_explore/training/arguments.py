@@ -19,6 +19,7 @@ ORDER = "the order of the sets is drawn once, by seed"
 SIZE = "batch_size is the most sets of a pass, and a step has as many passes as sets_per_step needs"
 UPLOAD = "nothing is uploaded: 'hf upload' does it when the run is over"
 WAY = "each step is logged"
+ENGINE = "accelerate launch --config_file FILE has it"
 # What the settings decide, and which of them.
 DECIDED = {
     "output_dir": "output is the run folder",
@@ -33,6 +34,9 @@ DECIDED = {
     "group_by_length": ORDER,
     "train_sampling_strategy": ORDER,
     "use_cpu": "device has it",
+    "fsdp": ENGINE,
+    "fsdp_config": ENGINE,
+    "deepspeed": ENGINE,
     "no_cuda": "device has it",
     "bf16": "precision has it",
     "save_strategy": "save_every has it",

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from transformers import TrainerCallback, TrainerState
 
 from mapl_explore.files import atomic_writer
+from mapl_explore.launch import is_first
 from mapl_explore.models.encoding import EncodedSet, sides
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
@@ -68,7 +69,7 @@ class ProbeRecorder(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Take over what a run that goes on had scored up to its checkpoint."""
-        if state.global_step > 0:
+        if state.global_step > 0 and is_first():
             self.scored |= {step: logp for step, logp in _read(self.path).items() if step <= state.global_step}
         self._write()
 
@@ -90,6 +91,8 @@ class ProbeRecorder(TrainerCallback):
         return score_encoded(self.scorer, self.probes, batch_size=self.batch_size, progress=False).numpy()
 
     def _write(self) -> None:
+        if not is_first():
+            return
         table = sides(self.probes)
         arrays: dict[str, Any] = {"step": np.array(list(self.scored)), "logp": np.stack(list(self.scored.values()))}
         arrays |= {"ref_logp": self.ref_logp, **{name: column.numpy() for name, column in table.items()}}

@@ -73,8 +73,8 @@ def finetune(settings: Settings | None = None, /, **arguments: Any) -> Finetuned
     with workplace(asked) as place:
         prepared = prepare(asked, place)
         baseline = measure(prepared)
-        state = train(prepared, baseline)
-        run, model = finish(prepared, baseline, state)
+        trained, state = train(prepared, baseline)
+        run, model = finish(trained, baseline, state)
     return Finetuned(place.folder, run, model, prepared.tokenizer)
 
 

@@ -33,6 +33,7 @@ from mapl_explore.models.loading import quiet_transformers, weights_checksum
 from mapl_explore.models.processes import told_by_first
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import encoded_for
+from mapl_explore.models.sharded import filled, is_sharded, without_weights
 from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
 from mapl_explore.runs.measured import BY_SET, write_measured
@@ -51,6 +52,7 @@ from mapl_explore.training.arguments import require_arguments, training_argument
 from mapl_explore.training.base_logp import reference_logp
 from mapl_explore.training.base_model import BaseWeights, OtherModel, base_model, reference_model
 from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, evaluations_of, steps_of
+from mapl_explore.training.engine import require_engine, require_same_engine, uses_fsdp
 from mapl_explore.training.evaluation import HeldOut, Judge, Lender, Measured, estimates, evaluated, intervals
 from mapl_explore.training.own_loss import require_trained_by
 from mapl_explore.training.schedule import learning_rate, schedule, sets_per_pass, updates
@@ -132,6 +134,7 @@ class Baseline:
 def prepare(settings: Settings, place: Workplace) -> Prepared:
     """Read and check all that a run needs, and then begin its folder: what is wrong leaves nothing behind."""
     _require_place(settings, place)
+    require_engine(settings, place.on_cpu)
     loss = loss_of(settings.loss)
     require_trained_by(loss)
     if settings.lora is not None:
@@ -170,12 +173,13 @@ def measure(prepared: Prepared) -> Baseline:
     return Baseline(examples, held_out, replace(prepared.run, before=estimates(measured)), measured, base)
 
 
-def train(prepared: Prepared, baseline: Baseline) -> TrainerState:
-    """Train the model in place, from the checkpoint if there is one, and return what the Trainer has logged."""
+def train(prepared: Prepared, baseline: Baseline) -> tuple[Prepared, TrainerState]:
+    """Train the model in place, from the checkpoint if there is one, and return it with what the Trainer has logged."""
     settings, place, scorer = prepared.settings, prepared.place, prepared.scorer
     encoded, held_out = [*prepared.train, *prepared.held_out], baseline.held_out
     sets = settings.sets_per_step // place.processes
     size = sets_per_pass(encoded, sets, scorer.share_prompt, settings.batch_size)
+    empty = without_weights(scorer.given) if uses_fsdp() else None
     with quiet_transformers():
         trainer = PreferenceTrainer(
             loss=prepared.loss,
@@ -189,7 +193,15 @@ def train(prepared: Prepared, baseline: Baseline) -> TrainerState:
         for callback in _callbacks(prepared, baseline):
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=str(prepared.checkpoint) if prepared.checkpoint else None)
-    return trainer.state
+    return _whole(prepared, empty), trainer.state
+
+
+def _whole(prepared: Prepared, empty: Any) -> Prepared:
+    """Return what is prepared, with a whole model in each process where training has left parts of its weights."""
+    scorer = prepared.scorer
+    if not is_sharded(scorer.model):
+        return prepared
+    return replace(prepared, scorer=SetScorer(filled(empty, scorer.model), precision=scorer.precision))
 
 
 def finish(prepared: Prepared, baseline: Baseline, state: TrainerState) -> tuple[Run, PreTrainedModel]:
@@ -260,6 +272,8 @@ def _found_checkpoint(folder: Path) -> Path | None:
             f"the weights in {str(checkpoint)!r} are not finite, so the run cannot go on: begin another one, with a"
             " smaller lr, or remove that checkpoint to go on from the one before"
         )
+    if checkpoint:
+        require_same_engine(checkpoint)
     note(f"going on from {checkpoint.name if checkpoint else 'the beginning: there is no whole checkpoint'}")
     return checkpoint
 
@@ -340,14 +354,15 @@ def _callbacks(prepared: Prepared, baseline: Baseline) -> list[Any]:
     """Return what writes the updates down, what shows them, what may end them early, and what a user adds."""
     patience, added = prepared.settings.patience, list(prepared.settings.callbacks)
     early = [] if patience is None else [EarlyStoppingCallback(patience)]
-    return [*(_recorders(prepared, baseline) if prepared.place.first else []), *early, *added]
+    settings, ref_logp = prepared.settings, baseline.held_out.ref_logp.numpy() if prepared.reference else None
+    scored = prepared.place.folder, prepared.scorer, prepared.held_out, ref_logp
+    probes = ProbeRecorder(*scored, settings.steps, settings.batch_size)  # in each: they may hold parts of the weights
+    return [probes, *(_recorders(prepared, baseline) if prepared.place.first else []), *early, *added]
 
 
 def _recorders(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
     settings, folder = prepared.settings, prepared.place.folder
-    ref_logp = baseline.held_out.ref_logp.numpy() if prepared.reference else None
-    probes = ProbeRecorder(folder, prepared.scorer, prepared.held_out, ref_logp, settings.steps, settings.batch_size)
-    recorders = [probes, LogRecorder(folder, baseline.run), *([Progress()] if settings.progress else [])]
+    recorders = [LogRecorder(folder, baseline.run), *([Progress()] if settings.progress else [])]
     if settings.report == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 

@@ -24,6 +24,7 @@ from mapl_explore.models.encoding import EncodedSet, collate, sides
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import encoded_for, score_encoded
+from mapl_explore.models.sharded import take_weights
 from mapl_explore.runs.record import progress_at
 from mapl_explore.training.own_loss import blamed_on, kind_of
 
@@ -305,9 +306,13 @@ class PreferenceTrainer(transformers.Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # The Trainer's own would write the scorer's weights under names no model has, and its arguments as a pickle.
+        if not self.args.should_save:  # where weights are sharded, it is called in every process
+            return
         folder: Any = output_dir or self.args.output_dir
-        self._require_finite()
-        save_weights(self._scorer.given, folder)
+        if state_dict is None:
+            self._require_finite()
+        named = state_dict and {name.removeprefix("model."): value for name, value in state_dict.items()}
+        save_weights(self._scorer.given, folder, named)
         if self.processing_class is not None:
             self.processing_class.save_pretrained(folder)
 
@@ -321,7 +326,7 @@ class PreferenceTrainer(transformers.Trainer):
             read_adapters(given, resume_from_checkpoint)
             return
         saved, _ = load_model(resume_from_checkpoint)
-        given.load_state_dict(saved.state_dict())
+        take_weights(given, saved.state_dict())
 
 
 def first_not_finite(network: torch.nn.Module) -> tuple[str, torch.Tensor] | None:
