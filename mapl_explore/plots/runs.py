@@ -99,7 +99,7 @@ def _draw(axes: Axes, runs: Sequence[RunCurves], name: str, label: str) -> None:
         # Each run has its marks at places of its own, so that lines that coincide show all their marks.
         every = max(1, step.size // MARKED)
         look |= {"markevery": (number % every, every), "label": run.name}
-        axes.plot(step, running_mean(values, run.step.size // 10), **look)
+        axes.plot(step, running_mean(values, values.size // 10), **look)
         if name in run.held_out and run.step.size:
             ends: Look = {"linestyle": "none", "markersize": 9, "markerfacecolor": "white", "markeredgewidth": 2}
             axes.plot([0, run.step[-1]], run.held_out[name], zorder=3, **_look(number) | ends)

@@ -36,7 +36,7 @@ LOGGED = {
     "negative_leader": "share of the leading negative",
 }
 # The measures of the log that are drawn, for the runs that have them.
-PANELS = ("loss", "margin", "grad_norm", "hard_margin", "accuracy", "chosen", "rejected", *list(LOGGED)[1:])
+PANELS = ("loss", "margin", "grad_norm", "hard_margin", "accuracy", "right", "chosen", "rejected", *list(LOGGED)[1:])
 ONE_LOSS = ("loss", "margin", "grad_norm")  # cannot be compared between different losses: drawn where all runs have one
 LOG = ("negative_tau",)
 FORMATS = ("png", "pdf", "svg")
@@ -130,7 +130,7 @@ def runs_record(runs: Sequence[tuple[str, Run]]) -> dict[str, Any]:
     runs : sequence of (str, Run)
         Name and record of each.
     """
-    parts = ("loss", "arguments", "data", "versions", "before", "after", "intervals")
+    parts = ("loss", "arguments", "data", "versions", "before", "after", "intervals", "right_along")
     told = [
         {"run": name, "steps": _made(run), "finished": run.finished, **{part: getattr(run, part) for part in parts}}
         for name, run in runs

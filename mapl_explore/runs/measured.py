@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ MEASURED = "measured.npz"
 # The measures that are kept set by set; the last two are those of one response, a token.
 BY_SET = ("right", "hard_margin", "accuracy", "chosen_ratio", "rejected_ratio", "kl", "entropy")
 TOKENS = "response_tokens"
+SETS_READ, RIGHT_ALONG = "sets_read", "right_along"  # the learning curve, of a run with ``answer_at``
 
 
 def write_measured(folder: str | os.PathLike, by_set: Mapping[str, np.ndarray], response_tokens: int) -> None:
@@ -25,13 +26,25 @@ def write_measured(folder: str | os.PathLike, by_set: Mapping[str, np.ndarray], 
         An existing folder.
     by_set : mapping of arrays (sets,)
         Those of ``BY_SET`` that were measured, after training. ``right``, ``kl`` and ``entropy``, which need responses
-        of the model's own, have a value for each question that it was asked.
+        of the model's own, have a value for each question that it was asked. Also the :func:`learning_curve`, if any.
     response_tokens : int
         The tokens of all responses that the training read; a set that was read twice counts twice.
     """
     with atomic_writer(Path(folder) / MEASURED, binary=True) as file:
         arrays: dict[str, Any] = {TOKENS: np.array(response_tokens), **by_set}
         np.savez(file, **arrays)
+
+
+def learning_curve(points: Mapping[int, Sequence[float] | np.ndarray], sets_per_step: int) -> dict[str, np.ndarray]:
+    """Return ``sets_read`` (points,) and ``right_along`` (points, questions), from verdicts by step.
+
+    Examples
+    --------
+    >>> learning_curve({0: [0, 1, 0], 2: [1, 1, 0]}, 16)
+    {'sets_read': array([ 0, 32]), 'right_along': array([[0., 1., 0.],
+           [1., 1., 0.]])}
+    """
+    return {SETS_READ: np.array([*points]) * sets_per_step, RIGHT_ALONG: np.array([*points.values()], float)}
 
 
 def read_measured(folder: str | os.PathLike) -> tuple[dict[str, np.ndarray], int]:

@@ -55,12 +55,11 @@ LEAST_FOR_INTERVAL = 8
 # Fields that records of earlier versions lack, and their values then.
 UNSAID = {
     **dict.fromkeys(("answer_tokens", "reference", "epochs", "max_length", "patience", "threshold", "lora")),
-    **{"chat": "never", "training": {}},
+    **{"chat": "never", "training": {}, "answer_at": []},
 }
 FORMERLY = {"chat": {False: "never", True: "always"}}  # values that earlier versions wrote otherwise
-NO_INTERVAL = (
-    f"No interval is given for fewer than {LEAST_FOR_INTERVAL} sets or responses, or where all values are equal."
-)
+FEW = f"fewer than {LEAST_FOR_INTERVAL} sets or responses"
+NO_INTERVAL = f"No interval is given for {FEW}, or where all values are equal."
 VERSIONS = ("mapl_explore", "torch", "transformers", "peft", "numpy")
 
 
@@ -128,7 +127,19 @@ class Run:
             rows.append((label_of(name, self.loss), cells))
         wide = max(27, *(len(cell) + 2 for _, cells in rows for cell in cells))
         lines = [f"{label:<40}" + "".join(f"{cell:>{wide}}" for cell in cells) for label, cells in rows]
-        return "\n".join([*lines, *([NO_INTERVAL] if self._lacks_intervals else []), *self._beta_line])
+        no_interval = [NO_INTERVAL] if self._lacks_intervals else []
+        return "\n".join([*lines, *no_interval, *self._beta_line, *self._right_line])
+
+    @property
+    def right_along(self) -> dict[int, float]:
+        """Return the learning curve: the share of right responses by step, 0 before the first; none if not asked."""
+        found = {entry["step"]: entry["right"] for entry in self.log if "right" in entry}
+        return {0: self.before["right"], **found} if found and self.before else {}
+
+    @property
+    def _right_line(self) -> list[str]:
+        shares = [f"{share:.3f} after {step}" for step, share in self.right_along.items()]
+        return [f"Right, by steps: {', '.join(shares)}."] if shares else []
 
     @property
     def _beta_line(self) -> list[str]:

@@ -4,7 +4,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from mapl_explore.runs.record import PROBES, Run, write_run
 
 MOST_PROBES = 8  # sets: a screen shows no more
 MOST_INTERVALS = 40  # between the steps at which they are scored: a scoring costs a fifth of a training step
+VERDICTS = "verdicts"  # in the entry of a step: whether the response to each question is right, 1 or 0
 TIMES = ("_runtime", "_per_second")  # ends of names in the Trainer's evaluations
 
 
@@ -100,6 +101,37 @@ class ProbeRecorder(TrainerCallback):
             np.savez(file, **arrays)
 
 
+class AnswerRecorder(TrainerCallback):
+    """Judge greedy responses to the held-out questions after some of the steps, into the log's entry of the step.
+
+    The entry gets ``right``, the share that is right, and ``verdicts``. The log is in every checkpoint, so that a run
+    that goes on has them; and greedy responses draw no random number, so that the training does not change.
+
+    Parameters
+    ----------
+    verdicts : function
+        Returns whether the response to each question is right.
+    steps : collection of int
+        After which they are judged.
+    """
+
+    def __init__(self, verdicts: Callable[[], Sequence[bool]], steps: Sequence[int]):
+        self.verdicts, self.steps = verdicts, steps
+
+    def on_log(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: Any,
+        logs: Mapping | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Judge, if this is one of the steps."""
+        if logs and is_step(logs) and state.global_step in self.steps:
+            found = [int(one) for one in self.verdicts()]
+            state.log_history[-1] |= {"right": sum(found) / len(found), VERDICTS: found}
+
+
 class LogRecorder(TrainerCallback):
     """Write the steps so far into ``run.json``, at most once a second, and with every checkpoint.
 
@@ -166,8 +198,14 @@ def is_step(entry: Mapping) -> bool:
 
 
 def steps_of(state: TrainerState) -> list[dict]:
-    """Return the entries of the steps so far."""
-    return [entry for entry in state.log_history if is_step(entry)]
+    """Return the entries of the steps so far, without the verdicts on each question."""
+    entries = [entry for entry in state.log_history if is_step(entry)]
+    return [{name: entry[name] for name in entry if name != VERDICTS} for entry in entries]
+
+
+def verdicts_of(state: TrainerState) -> dict[int, list[int]]:
+    """Return whether the response to each question was right, 1 or 0, by step."""
+    return {entry["step"]: entry[VERDICTS] for entry in state.log_history if VERDICTS in entry}
 
 
 def evaluations_of(state: TrainerState) -> list[dict]:

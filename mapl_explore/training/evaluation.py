@@ -153,11 +153,9 @@ def evaluated(
     with blamed_on(loss):
         found = {name: Ratio.mean(np.asarray(value)) for name, value in measures(loss, sets).items()}
     if held_out.questions:
-        prompts = [question.prompt for question in held_out.questions]
-        around = endings(tokenizer, prompts, held_out.chat, end_tokens(tokenizer, scorer.model))
-        found |= _of_samples(scorer, held_out, around, base)
+        found |= _of_samples(scorer, held_out, _around(scorer, tokenizer, held_out), base)
         if held_out.judge:
-            found["right"] = Ratio.mean(_verdicts(scorer.model, tokenizer, held_out, held_out.judge, around))
+            found["right"] = Ratio.mean(verdicts(scorer, tokenizer, held_out, held_out.judge))
     return found
 
 
@@ -188,6 +186,21 @@ def intervals(before: Measured, after: Measured, *, seed: int) -> dict[str, dict
     return found
 
 
+def verdicts(scorer: SetScorer, tokenizer: PreTrainedTokenizerBase, held_out: HeldOut, judge: Judge) -> list[bool]:
+    """Return whether the greedy response to each question has ended and is right; no random number is drawn."""
+    around = _around(scorer, tokenizer, held_out)
+    responses = _responses(scorer.model, held_out, around, temperature=0)
+    texts = [answer_text(tokenizer, ids, ending) for ids, ending in zip(responses, around, strict=True)]
+    pairs = zip(held_out.questions, texts, strict=True)
+    return [text is not None and judge(question, text) for question, text in pairs]
+
+
+def _around(scorer: SetScorer, tokenizer: PreTrainedTokenizerBase, held_out: HeldOut) -> Sequence[Ending]:
+    """Return what ends a response to each question."""
+    prompts = [question.prompt for question in held_out.questions]
+    return endings(tokenizer, prompts, held_out.chat, end_tokens(tokenizer, scorer.model))
+
+
 def _of_samples(scorer: SetScorer, held_out: HeldOut, around: Sequence[Ending], base: Lender | None) -> Measured:
     """Return what is measured on one response to each question, drawn from the model."""
     responses = _responses(scorer.model, held_out, around, temperature=1)
@@ -199,20 +212,6 @@ def _of_samples(scorer: SetScorer, held_out: HeldOut, around: Sequence[Ending], 
     cut = Ratio.mean([ids[-1] not in ending.ends for ids, ending in zip(responses, around, strict=True)])
     found = {"kl": Ratio(own - other, tokens), "entropy": Ratio(-own, tokens)}
     return found | {"answer_length": Ratio.mean(tokens), "cut": cut}
-
-
-def _verdicts(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    held_out: HeldOut,
-    judge: Judge,
-    around: Sequence[Ending],
-) -> list[bool]:
-    """Return whether the greedy response to each question has ended and is right."""
-    responses = _responses(model, held_out, around, temperature=0)
-    texts = [answer_text(tokenizer, ids, ending) for ids, ending in zip(responses, around, strict=True)]
-    pairs = zip(held_out.questions, texts, strict=True)
-    return [text is not None and judge(question, text) for question, text in pairs]
 
 
 def _responses(

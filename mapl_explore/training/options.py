@@ -1,8 +1,8 @@
-"""Settings that hold several values, each with its key: further arguments of the Trainer, and what LoRA is made of."""
+"""Settings that hold several values: steps, further arguments of the Trainer, and what LoRA is made of."""
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
@@ -19,6 +19,15 @@ def above_zero(name: str, value: Any) -> float:
     if not real or not 0 < value < math.inf:
         raise ValueError(f"{name} must be > 0 and finite, not {shortened(value)}")
     return float(value)
+
+
+def some_steps(name: str, value: Any) -> tuple[int, ...]:
+    """Return numbers of steps, from low to high; as text they have commas between."""
+    if isinstance(value, str):
+        value = [int(one) if one.strip().isdecimal() else one for one in value.split(",")]
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be numbers of steps, such as 2,4,8, not {shortened(value)}")
+    return tuple(sorted({whole_number(name, one, 1) for one in value}))
 
 
 def trainer_arguments(name: str, value: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from mapl_explore.data.sets import checked_score
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.losses import Loss, loss_of
 from mapl_explore.models.choices import CHATS, DEVICES, PRECISIONS, TRUNCATE, chat_choice
-from mapl_explore.training.options import above_zero, lora_options, trainer_arguments
+from mapl_explore.training.options import above_zero, lora_options, some_steps, trainer_arguments
 from mapl_explore.training.own_loss import kind_of
 
 REPORTS = ("none", "tensorboard")
@@ -30,6 +30,8 @@ DECISIVE = (
     *("model", "reference", "steps", "epochs", "sets_per_step", "lr", "seed", "truncate", "max_length", "precision"),
     *("verifier", "answers", "answer_tokens", "chat", "threshold", "patience", "training", "lora"),
 )  # what decides the result, next to loss and data
+# The same, but named only where it is given: the names of run folders, which are hashes of it, are older than these.
+LATER = ("answer_at",)
 
 Rule = Callable[[str, Any], Any]  # takes name and value of an argument; returns the value as it is used, or raises
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -288,6 +290,12 @@ class Settings:
         metavar="WHICH",
     )
     answers: int = setting("how many of the held-out prompts get responses, before and after", whole(0), 400)
+    answer_at: Sequence[int] | str = setting(
+        "steps after which they get greedy responses, too, such as 2,4,8: a learning curve of the share that is right",
+        some_steps,
+        (),
+        metavar="N,N",
+    )
     answer_tokens: int | None = setting(
         "most tokens of a response, which counts as wrong if it is cut off; 256, or what the model's generation_config"
         " names, if not given",
@@ -312,12 +320,22 @@ class Settings:
             object.__setattr__(self, each.name, each.metadata["rule"](each.name, getattr(self, each.name)))
         if self.merge and self.lora is None:
             raise ValueError("merge needs lora: without it there are no adapters to merge")
+        if self.answer_at and not (self.verifier and self.answers):
+            raise ValueError("answer_at needs a verifier, and answers above 0: it is their share that is right")
+        if self.epochs is None:  # else the data decide how many steps there are
+            self.require_reached()
+
+    def require_reached(self) -> None:
+        """Raise unless the training gets as far as each step of ``answer_at``."""
+        if self.answer_at and self.answer_at[-1] > self.steps:
+            raise ValueError(f"answer_at must be at most the {self.steps} steps of the run, not {self.answer_at[-1]}")
 
     @property
     def decisive(self) -> dict[str, Any]:
         """Return what decides the result, other than loss and data, as the record of a run has it."""
         named = {"model": name_of(self.model), "reference": name_of(self.reference)}
-        return {name: getattr(self, name) for name in DECISIVE} | named
+        later = {name: [*getattr(self, name)] for name in LATER if getattr(self, name)}
+        return {name: getattr(self, name) for name in DECISIVE} | named | later
 
     @property
     def every(self) -> int:

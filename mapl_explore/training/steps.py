@@ -36,7 +36,7 @@ from mapl_explore.models.scoring import encoded_for
 from mapl_explore.models.sharded import filled, is_sharded, without_weights
 from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
-from mapl_explore.runs.measured import BY_SET, write_measured
+from mapl_explore.runs.measured import BY_SET, learning_curve, write_measured
 from mapl_explore.runs.record import (
     REFERENCE,
     Run,
@@ -51,9 +51,17 @@ from mapl_explore.sampling.verifiers import verifier as judging
 from mapl_explore.training.arguments import require_arguments, training_arguments
 from mapl_explore.training.base_logp import reference_logp
 from mapl_explore.training.base_model import BaseWeights, OtherModel, base_model, reference_model
-from mapl_explore.training.callbacks import LogRecorder, ProbeRecorder, Progress, evaluations_of, steps_of
+from mapl_explore.training.callbacks import (
+    AnswerRecorder,
+    LogRecorder,
+    ProbeRecorder,
+    Progress,
+    evaluations_of,
+    steps_of,
+    verdicts_of,
+)
 from mapl_explore.training.engine import require_engine, require_same_engine, uses_fsdp
-from mapl_explore.training.evaluation import HeldOut, Judge, Lender, Measured, estimates, evaluated, intervals
+from mapl_explore.training.evaluation import HeldOut, Judge, Lender, Measured, estimates, evaluated, intervals, verdicts
 from mapl_explore.training.own_loss import require_trained_by
 from mapl_explore.training.schedule import learning_rate, schedule, sets_per_pass, updates
 from mapl_explore.training.settings import Settings
@@ -141,6 +149,7 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
         require_peft("lora")
     train, held_out = training_data(settings.data, settings.eval, settings.seed, settings.threshold)
     settings = replace(settings, steps=updates(settings, len(train)))
+    settings.require_reached()
     require_arguments(settings, place)
     questions = [Question(one.prompt, references=one.positives) for one in held_out[: settings.answers]]
     judge = None if settings.verifier is None else judging(settings.verifier, questions)
@@ -221,6 +230,9 @@ def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Ru
     found = intervals(baseline.measured, after, seed=settings.seed)
     log, evaluations = steps_of(state), evaluations_of(state)
     by_set = {name: after[name].each for name in BY_SET if name in after}
+    if settings.answer_at:
+        points = {0: baseline.measured["right"].each, **verdicts_of(state)}
+        by_set |= learning_curve(points, settings.sets_per_step)
     write_measured(prepared.place.folder, by_set, _tokens_read(prepared, baseline, state))
     return replace(baseline.run, after=estimates(after), intervals=found, log=log, evaluations=evaluations)
 
@@ -362,12 +374,21 @@ def _callbacks(prepared: Prepared, baseline: Baseline) -> list[Any]:
 
 def _recorders(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
     settings, folder = prepared.settings, prepared.place.folder
-    recorders = [LogRecorder(folder, baseline.run), *([Progress()] if settings.progress else [])]
+    recorders = [*_answering(prepared, baseline), LogRecorder(folder, baseline.run)]
+    recorders += [Progress()] if settings.progress else []
     if settings.report == "tensorboard":
         from torch.utils.tensorboard import SummaryWriter
 
         recorders.append(TensorBoardCallback(SummaryWriter(folder / "tensorboard")))
     return recorders
+
+
+def _answering(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
+    judge, steps = prepared.judge, prepared.settings.answer_at
+    if judge is None or not steps:
+        return []
+    asked = prepared.scorer, prepared.tokenizer, baseline.held_out, judge
+    return [AnswerRecorder(lambda: verdicts(*asked), steps)]
 
 
 def _save(folder: Path, run: Run, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

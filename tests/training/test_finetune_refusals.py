@@ -21,6 +21,8 @@ from mapl_explore.training import base_model, workplace
 from mapl_explore.training.finetuning import finetune
 from mapl_explore.training.rounds import rounds
 
+JUDGED = {"verifier": "exact", "answers": 2}
+
 
 def test_a_full_output_folder_is_refused_before_any_work(tune, tmp_path, monkeypatch):
     monkeypatch.setattr(base_model, "load_model", lambda *args, **options: pytest.fail("work was done"))
@@ -77,6 +79,12 @@ def test_sets_that_do_not_fit_leave_no_output_folder(tune, tmp_path):
         ({"precision": "fp8"}, "precision must be one of 'float32', 'bf16', not 'fp8'"),
         ({"save_every": -1}, "save_every must be an integer from 0"),
         ({"answers": -1}, "answers must be an integer from 0"),
+        ({"answer_at": "1,two"}, "answer_at must be an integer >= 1, not 'two'"),
+        ({"answer_at": [0]}, "answer_at must be an integer >= 1, not 0"),
+        ({"answer_at": [1], "answers": 2}, "answer_at needs a verifier, and answers above 0"),
+        ({"answer_at": [1], "verifier": "exact"}, "answer_at needs a verifier, and answers above 0"),
+        ({"answer_at": [1, 3], **JUDGED}, "answer_at must be at most the 2 steps of the run, not 3"),
+        ({"answer_at": [3], "epochs": 1, **JUDGED}, "answer_at must be at most the 2 steps of the run, not 3"),
         ({"loss": "DPO(bet=1)"}, "no field 'bet'"),
         ({"threshold": math.nan}, "threshold must be a finite number, not nan"),
         ({"threshold": 1.0}, "threshold belongs to scored completions, and data holds PreferenceSets"),
@@ -172,6 +180,7 @@ def test_a_model_that_is_refused_leaves_no_output_folder(tune, base, tmp_path):
         ({"output": None}, "output must be the name of a folder, not None"),
         ({"output": b"run"}, "output must be the name of a folder, not b'run'"),
         ({"model": 5}, r"model must be the name of a folder, a model .* or a pair \(model, tokenizer\), not 5"),
+        ({"answer_at": 3}, "answer_at must be numbers of steps, such as 2,4,8, not 3"),
         ({"verifier": print}, "verifier must be 'world', 'exact' or 'module:function'"),
     ],
 )

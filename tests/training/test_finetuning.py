@@ -21,7 +21,7 @@ from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.notes import Note
 from mapl_explore.runs.measured import read_measured
-from mapl_explore.runs.record import fingerprint
+from mapl_explore.runs.record import fingerprint, read_run
 from mapl_explore.training import base_logp, evaluation, schedule
 from mapl_explore.training.finetuning import finetune
 
@@ -127,10 +127,13 @@ def test_cutting_a_step_into_passes_changes_nothing_but_rounding(tune, monkeypat
         assert abs(one["grad_norm"] - other["grad_norm"]) <= 1e-4 * one["grad_norm"]
 
 
-def test_the_same_seed_gives_the_same_bits(tune, done):
-    again = tune(loss="dpo", answers=2)
+def test_the_same_seed_gives_the_same_bits_also_where_questions_are_answered_on_the_way(tune, done):
+    again = tune(loss="dpo", answers=2, verifier="exact", answer_at=[1])
     assert weights(again.folder) == weights(done.folder)
-    assert timeless(again.run) == timeless(done.run)
+    first, second = timeless(again.run).log
+    assert [{name: first[name] for name in first if name != "right"}, second] == timeless(done.run).log
+    assert again.run.after == done.run.after | {"right": first["right"]}
+    assert again.run.arguments == done.run.arguments | {"verifier": "exact", "answer_at": [1]}
 
 
 def test_another_seed_gives_another_order(tune):
@@ -243,10 +246,18 @@ def test_the_greedy_answers_are_judged_before_and_after(tmp_path, monkeypatch):
     (tmp_path / "judges.py").write_text("def short(prompt, answer):\n    return len(answer) < 6\n")
     monkeypatch.chdir(tmp_path)
     options = {"verifier": "judges:short", **QUICK, "answers": len(EVAL), "lr": 1e-2}
-    done = finetune(loss="dpo", model=base, output=tmp_path / "run", **options)
+    done = finetune(loss="dpo", model=base, output=tmp_path / "run", answer_at=[2, 1], **options)
     assert done.run.before["right"] == share_of_short_answers(model, tokenizer)
     assert done.run.after["right"] == share_of_short_answers(done.model, tokenizer)
     assert 0 < done.run.before["right"] != done.run.after["right"]
+    before, after, along = done.run.before["right"], done.run.after["right"], done.run.right_along
+    assert along == {0: before, 1: done.run.log[0]["right"], 2: after} == read_run(done.folder).right_along
+    by_set, _ = read_measured(done.folder)
+    assert by_set["sets_read"].tolist() == [0, 4, 8]
+    assert by_set["right_along"].mean(1).tolist() == [*along.values()]
+    np.testing.assert_array_equal(by_set["right_along"][-1], by_set["right"])
+    said = f"Right, by steps: {before:.3f} after 0, {along[1]:.3f} after 1, {after:.3f} after 2."
+    assert done.run.table.splitlines()[-1] == said
 
 
 def test_the_defaults_teach_the_tiny_model_to_answer_more_questions_of_its_world(tmp_path):
