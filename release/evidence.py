@@ -9,17 +9,16 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from mapl_explore.experiments.bootstrap import mean_interval
 from mapl_explore.experiments.claims import BASE, Claim
 from mapl_explore.experiments.comparison import Workbench, workbench
 from mapl_explore.experiments.jobs import Job, Progress, run_all
 from mapl_explore.experiments.ledger import plans_in, result_of
-from mapl_explore.experiments.report import with_interval
+from mapl_explore.experiments.reaching import Found
+from mapl_explore.experiments.report import contrast, with_interval
 from mapl_explore.runs.measured import read_measured
 
 ROOT = Path(__file__).parents[1]
@@ -51,10 +50,10 @@ def again(path: Path, folder: Path, seeds: int) -> Iterator[Again]:
         known = result["claims"][claim.id]
         rates = {(one["arm"], str(one["cell"])): one["lr"] for one in result["arms"]}
         pair = [_jobs(bench, name, claim, rates, seeds) for name in (claim.rule.arm, claim.rule.than) if name != BASE]
-        one, *other = (_values(jobs, claim.rule.measure) for jobs in pair)
-        change = one - other[0] if other else one
-        recorded = _ends(known["difference"], known["difference_interval"])
-        yield Again(f"{path.stem}, {claim.id}", recorded, _ends(float(change.mean()), mean_interval(change)))
+        one, *other = map(_found, pair)
+        now = contrast(one, other[0] if other else None, claim.rule.measure)
+        ends = [_ends(each["difference"], each["difference_interval"]) for each in (known, asdict(now))]
+        yield Again(f"{path.stem}, {claim.id}", *ends)
 
 
 def _jobs(bench: Workbench, name: str, claim: Claim, rates: dict, seeds: int) -> list[Job]:
@@ -62,11 +61,12 @@ def _jobs(bench: Workbench, name: str, claim: Claim, rates: dict, seeds: int) ->
     return bench.reported_jobs(arm, rates[name, str(arm.cell)])[:seeds]
 
 
-def _values(jobs: Sequence[Job], measure: str) -> np.ndarray:
+def _found(jobs: Sequence[Job]) -> Found:
+    """Do what is not done, and return what was measured, by seed."""
     failures = run_all(jobs, 1, Progress(len(jobs), True))
     if failures:
         raise RuntimeError(str(failures[0]))
-    return np.array([read_measured(job.folder)[0][measure] for job in jobs])
+    return {job.settings.seed: read_measured(job.folder)[0] for job in jobs}
 
 
 def _ends(mean: float, interval: Sequence[float] | None) -> tuple[float, float, float]:

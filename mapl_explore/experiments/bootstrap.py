@@ -45,16 +45,23 @@ def mean_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float] |
     """
     if len(values) < 2:
         return None
-    means = resampled_means(values, np.random.default_rng(seed))
-    tail = expanded_tail(len(values))
-    low, high = np.quantile(means, [tail, 1 - tail]).tolist()
-    return (low, high) if high - low > 1e-12 * np.abs(means).max() else None
+    return interval_of(resampled_means(values, np.random.default_rng(seed)), len(values))
+
+
+def interval_of(draws: np.ndarray, seeds: int) -> tuple[float, float] | None:
+    """Return the 95 % interval of a number that was made of each resample of so many seeds; None if all are equal."""
+    tail = expanded_tail(seeds)
+    low, high = np.quantile(draws, [tail, 1 - tail]).tolist()
+    return (low, high) if high - low > 1e-12 * np.abs(draws).max() else None
 
 
 def resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the mean (RESAMPLES,) over drawn seeds and drawn questions, by how often each one was drawn."""
+    """Return means (..., RESAMPLES) over drawn seeds and drawn questions, by how often each one was drawn.
+
+    The values (..., seeds, questions) of all leading axes have the same draws.
+    """
     values = np.asarray(values, float)
-    return np.concatenate([_batch(values, rng) for _ in range(RESAMPLES // BATCH)])
+    return np.concatenate([_batch(values, rng) for _ in range(RESAMPLES // BATCH)], axis=-1)
 
 
 def expanded_tail(seeds: int) -> float:
@@ -68,5 +75,5 @@ def expanded_tail(seeds: int) -> float:
 
 
 def _batch(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    seeds, questions = (rng.multinomial(size, np.full(size, 1 / size), BATCH) / size for size in values.shape)
+    seeds, questions = (rng.multinomial(size, np.full(size, 1 / size), BATCH) / size for size in values.shape[-2:])
     return ((seeds @ values) * questions).sum(-1)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from mapl_explore.experiments.reaching import SETS_TO_80
 from mapl_explore.experiments.tables import placed, require_known, table_in, text_of
 from mapl_explore.files import shortened
 from mapl_explore.runs.measured import BY_SET
@@ -32,7 +33,8 @@ class Rule:
     than : str
         The other arm; or ``base``, the model before training, for a log-ratio or the KL to it.
     measure : str
-        What is compared, one of ``BY_SET`` of :mod:`mapl_explore.runs.measured`.
+        What is compared, one of ``BY_SET`` of :mod:`mapl_explore.runs.measured`, or ``sets_to_80``, of which fewer
+        are quicker.
 
     Examples
     --------
@@ -115,7 +117,7 @@ def _rule(table: Mapping[str, Any], places: Sequence[Place]) -> Rule:
         texts = {key: text_of(table, key) for key in ("arm", "expected", "than", "measure")}
         rule = Rule(cell=dict(table_in(table, "cell", {})), **texts)
         one_of(*OPPOSITE)("expected", rule.expected)
-        one_of(*BY_SET)("measure", rule.measure)
+        one_of(*BY_SET, SETS_TO_80)("measure", rule.measure)
         if rule.arm == rule.than:
             raise ValueError(f"arm must not be {rule.than!r}, with which it is compared")
         if rule.than == BASE and rule.measure not in FROM_BASE:

@@ -41,7 +41,8 @@ class Workbench:
     def rate_jobs(self, arm: Arm) -> list[Job]:
         """Return the runs that choose the learning rate of an arm; they never see a question of the report."""
         rates, seeds = self.plan.lr, self.plan.rate_seeds
-        return [self._job(arm, lr, seed, self.questions.validation) for lr in rates for seed in seeds]
+        quiet = replace(arm, settings=replace(arm.settings, answer_at=()))  # only the end of a run chooses
+        return [self._job(quiet, lr, seed, self.questions.validation) for lr in rates for seed in seeds]
 
     def reported_jobs(self, arm: Arm, lr: float) -> list[Job]:
         """Return the runs of an arm that are reported."""

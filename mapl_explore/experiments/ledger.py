@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from mapl_explore.experiments.claims import Claim
 from mapl_explore.experiments.grid import title_of
 from mapl_explore.experiments.plan import Plan, read_plan
+from mapl_explore.experiments.reaching import measure_label
 from mapl_explore.experiments.report import REPORT, with_interval
 from mapl_explore.files import read_json, shortened, write_json
-from mapl_explore.runs.record import label_of
 
 RESULTS = "results"
 RUNS = "runs/evidence"  # where the commands of the ledger put their runs
@@ -173,7 +173,7 @@ def entries_of(path: Path) -> Iterator[Entry]:
 
 def _test(claim: Claim, plan: Plan) -> str:
     place = f" at {title_of(claim.rule.cell)}" if claim.rule.cell else ""
-    measure = f" by {label_of(claim.rule.measure, *plan.losses)}" if claim.rule.measure != plan.measure else ""
+    measure = f" by {measure_label(claim.rule.measure, *plan.losses)}" if claim.rule.measure != plan.measure else ""
     return (
         f"{claim.test} Holds if `{claim.rule.arm}` is {claim.rule.expected} than `{claim.rule.than}`{measure}{place}."
     )
@@ -189,7 +189,7 @@ def _rates(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> str:
 
 def _outcome(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
     """Return effect, what it is of, seeds and verdict."""
-    label = label_of(claim.rule.measure, *plan.losses)
+    label = measure_label(claim.rule.measure, *plan.losses)
     if result is None:
         return "-", label, "-", NOT_RUN
     found = result["claims"][claim.id]

@@ -14,7 +14,17 @@ from mapl_explore.files import counted
 from mapl_explore.runs.record import UNSAID, Run, read_run
 
 # What the time and the disk of a run depend on; the loss changes them little, next to the passes through the model.
-COSTS = ("model", "reference", "sets_per_step", "precision", "max_length", "answer_tokens", "lora", "training")
+COSTS = (
+    "model",
+    "reference",
+    "sets_per_step",
+    "precision",
+    "max_length",
+    "answer_tokens",
+    "answer_at",
+    "lora",
+    "training",
+)
 ALIKE = 1.5  # the halves of the held-out prompts, which choose the rate and are reported, may differ by one
 
 
@@ -74,7 +84,7 @@ def _done_before(runs: Path) -> Iterator[tuple[Size, Done]]:
 
 def _size_of_job(job: Job) -> Size:
     train, held_out = (cast(list[PreferenceSet], one) for one in (job.settings.data, job.settings.eval))
-    return _size(job.settings.decisive, len(train), len(held_out))
+    return _size(UNSAID | job.settings.decisive, len(train), len(held_out))
 
 
 def _size_of_run(run: Run) -> Size:

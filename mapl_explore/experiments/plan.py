@@ -11,6 +11,7 @@ import numpy as np
 
 from mapl_explore.experiments.claims import Claim, claims_of
 from mapl_explore.experiments.grid import cells_of, title_of
+from mapl_explore.experiments.reaching import SETS_TO_80
 from mapl_explore.experiments.tables import placed, require_known, several, table_in
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.losses import Loss, loss_of
@@ -34,7 +35,7 @@ DECIDED = {
     "patience": "it would choose the checkpoint by the questions of the report",
 }
 # What decides how a run is measured: the arms are compared question by question.
-SHARED = ("eval", "verifier", "answers", "answer_tokens", "threshold", "chat", "max_length", "truncate")
+SHARED = ("eval", "verifier", "answers", "answer_tokens", "answer_at", "threshold", "chat", "max_length", "truncate")
 OTHERWISE = ("arms", "tables", "claims")  # fields of a plan that stand in its record in another form, or not at all
 FIELDS = {each.name: each for each in fields(Settings)}
 SETTINGS = tuple(name for name, each in FIELDS.items() if each.metadata.get("command", True) or name in DECIDED)
@@ -120,6 +121,11 @@ class Plan:
         return [repr(loss_of(arm.settings.loss)) for arm in self.arms]
 
     @property
+    def has_curves(self) -> bool:
+        """Return whether its runs have learning curves."""
+        return bool(self.arms[0].settings.answer_at)
+
+    @property
     def as_record(self) -> dict[str, Any]:
         """Return all that decides the comparison, for JSON."""
         return {name: value for name, value in vars(self).items() if name not in OTHERWISE} | {**self.tables}
@@ -190,6 +196,8 @@ def _require_measured(measure: str, arms: tuple[Arm, ...]) -> None:
     """Raise where the runs do not measure it, or not alike."""
     if measure == "right" and arms[0].settings.verifier is None:
         raise ValueError("measure 'right' needs a verifier in [common]")
+    if measure == SETS_TO_80 and not arms[0].settings.answer_at:
+        raise ValueError(f"measure {measure!r} needs learning curves: answer_at in [common]")
     if measure in OF_RESPONSES and not arms[0].settings.answers:
         raise ValueError(f"measure {measure!r} needs responses: answers in [common] must not be 0")
     if measure in OF_SCORES:

@@ -63,5 +63,5 @@ def recorded(name: str) -> Recorded:
     result = result_of(path, plan)
     if result is None:
         raise ValueError(f"the plan {name!r} was not run yet: mapl-explore compare {path} does it")
-    rows = (Row(**(row | {"runs": []})) for row in result["arms"])
+    rows = map(Row.read, result["arms"])
     return Recorded(plan, tuple(rows), tuple(entries_of(path)))

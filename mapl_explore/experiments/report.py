@@ -14,6 +14,7 @@ from mapl_explore.experiments.bootstrap import mean_interval
 from mapl_explore.experiments.claims import Rule
 from mapl_explore.experiments.grid import shown, title_of
 from mapl_explore.experiments.plan import Plan
+from mapl_explore.experiments.reaching import SETS_TO_80, Found, Reached, difference, reached
 from mapl_explore.files import atomic_writer, counted
 from mapl_explore.notes import note
 from mapl_explore.rounding import known
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
 LEAST_SEEDS = 8  # for a claim
 TOO_FEW = "too few seeds for a claim"
 COLUMNS = ("lr", "seeds", "mean [95 %]", "difference [95 %]", "verdict", "steps", "tokens", "seconds")
+TO_80 = "sets to 80 % [95 %]"
 NOTES = """Mean over seeds and held-out test questions; difference to {baseline}{where}, question by question,
 under the seeds that both have. 95 % intervals by resampling seeds, then questions, each comparison for itself. The
 learning rates were chosen on other questions and under other seeds. Steps, response tokens trained on, seconds: means
 over the runs."""
+CURVES = """Sets to 80 %: how many an arm has read where the mean share first reaches 80 %, linear between the steps of
+answer_at."""
 REPORT = "report.json"
 PICTURES = ("svg", "png")
 
@@ -48,7 +52,7 @@ class Results:
     lr : float or None
         The chosen rate.
     found : dict of dict of arrays
-        By seed, the measures of each test question.
+        By seed, the measures of each test question, and the learning curve where there is one.
     asked : int
         The seeds that were to be run.
     steps, response_tokens, seconds : float or None
@@ -61,7 +65,7 @@ class Results:
     cell: Mapping[str, Any]
     loss: str
     lr: float | None
-    found: Mapping[int, Mapping[str, np.ndarray]]
+    found: Found
     asked: int
     steps: float | None
     response_tokens: float | None
@@ -88,6 +92,13 @@ class Row:
     response_tokens: float | None
     seconds: float | None
     runs: list[str]
+    sets_to_80: Reached | None = None
+
+    @classmethod
+    def read(cls, record: Mapping[str, Any]) -> "Row":
+        """Return the row that a report or a recorded result holds."""
+        known = record.get(SETS_TO_80)
+        return cls(**{"runs": [], **record, SETS_TO_80: Reached(**known) if known else None})
 
     @property
     def as_record(self) -> dict[str, Any]:
@@ -96,7 +107,8 @@ class Row:
         record = {"arm": record.pop("arm"), **record.pop("cell")} | record
         for name, ends in (("", record.pop("interval")), ("difference_", record.pop("difference_interval"))):
             record |= dict(zip((f"{name}low", f"{name}high"), ends or (None, None), strict=True))
-        return {name: value for name, value in record.items() if name != "runs"}
+        columns = {name: value for name, value in record.items() if name not in ("runs", SETS_TO_80)}
+        return columns | (self.sets_to_80.columns if self.sets_to_80 else {})
 
     @property
     def cells(self) -> list[str]:
@@ -130,18 +142,21 @@ def rows_of(results: Sequence[Results], baseline: str, measure: str) -> list[Row
 
 def contrast_of(rule: Rule, results: Sequence[Results]) -> Contrast:
     """Return the contrast by which a claim is decided."""
-    arms = {one.arm: one for one in results if one.cell == rule.cell}
-    return _contrast(arms[rule.arm], arms.get(rule.than), rule.measure)
+    arms = {one.arm: one.found for one in results if one.cell == rule.cell}
+    return contrast(arms[rule.arm], arms.get(rule.than), rule.measure)
 
 
-def _contrast(one: Results, other: Results | None, measure: str) -> Contrast:
+def contrast(one: Found, other: Found | None, measure: str) -> Contrast:
     """Return how a measure differs; without another arm from 0, which it is before training."""
-    seeds = sorted(one.found.keys() & (one if other is None else other).found.keys())
-    change = np.array([one.found[s][measure] - (0.0 if other is None else other.found[s][measure]) for s in seeds])
-    interval = mean_interval(change) if len(seeds) else None
-    return Contrast(
-        float(change.mean()) if len(seeds) else None, interval, len(seeds), verdict_of(interval, len(seeds))
-    )
+    seeds = sorted(one.keys() & (one if other is None else other).keys())
+    if not seeds:
+        return Contrast(None, None, 0, verdict_of(None, 0))
+    if measure == SETS_TO_80 and other is not None:
+        change, interval = difference(one, other, seeds)
+    else:
+        changes = np.array([one[s][measure] - (0.0 if other is None else other[s][measure]) for s in seeds])
+        change, interval = float(changes.mean()), mean_interval(changes)
+    return Contrast(change, interval, len(seeds), verdict_of(interval, len(seeds)))
 
 
 def verdict_of(interval: Interval, seeds: int) -> str:
@@ -160,10 +175,14 @@ def verdict_of(interval: Interval, seeds: int) -> str:
 def table_of(rows: Sequence[Row], plan: Plan) -> str:
     """Return the rows for people."""
     cells = [[*plan.grid, "arm", *COLUMNS], *(row.cells for row in rows)]
+    if plan.has_curves:
+        last = [TO_80, *(str(row.sets_to_80 or "-") for row in rows)]
+        cells = [[*line, cell] for line, cell in zip(cells, last, strict=True)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     losses = dict.fromkeys(f"{row.arm}: {row.loss}" for row in rows)
     notes = NOTES.format(baseline=plan.baseline, where=" in the same cell" if plan.grid else "")
+    notes += f" {CURVES}" if plan.has_curves else ""
     return "\n".join([label_of(plan.measure, *(row.loss for row in rows)), *lines, "", *losses, "", notes])
 
 
@@ -188,7 +207,7 @@ def write_report(
 
 def _row(one: Results, base: Results, measure: str) -> Row:
     values = np.array([one.found[seed][measure] for seed in sorted(one.found)])
-    against = Contrast(None, None, 0, "baseline") if one is base else _contrast(one, base, measure)
+    against = Contrast(None, None, 0, "baseline") if one is base else contrast(one.found, base.found, measure)
     return Row(
         arm=one.arm,
         cell=one.cell,
@@ -205,6 +224,7 @@ def _row(one: Results, base: Results, measure: str) -> Row:
         response_tokens=one.response_tokens,
         seconds=one.seconds,
         runs=one.runs,
+        sets_to_80=reached(one.found),
     )
 
 

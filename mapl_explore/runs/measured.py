@@ -35,7 +35,7 @@ def write_measured(folder: str | os.PathLike, by_set: Mapping[str, np.ndarray], 
         np.savez(file, **arrays)
 
 
-def learning_curve(points: Mapping[int, Sequence[float] | np.ndarray], sets_per_step: int) -> dict[str, np.ndarray]:
+def learning_curve(points: Mapping[int, Sequence[float]], sets_per_step: int) -> dict[str, np.ndarray]:
     """Return ``sets_read`` (points,) and ``right_along`` (points, questions), from verdicts by step.
 
     Examples

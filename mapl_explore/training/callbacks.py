@@ -129,7 +129,8 @@ class AnswerRecorder(TrainerCallback):
         """Judge, if this is one of the steps."""
         if logs and is_step(logs) and state.global_step in self.steps:
             found = [int(one) for one in self.verdicts()]
-            state.log_history[-1] |= {"right": sum(found) / len(found), VERDICTS: found}
+            entry: dict[str, Any] = state.log_history[-1]
+            entry |= {"right": sum(found) / len(found), VERDICTS: found}
 
 
 class LogRecorder(TrainerCallback):
@@ -205,7 +206,8 @@ def steps_of(state: TrainerState) -> list[dict]:
 
 def verdicts_of(state: TrainerState) -> dict[int, list[int]]:
     """Return whether the response to each question was right, 1 or 0, by step."""
-    return {entry["step"]: entry[VERDICTS] for entry in state.log_history if VERDICTS in entry}
+    log: list[Any] = state.log_history
+    return {entry["step"]: entry[VERDICTS] for entry in log if VERDICTS in entry}
 
 
 def evaluations_of(state: TrainerState) -> list[dict]:

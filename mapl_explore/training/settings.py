@@ -290,7 +290,7 @@ class Settings:
         metavar="WHICH",
     )
     answers: int = setting("how many of the held-out prompts get responses, before and after", whole(0), 400)
-    answer_at: Sequence[int] | str = setting(
+    answer_at: Sequence[int] = setting(
         "steps after which they get greedy responses, too, such as 2,4,8: a learning curve of the share that is right",
         some_steps,
         (),

@@ -231,7 +231,7 @@ def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Ru
     log, evaluations = steps_of(state), evaluations_of(state)
     by_set = {name: after[name].each for name in BY_SET if name in after}
     if settings.answer_at:
-        points = {0: baseline.measured["right"].each, **verdicts_of(state)}
+        points = {0: baseline.measured["right"].each.tolist(), **verdicts_of(state)}
         by_set |= learning_curve(points, settings.sets_per_step)
     write_measured(prepared.place.folder, by_set, _tokens_read(prepared, baseline, state))
     return replace(baseline.run, after=estimates(after), intervals=found, log=log, evaluations=evaluations)

@@ -1,6 +1,7 @@
 """A comparison: runs are shared and gone on with, one failure leaves the rest, and nothing leaks into the test."""
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from mapl_explore.experiments.jobs import job_of
 from mapl_explore.experiments.outlook import outlook
 from mapl_explore.experiments.plan import read_plan
 from mapl_explore.experiments.questions import divided, drawn
+from mapl_explore.experiments.reaching import Reached
+from mapl_explore.experiments.report import Row
 from mapl_explore.notes import Note
 from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.record import read_run
@@ -46,6 +49,9 @@ def plan(files):
     return {"baseline": "one", "seeds": 2, "lr": 1e-3, "common": common, "arms": arms}
 
 
+ALONG = {"answers": 2, "answer_at": [1], "verifier": "exact"}
+
+
 @pytest.fixture
 def runs_done(monkeypatch):
     """The settings of every run that is begun."""
@@ -66,19 +72,15 @@ def test_a_plan_is_compared_and_a_changed_arm_alone_is_run_again(plan, tmp_path,
     assert [arm["mean"] for arm in report["arms"]] == [row.mean for row in found.rows]
     # One step of two sets: the response tokens of both, with their ends.
     assert all(0 < row.response_tokens < 2 * 64 * 4 for row in found.rows)
-    plan["arms"]["other"]["loss"] = "DPO(pair=Smooth(tau=2.0))"
-    assert "6 runs" not in outlook(workbench(plan, tmp_path / "out"), 1)
-    compared(plan, output=tmp_path / "out", progress=False)
-    assert [settings.loss.pair.tau for settings in runs_done[4:]] == [2.0, 2.0]
-
-
-def test_the_means_are_those_of_the_run_records(plan, tmp_path):
-    found = compared(plan, output=tmp_path / "out", progress=False)
     for row in found.rows:
         folders = [tmp_path / "out" / "runs" / name for name in row.runs]
         means = [read_run(folder).after["accuracy"] for folder in folders]
         assert row.mean == pytest.approx(sum(means) / len(means), abs=1e-12)
         assert all(len(read_measured(folder)[0]["accuracy"]) == 3 for folder in folders)
+    plan["arms"]["other"]["loss"] = "DPO(pair=Smooth(tau=2.0))"
+    assert "6 runs" not in outlook(workbench(plan, tmp_path / "out"), 1)
+    compared(plan, output=tmp_path / "out", progress=False)
+    assert [settings.loss.pair.tau for settings in runs_done[4:]] == [2.0, 2.0]
 
 
 @pytest.mark.parametrize("moment", ["_begin", "train", "finish"])
@@ -128,7 +130,7 @@ def test_the_failure_of_one_arm_leaves_the_others(plan, tmp_path, monkeypatch):
 
 
 def test_rates_are_chosen_on_other_questions_and_other_seeds_than_those_reported(plan, tmp_path, runs_done):
-    plan |= {"lr": [1e-3, 1e-2], "rate_seeds": 1, "seeds": 1}
+    plan |= {"lr": [1e-3, 1e-2], "rate_seeds": 1, "seeds": 1, "common": plan["common"] | ALONG, "measure": "accuracy"}
     found = compared(plan, output=tmp_path / "out", progress=False)
     choosing, reporting = runs_done[:4], runs_done[4:]
     asked = [{prompt_text(one.prompt) for run in runs for one in run.eval} for runs in (choosing, reporting)]
@@ -140,6 +142,16 @@ def test_rates_are_chosen_on_other_questions_and_other_seeds_than_those_reported
         runs = [run for run in choosing if repr(run.loss) == row.loss]
         means = {run.lr: read_run(run.output).after["accuracy"] for run in runs}
         assert row.lr == max(sorted(means), key=means.get)
+    # A learning curve is of no use where only the end of a run chooses; the random model is right nowhere.
+    assert [run.answer_at for run in runs_done] == [()] * 4 + [(1,)] * 2
+    assert [row.sets_to_80 for row in found.rows] == [Reached(None, None, 2)] * 2
+    assert [line.split("  ")[-1] for line in found.table.splitlines()[1:4]] == [
+        "sets to 80 % [95 %]",
+        *["more than 2"] * 2,
+    ]
+    report = json.loads((found.folder / "report.json").read_text())
+    assert [Row.read(row) for row in report["arms"]] == found.rows
+    assert list(compare(plan, output=tmp_path / "out", progress=False).sets_to_80) == [math.inf] * 2
 
 
 def test_the_division_is_by_prompt_and_the_same_whatever_the_order():
@@ -180,6 +192,7 @@ def test_what_decides_a_run_decides_its_folder_and_nothing_else_does(plan, tmp_p
     same = [name(replace(arm, device="auto")), name(replace(arm, save_every=1)), name(replace(arm, loss="dpo-hardest"))]
     assert set(same) == {name()}
     other = [replace(arm, seed=1), replace(arm, lr=1e-4), replace(arm, steps=2), replace(arm, loss="dpo")]
+    other.append(replace(arm, **ALONG))
     names = [name(), *map(name, other), name(train=SETS[::-1]), name(held_out=EVAL[1:])]
     assert len(set(names)) == len(names)
 

@@ -13,6 +13,8 @@ GOOD = {
     "common": {"data": "train.jsonl", "eval": "eval.jsonl"},
     "arms": {"one": {"loss": "dpo-hardest"}, "other": {"loss": "DPO(pair=Smooth(tau=1.0))", "sets": 8, "noise": 0.25}},
 }
+CLAIM = {name: "it" for name in ("id", "words", "source", "scale", "test")}
+CLAIM |= {"rule": {"arm": "other", "expected": "lower", "measure": "sets_to_80"}}
 TEXT = """baseline = "one"
 seeds = 2
 lr = 1e-3
@@ -104,6 +106,9 @@ def test_a_single_rate_needs_no_runs_to_choose_it():
         ({"grid": {"steps": [2]}, "common__steps": 4}, "[common] must not have steps: [grid] has it"),
         ({"arms__one__loss": "SFT()"}, "measure 'accuracy' compares losses of one score; SFT() of [arms.one] and DPO("),
         ({"arms__one__loss": "CPO()", "measure": "hard_margin"}, "score responses differently: take 'right'"),
+        ({"arms__one__answer_at": [1]}, "[arms.one] must not have answer_at: it decides on what the arms are measured"),
+        ({"common__answer_at": [30], "common__verifier": "world"}, "[arms.one] answer_at must be at most the 24 steps"),
+        ({"claims": [CLAIM]}, "[[claims]] it: measure 'sets_to_80' needs learning curves: answer_at in [common]"),
         ({"measure": "right"}, "measure 'right' needs a verifier in [common]"),
         ({"measure": "loss"}, "measure must be one of 'right', 'accuracy', 'hard_margin', not 'loss'"),
     ],

@@ -1,0 +1,82 @@
+"""Sets to 80 %: where a mean learning curve gets there, by hand and by slow resampling, and where it does not."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mapl_explore.experiments.bootstrap import expanded_tail
+from mapl_explore.experiments.reaching import Reached, crossing, difference, reached
+from mapl_explore.experiments.report import contrast
+
+SETS = np.array([0, 16, 32, 64])
+
+
+def found(chances, rng, *, sets=SETS, seeds=8, questions=40):
+    """Return what runs have found whose questions are right with these chances at each point."""
+    hard = rng.random((1, questions))  # the same question is hard under all seeds
+    right = [(hard < np.reshape(chances, (-1, 1)) + 0.05 * rng.normal(size=(len(chances), 1))) for _ in range(seeds)]
+    return {seed: {"sets_read": sets, "right_along": one.astype(float)} for seed, one in enumerate(right)}
+
+
+@pytest.mark.parametrize(
+    ("shares", "at"),
+    [
+        ([0.5, 0.7, 0.9, 1.0], 24),
+        ([0.5, 0.8, 0.9, 1.0], 16),
+        ([0.9, 0.5, 0.5, 0.5], 0),
+        ([0.5, 0.9, 0.1, 1.0], 12),  # the first time counts
+        ([0.5, 0.5, 0.6, 0.7], math.inf),
+        ([0.7, 0.7, 0.7, 0.8], 64),
+    ],
+)
+def test_a_curve_reaches_80_percent_between_its_points(shares, at):
+    assert crossing(SETS, np.array(shares)[:, None]) == pytest.approx([at], rel=1e-12)
+
+
+def test_the_interval_is_that_of_drawing_seeds_and_then_questions_again():
+    arm = found([0.4, 0.6, 0.85, 0.95], np.random.default_rng(0))
+    right = np.stack([one["right_along"] for one in arm.values()], axis=1)
+    rng, slow = np.random.default_rng(1), []
+    for _ in range(4000):
+        drawn = right[:, rng.integers(8, size=8)][:, :, rng.integers(40, size=40)].mean((1, 2))
+        slow.append(np.interp(0.8, np.maximum.accumulate(drawn), SETS) if drawn.max() >= 0.8 else 1e9)
+    tail = expanded_tail(8)
+    one = reached(arm)
+    assert one.sets == pytest.approx(np.interp(0.8, right.mean((1, 2)), SETS), rel=1e-12)
+    # In the tail lie 23 of 4,000 draws: a quantile there wanders by a fifth of the way to the middle.
+    for end, expected in zip(one.interval, np.quantile(slow, [tail, 1 - tail]), strict=True):
+        assert abs(end - expected) < 0.2 * abs(expected - one.sets)
+
+
+def test_what_is_not_reached_is_more_than_the_last_point():
+    rng = np.random.default_rng(0)
+    never, late = found([0.1, 0.2, 0.3, 0.3], rng), found([0.4, 0.5, 0.7, 0.82], rng)
+    assert reached(never) == Reached(None, None, 64)
+    assert str(reached(never)) == "more than 64"
+    low, high = reached(late).interval
+    assert 16 < low <= 64
+    assert high is None
+    assert str(reached(late)).endswith(", more than 64]")
+    assert reached(late).columns["sets_to_80_high"] == math.inf
+    assert reached({0: late[0]}).interval is None
+    assert reached({0: {"right": np.ones(3)}}) is None
+
+
+def test_an_arm_that_is_quicker_is_lower_and_two_that_never_get_there_are_not_told_apart():
+    rng = np.random.default_rng(0)
+    quick, slow = found([0.4, 0.9, 0.95, 1.0], rng), found([0.4, 0.5, 0.75, 0.95], rng)
+    told = contrast(quick, slow, "sets_to_80")
+    assert (told.verdict, told.seeds) == ("lower", 8)
+    assert told.difference == pytest.approx(reached(quick).sets - reached(slow).sets, rel=1e-12)
+    assert told.difference_interval[0] < told.difference < told.difference_interval[1] < 0
+    assert contrast(slow, quick, "sets_to_80").verdict == "higher"
+    never = found([0.1, 0.1, 0.2, 0.3], rng)
+    assert contrast(never, found([0.1, 0.1, 0.2, 0.3], rng), "sets_to_80").verdict == "undecided"
+    change, _ = difference(quick, never, range(8))
+    assert change == pytest.approx(reached(quick).sets - 64, rel=1e-12)
+
+
+def test_the_same_draws_of_seeds_and_questions_pair_two_arms():
+    arm = found([0.4, 0.6, 0.85, 0.95], np.random.default_rng(0))
+    assert difference(arm, arm, range(8)) == (0.0, None)
