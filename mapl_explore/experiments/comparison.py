@@ -126,8 +126,9 @@ def compare(
     pandas.DataFrame
         A row for each arm in each cell of the grid, whose factors are columns: its learning rate, seeds, mean,
         difference to the baseline, each with the ends of its 95 % interval
-        (:func:`mapl_explore.experiments.bootstrap.mean_interval`), verdict and cost. A note tells of each run that
-        failed.
+        (:func:`mapl_explore.experiments.bootstrap.mean_interval`), verdict and cost. With ``answer_at``, also ``sets_to_80``
+        with its interval (:mod:`mapl_explore.experiments.reaching`), infinite beyond the last of these steps. A note
+        tells of each run that failed.
 
     Raises
     ------

@@ -116,6 +116,14 @@ def test_a_measure_of_every_other_step_has_a_whole_curve():
     assert [len(line.get_xdata()) for line in axes.lines] == [20, 20]
 
 
+def test_a_learning_curve_of_few_points_is_drawn_as_it_is():
+    right = np.full(40, np.nan)
+    right[[3, 7, 15, 31]] = 0.5, 0.9, 0.7, 1.0
+    (axes,) = run_figure([RunCurves("a", np.arange(40), {"right": right}, {})], {"right": "right"}).axes
+    for line in axes.lines:
+        assert line.get_ydata().tolist() == [0.5, 0.9, 0.7, 1.0]
+
+
 def test_a_run_without_a_measure_has_an_empty_curve_and_its_name_in_the_legend():
     step = np.arange(1, 13)
     runs = [RunCurves("has", step, {"margin": step * 1.0}, {}), RunCurves("lacks", step, {}, {})]
