@@ -14,7 +14,7 @@ from mapl_explore.experiments.questions import Questions, drawn, read_questions
 from mapl_explore.experiments.report import Results, Row, write_report
 from mapl_explore.files import sole_writer, whole_number
 from mapl_explore.notes import note
-from mapl_explore.runs.measured import read_measured
+from mapl_explore.runs.measured import SAMPLES, read_measured
 from mapl_explore.runs.record import read_run, require_writable
 
 RUNS, REPORTS = "runs", "reports"
@@ -84,7 +84,8 @@ class Workbench:
 
     def _job(self, arm: Arm, lr: float, seed: int, held_out: list) -> Job:
         train = drawn(self.questions.train[str(arm.settings.data)], arm, seed)
-        return job_of(arm.title, replace(arm.settings, lr=lr, seed=seed), train, held_out, self.output / RUNS)
+        settings, runs = replace(arm.settings, lr=lr, seed=seed), self.output / RUNS
+        return job_of(arm.title, settings, train, held_out, runs, arm.sampling)
 
 
 def compare(
@@ -109,6 +110,8 @@ def compare(
         A TOML file with ``baseline``, ``seeds``, ``lr``, ``[common]`` and ``[arms.NAME]``, or a mapping of this form.
         ``seeds`` is a number or a list. ``[common]`` and the arms have any setting of :func:`mapl_explore.finetune`,
         and ``sets`` and ``noise``: how many training sets are drawn, and the share of them with exchanged sides.
+        An arm with ``rounds`` is trained by :func:`mapl_explore.rounds`: ``prompts`` is how many are drawn, and it may
+        have ``k``, ``temperature`` and ``max_tokens``.
         ``[grid]`` has a list of values for some of what an arm may have: every arm is run in every cell, the product
         of the lists, with a learning rate of its own there, and compared with the baseline in the same cell.
     output : path
@@ -126,9 +129,9 @@ def compare(
     pandas.DataFrame
         A row for each arm in each cell of the grid, whose factors are columns: its learning rate, seeds, mean,
         difference to the baseline, each with the ends of its 95 % interval
-        (:func:`mapl_explore.experiments.bootstrap.mean_interval`), verdict and cost. With ``answer_at``, also ``sets_to_80``
-        with its interval (:mod:`mapl_explore.experiments.reaching`), infinite beyond the last of these steps. A note
-        tells of each run that failed.
+        (:func:`mapl_explore.experiments.bootstrap.mean_interval`), verdict and cost. With ``answer_at``, also
+        ``sets_to_80`` with its interval (:mod:`mapl_explore.experiments.reaching`), infinite beyond the last of these
+        steps. A note tells of each run that failed.
 
     Raises
     ------
@@ -216,6 +219,7 @@ def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) 
         steps=_mean(steps),
         response_tokens=_mean([tokens for _, tokens in measured]),
         seconds=_mean(seconds),
+        samples=_mean([float(found[SAMPLES]) for found, _ in measured if SAMPLES in found]),
         runs=[job.folder.name for job in done],
     )
 

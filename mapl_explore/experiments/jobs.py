@@ -5,13 +5,16 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from mapl_explore.data import PreferenceSet
+from mapl_explore.experiments.round_jobs import run_rounds
 from mapl_explore.files import atomic_writer
 from mapl_explore.runs.record import RECORD, fingerprint
+from mapl_explore.training.round_settings import ROUNDS
 from mapl_explore.training.settings import Settings
 
 DONE = "done.json"  # written last: a run folder without it is gone on with
@@ -28,10 +31,13 @@ class Job:
         The name of its arm.
     settings : Settings
         With its seed, its learning rate, its data as they were drawn, and its folder.
+    sampling : dict
+        How each round samples, with the number of rounds; nothing where it is one training.
     """
 
     arm: str
     settings: Settings = field(repr=False)
+    sampling: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -70,13 +76,19 @@ class Done:
 
 
 def job_of(
-    arm: str, settings: Settings, train: Sequence[PreferenceSet], held_out: Sequence[PreferenceSet], runs: Path
+    arm: str,
+    settings: Settings,
+    train: Sequence[PreferenceSet],
+    held_out: Sequence[PreferenceSet],
+    runs: Path,
+    sampling: Mapping[str, Any] | None = None,
 ) -> Job:
     """Return the job of settings and data; two that agree in all that decides the result have one folder below runs."""
     data = {"train": fingerprint(train), "eval": fingerprint(held_out)}
-    decisive = {"loss": repr(settings.loss), **settings.decisive, "data": data}
+    sampling = sampling or {}
+    decisive = {"loss": repr(settings.loss), **settings.decisive, **sampling, "data": data}
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
-    return Job(arm, replace(settings, data=list(train), eval=list(held_out), output=runs / digest[:16]))
+    return Job(arm, replace(settings, data=list(train), eval=list(held_out), output=runs / digest[:16]), sampling)
 
 
 def run_all(jobs: Sequence[Job], at_a_time: int, progress: "Progress") -> list[Failure]:
@@ -105,24 +117,30 @@ def _outcomes(jobs: Sequence[Job], at_a_time: int) -> Iterable[Job | Failure]:
 
 def outcome_of(job: Job) -> Job | Failure:
     """Do one job, from where it was interrupted, and return it, or its failure."""
-    from mapl_explore.training.finetuning import finetune
-
-    begun = (job.folder / RECORD).exists()
+    begun = (job.folder / (ROUNDS if job.sampling else RECORD)).exists()
     if not begun:  # what was killed before its record is no run yet
         shutil.rmtree(job.folder, ignore_errors=True)
     start = time.perf_counter()
     try:
-        finetune(replace(job.settings, resume=begun))
+        _run(replace(job.settings, resume=begun), job.sampling)
         _settle(job.folder, None if begun else time.perf_counter() - start)
     except Exception as error:  # one arm's fault must not end the others
         return Failure(job, " ".join(str(error).split()) or type(error).__name__)
     return job
 
 
+def _run(settings: Settings, sampling: Mapping[str, Any]) -> None:
+    if sampling:
+        run_rounds(settings, sampling)
+        return
+    from mapl_explore.training.finetuning import finetune
+
+    finetune(settings)
+
+
 def _settle(folder: Path, seconds: float | None) -> None:
     """Remove what only an interrupted run needs, and write that the run is done."""
-    for name in ONLY_TO_GO_ON:
-        path = folder / name
+    for path in (path for name in ONLY_TO_GO_ON for path in (folder / name, *folder.glob(f"round-*/{name}"))):
         if path.is_dir():
             shutil.rmtree(path)
         else:

@@ -10,20 +10,14 @@ from typing import Any, NamedTuple, cast
 from mapl_explore.data import PreferenceSet
 from mapl_explore.experiments.comparison import RUNS, Workbench
 from mapl_explore.experiments.jobs import DONE, Done, Job, duration, read_done
+from mapl_explore.experiments.round_jobs import SAMPLING
 from mapl_explore.files import counted
 from mapl_explore.runs.record import UNSAID, Run, read_run
 
 # What the time and the disk of a run depend on; the loss changes them little, next to the passes through the model.
 COSTS = (
-    "model",
-    "reference",
-    "sets_per_step",
-    "precision",
-    "max_length",
-    "answer_tokens",
-    "answer_at",
-    "lora",
-    "training",
+    *("model", "reference", "sets_per_step", "precision", "max_length", "answer_tokens", "answer_at"),
+    *("lora", "training"),
 )
 ALIKE = 1.5  # the halves of the held-out prompts, which choose the rate and are reported, may differ by one
 
@@ -84,7 +78,7 @@ def _done_before(runs: Path) -> Iterator[tuple[Size, Done]]:
 
 def _size_of_job(job: Job) -> Size:
     train, held_out = (cast(list[PreferenceSet], one) for one in (job.settings.data, job.settings.eval))
-    return _size(UNSAID | job.settings.decisive, len(train), len(held_out))
+    return _size({**UNSAID, **job.settings.decisive, **job.sampling}, len(train), len(held_out))
 
 
 def _size_of_run(run: Run) -> Size:
@@ -95,4 +89,5 @@ def _size(arguments: Mapping[str, Any], train: int, held_out: int) -> Size:
     steps, epochs = arguments["steps"], arguments["epochs"]
     updates = steps if epochs is None else math.ceil(epochs * train / arguments["sets_per_step"])
     costs = {"updates": updates, **{name: arguments[name] for name in COSTS}}
+    costs |= {name: arguments.get(name) for name in SAMPLING}
     return Size(json.dumps(costs, sort_keys=True, default=str), held_out, min(arguments["answers"], held_out))

@@ -12,11 +12,13 @@ import numpy as np
 from mapl_explore.experiments.claims import Claim, claims_of
 from mapl_explore.experiments.grid import cells_of, title_of
 from mapl_explore.experiments.reaching import SETS_TO_80
+from mapl_explore.experiments.round_jobs import SAMPLING, rounds_of
 from mapl_explore.experiments.tables import placed, require_known, several, table_in
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.losses import Loss, loss_of
 from mapl_explore.losses.trials import made_up_sets
 from mapl_explore.training.options import above_zero
+from mapl_explore.training.round_settings import RoundSettings
 from mapl_explore.training.settings import LARGEST, Settings, one_of
 
 MEASURES = ("right", "accuracy", "hard_margin")
@@ -56,6 +58,8 @@ class Arm:
         How many training sets are drawn, by the seed; all of them if None.
     noise : float
         The share of these whose sides are exchanged, drawn by the seed, from 0 to 1.
+    sampling : dict
+        Of an arm that is trained in rounds, how each samples, and how many there are; of the sets it takes the prompts.
     cell : dict
         The values of the factors of the grid; none where the plan has no grid.
     """
@@ -64,6 +68,7 @@ class Arm:
     settings: Settings
     sets: int | None = None
     noise: float = 0.0
+    sampling: Mapping[str, Any] = field(default_factory=dict)
     cell: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -283,7 +288,22 @@ def _made(name: str, given: dict[str, Any], cell: Mapping[str, Any]) -> Arm:
     own = {key: value for key, value in given.items() if key not in FACTORS}
     settings = Settings(**own, output=".", progress=False)
     _require_last_weights(settings)
-    return Arm(name, settings, given.get("sets"), float(given.get("noise", 0)), cell)
+    sampling = _sampling(settings, given)
+    drawn = given.get("prompts" if sampling else "sets")
+    return Arm(name, settings, drawn, float(given.get("noise", 0)), sampling, cell)
+
+
+def _sampling(settings: Settings, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how an arm samples in rounds, all of it said; nothing where it has no rounds."""
+    asked = {name: given[name] for name in SAMPLING if name in given}
+    if "rounds" not in given:
+        for name in (name for name in (*asked, "prompts") if name in given):
+            raise ValueError(f"{name} belongs to rounds, and there are none")
+        return {}
+    for name in (name for name in ("sets", "noise", "answer_at") if given.get(name)):
+        raise ValueError(f"{name} does not go with rounds, which sample their own sets and are measured at their end")
+    made = rounds_of(settings, asked, [])
+    return {name: getattr(made, name) for name in SAMPLING}
 
 
 def _require_last_weights(settings: Settings) -> None:
@@ -321,8 +341,11 @@ def _share(name: str, value: Any) -> float:
     return float(value)
 
 
-# What a plan knows of an arm that is no setting of finetune: how many sets are drawn, the share with exchanged sides.
+# What a plan knows of an arm that is no setting of finetune: how many sets are drawn, the share with exchanged sides;
+# of rounds how many prompts are drawn, and how responses to them are sampled.
 FACTORS: dict[str, Callable[[str, Any], Any]] = {
     "sets": lambda name, value: whole_number(name, value, 1, LARGEST),
     "noise": _share,
+    "prompts": lambda name, value: whole_number(name, value, 1, LARGEST),
+    **{each.name: each.metadata["rule"] for each in fields(RoundSettings) if each.name in SAMPLING},
 }

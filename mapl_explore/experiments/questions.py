@@ -90,7 +90,8 @@ def _exchanged(one: PreferenceSet) -> PreferenceSet:
 
 def _require_enough(arm: Arm, sets: Sequence[PreferenceSet]) -> None:
     if arm.sets and arm.sets > len(sets):
-        raise ValueError(f"{arm.place('sets')} sets must be at most {len(sets)}, which data holds, not {arm.sets}")
+        key = "prompts" if arm.sampling else "sets"
+        raise ValueError(f"{arm.place(key)} {key} must be at most {len(sets)}, which data holds, not {arm.sets}")
     if arm.noise and any(one.scores for one in sets):
         place = arm.place("noise")
         raise ValueError(f"{place} noise exchanges sides, and data holds scores, which would contradict them")

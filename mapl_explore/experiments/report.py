@@ -55,8 +55,8 @@ class Results:
         By seed, the measures of each test question, and the learning curve where there is one.
     asked : int
         The seeds that were to be run.
-    steps, response_tokens, seconds : float or None
-        Means over the runs.
+    steps, response_tokens, seconds, samples : float or None
+        Means over the runs; samples are the responses that rounds have drawn.
     runs : list of str
         The names of the run folders.
     """
@@ -71,6 +71,7 @@ class Results:
     response_tokens: float | None
     seconds: float | None
     runs: list[str]
+    samples: float | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Row:
     seconds: float | None
     runs: list[str]
     sets_to_80: Reached | None = None
+    samples: float | None = None
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> "Row":
@@ -176,14 +178,20 @@ def table_of(rows: Sequence[Row], plan: Plan) -> str:
     """Return the rows for people."""
     cells = [[*plan.grid, "arm", *COLUMNS], *(row.cells for row in rows)]
     if plan.has_curves:
-        last = [TO_80, *(str(row.sets_to_80 or "-") for row in rows)]
-        cells = [[*line, cell] for line, cell in zip(cells, last, strict=True)]
+        cells = _with(cells, TO_80, [str(row.sets_to_80 or "-") for row in rows])
+    if any(arm.sampling for arm in plan.arms):
+        cells = _with(cells, "samples", [known(row.samples, ",.0f") for row in rows])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     losses = dict.fromkeys(f"{row.arm}: {row.loss}" for row in rows)
     notes = NOTES.format(baseline=plan.baseline, where=" in the same cell" if plan.grid else "")
     notes += f" {CURVES}" if plan.has_curves else ""
     return "\n".join([label_of(plan.measure, *(row.loss for row in rows)), *lines, "", *losses, "", notes])
+
+
+def _with(cells: Sequence[list[str]], head: str, column: Sequence[str]) -> list[list[str]]:
+    """Return the cells of a table with a column more."""
+    return [[*line, cell] for line, cell in zip(cells, [head, *column], strict=True)]
 
 
 def write_report(
@@ -225,6 +233,7 @@ def _row(one: Results, base: Results, measure: str) -> Row:
         seconds=one.seconds,
         runs=one.runs,
         sets_to_80=reached(one.found),
+        samples=one.samples,
     )
 
 

@@ -15,6 +15,7 @@ MEASURED = "measured.npz"
 BY_SET = ("right", "hard_margin", "accuracy", "chosen_ratio", "rejected_ratio", "kl", "entropy")
 TOKENS = "response_tokens"
 SETS_READ, RIGHT_ALONG = "sets_read", "right_along"  # the learning curve, of a run with ``answer_at``
+SAMPLES = "samples"  # how many responses were drawn, of rounds
 
 
 def write_measured(folder: str | os.PathLike, by_set: Mapping[str, np.ndarray], response_tokens: int) -> None:

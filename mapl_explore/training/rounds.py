@@ -33,12 +33,10 @@ from mapl_explore.sampling.verifiers import verifier as judging
 from mapl_explore.training.arguments import require_arguments
 from mapl_explore.training.finetuning import finetune
 from mapl_explore.training.own_loss import require_trained_by
-from mapl_explore.training.round_settings import RoundSettings
+from mapl_explore.training.round_settings import ROUNDS, RoundSettings
 from mapl_explore.training.settings import takes_settings
 from mapl_explore.training.training_data import given_sets
 from mapl_explore.training.workplace import Workplace
-
-ROUNDS = "rounds.json"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tuned_runs import SETS
 from mapl_explore import compare, write_sets
 from mapl_explore.cli.main import main
 from mapl_explore.data import PreferenceSet, prompt_text
+from mapl_explore.data.world import world_sets
 from mapl_explore.experiments import jobs
 from mapl_explore.experiments.comparison import compared, workbench
 from mapl_explore.experiments.jobs import job_of
@@ -24,7 +25,7 @@ from mapl_explore.experiments.report import Row
 from mapl_explore.notes import Note
 from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.record import read_run
-from mapl_explore.training import finetuning
+from mapl_explore.training import finetuning, rounds
 
 EVAL = [PreferenceSet(f"and before {i}?", [f" {i}"], [" no", " x"]) for i in range(6)]
 
@@ -253,6 +254,39 @@ def test_each_cell_chooses_its_own_rate(plan, tmp_path, runs_done):
         runs = [run for run in choosing if len(run.data) == row.cell["sets"]]
         means = {run.lr: read_run(run.output).after["accuracy"] for run in runs}
         assert row.lr == max(sorted(means), key=means.get)
+
+
+def test_an_arm_of_rounds_goes_on_after_a_kill_and_is_measured_at_its_end(tmp_path, monkeypatch):
+    sets = world_sets(12, seed=7, split="train")
+    write_sets(tmp_path / "train.jsonl", sets[:6])
+    write_sets(tmp_path / "eval.jsonl", sets[6:])
+    common = {"data": str(tmp_path / "train.jsonl"), "eval": str(tmp_path / "eval.jsonl"), "verifier": "world"}
+    common |= {"prompts": 4, "rounds": 2, "k": 4, "max_tokens": 16, "steps": 1, "sets_per_step": 2, "device": "cpu"}
+    common |= {"answers": 2, "save_every": 0}
+    plan = {"baseline": "rloo", "seeds": 1, "lr": 1e-3, "common": common, "arms": {"rloo": {"loss": "rloo"}}}
+    real, calls = rounds.finetune, []
+
+    def killed(settings):
+        calls.append(settings)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rounds, "finetune", killed)
+        with pytest.raises(KeyboardInterrupt):
+            compared(plan, output=tmp_path / "out", progress=False)
+    monkeypatch.setattr(rounds, "finetune", lambda settings: (calls.append(settings), real(settings))[1])
+    [row] = compared(plan, output=tmp_path / "out", progress=False).rows
+    folder = tmp_path / "out" / "runs" / row.runs[0]
+    asked = json.loads((folder / "rounds.json").read_text())
+    assert (len(calls), asked["asked"]["prompts"], row.samples, row.steps) == (3, 4, 2 * 4 * 4, 2)
+    first, last = (read_run(folder / name) for name in ("round-1", "round-2"))
+    assert (read_run(folder).before, read_run(folder).after) == (first.before, last.after)
+    assert row.mean == last.after["right"]
+    assert row.response_tokens == sum(read_measured(folder / name)[1] for name in ("round-1", "round-2"))
+    assert not list(folder.glob("round-*/checkpoints"))
+    assert outlook(workbench(plan, tmp_path / "out"), 1).startswith("1 run, of which 1 are there")
 
 
 def test_what_data_do_not_suffice_for_is_told_with_the_key_of_the_grid(plan, tmp_path):

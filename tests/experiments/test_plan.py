@@ -15,6 +15,7 @@ GOOD = {
 }
 CLAIM = {name: "it" for name in ("id", "words", "source", "scale", "test")}
 CLAIM |= {"rule": {"arm": "other", "expected": "lower", "measure": "sets_to_80"}}
+ROUNDS = {"loss": "rloo", "rounds": 2, "prompts": 4}
 TEXT = """baseline = "one"
 seeds = 2
 lr = 1e-3
@@ -109,6 +110,11 @@ def test_a_single_rate_needs_no_runs_to_choose_it():
         ({"arms__one__answer_at": [1]}, "[arms.one] must not have answer_at: it decides on what the arms are measured"),
         ({"common__answer_at": [30], "common__verifier": "world"}, "[arms.one] answer_at must be at most the 24 steps"),
         ({"claims": [CLAIM]}, "[[claims]] it: measure 'sets_to_80' needs learning curves: answer_at in [common]"),
+        ({"arms__one__k": 8}, "[arms.one] k belongs to rounds, and there are none"),
+        ({"arms__one__rounds": 0}, "[arms.one] rounds must be an integer from 1"),
+        ({"arms__one__rounds": 2}, "[arms.one] verifier must be 'world', 'exact' or 'module:function', not None"),
+        ({"arms__other__rounds": 2}, "[arms.other] sets does not go with rounds, which sample their own sets"),
+        ({"arms__one": ROUNDS | {"reference": "base"}}, "[arms.one] reference must be one of 'first', 'round'"),
         ({"measure": "right"}, "measure 'right' needs a verifier in [common]"),
         ({"measure": "loss"}, "measure must be one of 'right', 'accuracy', 'hard_margin', not 'loss'"),
     ],
