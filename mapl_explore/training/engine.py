@@ -21,7 +21,7 @@ def require_engine(settings: Settings, on_cpu: bool) -> None:
     ------
     ValueError
         If it asks for DeepSpeed, for FSDP 1, for checkpoints of FSDP in parts, for a base that one process alone reads,
-        or for LoRA next to FSDP.
+        or for LoRA or a learning curve next to FSDP.
     """
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
         raise ValueError("the launch must not use DeepSpeed: give accelerate a configuration of FSDP2, or of DDP")
@@ -36,6 +36,10 @@ def require_engine(settings: Settings, on_cpu: bool) -> None:
         raise ValueError("fsdp_cpu_ram_efficient_loading of the launch must be false: each process reads the base")
     if settings.lora is not None:
         raise ValueError("lora must not be given under FSDP: launch without it, adapters take little memory")
+    if settings.answer_at:
+        raise ValueError(
+            "answer_at must not be given under FSDP: one process would respond, with a part of the weights"
+        )
     if on_cpu:
         note("accelerate uses FSDP on GPUs alone: on CPUs each process holds the whole model, as in DDP")
 

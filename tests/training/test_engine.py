@@ -59,6 +59,7 @@ def test_sharded_weights_give_the_losses_of_whole_ones_and_a_resumed_run_those_o
         ({"FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT"}, {}, "must be FULL_STATE_DICT, not SHARDED_STATE_DICT"),
         ({"FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}, {}, "fsdp_cpu_ram_efficient_loading of the launch must be false"),
         ({}, {"lora": "r=2"}, "lora must not be given under FSDP"),
+        ({}, {"answer_at": [1], "verifier": "world"}, "answer_at must not be given under FSDP"),
     ],
 )
 def test_an_engine_that_was_not_made_to_work_is_refused(changed, options, rule, monkeypatch):
