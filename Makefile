@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench real-model peers evidence ledger docs site pages notebooks screenshots archives alone try-archives release clean
+.PHONY: help setup lab test lint bench real-model peers evidence ledger docs site pages notebooks screenshots words archives alone try-archives release clean
 
 help:
 	@echo "make lab          open the course in JupyterLab (ARGS=--teacher has the solutions, ARGS=--no-browser prints the address)"
@@ -24,6 +24,7 @@ help:
 	@echo "make pages        both"
 	@echo "make notebooks    run the notebooks and store their outputs (ARGS=04_losses_and_gradients runs that one)"
 	@echo "make screenshots  photograph every explorer and notebook into build/screenshots (needs chromium)"
+	@echo "make words        bring the catalogues of other languages up to date (ARGS=fr makes that of a new one)"
 	@echo "make alone        install the package alone and run its examples (EXTRA=lab, LOWEST=1, WHAT=a wheel)"
 	@echo "make release      VERSION=x.y.z: check, build and try a release; nothing is published"
 	@echo "make clean        remove the environments and all caches"
@@ -139,6 +140,9 @@ notebooks: $(NOTEBOOKS) setup
 screenshots: setup
 	@PYTHONPATH=tests $(BIN)/python -m browser.screenshots $(ARGS)
 
+words: setup
+	@$(BIN)/python release/words.py $(ARGS)
+
 # hatchling alone: neither a release nor its check waits for 2.5 GB.
 build/hatch/.ready: pyproject.toml
 	@$(PYTHON) -m venv --clear build/hatch
@@ -155,7 +159,7 @@ WHAT ?= .
 EXTRA ?=
 LOWEST ?=
 ROOMS_ := numerics losses data
-ROOMS_lab := $(ROOMS_) plots runs explorers course serving
+ROOMS_lab := $(ROOMS_) plots runs explorers course serving words
 ROOMS_train := $(ROOMS_) runs models sampling training experiments cli
 ALONE := build/alone$(EXTRA)
 

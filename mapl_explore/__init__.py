@@ -83,6 +83,7 @@ PLACES = {
     "training.finetuning": ["Finetuned", "finetune"],
     "training.rounds": ["Round", "rounds"],
     "training": ["Settings"],
+    "words": ["language"],
 }  # where each public name is at home
 HOMES = {name: module for module, names in PLACES.items() for name in names}
 

@@ -12,8 +12,8 @@ import mapl_explore
 ROOT = Path(mapl_explore.__file__).parent
 # Each room may import from rooms of a lower floor.
 FLOORS = [
-    {"files", "launch", "notes", "moved", "own_code", "rounding", "version", "plots", "numerics"},
-    {"losses", "data", "course"},
+    {"files", "launch", "notes", "moved", "own_code", "rounding", "version", "words", "numerics"},
+    {"losses", "data", "course", "plots"},
     {"models", "runs", "serving"},
     {"sampling"},
     {"training"},

@@ -26,6 +26,7 @@ from mapl_explore.cli.site import add_site
 from mapl_explore.launch import fails_first, first_heard
 from mapl_explore.notes import Note
 from mapl_explore.version import VERSION
+from mapl_explore.words import language, languages
 
 if TYPE_CHECKING:  # each command loads what it needs, and no other
     from mapl_explore.losses import Loss
@@ -195,6 +196,9 @@ def _add_lab(commands: argparse._SubParsersAction) -> None:
     who.add_argument("--teacher", action="store_true", help="with the solutions, where the notebooks are")
     who.add_argument("--student", action="store_true", help="copies without solutions: the default")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    parser.add_argument(
+        "--language", choices=languages(), help="of explorers and questions; else that of MAPL_LANGUAGE"
+    )
     parser.set_defaults(extra="lab")
 
 
@@ -202,6 +206,9 @@ def _add_app(commands: argparse._SubParsersAction) -> None:
     text = "Show the explorers on one page for a projector, without code, on this machine alone."
     parser = _command(commands, "app", _app, text, "--no-browser")
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    parser.add_argument(
+        "--language", choices=languages(), help="of explorers and questions; else that of MAPL_LANGUAGE"
+    )
     parser.set_defaults(extra="lab")
 
 
@@ -284,12 +291,14 @@ def _command(
 def _lab(arguments: argparse.Namespace) -> None:
     from mapl_explore.serving.lab import open_lab
 
+    language(arguments.language)
     open_lab(student=not arguments.teacher, browser=not arguments.no_browser)
 
 
 def _app(arguments: argparse.Namespace) -> None:
     from mapl_explore.serving.app import open_app
 
+    language(arguments.language)
     open_app(browser=not arguments.no_browser)
 
 

@@ -32,9 +32,14 @@ from mapl_explore.course.sealed import (
     verdict,
 )
 from mapl_explore.files import read_json, write_json
+from mapl_explore.words import N_
 
 RTOL = 0.01  # that of check
-ASKED = {"What is wrong": "What is wrong?", "Answer": "What is your answer?", "Answers": "What are your answers?"}
+ASKED = {
+    "What is wrong": N_("What is wrong?"),
+    "Answer": N_("What is your answer?"),
+    "Answers": N_("What are your answers?"),
+}
 
 
 def students_copy(path: Path) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-NUMBER, STRING, BOOL = "a number", "a string", "True or False"
+from mapl_explore.words import N_, _
+
+NUMBER, STRING, BOOL = N_("a number"), N_("a string"), N_("True or False")
 KINDS = {"i": NUMBER, "u": NUMBER, "f": NUMBER, "U": STRING, "b": BOOL}  # by numpy's letter for a dtype
 
 
@@ -24,17 +26,20 @@ def kind(array: np.ndarray) -> str | None:
 
 def fault_of(answer: np.ndarray, expected: str | None, shape: Sequence[int]) -> str | None:
     """Return why an answer cannot be compared at all with one of a kind and a shape."""
-    one = "each element" if shape else "the answer"
+    one = _("each element") if shape else _("the answer")
     if kind(answer) != expected:
-        return f"{one} should be {expected}"
+        return _("{what} should be {kind}").format(what=one, kind=_(str(expected)))
     if answer.shape != tuple(shape):
-        return f"the answer should be {_shape(shape)}, not {_shape(answer.shape)}"
+        told = _("the answer should be {shape}, not {other}")
+        return told.format(shape=_shape(shape), other=_shape(answer.shape))
     if expected == NUMBER and np.isnan(answer).any():
-        return f"{one} should be a number, not nan"
+        return _("{what} should be a number, not nan").format(what=one)
     return None
 
 
 def _shape(shape: Sequence[int]) -> str:
     if not shape:
-        return "a single value"
-    return f"a list of {shape[0]}" if len(shape) == 1 else f"an array of shape {tuple(shape)}"
+        return _("a single value")
+    if len(shape) == 1:
+        return _("a list of {count}").format(count=shape[0])
+    return _("an array of shape {shape}").format(shape=tuple(shape))

@@ -12,6 +12,7 @@ from mapl_explore.course.marking import Mark, check, signed
 from mapl_explore.course.marks import keep, kept, sign
 from mapl_explore.course.progress import course_map
 from mapl_explore.course.sealed import opened_choice, opened_text, sealed_answer
+from mapl_explore.words import _, speaking, spoken
 
 __all__ = ["Mark", "OwnWords", "Prediction", "check", "course_map", "own_words", "predict", "sign"]
 
@@ -93,7 +94,7 @@ class Prediction:
     def __init__(self, question: str, options: Sequence[str], answer: str | None, why: str, key: str | None = None):
         """Check the question, make the widgets, and show the guess that was made before."""
         self.question, self.options, self.answer, self.why = question, _options(options), answer, why
-        self._key, self._folder = key, Path.cwd()
+        self._key, self._folder, self._language = key, Path.cwd(), spoken()
         _check_texts(question=question, why=why, **({} if key else {"answer": answer}))
         if key:
             sealed_answer(key, self._folder)
@@ -107,12 +108,12 @@ class Prediction:
     def _make_widgets(self) -> None:
         self._radio = widgets.RadioButtons(options=self.options, value=None, layout=widgets.Layout(width="auto"))
         self._button = widgets.Button(
-            description="Reveal", tooltip="Show the answer, once an option is chosen", disabled=True
+            description=_("Reveal"), tooltip=_("Show the answer, once an option is chosen"), disabled=True
         )
         self._verdict = widgets.HTML()
         self._radio.observe(self._chosen, "value")
         self._button.on_click(self._reveal)
-        asked = widgets.HTML(f"{LOOK}<b>Predict.</b> {escape(self.question)}")
+        asked = widgets.HTML(LOOK + self._asked())
         self.widget = widgets.VBox([asked, self._radio, self._button, self._verdict])
         self.widget.add_class("mapl-predict")
 
@@ -125,27 +126,33 @@ class Prediction:
         """Return the question and the options, without the answer."""
         return f"predict: {self.question} [{' | '.join(self.options)}]"
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **options: object) -> dict[str, Any]:
         """Return the widget for a live notebook, a folded answer for a printed one, the question for any other."""
-        return self.widget._repr_mimebundle_() | {"text/plain": repr(self), "text/html": self._html()}
+        with speaking(self._language):
+            return self.widget._repr_mimebundle_() | {"text/plain": repr(self), "text/html": self._html()}
 
     def _html(self) -> str:
         items = "".join(f"<li>{escape(option)}</li>" for option in self.options)
-        asked = f"<p><b>Predict.</b> {escape(self.question)}</p><ul>{items}</ul>"
+        asked = f"<p>{self._asked()}</p><ul>{items}</ul>"
         if self._key:  # a student's copy, whose exports must not tell either
             return f"<div>{asked}</div>"
         answer = f"<p><b>{escape(self.answer or '')}</b></p>{_paragraph(self.why)}"
-        return f"<div>{asked}<details><summary>Answer</summary>{answer}</details></div>"
+        summary = _("Answer")
+        return f"<div>{asked}<details><summary>{summary}</summary>{answer}</details></div>"
 
-    def _chosen(self, _: object) -> None:
+    def _asked(self) -> str:
+        head = _("Predict.")
+        return f"<b>{head}</b> {escape(self.question)}"
+
+    def _chosen(self, change: object) -> None:
         with self._lock:
             if self.guess is not None:
                 # A click that arrives after the answer does not change the guess.
                 self._radio.value = self.guess
             self._button.disabled = self._radio.value is None or self.guess is not None
 
-    def _reveal(self, _: object) -> None:
-        with self._lock:
+    def _reveal(self, button: object) -> None:
+        with self._lock, speaking(self._language):
             if self.guess is None and self._radio.value is not None:
                 self._show(self._radio.value)
                 if self._key:
@@ -162,11 +169,14 @@ class Prediction:
     def _show(self, guess: str) -> None:
         if self._key:
             found = opened_choice(sealed_answer(self._key, self._folder), self.options)
-            self.answer, self.why = found or ("none of these: answers.json is of another version of this notebook", "")
+            self.answer, self.why = found or (
+                _("none of these: answers.json is of another version of this notebook"),
+                "",
+            )
         self.guess = guess
         self._radio.disabled = self._button.disabled = True
-        said = "Your guess is right" if self.right else f"You guessed: {self.guess}. Right is"
-        verdict = signed(self.right, f"{said}: {self.answer}")
+        said = _("Your guess is right: {answer}") if self.right else _("You guessed: {guess}. Right is: {answer}")
+        verdict = signed(self.right, said.format(guess=self.guess, answer=self.answer))
         self._verdict.value = f'<div role="alert">{verdict}{_paragraph(self.why)}</div>'
 
 
@@ -176,7 +186,7 @@ class OwnWords:
     def __init__(self, asked: str, key: str):
         """Make the widgets, and show the words that were written before."""
         _check_texts(asked=asked, key=key)
-        self.asked, self._key, self._folder = asked, key, Path.cwd()
+        self.asked, self._key, self._folder, self._language = asked, key, Path.cwd(), spoken()
         sealed_answer(key, self._folder)
         self._lock = threading.RLock()
         self._make_widgets()
@@ -186,15 +196,16 @@ class OwnWords:
 
     def _make_widgets(self) -> None:
         self._text = widgets.Textarea(
-            placeholder="A sentence of your own", layout=widgets.Layout(width="min(100%, 50em)")
+            placeholder=_("A sentence of your own"), layout=widgets.Layout(width="min(100%, 50em)")
         )
         self._button = widgets.Button(
-            description="Show", tooltip="Show the answer, once you have written", disabled=True
+            description=_("Show"), tooltip=_("Show the answer, once you have written"), disabled=True
         )
         self._answer = widgets.HTMLMath()
         self._text.observe(self._written, "value")
         self._button.on_click(self._show)
-        head = widgets.HTML(f"{LOOK}<b>{escape(self.asked)}</b> Say it in your own words, then compare.")
+        asked = escape(_(self.asked))  # one of the lines over a folded answer, or another text
+        head = widgets.HTML(f"{LOOK}<b>{asked}</b> " + _("Say it in your own words, then compare."))
         self.widget = widgets.VBox([head, self._text, self._button, self._answer])
         self.widget.add_class("mapl-predict")
 
@@ -202,14 +213,14 @@ class OwnWords:
         """Return the question, without the answer."""
         return f"own words: {self.asked}"
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **options: object) -> dict[str, Any]:
         return self.widget._repr_mimebundle_() | {"text/plain": repr(self)}
 
-    def _written(self, _: object) -> None:
+    def _written(self, change: object) -> None:
         self._button.disabled = not self._text.value.strip()
 
-    def _show(self, _: object) -> None:
-        with self._lock:
+    def _show(self, button: object) -> None:
+        with self._lock, speaking(self._language):
             note = keep(self._key, self._text.value.strip(), None, self._folder)
             self._answer.value = self._told() + _paragraph(escape(note))
 

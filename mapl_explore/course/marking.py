@@ -9,6 +9,7 @@ import numpy as np
 from mapl_explore.course.given import BOOL, NUMBER, STRING, as_array, fault_of, kind
 from mapl_explore.course.marks import keep, kept
 from mapl_explore.course.sealed import sealed_answer, verdict
+from mapl_explore.words import _
 
 # Blue and vermilion differ for every kind of colour vision, and each has a contrast above 5 to 1 on white; the white
 # goes along, for a dark theme.
@@ -80,7 +81,7 @@ def check(
     if not rtol >= 0:
         raise ValueError(f"rtol must be >= 0, not {rtol!r}")
     if given is None:
-        return Mark(exercise, None, "no answer yet")
+        return Mark(exercise, None, _("no answer yet"))
     answer = as_array(given)
     fault = fault_of(answer, kind(target), target.shape)
     if fault is None and _close(answer, target, rtol).all():
@@ -105,12 +106,13 @@ def _checked_by_key(exercise: str, given: object, key: str) -> "Mark":
 def _kept_mark(exercise: str, key: str, folder: Path) -> "Mark":
     old = kept(key, folder)
     if old is None:
-        return Mark(exercise, None, "no answer yet")
-    return Mark(exercise, old["right"], "not yet", note=f"your answer from before: {old['given']}")
+        return Mark(exercise, None, _("no answer yet"))
+    before = _("your answer from before: {given}").format(given=old["given"])
+    return Mark(exercise, old["right"], _("not yet"), note=before)
 
 
 def _not_yet(advice: str) -> str:
-    return f"not yet, {advice}" if advice else "not yet"
+    return _("not yet, {advice}").format(advice=advice) if advice else _("not yet")
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class Mark:
 
     def __repr__(self) -> str:
         """Return the mark as a sentence."""
-        said = f"{self.exercise} is right" if self.right else f"{self.exercise}: {self.words}"
+        right = _("{exercise} is right").format(exercise=self.exercise)
+        said = right if self.right else f"{self.exercise}: {self.words}"
         return f"{said} ({self.note})" if self.note else said
 
     def _repr_html_(self) -> str:

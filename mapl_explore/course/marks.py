@@ -16,6 +16,7 @@ import numpy as np
 
 from mapl_explore.course.given import as_array, kind
 from mapl_explore.files import require_folder, shortened, write_json
+from mapl_explore.words import _
 
 FILE, LOCK = "marks.json", ".marks.lock"
 PATIENCE = 10  # seconds that a window waits for another one: a file of 40 answers is written in a few milliseconds
@@ -57,9 +58,10 @@ def sign(name: str) -> str:
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {shortened(name)}")
     if not name.strip():
-        return "no name yet: the table of the class has the name of the folder"
+        return _("no name yet: the table of the class has the name of the folder")
     fault = _changed(Path.cwd(), lambda marks: marks.update(name=name.strip()))
-    return fault or f"your marks are kept in {FILE}, as those of {name.strip()}"
+    kept_as = _("your marks are kept in {file}, as those of {name}")
+    return fault or kept_as.format(file=FILE, name=name.strip())
 
 
 def read_marks(path: Path) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def _changed(folder: Path, change: Any) -> str:
             change(marks)
             write_json(path, marks)
     except (OSError, ValueError) as error:
-        return f"not kept: {error}"
+        return _("not kept: {error}").format(error=error)
     return ""
 
 
@@ -126,7 +128,8 @@ def _alone(folder: Path) -> Iterator[None]:
         with filelock.FileLock(folder / LOCK, timeout=PATIENCE):
             yield
     except filelock.Timeout:
-        raise BlockingIOError(f"another window has been writing {FILE} for {PATIENCE} seconds") from None
+        busy = _("another window has been writing {file} for {count} seconds")
+        raise BlockingIOError(busy.format(file=FILE, count=PATIENCE)) from None
 
 
 def _plain(given: object) -> Any:

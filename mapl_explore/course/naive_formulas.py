@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike
 
 from mapl_explore.numerics.arrays import Array
 from mapl_explore.numerics.smoothing import smoothing_error
+from mapl_explore.words import N_
 
-FORMULAS = ("exp of everything", "shifted log-sum-exp")
+FORMULAS = (N_("exp of everything"), N_("shifted log-sum-exp"))
 # The browser has no ml_dtypes, and so no bfloat16.
 DTYPES = (*(["bfloat16"] if find_spec("ml_dtypes") else []), "float16", "float32", "float64")
 FIFTY = decimal.Context(prec=50, Emin=-999_999, Emax=999_999)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mapl_explore.course.marks import FILE, read_marks
 from mapl_explore.course.questions import read_notebook
+from mapl_explore.words import _, ngettext
 
 SECTION = re.compile(r"^## (\d+) · (.*) \((\d+) minutes?\)$", re.MULTILINE)
 KEY = re.compile(r'key="([^"]+)"')
@@ -93,4 +94,5 @@ def _ticks(sections: list[Section]) -> str:
 
 def _left(sections: list[Section]) -> str:
     minutes = sum(one.minutes for one in sections if not one.done)
-    return f"{minutes} minutes left" if minutes else "done"
+    left = ngettext("{count} minute left", "{count} minutes left", minutes)
+    return left.format(count=minutes) if minutes else _("done")

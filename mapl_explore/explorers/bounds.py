@@ -17,27 +17,32 @@ from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smoothing_error, top_gap
 from mapl_explore.plots.bounds import error_panel
-from mapl_explore.plots.looks import LINES, MARKS
+from mapl_explore.plots.looks import LINES, MARKS, said
 from mapl_explore.plots.panels import Panel
 from mapl_explore.plots.weights import gaps_panel, weights_panel
+from mapl_explore.words import N_, _
 
 LABELS = {name: KNOBS[name].label for name in ("tau", "gap")}
-AGAINST = Choice("against", "curves against", tuple(LABELS), "tau", "What the horizontal axis shows.", labels=LABELS)
-POST = Choice("post", "the post's formula", ("hide", "show"), "hide", "E as the post writes it, sign and all.")
+AGAINST = Choice(
+    "against", N_("curves against"), tuple(LABELS), "tau", N_("What the horizontal axis shows."), labels=LABELS
+)
+POST = Choice(
+    "post", N_("the post's formula"), (N_("hide"), N_("show")), "hide", N_("E as the post writes it, sign and all.")
+)
 PRESETS: dict[str, dict[str, Any]] = {
-    "runners-up tie": {"spread": 0.0},
-    "runners-up far apart": {"spread": 10.0},
-    "leaders tie": {"gap": 0.0, "epsilon": 0.1},
-    "one response": {"n": 1},
-    "large-τ form off": {"n": 8, "gap": 0.2, "spread": 0.0, "epsilon": 0.2, "tau": 2.0},
-    "error of 0": {"alpha": 2.0, "gap": 0.5, "tau": 2.0},
-    "the post's sign": {"n": 4, "gap": 1.0, "spread": 1.0, "tau": 1.0, "post": "show"},
+    N_("runners-up tie"): {"spread": 0.0},
+    N_("runners-up far apart"): {"spread": 10.0},
+    N_("leaders tie"): {"gap": 0.0, "epsilon": 0.1},
+    N_("one response"): {"n": 1},
+    N_("large-τ form off"): {"n": 8, "gap": 0.2, "spread": 0.0, "epsilon": 0.2, "tau": 2.0},
+    N_("error of 0"): {"alpha": 2.0, "gap": 0.5, "tau": 2.0},
+    N_("the post's sign"): {"n": 4, "gap": 1.0, "spread": 1.0, "tau": 1.0, "post": "show"},
 }
 MEANINGS = {
-    "lower": "smaller τ: E surely ≥ ε",
+    "lower": N_("smaller τ: E surely ≥ ε"),
     "exact": "E = ε",
-    "upper": "larger τ: E surely ≤ ε",
-    "asymptote": "never left of ◀",
+    "upper": N_("larger τ: E surely ≤ ε"),
+    "asymptote": N_("never left of ◀"),
 }
 
 
@@ -162,43 +167,50 @@ class BoundsExplorer(Stage):
 
     def text(self, reading: BoundsReading) -> str:
         if not reading.roots:
-            return "one score: the smoothing error is 0 at every tau"
+            return _("one score: the smoothing error is 0 at every tau")
         error_said, share_said = wording(reading.alpha)
         at = {name: error_said(error) for name, error in reading.errors.items()}
-        now = f"smoothing error {at['exact']} nats between {at['lower']} and {at['upper']}, leader share"
-        now += f" {share_said(float(reading.weights[0]))}"
-        now += f", the post's formula {at['post']}" if "post" in at else ""
+        now = _("smoothing error {exact} nats between {lower} and {upper}, leader share {share}")
+        now = now.format(**at, share=share_said(float(reading.weights[0])))
+        now += _(", the post's formula {post}").format(**at) if "post" in at else ""
         to = {name: shown_root(name, tau) for name, tau in reading.roots.items()}
-        bounds = f"the bounds are at {to['lower']} and {to['upper']}"
-        bounds += f", the large-tau form at {to['asymptote']}" if "asymptote" in to else ""
-        return f"{now}; it is {digits(reading.epsilon)} at tau {to['exact']}, {bounds}"
+        there = _("it is {epsilon} at tau {exact}, the bounds are at {lower} and {upper}")
+        there = there.format(epsilon=digits(reading.epsilon), **to)
+        there += _(", the large-tau form at {asymptote}").format(**to) if "asymptote" in to else ""
+        return f"{now}; {there}"
 
     def html(self, reading: BoundsReading) -> str:
         if not reading.roots:
-            now = "One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ."
+            now = _("One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ.")
             return f"<p>{now}{self._source.why_idle(1)}</p>"
-        caption = (
-            f"Where each curve is ε = {digits(reading.epsilon)} nats (surely: whatever the scores after the second)"
-        )
-        rows = [(_signed(name), shown_root(name, tau), MEANINGS[name]) for name, tau in reading.roots.items()]
+        caption = _("Where each curve is ε = {epsilon} nats (surely: whatever the scores after the second)")
+        caption = caption.format(epsilon=digits(reading.epsilon))
+        rows = [(_signed(name), shown_root(name, tau), _(MEANINGS[name])) for name, tau in reading.roots.items()]
         return f"<p>{self._sentences(reading)}</p>{table(caption, rows)}"
 
     def _sentences(self, reading: BoundsReading) -> str:
         """Return what there is to say of several scores at tau."""
         errors, (error_said, share_said) = reading.errors, wording(reading.alpha)
-        now = f"At τ = {digits(reading.tau)} the smoothing error is <b>{error_said(errors['exact'])}</b> nats."
+        now = _("At τ = {tau} the smoothing error is <b>{error}</b> nats.")
+        now = now.format(tau=digits(reading.tau), error=error_said(errors["exact"]))
         if reading.scores.size > 2:
             reach = span(errors["lower"], errors["upper"], error_said)
-            who, may = ("All", "") if errors["lower"] == errors["upper"] else ("Other", "could ")
-            now += f" {who} scores with this n and gap {may}make it {reach}."
-        now += f" The leader gets {share_said(float(reading.weights[0]))} of the gradient."
+            others = _("Other scores with this n and gap could make it {reach}.")
+            if errors["lower"] == errors["upper"]:
+                others = _("All scores with this n and gap make it {reach}.")
+            now += f" {others.format(reach=reach)}"
+        leader = _("The leader gets {share} of the gradient.")
+        now += f" {leader.format(share=share_said(float(reading.weights[0])))}"
         now += tied_lead(int(np.sum(reading.scores == reading.scores[0])))
-        of = "" if reading.alpha == 1 else ", of log-sum-exp,"
-        now += f" The post's formula{of} says {positive(errors['post'])}." if "post" in errors else ""
+        if "post" in errors:
+            post = _("The post's formula says {error}.")
+            post = post if reading.alpha == 1 else _("The post's formula, of log-sum-exp, says {error}.")
+            now += f" {post.format(error=positive(errors['post']))}"
         return now + self._source.why_idle(reading.scores.size)
 
     def headline(self, reading: BoundsReading) -> dict[str, float]:
-        return {"E": reading.errors["exact"], "the leader's share (percentage points)": 100 * float(reading.weights[0])}
+        share = _("the leader's share (percentage points)")
+        return {"E": reading.errors["exact"], share: 100 * float(reading.weights[0])}
 
     def columns(self, reading: BoundsReading) -> dict[str, Any]:
         """Return the curves as columns, one row a tau (1/nats) or a gap (nats): the errors in nats."""
@@ -207,7 +219,7 @@ class BoundsExplorer(Stage):
 
 def _signed(name: str) -> str:
     """Return what a curve is called, with its mark."""
-    return f"{sign(LINES[name]['style'].color, MARKS[name][1])} {LINES[name]['label']}"
+    return f"{sign(LINES[name]['style'].color, MARKS[name][1])} {said(LINES[name])['label']}"
 
 
 def _errors(scores: np.ndarray, tau: np.ndarray | float, alpha: float, post: bool) -> dict[str, np.ndarray]:

@@ -13,6 +13,7 @@ from mapl_explore.explorers.precision import PrecisionExplorer
 from mapl_explore.explorers.smooth_max import SmoothMaxExplorer
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.explorers.temperature import TemperatureExplorer
+from mapl_explore.words import N_, _
 
 ADDRESS = "address"  # in place of a message's number, where the answer is to the address
 # In place of an explorer that does not come: Python makes it when its tab is chosen, and may be gone. It is seen 3 s
@@ -20,15 +21,15 @@ ADDRESS = "address"  # in place of a message's number, where the answer is to th
 LATE = """<style>
 @keyframes mapl-late { from, to { visibility: hidden } }
 .mapl-late { animation: mapl-late 3s; padding: 0 1em; font: 18px/1.35 system-ui, sans-serif; }
-</style><p class="mapl-late">Python does not answer: it is busy, or not there any more. Load the page again.</p>"""
+</style><p class="mapl-late">"""
 # In the order of the notebooks.
 PAGES: dict[str, Callable[[], Stage]] = {
-    "Smooth maximum": SmoothMaxExplorer,
-    "Error bounds": BoundsExplorer,
-    "Temperature": TemperatureExplorer,
-    "Pairs": PairsExplorer,
-    "Losses": LossExplorer,
-    "Precision": PrecisionExplorer,
+    N_("Smooth maximum"): SmoothMaxExplorer,
+    N_("Error bounds"): BoundsExplorer,
+    N_("Temperature"): TemperatureExplorer,
+    N_("Pairs"): PairsExplorer,
+    N_("Losses"): LossExplorer,
+    N_("Precision"): PrecisionExplorer,
 }
 
 
@@ -56,7 +57,8 @@ class Gallery:
         """Make the menu and the first explorer."""
         self.pages = pages
         self.stages: dict[str, Stage] = {}
-        self.widget = widgets.Tab([widgets.VBox([widgets.HTML(LATE)]) for _ in pages], titles=tuple(pages))
+        late = LATE + _("Python does not answer: it is busy, or not there any more. Load the page again.")
+        self.widget = widgets.Tab([widgets.VBox([widgets.HTML(late)]) for _page in pages], titles=tuple(map(_, pages)))
         self.widget.add_class("mapl-gallery")
         self.widget.observe(self._chosen, "selected_index")
         asked = dict(parse_qsl(address)).get("explorer", "")
@@ -86,10 +88,10 @@ class Gallery:
         titles = [f"[{title}]" if i == self.widget.selected_index else title for i, title in enumerate(self.pages)]
         return f"Gallery: {', '.join(titles)}"
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         return self.widget._repr_mimebundle_() | {"text/plain": repr(self)}
 
-    def _chosen(self, _: Any = None) -> None:
+    def _chosen(self, change: Any = None) -> None:
         index = self.widget.selected_index
         title = list(self.pages)[index]
         if title not in self.stages:
@@ -103,4 +105,4 @@ class Gallery:
         try:
             stage.go(address)
         except (TypeError, ValueError) as error:
-            stage.widget.answer = {"serial": ADDRESS, "error": f"the address: {error}"}
+            stage.widget.answer = {"serial": ADDRESS, "error": _("the address: {error}").format(error=error)}

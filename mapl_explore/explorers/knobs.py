@@ -1,11 +1,14 @@
 """What can be set in an explorer: numbers with their unit, range and default, and choices between words."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-ALPHA = "1 is log-sum-exp, where every score has a share of the gradient; above it, scores far below have none."
-SHARPER = "What rewards are divided by: the smaller, the more the best one counts."
+from mapl_explore.words import N_, _
+
+NATS, PER_NAT = N_("nats"), N_("1/nats")
+ALPHA = N_("1 is log-sum-exp, where every score has a share of the gradient; above it, scores far below have none.")
+SHARPER = N_("What rewards are divided by: the smaller, the more the best one counts.")
 MINUS = str.maketrans("−–", "--")  # as pages and papers print it
 SIGNS = str.maketrans("+-−", "pnn")
 
@@ -71,10 +74,12 @@ class Knob:
         try:
             number = kind([] if isinstance(value, bool) else value)
         except (TypeError, ValueError, OverflowError):
-            raise TypeError(f"{name} must be a number, not {shown!r}") from None
+            raise TypeError(_("{name} must be a number, not {shown!r}").format(name=name, shown=shown)) from None
         if number != value or not self.low <= number <= self.high:
-            words = "a whole number" if self.scale == "integer" else "a number"
-            raise ValueError(f"{name} must be {words} in [{self.low:g}, {self.high:g}], not {shown!r}")
+            rule = _("{name} must be a number in [{low:g}, {high:g}], not {shown!r}")
+            if self.scale == "integer":
+                rule = _("{name} must be a whole number in [{low:g}, {high:g}], not {shown!r}")
+            raise ValueError(rule.format(name=name, low=self.low, high=self.high, shown=shown))
         return number
 
     def typed(self, text: str) -> float:
@@ -82,9 +87,15 @@ class Knob:
         try:
             number = float(text.strip().translate(MINUS))
         except ValueError:
-            hint = f" with a point, such as {self.default:.1f}" if "," in text else f", such as {self.default:g}"
-            raise ValueError(f"{self.label} must be a number{hint}, not {text!r}") from None
+            rule = _("{name} must be a number, such as {default:g}, not {shown!r}")
+            if "," in text:
+                rule = _("{name} must be a number with a point, such as {default:.1f}, not {shown!r}")
+            raise ValueError(rule.format(name=self.label, default=self.default, shown=text)) from None
         return self.checked(number, self.label, text.strip())
+
+    def spoken(self) -> "Knob":
+        """Return the knob with its words in the language in force."""
+        return replace(self, label=_(self.label), unit=_(self.unit), help=_(self.help))
 
     def said(self, value: float) -> str:
         """Return a value with the words next to the slider, for a tooltip."""
@@ -145,6 +156,12 @@ class Choice:
             return self.admit(value)
         raise ValueError(f"{self.name} must be one of {', '.join(self.options)}, not {value!r}")
 
+    def spoken(self) -> "Choice":
+        """Return the choice with its words in the language in force; the options stay what code names."""
+        said = {option: _(self.labels.get(option, option)) for option in self.options}
+        labels = {option: text for option, text in said.items() if option in self.labels or text != option}
+        return replace(self, label=_(self.label), help=_(self.help), labels=labels)
+
     def said(self, value: str) -> str:
         """Return an option with the words next to the list, for a tooltip."""
         return f"{self.label}: {self.labels.get(value, value)}"
@@ -166,20 +183,57 @@ def named_option(value: Any, options: Iterable[str]) -> str | None:
 KNOBS = {
     knob.name: knob
     for knob in (
-        Knob("n", "number of scores n", "", 1, 64, 8, "integer", "How many responses are in the set."),
-        Knob("gap", "gap δ", "nats", 0.0, 10.0, 0.5, "linear", "The largest score minus the second largest."),
-        Knob("wide_gap", "gap δ", "nats", 0.01, 1000.0, 1.0, "log", "The largest score minus the second largest."),
-        Knob("tau", "inverse temperature τ", "1/nats", 0.1, 100.0, 5.0, "log", "Larger is sharper."),
-        Knob("alpha", "smoothing α", "", 1.0, 2.0, 1.0, "linear", ALPHA, unsaid=True),
-        Knob("epsilon", "target ε", "nats", 0.0001, 10.0, 0.05, "log", "The smoothing error to aim at."),
-        Knob("share", "leader share", "", 0.51, 0.999, 0.9, "linear", "The part of the gradient the leader may take."),
-        Knob("spread", "spread of the others", "nats", 0.0, 10.0, 1.0, "linear", "From second to last score."),
-        Knob("smoothing", "share of swaps", "", 0.0, 0.49, 0.1, "linear", "How many pairs were swapped.", spare=True),
-        Knob("clip", "clip c", "", 0.01, 2.0, 0.2, "log", "How far a ratio is followed from 1.", spare=True),
-        Knob("reward_alpha", "α of the rewards", "", 1e-4, 1e3, 1.0, "log", SHARPER, spare=True),
-        Knob("beta", "β", "", 0.01, 10.0, 0.1, "log", "How steep a loss is in its margin."),
-        Knob("score", "score", "nats", -10.0, 0.0, -1.0, "linear", "A log-prob, or another number that is compared."),
-        Knob("level", "largest score", "nats", -1000.0, 0.0, -5.0, "linear", "Moves the whole set."),
-        Knob("shift", "shift", "nats", -20.0, 20.0, 0.0, "linear", "How far the log-probs are moved."),
+        Knob("n", N_("number of scores n"), "", 1, 64, 8, "integer", N_("How many responses are in the set.")),
+        Knob("gap", N_("gap δ"), NATS, 0.0, 10.0, 0.5, "linear", N_("The largest score minus the second largest.")),
+        Knob(
+            "wide_gap",
+            N_("gap δ"),
+            NATS,
+            0.01,
+            1000.0,
+            1.0,
+            "log",
+            N_("The largest score minus the second largest."),
+        ),
+        Knob("tau", N_("inverse temperature τ"), PER_NAT, 0.1, 100.0, 5.0, "log", N_("Larger is sharper.")),
+        Knob("alpha", N_("smoothing α"), "", 1.0, 2.0, 1.0, "linear", ALPHA, unsaid=True),
+        Knob("epsilon", N_("target ε"), NATS, 0.0001, 10.0, 0.05, "log", N_("The smoothing error to aim at.")),
+        Knob(
+            "share",
+            N_("leader share"),
+            "",
+            0.51,
+            0.999,
+            0.9,
+            "linear",
+            N_("The part of the gradient the leader may take."),
+        ),
+        Knob("spread", N_("spread of the others"), NATS, 0.0, 10.0, 1.0, "linear", N_("From second to last score.")),
+        Knob(
+            "smoothing",
+            N_("share of swaps"),
+            "",
+            0.0,
+            0.49,
+            0.1,
+            "linear",
+            N_("How many pairs were swapped."),
+            spare=True,
+        ),
+        Knob("clip", N_("clip c"), "", 0.01, 2.0, 0.2, "log", N_("How far a ratio is followed from 1."), spare=True),
+        Knob("reward_alpha", N_("α of the rewards"), "", 1e-4, 1e3, 1.0, "log", SHARPER, spare=True),
+        Knob("beta", "β", "", 0.01, 10.0, 0.1, "log", N_("How steep a loss is in its margin.")),
+        Knob(
+            "score",
+            N_("score"),
+            NATS,
+            -10.0,
+            0.0,
+            -1.0,
+            "linear",
+            N_("A log-prob, or another number that is compared."),
+        ),
+        Knob("level", N_("largest score"), NATS, -1000.0, 0.0, -5.0, "linear", N_("Moves the whole set.")),
+        Knob("shift", N_("shift"), NATS, -20.0, 20.0, 0.0, "linear", N_("How far the log-probs are moved.")),
     )
 }

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from mapl_explore.explorers.knobs import KNOBS, Knob
-from mapl_explore.explorers.readout import digits
+from mapl_explore.explorers.readout import digits, percent, signed
 from mapl_explore.files import shortened
 from mapl_explore.losses import (
     CDPO,
@@ -27,8 +27,10 @@ from mapl_explore.losses import (
     Smooth,
     loss_of,
 )
+from mapl_explore.losses.explaining import Explained
 from mapl_explore.losses.graded import Graded
 from mapl_explore.losses.loss import Paired
+from mapl_explore.words import N_, _
 
 SHARED = ("beta", "tau", "alpha", "epsilon", "share")  # fields that have a slider, in whatever has them
 OWN: dict[tuple[type, str], str] = {  # fields of one loss alone, and the sliders that they have
@@ -63,7 +65,7 @@ def _of_a_set(loss: Loss | str) -> Loss:
 
 def number_knobs(tau: Knob) -> dict[str, Knob]:
     """Return the sliders of the numbers of all losses, of which that of tau is given."""
-    alpha = replace(KNOBS["alpha"], label="smoothing α of the pair")  # other losses have an alpha of their own
+    alpha = replace(KNOBS["alpha"], label=N_("smoothing α of the pair"))  # other losses have an alpha of their own
     knobs = KNOBS | {"tau": tau, "alpha": alpha}
     return {name: knobs[name] for name in NUMBERS}
 
@@ -99,15 +101,27 @@ def _slider(part: Any, name: str) -> str:
 
 # What each pair is called, and what it makes of the positives and of the negatives.
 PAIRS: dict[type[Pair], tuple[str, str, str]] = {
-    First: ("first", "the first positive", "the first negative"),
-    Mean: ("mean", "the mean of the positives", "the mean of the negatives"),
-    Hardest: ("hardest", "the hardest positive (least r)", "the hardest negative (largest r)"),
-    Smooth: ("smooth", "the smooth minimum of the positives", "the smooth maximum of the negatives"),
-    Mellow: (
-        "mellow",
-        "the smooth minimum of the positives",
-        "the smooth maximum of the negatives, both by log-mean-exp",
+    First: (N_("first pair"), N_("the first positive"), N_("the first negative")),
+    Mean: (N_("mean pair"), N_("the mean of the positives"), N_("the mean of the negatives")),
+    Hardest: (N_("hardest pair"), N_("the hardest positive (least r)"), N_("the hardest negative (largest r)")),
+    Smooth: (
+        N_("smooth pair"),
+        N_("the smooth minimum of the positives"),
+        N_("the smooth maximum of the negatives"),
     ),
+    Mellow: (
+        N_("mellow pair"),
+        N_("the smooth minimum of the positives"),
+        N_("the smooth maximum of the negatives, both by log-mean-exp"),
+    ),
+}
+# What the pair of a loss of the negatives alone is called.
+ONE_SIDED: dict[type[Pair], str] = {
+    First: N_("first negative"),
+    Mean: N_("mean negative"),
+    Hardest: N_("hardest negative"),
+    Smooth: N_("smooth negative"),
+    Mellow: N_("mellow negative"),
 }
 
 
@@ -124,8 +138,8 @@ def labels_of(names: Iterable[str]) -> dict[str, str]:
 
 def _pair_name(loss: Loss) -> str:
     if not isinstance(loss, Paired):
-        return "all responses" if isinstance(loss, Graded) else "no pair"
-    return f"{PAIRS[type(loss.pair)][0]} {'negative' if isinstance(loss, OneSided) else 'pair'}"
+        return _("all responses") if isinstance(loss, Graded) else _("no pair")
+    return _(ONE_SIDED[type(loss.pair)] if isinstance(loss, OneSided) else PAIRS[type(loss.pair)][0])
 
 
 def compared(loss: Loss) -> str:
@@ -137,17 +151,18 @@ def compared(loss: Loss) -> str:
     ' It compares the first positive with the first negative.'
     """
     if isinstance(loss, SFT):
-        return " It looks at the positives alone."
+        return " " + _("It looks at the positives alone.")
     if isinstance(loss, Graded):
-        slope = " Its slope takes the advantages as fixed, and so is not that of the curve."
-        return f" It compares all responses by their rewards.{slope if isinstance(loss, RLOO) and loss.beta else ''}"
+        slope = _("Its slope takes the advantages as fixed, and so is not that of the curve.")
+        by = _("It compares all responses by their rewards.")
+        return f" {by} {slope}" if isinstance(loss, RLOO) and loss.beta else f" {by}"
     words = PAIRS.get(type(loss.pair)) if isinstance(loss, Comparing | OneSided) else None
     if words is None:
         return ""
-    _, positive, negative = words
-    return (
-        f" It looks at {negative} alone." if isinstance(loss, OneSided) else f" It compares {positive} with {negative}."
-    )
+    said = {"positive": _(words[1]), "negative": _(words[2])}
+    if isinstance(loss, OneSided):
+        return " " + _("It looks at {negative} alone.").format(**said)
+    return " " + _("It compares {positive} with {negative}.").format(**said)
 
 
 def margins_in_short(margin: float | None, hard: float) -> str:
@@ -158,12 +173,29 @@ def margins_in_short(margin: float | None, hard: float) -> str:
     >>> margins_in_short(0.5, 1.0), margins_in_short(None, 1.0)
     ('margin 0.5 (hard 1)', 'hard margin 1')
     """
-    return f"hard margin {digits(hard)}" if margin is None else f"margin {digits(margin)} (hard {digits(hard)})"
+    if margin is None:
+        return _("hard margin {hard}").format(hard=digits(hard))
+    return _("margin {margin} (hard {hard})").format(margin=digits(margin), hard=digits(hard))
 
 
 def margins_said(loss: Loss, margin: float | None, hard: float) -> str:
     """Return a sentence on both margins, a space before it; None is for a loss that has no margin."""
-    if margin is None:
-        of = "scores" if isinstance(loss, Graded) else "log-probs"
-        return f" The hard margin of the {of}, which it does not see, is {digits(hard)} {loss.unit}."
-    return f" Its margin is {digits(margin)} {loss.unit}; the hard margin is {digits(hard)}."
+    said = {"hard": digits(hard), "unit": _(loss.unit)}
+    if margin is not None:
+        both = _("Its margin is {margin} {unit}; the hard margin is {hard}.")
+        return f" {both.format(margin=digits(margin), **said)}"
+    alone = _("The hard margin of the log-probs, which it does not see, is {hard} {unit}.")
+    if isinstance(loss, Graded):
+        alone = _("The hard margin of the scores, which it does not see, is {hard} {unit}.")
+    return f" {alone.format(**said)}"
+
+
+def response_row(name: str, row: Explained, named: list[tuple[str, Explained]]) -> tuple:
+    """Return a line of the table of responses."""
+    way = _("nowhere") if row.weight == 0 else _("up") if row.weight < 0 else _("down")
+    side = [(other, its) for other, its in named if its.label == row.label]
+    tied = [other for other, its in side if its.rank == row.rank and other != name]
+    place = _("hardest") if row.rank == 1 else _("{rank} of {count}").format(rank=row.rank, count=len(side))
+    place += _(", tied with {names}").format(names=" ".join(tied)) if tied else ""
+    reward = () if row.reward is None else (row.reward,)
+    return name, row.score, signed(row.weight, "+.3g"), way, percent(row.share), place, *reward

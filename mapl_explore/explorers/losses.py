@@ -17,14 +17,15 @@ from mapl_explore.explorers.loss_controls import (
     margins_said,
     number_knobs,
     numbers_of,
+    response_row,
     text_of,
     with_numbers,
 )
-from mapl_explore.explorers.readout import digits, percent, sign, signed, table
+from mapl_explore.explorers.readout import digits, first_of, sign, signed, table
 from mapl_explore.explorers.sources import Sides, fitting, names_of, rewards_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import LOSSES, Hardest, Loss, ScoredSets, loss_of, require_reference
-from mapl_explore.losses.explaining import Explained, explain_unchecked
+from mapl_explore.losses.explaining import explain_unchecked
 from mapl_explore.losses.loss import has_margin
 from mapl_explore.losses.naming import short
 from mapl_explore.numerics.arrays import to_numpy
@@ -33,6 +34,7 @@ from mapl_explore.plots.curves import curves_of, curves_panel
 from mapl_explore.plots.looks import SERIES, response_styles
 from mapl_explore.plots.panels import Axis, Panel
 from mapl_explore.plots.weights import WEIGHT, push_panel, strokes
+from mapl_explore.words import N_, _
 
 # Three positives and three negatives whose log-ratios to the reference are 3, 0.5, 0 and 0, -0.5, -3: hard margin 0.
 EXAMPLE = ScoredSets(
@@ -41,20 +43,24 @@ EXAMPLE = ScoredSets(
     length=np.full(6, 10),
     label=np.array([1, 1, 1, -1, -1, -1]),
 )
-POSITIVES = "all positives"
+POSITIVES = N_("all positives")
 MIDDLE = Choice(
-    "curves", "middle picture", ("slope", "weights"), "slope", "Of each loss its slope, or of each response its weight."
+    "curves",
+    N_("middle picture"),
+    (N_("slope"), N_("weights")),
+    "slope",
+    N_("Of each loss its slope, or of each response its weight."),
 )
 PRESETS: dict[str, dict[str, Any]] = {
-    "hard pair": {"loss": "dpo-hardest"},
-    "smooth pair": {"loss": "dpo-smooth", "tau": 0.3},
-    "sparse pair": {"loss": "dpo-smooth", "tau": 0.3, "alpha": 2.0},
-    "share rule": {"loss": "dpo-share"},
-    "no floor": {"loss": "smooth-maxneg-minpos"},
-    "with NLL": {"loss": "cpo-smooth"},
+    N_("hard pair"): {"loss": "dpo-hardest"},
+    N_("smooth pair"): {"loss": "dpo-smooth", "tau": 0.3},
+    N_("sparse pair"): {"loss": "dpo-smooth", "tau": 0.3, "alpha": 2.0},
+    N_("share rule"): {"loss": "dpo-share"},
+    N_("no floor"): {"loss": "smooth-maxneg-minpos"},
+    N_("with NLL"): {"loss": "cpo-smooth"},
 }
 MOST = len(SERIES) - 1  # curves that can be kept
-RESPONSES = ("response", "score r", "weight", "pushed", "share", "rank", "reward")
+RESPONSES = (N_("response"), N_("score r"), N_("weight"), N_("pushed"), N_("share"), N_("rank"), N_("reward"))
 SHOWN = 8  # responses listed in the readout
 
 
@@ -208,9 +214,11 @@ class LossExplorer(Stage):
             raise ValueError(f"over must hold at most {MOST} losses, not {len(self._over)}")
         named = fitting(LOSSES, self._given)
         options = (*named, *({self._name_of(loss)} - set(named)))
-        about = "A preset, with what it compares, or any loss set from Python."
-        choice = Choice("loss", "loss", options, text_of(loss), about, self._name_of, labels_of(named))
-        moved = Choice("moved", "what is moved", _movable(self._sets), POSITIVES, "All positives, or one response.")
+        about = N_("A preset, with what it compares, or any loss set from Python.")
+        choice = Choice("loss", N_("loss"), options, text_of(loss), about, self._name_of, labels_of(named))
+        moved = Choice(
+            "moved", N_("what is moved"), _movable(self._sets), POSITIVES, N_("All positives, or one response.")
+        )
         number = set_knob(len(self._sets))
         shift = replace(KNOBS["shift"], low=-_room(self._sets, sets is None), high=_room(self._sets, sets is None))
         knobs: list[Knob | Choice] = [choice, *self._numbers.values(), moved, shift, MIDDLE]
@@ -246,8 +254,11 @@ class LossExplorer(Stage):
     def actions(self) -> dict:
         """Return the buttons that keep and clear curves."""
         return {
-            "keep this curve": (self.keep, "Compare the coming losses with this one, on the set as it is moved."),
-            "clear kept": (self.clear, "Take the kept curves away."),
+            N_("keep this curve"): (
+                self.keep,
+                N_("Compare the coming losses with this one, on the set as it is moved."),
+            ),
+            N_("clear kept"): (self.clear, N_("Take the kept curves away.")),
         }
 
     def follow(self, name: str, value: Any) -> dict[str, Any]:
@@ -259,16 +270,16 @@ class LossExplorer(Stage):
         return set(NUMBERS) - set(numbers_of(loss_of(settings["loss"])))
 
     def panels(self, reading: LossReading) -> list[Panel]:
-        labels, styles = _labels(reading.losses), [style for style, _ in SERIES]
+        labels, styles = _labels(reading.losses), [style for style, _stroke in SERIES]
         values, slopes, most = reading.reach
-        x = Axis(f"shift of {reading.moved} (nats)", *self._ends)
+        x = Axis(_("shift of {moved} (nats)").format(moved=_(reading.moved)), *self._ends)
         others = [strokes(*one) for one in zip(labels[1:], reading.weights[1:], styles[1:], strict=False)]
         panel = partial(curves_panel, x=x, knob="shift", now=reading.now)
         curves = partial(curves_of, reading.places, labels, styles=styles)
-        y = Axis("slope (loss per nat)", *slopes)
+        y = Axis(_("slope (loss per nat)"), *slopes)
         return [
-            panel("the loss", y=Axis("loss", *values), curves=curves(reading.values), rings=[reading.value]),
-            panel("the slope of the loss", y=y, curves=curves(reading.slopes), rings=[reading.slope])
+            panel(_("the loss"), y=Axis(_("loss"), *values), curves=curves(reading.values), rings=[reading.value]),
+            panel(_("the slope of the loss"), y=y, curves=curves(reading.slopes), rings=[reading.slope])
             if reading.curves == "slope"
             else self._weights(reading, panel),
             push_panel(reading.weights[0], reading.names, most, others, rewards=rewards_of(reading.sets)),
@@ -277,8 +288,8 @@ class LossExplorer(Stage):
     def _weights(self, reading: LossReading, panel: Callable[..., Panel]) -> Panel:
         named = len(reading.names) <= SHOWN
         curves = curves_of(reading.places, reading.names, reading.pushes[0].T, response_styles(reading.names), named)
-        y = Axis(WEIGHT, *ends_around([reading.pushes[0]]))
-        return panel("the weight of each response", y=y, curves=curves, rings=reading.weights[0], own_key=True)
+        y = Axis(_(WEIGHT), *ends_around([reading.pushes[0]]))
+        return panel(_("the weight of each response"), y=y, curves=curves, rings=reading.weights[0], own_key=True)
 
     def read(self, settings: dict) -> LossReading:
         one = self._sets[settings.get("set", 1) - 1]
@@ -305,35 +316,37 @@ class LossExplorer(Stage):
     def text(self, reading: LossReading) -> str:
         weights = " ".join(signed(weight, "+.3f") for weight in reading.weights[0][:SHOWN])
         margins = margins_in_short(reading.margin, reading.hard_margin)
-        return f"loss {digits(reading.value)}, slope {digits(reading.slope)}, {margins}; weights {weights}"
+        said = {"loss": digits(reading.value), "slope": digits(reading.slope), "margins": margins, "weights": weights}
+        return _("loss {loss}, slope {slope}, {margins}; weights {weights}").format(**said)
 
     def html(self, reading: LossReading) -> str:
         loss = reading.losses[0]
         margins = compared(loss) + margins_said(loss, reading.margin, reading.hard_margin)
-        floor = "" if loss.bounded else " <b>It has no floor</b>: training can lower it without end."
-        now = f"The loss is <b>{digits(reading.value)}</b>; its slope is {digits(reading.slope)} per nat of shift."
+        floor = "" if loss.bounded else " " + _("<b>It has no floor</b>: training can lower it without end.")
+        now = _("The loss is <b>{loss}</b>; its slope is {slope} per nat of shift.")
+        now = now.format(loss=digits(reading.value), slope=digits(reading.slope))
         named_lines = zip(reading.losses, _labels(reading.losses), SERIES, strict=False)
         lines = [
             (f"{sign(style.color, mark)} {label}", short(one), float(one(reading.sets)))
             for one, label, (style, mark) in named_lines
         ]
         named = list(zip(reading.names, explain_unchecked(loss, reading.sets), strict=True))
-        listed = [_row(name, row, named) for name, row in named]
-        caption = "Each response: its score r, its weight (loss per nat of its log π), its share of its side, its rank"
-        caption += ", its reward" * (reading.sets.reward is not None)
-        caption += f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
-        responses = table(caption, listed[:SHOWN], RESPONSES[: len(listed[0])])
-        now += (
-            f" The shift ends at {digits(reading.now)}, where a response is certain (log π = 0)."
-            if reading.certain
-            else ""
+        listed = [response_row(name, row, named) for name, row in named]
+        caption = _(
+            "Each response: its score r, its weight (loss per nat of its log π), its share of its side, its rank"
         )
-        gone = "".join(f"<p>At most {MOST} curves are kept: {short(one)} made room.</p>" for one in reading.gone)
-        return f"<p>{now}{margins}{floor}</p>{gone}{table('Here, the losses are', lines)}{responses}"
+        caption += _(", its reward") * (reading.sets.reward is not None) + first_of(SHOWN, len(listed))
+        responses = table(caption, listed[:SHOWN], map(_, RESPONSES[: len(listed[0])]))
+        if reading.certain:
+            certain = _("The shift ends at {now}, where a response is certain (log π = 0).")
+            now += f" {certain.format(now=digits(reading.now))}"
+        kept = _("At most {most} curves are kept: {loss} made room.")
+        gone = "".join(f"<p>{kept.format(most=MOST, loss=short(one))}</p>" for one in reading.gone)
+        return f"<p>{now}{margins}{floor}</p>{gone}" + table(_("Here, the losses are"), lines) + responses
 
     def headline(self, reading: LossReading) -> dict[str, float]:
-        margin = {} if reading.margin is None else {"margin": reading.margin}
-        return {"loss": reading.value, "slope": reading.slope, **margin}
+        margin = {} if reading.margin is None else {_("margin"): reading.margin}
+        return {_("loss"): reading.value, _("slope"): reading.slope, **margin}
 
     def columns(self, reading: LossReading) -> dict[str, Any]:
         """Return the curves as columns, one row a place (nats): value and slope of each loss."""
@@ -356,22 +369,11 @@ class LossExplorer(Stage):
 def _labels(losses: tuple[Loss, ...]) -> tuple[str, ...]:
     """Return what the curves are called in the legend: kept presets by their name, as long as there is room."""
     presets = {loss: name for name, loss in LOSSES.items()}
-    names = [presets.get(loss, f"kept {number}") for number, loss in enumerate(losses[1:], start=1)]
+    numbered = [_("kept {number}").format(number=number) for number in range(1, len(losses))]
+    names = [presets.get(loss, name) for loss, name in zip(losses[1:], numbered, strict=True)]
     if sum(map(len, names)) > 44 or len(set(names)) < len(names):
-        names = [f"kept {number}" for number in range(1, len(losses))]
-    return ("as set", *names)
-
-
-def _row(name: str, row: Explained, named: list[tuple[str, Explained]]) -> tuple:
-    """Return a line of the table of responses."""
-    way = "nowhere" if row.weight == 0 else "up" if row.weight < 0 else "down"
-    side = [(other, its) for other, its in named if its.label == row.label]
-    tied = [other for other, its in side if its.rank == row.rank and other != name]
-    place = ("hardest" if row.rank == 1 else f"{row.rank} of {len(side)}") + (
-        f", tied with {' '.join(tied)}" if tied else ""
-    )
-    reward = () if row.reward is None else (row.reward,)
-    return name, row.score, signed(row.weight, "+.3g"), way, percent(row.share), place, *reward
+        names = numbered
+    return (_("as set"), *names)
 
 
 def _movable(sets: list[ScoredSets]) -> tuple[str, ...]:

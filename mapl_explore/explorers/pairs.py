@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
+from mapl_explore.explorers.knobs import KNOBS, NATS, Choice, Knob
 from mapl_explore.explorers.loss_controls import numbers_of, text_of, with_numbers
 from mapl_explore.explorers.readout import digits, percent, table
 from mapl_explore.explorers.sources import Sides, arranged, fitting, names_of, rewards_of, rows_of, set_knob
@@ -21,6 +21,7 @@ from mapl_explore.plots.panels import Panel
 from mapl_explore.sampling.kernels import Kernel
 from mapl_explore.sampling.pair_gradients import PairGradient, effective_number, pair_gradient
 from mapl_explore.sampling.pairs import Pairs, pair_margins
+from mapl_explore.words import N_, _
 
 # Four positives and four negatives whose log-ratios to the reference are 6, 3, 1, -2 and 3, 0.5, -1, -5.
 EXAMPLE = ScoredSets(
@@ -30,15 +31,15 @@ EXAMPLE = ScoredSets(
     label=np.array([1, 1, 1, 1, -1, -1, -1, -1]),
 )
 LISTED = ("dpo", "cdpo", "robust-dpo", "cpo", "orpo", "simpo", "ipo", "hinge", "maxneg-minpos")
-POOL = Choice("pool", "taken from", ("this set", "all sets"), "this set", "Where the pairs come from.")
+POOL = Choice("pool", N_("taken from"), (N_("this set"), N_("all sets")), "this set", N_("Where the pairs come from."))
 LEAST = 1e-6  # below this mean chance a rejection sampler gives up
 PRESETS: dict[str, dict[str, Any]] = {
-    "near 0 only": {"strategy": "band", "center": 0.0, "width": 2.0},
-    "a soft band": {"strategy": "bell", "center": 0.0, "width": 2.0},
+    N_("near 0 only"): {"strategy": "band", "center": 0.0, "width": 2.0},
+    N_("a soft band"): {"strategy": "bell", "center": 0.0, "width": 2.0},
     "MaxNeg-MinPos": {"strategy": "MaxNeg-MinPos"},
-    "smooth pair": {"strategy": "smooth", "tau": 0.5},
-    "confident ones": {"strategy": "easiest", "keep": 4},
-    "steep loss": {"strategy": "random", "beta": 2.0},
+    N_("smooth pair"): {"strategy": "smooth", "tau": 0.5},
+    N_("confident ones"): {"strategy": "easiest", "keep": 4},
+    N_("steep loss"): {"strategy": "random", "beta": 2.0},
 }
 
 
@@ -174,14 +175,21 @@ class PairsExplorer(Stage):
         admit, listed = partial(_admit, self._sets), fitting(LISTED, self._sets)
         options = (*listed, *({admit(loss)} - set(listed)))
         choice = Choice(
-            "loss", "loss", options, text_of(loss), "Its score makes the margins; the strategy takes the pairs.", admit
+            "loss",
+            N_("loss"),
+            options,
+            text_of(loss),
+            N_("Its score makes the margins; the strategy takes the pairs."),
+            admit,
         )
         sizes = [np.abs(pair_margins(self._sets, loss_of(name)).margin) for name in options]
         wide = max(round_up(float(np.max(each))) for each in sizes) or 1.0
         # At first about half of the pairs are taken.
         half = round_up(float(np.median(sizes[options.index(text_of(loss))]))) or wide / 10
-        center = Knob("center", "middle of the kernel", "nats", -wide, wide, 0.0, "linear", "The margin it likes best.")
-        width = Knob("width", "width of the kernel", "nats", half / 100, wide, half, "log", "To each side.")
+        center = Knob(
+            "center", N_("middle of the kernel"), NATS, -wide, wide, 0.0, "linear", N_("The margin it likes best.")
+        )
+        width = Knob("width", N_("width of the kernel"), NATS, half / 100, wide, half, "log", N_("To each side."))
         if sets is None:
             width = replace(width, default=2.0)
         # The range that other explorers have on these sets, so that they can be linked.
@@ -223,13 +231,12 @@ class PairsExplorer(Stage):
         rows, columns = ([reading.names[place] for place in places] for places in (reading.rows, reading.columns))
         spread: dict[str, Any] = {"places": reading.places, "slope": reading.push, "kernel": reading.curve}
         rewards = rewards_of(self._rows[reading.number])
+        mine = reading.drawn(reading.strategy)
         ranked = None if rewards is None else rewards[np.concatenate([reading.rows, reading.columns])]
         return [
             grid_panel(reading.margins, reading.taken, rows, columns, reading.reach, ranked),
             margins_panel(reading.pairs.margin, reading.chance, center=reading.center, width=reading.width, **spread),
-            drawn_panel(
-                reading.drawn(reading.strategy), reading.drawn("random")[0], reading.names, reading.most, rewards
-            ),
+            drawn_panel(mine, reading.drawn("random")[0], reading.names, reading.most, rewards),
         ]
 
     def read(self, settings: dict) -> PairsReading:
@@ -260,26 +267,27 @@ class PairsExplorer(Stage):
 
     def text(self, reading: PairsReading) -> str:
         if reading.strategy not in reading.gradients:
-            return f"{reading.strategy} takes none of {len(reading.pairs)} pairs"
+            none = _("{name} takes none of {count} pairs")
+            return none.format(name=_(reading.strategy), count=len(reading.pairs))
         one = reading.gradients[reading.strategy]
-        taken = f"{self._taken(reading)}, mean margin {digits(_mean_margin(reading))}"
+        taken = f"{self._taken(reading)}, " + _("mean margin {margin}").format(margin=digits(_mean_margin(reading)))
         if not one.size:
-            return f"{taken}; no gradient"
+            return f"{taken}; " + _("no gradient")
         like = digits(one.likeness(reading.gradients["random"]))
-        return f"{taken}; gradient {digits(one.size)}, noise {digits(one.noise)}, likeness to random pairs {like}"
+        drawn = _("gradient {size}, noise {noise}, likeness to random pairs {like}")
+        return f"{taken}; {drawn.format(size=digits(one.size), noise=digits(one.noise), like=like)}"
 
     def html(self, reading: PairsReading) -> str:
-        caption = "The gradient of a drawn pair: size of its mean, noise, and likeness to random pairs"
+        caption = _("The gradient of a drawn pair: size of its mean, noise, and likeness to random pairs")
+        head = (_("strategy"), _("size"), _("noise"), _("likeness"))
         rows = [self._row(name, reading) for name in strategies_of(self._sets)]
-        return (
-            f"<p>{self._sentence(reading)}</p>{table(caption, rows, ('strategy', 'size', 'noise', 'likeness'))}{NOTE}"
-        )
+        return f"<p>{self._sentence(reading)}</p>{table(caption, rows, head)}<p>{_(NOTE)}</p>"
 
     def headline(self, reading: PairsReading) -> dict[str, float]:
         if reading.strategy not in reading.gradients:
             return {}
         one = reading.gradients[reading.strategy]
-        return {"mean margin": _mean_margin(reading), "gradient": one.size, "noise": one.noise}
+        return {_("mean margin"): _mean_margin(reading), _("gradient"): one.size, _("noise"): one.noise}
 
     def columns(self, reading: PairsReading) -> dict[str, Any]:
         """Return the pairs of the pool as columns, one row each: responses, margin (nats), chance, slope, reward."""
@@ -304,38 +312,41 @@ class PairsExplorer(Stage):
 
     def _taken(self, reading: PairsReading) -> str:
         taken, pool = int(np.count_nonzero(reading.chance)), len(reading.pairs)
-        return (
-            f"{reading.strategy} takes {taken} of {pool} pairs ({digits(effective_number(reading.chance))} in effect)"
-        )
+        name, effect = _(reading.strategy), digits(effective_number(reading.chance))
+        said = _("{name} takes {count} of {pool} pairs ({effect} in effect)")
+        return said.format(name=name, count=taken, pool=pool, effect=effect)
 
     def _sentence(self, reading: PairsReading) -> str:
-        name = short(reading.kernel) if reading.kernel is not None else reading.strategy
+        name = short(reading.kernel) if reading.kernel is not None else _(reading.strategy)
         if reading.strategy not in reading.gradients:
             low, high = digits(reading.pairs.margin.min()), digits(reading.pairs.margin.max())
-            return f"<b>{name}</b> takes none: the margins reach from {low} to {high} nats."
-        taken, mean = _counted(reading.chance), digits(_mean_margin(reading))
+            none = _("<b>{name}</b> takes none: the margins reach from {low} to {high} nats.")
+            return none.format(name=name, low=low, high=high)
         one = np.count_nonzero(reading.chance) == 1
-        mean = f"Its margin is {mean} nats." if one else f"Their mean margin is {mean} nats."
-        idle = "" if reading.gradients[reading.strategy].size else f" The loss does not push {'it' if one else 'them'}."
-        rate = f" It accepts {percent(float(reading.chance.mean()))} of the pairs that are proposed."
-        rate = rate if reading.kernel is not None else ""
-        ties = left_out(STRATEGIES[reading.strategy], reading.pairs, reading.chance)
-        return f"<b>{name}</b> {taken}. {mean}{_better_by(reading)}{idle}{rate}{ties}"
+        mean = _("Its margin is {mean} nats.") if one else _("Their mean margin is {mean} nats.")
+        said = [_counted(name, reading.chance), mean.format(mean=digits(_mean_margin(reading)))]
+        said += _better_by(reading)
+        if not reading.gradients[reading.strategy].size:
+            said.append(_("The loss does not push it.") if one else _("The loss does not push them."))
+        if reading.kernel is not None:
+            rate = _("It accepts {share} of the pairs that are proposed.")
+            said.append(rate.format(share=percent(float(reading.chance.mean()))))
+        return " ".join(said) + left_out(STRATEGIES[reading.strategy], reading.pairs, reading.chance)
 
     def _row(self, name: str, reading: PairsReading) -> tuple:
-        head = f"<u>{name}</u>" if name == reading.strategy else name
+        head = f"<u>{_(name)}</u>" if name == reading.strategy else _(name)
         one = reading.gradients.get(name)
         if one is None:
-            return head, "none taken", "", ""
+            return head, _("none taken"), "", ""
         if not one.size:
-            return head, "no gradient", "", ""
+            return head, _("no gradient"), "", ""
         return head, one.size, one.noise, one.likeness(reading.gradients["random"])
 
 
-NOTE = (
-    "<p>Noise: how many drawn pairs a step must average until the noise is no larger than the mean. Likeness: the "
+NOTE = N_(
+    "Noise: how many drawn pairs a step must average until the noise is no larger than the mean. Likeness: the "
     "cosine between the mean and that of random pairs, 1 for the same direction. The smooth pair and, in one set, "
-    "MaxNeg-MinPos are computed whole, without drawing.</p>"
+    "MaxNeg-MinPos are computed whole, without drawing."
 )
 
 
@@ -368,19 +379,21 @@ def _grid(one: ScoredSets, loss: Loss, number: int, pairs: Pairs, chance: np.nda
     return rows, columns, *grids[:, rows[:, None], columns]
 
 
-def _counted(chance: np.ndarray) -> str:
+def _counted(name: str, chance: np.ndarray) -> str:
     """Return how many pairs are taken, and how many there are in effect where some are likelier than others."""
     count, effect = int(np.count_nonzero(chance)), digits(effective_number(chance))
-    taken = f"takes {count} of {len(chance)} pairs"
-    return taken if effect == digits(count) else f"{taken}, in effect as many as {effect} that are equally likely"
+    taken = _("<b>{name}</b> takes {count} of {pool} pairs.")
+    if effect != digits(count):
+        taken = _("<b>{name}</b> takes {count} of {pool} pairs, in effect as many as {effect} that are equally likely.")
+    return taken.format(name=name, count=count, pool=len(chance), effect=effect)
 
 
-def _better_by(reading: PairsReading) -> str:
+def _better_by(reading: PairsReading) -> list[str]:
     """Return in words how much better the positives of the pairs taken are, where the sets have rewards."""
     if reading.pairs.reward is None:
-        return ""
+        return []
     mean = float(np.average(reading.pairs.reward, weights=reading.chance))
-    return f" The positive's reward is larger by {digits(mean)} on average."
+    return [_("The positive's reward is larger by {mean} on average.").format(mean=digits(mean))]
 
 
 def _mean_margin(reading: PairsReading) -> float:

@@ -23,13 +23,16 @@ from mapl_explore.losses import DPO, Smooth
 from mapl_explore.numerics.arrays import to_numpy
 from mapl_explore.plots.panels import Panel
 from mapl_explore.plots.precision import MOST, TYPES, digits_panel, naive_panel
+from mapl_explore.words import N_, _, ngettext
 
-FORMULA = Choice("formula", "obvious way", FORMULAS, FORMULAS[1], "How one would compute the smoothing error at first.")
+FORMULA = Choice(
+    "formula", N_("obvious way"), FORMULAS, FORMULAS[1], N_("How one would compute the smoothing error at first.")
+)
 PRESETS: dict[str, dict[str, Any]] = {
-    "near zero": {"level": -1.0},
-    "exp of everything": {"formula": FORMULAS[0], "tau": 3.0},
-    "small error": {"gap": 1.5, "tau": 8.0, "level": -1.0},
-    "leaders tie": {"gap": 0.0, "level": -1000.0},
+    N_("near zero"): {"level": -1.0},
+    N_("exp of everything"): {"formula": FORMULAS[0], "tau": 3.0},
+    N_("small error"): {"gap": 1.5, "tau": 8.0, "level": -1.0},
+    N_("leaders tie"): {"gap": 0.0, "level": -1000.0},
 }
 LEAST = 1e-307  # nats; a float64 has fewer digits below
 WRONG = 0.1  # a relative error from which a curve counts as wrong
@@ -154,15 +157,20 @@ class PrecisionExplorer(Stage):
 
     def text(self, reading: PrecisionReading) -> str:
         if reading.scores.size == 1:
-            return "one score: the true smoothing error is 0"
+            return _("one score: the true smoothing error is 0")
         held = ", ".join(f"{dtype} {positive(truth, LEAST)}" for dtype, truth in reading.truths.items())
-        each = ", ".join(f"{d} {_count(reading.naive_digits[d])} and {_count(reading.our_digits[d])}" for d in DTYPES)
-        true = f"true smoothing error {positive(reading.truth, LEAST)} nats (of the scores as held: {held})"
-        return f"{true}; right digits, obvious way and library: {each}"
+        both = _("{dtype} {naive} and {ours}")
+        each = ", ".join(
+            both.format(dtype=d, naive=_count(reading.naive_digits[d]), ours=_count(reading.our_digits[d]))
+            for d in DTYPES
+        )
+        true = _("true smoothing error {error} nats (of the scores as held: {held})")
+        right = _("right digits, obvious way and library: {each}").format(each=each)
+        return f"{true.format(error=positive(reading.truth, LEAST), held=held)}; {right}"
 
     def html(self, reading: PrecisionReading) -> str:
         if reading.scores.size == 1:
-            now = "One score: the true smoothing error is 0, and there is no digit to be right."
+            now = _("One score: the true smoothing error is 0, and there is no digit to be right.")
             return f"<p>{now}{self._source.why_idle(1)}</p>"
         rows = [
             (
@@ -174,18 +182,23 @@ class PrecisionExplorer(Stage):
             )
             for dtype in DTYPES
         ]
-        head = ("type", "holds the scores as", "true E", "obvious way", "library")
-        caption = "Each row has the true E, in nats, of the scores as its type holds them; in brackets, right digits."
-        naive, ours = (_count(right["float32"]) for right in (reading.naive_digits, reading.our_digits))
-        true = (
-            f"At τ = {digits(reading.tau)} the true smoothing error E is <b>{positive(reading.truth, LEAST)}</b> nats. "
+        head = (_("type"), _("holds the scores as"), _("true E"), _("obvious way"), _("library"))
+        caption = _(
+            "Each row has the true E, in nats, of the scores as its type holds them; in brackets, right digits."
         )
-        right = f"In float32 the obvious way has {naive} right digit{'' if naive == '1' else 's'}, this library {ours}."
+        naive, ours = (_count(right["float32"]) for right in (reading.naive_digits, reading.our_digits))
+        true = _("At τ = {tau} the true smoothing error E is <b>{error}</b> nats.")
+        true = true.format(tau=digits(reading.tau), error=positive(reading.truth, LEAST))
+        right = ngettext(
+            "In float32 the obvious way has {naive} right digit, this library {ours}.",
+            "In float32 the obvious way has {naive} right digits, this library {ours}.",
+            int(naive),
+        ).format(naive=naive, ours=ours)
         why = self._source.why_idle(reading.scores.size)
-        return f"<p>{true}{right}{why}</p>{table(caption, rows, head)}"
+        return f"<p>{true} {right}{why}</p>{table(caption, rows, head)}"
 
     def headline(self, reading: PrecisionReading) -> dict[str, float]:
-        return {"true E": reading.truth}
+        return {_("true E"): reading.truth}
 
     def columns(self, reading: PrecisionReading) -> dict[str, Any]:
         """Return the curves as columns, one row a tau (1/nats): the true error and each type's, in nats."""

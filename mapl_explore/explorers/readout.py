@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from html import escape
 
 from mapl_explore.rounding import surely
+from mapl_explore.words import _
 
 SMALLEST = 5e-324  # of the numbers above 0 that a float64 holds
 
@@ -16,9 +17,9 @@ class Figure(str):
 def digits(value: float, most: int = 3, least: float = 1e-12) -> str:
     """Return a number as people read it: three digits, whole from a thousand on, a bound below ``least``."""
     if math.isnan(value):
-        return "no number"
+        return _("no number")
     if 0 < abs(value) < least:
-        return minus(f"under {least:g}")
+        return minus(_("under {bound}").format(bound=f"{least:g}"))
     value = value + 0.0  # no minus before a zero
     return minus(f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.{most}g}")
 
@@ -59,8 +60,8 @@ def percent(share: float) -> str:
     """Return a share in percent; only 1 reads as 100%, and only 0 as 0%."""
     shown = f"{100 * share:.3g}"
     if shown == "100" and share < 1:
-        return "over 99.9%"
-    return "under 0.001%" if 0 < share < 1e-5 else f"{shown}%"
+        return _("over {bound}").format(bound="99.9%")
+    return _("under {bound}").format(bound="0.001%") if 0 < share < 1e-5 else f"{shown}%"
 
 
 def part(share: float) -> str:
@@ -88,12 +89,18 @@ def wording(alpha: float) -> tuple[Callable[[float], str], Callable[[float], str
 def span(low: float, high: float, said: Callable[[float], str] = positive) -> str:
     """Return a range of numbers, by default above 0, in digits: one number where both ends read the same."""
     ends = said(low), said(high)
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+    return ends[0] if ends[0] == ends[1] else _("{low} to {high}").format(low=ends[0], high=ends[1])
 
 
 def tied_lead(count: int) -> str:
     """Return a sentence on the responses that tie for the lead, empty where one leads alone."""
-    return f" {count} responses tie for the lead and get the same." if count > 1 else ""
+    tie = _("{count} responses tie for the lead and get the same.")
+    return f" {tie.format(count=count)}" if count > 1 else ""
+
+
+def first_of(shown: int, count: int) -> str:
+    """Return that a table has only the first of many rows, empty where it has all."""
+    return _(" (the first {shown} of {count})").format(shown=shown, count=count) if count > shown else ""
 
 
 def since(before: Mapping[str, float], now: Mapping[str, float]) -> str:
@@ -104,14 +111,21 @@ def since(before: Mapping[str, float], now: Mapping[str, float]) -> str:
     >>> since({"E": 0.5, "loss": 1.0, "slope": -0.25}, {"E": 0.2, "slope": -0.25})
     '<p class="mapl-since">Since the pin: E changed by −0.3, slope unchanged.</p>'
     """
-    moved = [f"{name} {_moved(before[name], now[name])}" for name in before if name in now]
-    return f'<p class="mapl-since">Since the pin: {", ".join(moved)}.</p>' if moved else ""
+    moved = [_moved(name, before[name], now[name]) for name in before if name in now]
+    return paragraph(_("Since the pin: {moved}.").format(moved=", ".join(moved))) if moved else ""
 
 
-def _moved(before: float, now: float) -> str:
+def paragraph(text: str) -> str:
+    """Return what is said of a pin as a paragraph."""
+    return f'<p class="mapl-since">{text}</p>'
+
+
+def _moved(name: str, before: float, now: float) -> str:
     """Return the step between two numbers as they are read, so that it is what a reader finds who subtracts them."""
     before, now = (float(f"{value:.3g}") for value in (before, now))
-    return "unchanged" if before == now else f"changed by {signed(now - before, '+.3g')}"
+    if before == now:
+        return _("{name} unchanged").format(name=name)
+    return _("{name} changed by {step}").format(name=name, step=signed(now - before, "+.3g"))
 
 
 def sign(color: str, mark: str) -> str:

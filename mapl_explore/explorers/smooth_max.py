@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.explorers.knobs import KNOBS, Choice
-from mapl_explore.explorers.readout import digits, percent, tied_lead, wording
+from mapl_explore.explorers.readout import digits, tied_lead, wording
 from mapl_explore.explorers.sources import held
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.losses import DPO, Smooth
 from mapl_explore.numerics.arrays import Numbers, to_numpy
 from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smoothing_error
 from mapl_explore.plots.panels import Panel
-from mapl_explore.plots.smooth_max import approach_panel, scores_panel
+from mapl_explore.plots.smooth_max import approach_panel, scores_panel, smooth
 from mapl_explore.plots.weights import weights_panel
+from mapl_explore.words import N_, _
 
-SIDE = Choice("of", "smooth", ("max", "min"), "max", "The largest of the scores, or the smallest.")
+SIDE = Choice("of", N_("smooth"), ("max", "min"), "max", N_("The largest of the scores, or the smallest."))
 START = (-1.0, -1.5, -4.0, -6.0)
 MOST = 8
 
@@ -127,25 +128,31 @@ class SmoothMaxExplorer(Stage):
 
     def text(self, reading: SmoothMaxReading) -> str:
         sign = "+" if reading.of == "max" else "−"
-        soft = f"smooth {reading.of} {digits(reading.soft)} = {reading.of} {digits(reading.hard)}"
-        error_said, _ = wording(reading.alpha) if reading.weights.size > 1 else (digits, percent)
-        return f"{soft} {sign} {error_said(reading.error)}; weights {' '.join(f'{w:.2f}' for w in reading.weights)}"
+        soft = f"{smooth(reading.of)} {digits(reading.soft)} = {reading.of} {digits(reading.hard)}"
+        error_said = wording(reading.alpha)[0] if reading.weights.size > 1 else digits
+        weights = _("weights {weights}").format(weights=" ".join(f"{w:.2f}" for w in reading.weights))
+        return f"{soft} {sign} {error_said(reading.error)}; {weights}"
 
     def html(self, reading: SmoothMaxReading) -> str:
-        beyond = "above" if reading.of == "max" else "below"
-        soft = f"The smooth {reading.of} is <b>{digits(reading.soft)}</b> nats:"
+        said = {"of": reading.of, "soft": digits(reading.soft), "hard": digits(reading.hard)}
         if reading.weights.size == 1:
-            alone = "With one score there is nothing to smooth: the smoothing error is 0 at every τ."
-            return f"<p>{soft} the score itself. {alone}</p>"
+            soft = _("The smooth {of} is <b>{soft}</b> nats: the score itself.").format(**said)
+            alone = _("With one score there is nothing to smooth: the smoothing error is 0 at every τ.")
+            return f"<p>{soft} {alone}</p>"
         error_said, share_said = wording(reading.alpha)
-        soft += f" {error_said(reading.error)} {beyond} the {reading.of}, which is {digits(reading.hard)}."
+        soft = _("The smooth {of} is <b>{soft}</b> nats: {error} below the {of}, which is {hard}.")
+        if reading.of == "max":
+            soft = _("The smooth {of} is <b>{soft}</b> nats: {error} above the {of}, which is {hard}.")
+        soft = soft.format(**said, error=error_said(reading.error))
         listed = ", ".join(f"s{number} {share_said(weight)}" for number, weight in enumerate(reading.weights, start=1))
         ties = int(np.sum(reading.scores == reading.hard))
         # The weights are the slope: moved up together by one nat, all scores move the smooth max by one.
-        return f"<p>{soft}</p><p>Shares of the gradient: {listed}. They add up to 100%.{tied_lead(ties)}</p>"
+        shares = _("Shares of the gradient: {listed}. They add up to 100%.").format(listed=listed)
+        return f"<p>{soft}</p><p>{shares}{tied_lead(ties)}</p>"
 
     def headline(self, reading: SmoothMaxReading) -> dict[str, float]:
-        return {f"smooth {reading.of}": reading.soft, f"its distance from the {reading.of}": reading.error}
+        distance = _("its distance from the {of}").format(of=reading.of)
+        return {smooth(reading.of): reading.soft, distance: reading.error}
 
     def columns(self, reading: SmoothMaxReading) -> dict[str, Any]:
         """Return the scores and their weights as columns, one row a response."""
@@ -164,7 +171,14 @@ def _score_knobs(scores: np.ndarray) -> list:
     usual = KNOBS["score"]
     low, high = min(usual.low, math.floor(scores.min())), max(usual.high, math.ceil(scores.max()))
     return [
-        replace(usual, name=f"s{number}", label=f"score s{number}", low=low, high=high, default=float(score))
+        replace(
+            usual,
+            name=f"s{number}",
+            label=_("score {name}").format(name=f"s{number}"),
+            low=low,
+            high=high,
+            default=float(score),
+        )
         for number, score in enumerate(scores, start=1)
     ]
 
@@ -174,10 +188,10 @@ def _presets(names: list[str], span: tuple[float, float]) -> dict:
     if len(names) == 1:
         return {}
     return {
-        "all tie": dict.fromkeys(names, high),
-        "two lead": {name: high if number < 2 else low for number, name in enumerate(names)},
-        "soft": {"tau": 0.3},
-        "sharp": {"tau": 30.0},
-        "sparse": {"alpha": 2.0},
-        "minimum": {"of": "min"},
+        N_("all tie"): dict.fromkeys(names, high),
+        N_("two lead"): {name: high if number < 2 else low for number, name in enumerate(names)},
+        N_("soft"): {"tau": 0.3},
+        N_("sharp"): {"tau": 30.0},
+        N_("sparse"): {"alpha": 2.0},
+        N_("minimum"): {"of": "min"},
     }

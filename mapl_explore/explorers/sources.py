@@ -11,13 +11,20 @@ from mapl_explore.explorers.knobs import KNOBS, Choice, Knob
 from mapl_explore.losses import LOSSES, Loss, MaxMin, ScoredSets, reads_reference
 from mapl_explore.losses.sets import are_own_reference, require_sets
 from mapl_explore.numerics.arrays import Door, Numbers, to_numpy
+from mapl_explore.words import N_, _
 
 LARGEST = 1e100  # nats from 0: the square of a difference, which IPO computes, is then finite
 WHY_IDLE = {
-    1: " One score has no gap and no spread: their sliders are off.",
-    2: " Two scores have no spread: its slider is off.",
+    1: N_("One score has no gap and no spread: their sliders are off."),
+    2: N_("Two scores have no spread: its slider is off."),
 }
-SIDE = Choice("side", "side of the set", ("negatives", "positives"), "negatives", "The responses that are compared.")
+SIDE = Choice(
+    "side",
+    N_("side of the set"),
+    (N_("negatives"), N_("positives")),
+    "negatives",
+    N_("The responses that are compared."),
+)
 
 
 class Source(abc.ABC):
@@ -71,7 +78,7 @@ class Shaped(Source):
         return {1: {self.gap, "spread"}, 2: {"spread"}}.get(settings["n"], set())
 
     def why_idle(self, n: int) -> str:
-        return WHY_IDLE.get(n, "")
+        return f" {_(WHY_IDLE[n])}" if n in WHY_IDLE else ""
 
     def scores(self, settings: dict) -> np.ndarray:
         gap, spread = settings[self.gap], settings["spread"]
@@ -138,7 +145,7 @@ def source_of(scores: Numbers | ScoredSets | None, gap: str = "gap") -> Source:
 
 def set_knob(count: int) -> Knob:
     """Return the knob that chooses one of several sets."""
-    return Knob("set", "preference set", "", 1, count, 1, "integer", "Which of the sets, from 1.")
+    return Knob("set", N_("preference set"), "", 1, count, 1, "integer", N_("Which of the sets, from 1."))
 
 
 def held(scores: Numbers) -> np.ndarray:

@@ -16,10 +16,11 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
-from mapl_explore.explorers.readout import since
+from mapl_explore.explorers.readout import paragraph, since
 from mapl_explore.explorers.view import View
 from mapl_explore.files import shortened
 from mapl_explore.plots.panels import Boxes, Curve, Panel, Points, ghost
+from mapl_explore.words import N_, _, speaking, spoken
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 # JupyterLab >= 4.4 with ipykernel >= 7 runs callbacks on another thread than cells. All stages share one lock: with a
 # lock for each, two linked stages would wait for each other for ever.
 LOCK = threading.RLock()
-REST = "; all other controls as at the start"
-WAITS = '<p class="mapl-since">The pin has other axes: it comes back with them.</p>'
+REST = N_("; all other controls as at the start")
+WAITS = N_("The pin has other axes: it comes back with them.")
 
 
 class Stage(abc.ABC):
@@ -57,8 +58,8 @@ class Stage(abc.ABC):
 
     def __init__(self, knobs: Iterable[Knob | Choice], presets: Mapping[str, Mapping], start: Mapping[str, Any]):
         """Make the controls and show the first picture."""
-        self._lock = LOCK
-        self._knobs = {knob.name: knob for knob in knobs}
+        self._lock, self._language = LOCK, spoken()
+        self._knobs = {knob.name: knob.spoken() for knob in knobs}
         self._options = {knob.name: list(knob.options) for knob in self._knobs.values() if isinstance(knob, Choice)}
         self._values = {name: knob.default for name, knob in self._knobs.items()}
         self._start = self._values | self._followed(self._checked(start))
@@ -157,7 +158,7 @@ class Stage(abc.ABC):
         The readout then says how far the numbers have come from the pinned ones. On other axes the pin waits until its
         own return, and the readout says so.
         """
-        with self._lock:
+        with self._lock, speaking(self._language):
             reading = self.reading
             self._pinned, self._before = ([], {}) if self._pinned else (self.panels(reading), self.headline(reading))
             self._pinned_at = self._code() if self._pinned else ""
@@ -212,7 +213,8 @@ class Stage(abc.ABC):
         from mapl_explore.plots.paper import figure_of, pixels_of  # in a browser's page there is no matplotlib
 
         checked = self._followed(self._checked(settings))
-        return pixels_of(figure_of(self.panels(self.read(self.settings | checked)), *self.size))
+        with speaking(self._language):
+            return pixels_of(figure_of(self.panels(self.read(self.settings | checked)), *self.size))
 
     def snapshot(self) -> "Figure":
         """Return the picture at the settings as a figure of its own, to save or to change.
@@ -252,22 +254,24 @@ class Stage(abc.ABC):
             If a value is not one of its knob; nothing has moved then.
         """
         kind, label = message["kind"], str(message.get("label"))
-        if kind == "set":
-            self.set(**self._typed({message["knob"]: message["value"]}))
-        elif kind == "preset":
-            self.set(**(self._start | self._presets[label]))
-        elif kind == "action":
-            self.actions()[label][0]()
-        elif kind != "hello":
-            {"reset": self.reset, "pin": self.pin}[kind]()
+        with speaking(self._language):  # also for what is wrong with a value
+            if kind == "set":
+                self.set(**self._typed({message["knob"]: message["value"]}))
+            elif kind == "preset":
+                self.set(**(self._start | self._presets[label]))
+            elif kind == "action":
+                self.actions()[label][0]()
+            elif kind != "hello":
+                {"reset": self.reset, "pin": self.pin}[kind]()
 
     def __repr__(self) -> str:
         """Return the settings that have an effect and the reading, in a line."""
-        return f"{self._code()}: {self.text(self.reading)}"
+        with speaking(self._language):
+            return f"{self._code()}: {self.text(self.reading)}"
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any]:
         """Return the widget for a live notebook, the picture for a printed one, the line of text for any other."""
-        widget, _ = self.widget._repr_mimebundle_() or ({}, {})
+        widget = (self.widget._repr_mimebundle_() or ({}, {}))[0]
         return widget | {"text/plain": repr(self)} | self._printed()
 
     def _printed(self) -> dict[str, str]:
@@ -348,14 +352,16 @@ class Stage(abc.ABC):
         reading = self.reading
         idle, options = sorted(self.idle(self._values)), {name: list(each) for name, each in self._options.items()}
         state = {"idle": idle, "options": options, "pinned": self._pinned_at, "code": self._program()}
-        panels = self.panels(reading)
-        apart = bool(self._pinned) and not _alike(panels, self._pinned)
-        says = (WAITS if apart else since(self._before, self.headline(reading))) + self.html(reading)
+        with speaking(self._language):
+            panels = self.panels(reading)
+            apart = bool(self._pinned) and not _alike(panels, self._pinned)
+            says = (paragraph(_(WAITS)) if apart else since(self._before, self.headline(reading))) + self.html(reading)
         self.widget.show(self._over_pin(panels), says, self._values, self.sweep(self._values), **state)
 
     def _picture(self, reading: Any) -> list[Panel]:
         """Return the panels of a reading, over what is pinned."""
-        return self._over_pin(self.panels(reading))
+        with speaking(self._language):
+            return self._over_pin(self.panels(reading))
 
     def _over_pin(self, panels: list[Panel]) -> list[Panel]:
         """Return panels over the pinned ones; as they are where one of them has other axes, and nothing to compare."""
@@ -365,11 +371,11 @@ class Stage(abc.ABC):
 
     def _buttons(self) -> list[tuple[str, str, str]]:
         presets = [
-            ("preset", label, ", ".join(self._knobs[name].said(value) for name, value in preset.items()) + REST)
+            ("preset", label, ", ".join(self._knobs[name].said(value) for name, value in preset.items()) + _(REST))
             for label, preset in self._presets.items()
         ]
-        actions = [("action", label, tip) for label, (_, tip) in self.actions().items()]
-        return [*presets, ("reset", "reset", "everything as at the start; a pin stays"), *actions]
+        actions = [("action", label, _(tip)) for label, (_action, tip) in self.actions().items()]
+        return [*presets, ("reset", N_("reset"), _("everything as at the start; a pin stays")), *actions]
 
 
 def _alike(panels: list[Panel], pinned: list[Panel]) -> bool:

@@ -11,6 +11,7 @@ from mapl_explore.losses import First, Hardest, Loss, Pair, ScoredSets, Smooth
 from mapl_explore.sampling.kernels import Band, Bell, Kernel
 from mapl_explore.sampling.pair_gradients import smooth_chances
 from mapl_explore.sampling.pairs import Pairs, closest_pairs, easiest_pairs, hardest_pairs, maxneg_minpos
+from mapl_explore.words import N_, _
 
 
 @dataclass(frozen=True)
@@ -74,24 +75,26 @@ def _reward(pairs: Pairs) -> np.ndarray:
     return cast(np.ndarray, pairs.reward)
 
 
-REWARDS = "widest reward"
+REWARDS = N_("widest reward")
 STRATEGIES = {
-    "random": Strategy(lambda sets, pairs, loss, settings: np.ones(len(pairs))),
-    "band": _by_kernel(_band),
-    "bell": _by_kernel(lambda now: Bell(center=now["center"], width=now["width"])),
-    "closest": _by_rank(closest_pairs, lambda pairs: np.abs(pairs.margin)),
-    "hardest": _by_rank(hardest_pairs, lambda pairs: pairs.margin),
-    "easiest": _by_rank(easiest_pairs, lambda pairs: pairs.margin),
+    N_("random"): Strategy(lambda sets, pairs, loss, settings: np.ones(len(pairs))),
+    N_("band"): _by_kernel(_band),
+    N_("bell"): _by_kernel(lambda now: Bell(center=now["center"], width=now["width"])),
+    N_("closest"): _by_rank(closest_pairs, lambda pairs: np.abs(pairs.margin)),
+    N_("hardest"): _by_rank(hardest_pairs, lambda pairs: pairs.margin),
+    N_("easiest"): _by_rank(easiest_pairs, lambda pairs: pairs.margin),
     "MaxNeg-MinPos": Strategy(
         _hardest_of_each_set,
         pair=lambda settings: Hardest(),
         rank=lambda pairs: list(zip(pairs.set.tolist(), pairs.margin.tolist(), strict=True)),
     ),
-    "smooth": Strategy(_in_proportion, ("tau",), pair=lambda settings: Smooth(tau=settings["tau"])),
+    N_("smooth"): Strategy(_in_proportion, ("tau",), pair=lambda settings: Smooth(tau=settings["tau"])),
     REWARDS: _by_rank(easiest_pairs, _reward, of=_reward),
 }
-STRATEGY = Choice("strategy", "strategy", tuple(STRATEGIES), "band", "Which pairs are taken, or how likely each is.")
-KEEP = Knob("keep", "pairs taken", "", 1, 64, 4, "integer", "How many, of those that come first.")
+STRATEGY = Choice(
+    "strategy", N_("strategy"), tuple(STRATEGIES), "band", N_("Which pairs are taken, or how likely each is.")
+)
+KEEP = Knob("keep", N_("pairs taken"), "", 1, 64, 4, "integer", N_("How many, of those that come first."))
 
 
 def strategies_of(sets: ScoredSets) -> dict[str, Strategy]:
@@ -111,4 +114,5 @@ def left_out(strategy: Strategy, pairs: Pairs, chance: np.ndarray) -> str:
     keys = list(zip(strategy.rank(pairs), chance > 0, strict=True))
     chosen = {key for key, taken in keys if taken}
     count = sum(key in chosen for key, taken in keys if not taken)
-    return f" {count} more tie with one of them: the first are taken." if count else ""
+    tie = _("{count} more tie with one of them: the first are taken.")
+    return f" {tie.format(count=count)}" if count else ""

@@ -20,31 +20,32 @@ from mapl_explore.numerics.temperature import solve_tau_share, solve_tau_share_e
 from mapl_explore.plots.looks import LINES, STROKES
 from mapl_explore.plots.panels import Panel
 from mapl_explore.plots.temperature import SPAN, others_panel, roots_panel
+from mapl_explore.words import N_, _
 
 RULE = Choice(
     "rule",
-    "rule in use",
+    N_("rule in use"),
     ("upper", "exact", "lower", "asymptote", "share"),
     "upper",
-    "Which root the ring and the loss take.",
+    N_("Which root the ring and the loss take."),
     labels={name: look["label"] for name, look in LINES.items()},
 )
 PRESETS: dict[str, dict[str, Any]] = {
-    "an error in nats": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 1.0},
-    "the same at gap 100": {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 100.0},
-    "a share instead": {"rule": "share", "n": 2, "wide_gap": 100.0},
-    "large-τ form off": {"rule": "asymptote", "n": 8, "wide_gap": 0.02, "spread": 0.0, "epsilon": 0.2},
+    N_("an error in nats"): {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 1.0},
+    N_("the same at gap 100"): {"rule": "exact", "epsilon": 0.1, "n": 2, "wide_gap": 100.0},
+    N_("a share instead"): {"rule": "share", "n": 2, "wide_gap": 100.0},
+    N_("large-τ form off"): {"rule": "asymptote", "n": 8, "wide_gap": 0.02, "spread": 0.0, "epsilon": 0.2},
 }
 PROMISES = {
-    "upper": "E surely ≤ ε",
-    "exact": "E = ε, here",
-    "lower": "E surely ≥ ε",
-    "asymptote": "E surely &lt; ε",
-    "share": "share = target, here",
-    "certain": "share surely ≤ target",
+    "upper": N_("E surely ≤ ε"),
+    "exact": N_("E = ε, here"),
+    "lower": N_("E surely ≥ ε"),
+    "asymptote": N_("E surely &lt; ε"),
+    "share": N_("share = target, here"),
+    "certain": N_("share surely ≤ target"),
 }
-NO_FORM = "The large-τ form is of α = 1 alone, so the rule of the upper bound takes its place: "
-CERTAIN = "share bound"
+NO_FORM = N_("The large-τ form is of α = 1 alone, so the rule of the upper bound takes its place:")
+CERTAIN = N_("share bound")
 
 
 @dataclass(frozen=True)
@@ -173,35 +174,40 @@ class TemperatureExplorer(Stage):
 
     def text(self, reading: TemperatureReading) -> str:
         if not reading.roots:
-            return "one score: no tau makes a smoothing error, or a share below 1"
+            return _("one score: no tau makes a smoothing error, or a share below 1")
         listed = " ".join(f"{name} {shown_root(name, tau)}" for name, tau in reading.roots.items())
         if reading.rule not in reading.errors:
-            return f"tau {listed}; a tie keeps the leader's share below the target at every tau"
+            tie = _("tau {listed}; a tie keeps the leader's share below the target at every tau")
+            return tie.format(listed=listed)
         error, others = reading.errors[reading.rule], reading.others[reading.rule]
         error_said, share_said = wording(reading.alpha)
-        there = f"the smoothing error is {error_said(error)} nats and the others get {share_said(others)}"
-        return f"tau {listed}; at the {reading.rule} one {there}"
+        said = _("tau {listed}; at the {rule} one the smoothing error is {error} nats and the others get {share}")
+        return said.format(listed=listed, rule=reading.rule, error=error_said(error), share=share_said(others))
 
     def html(self, reading: TemperatureReading) -> str:
         if not reading.roots:
-            now = "One score: E is 0 and the leader's share 1 at every τ, so no τ meets a target."
+            now = _("One score: E is 0 and the leader's share 1 at every τ, so no τ meets a target.")
             return f"<p>{now}{self._source.why_idle(1)}</p>"
-        caption = f"The τ for ε = {digits(reading.epsilon)} nats, or for a leader's share of {percent(reading.share)}"
-        caption += " (surely: whatever the scores after the second)"
-        head = ("rule", "τ", "E", "others get", "promise")
+        caption = _(
+            "The τ for ε = {epsilon} nats, or for a leader's share of {share} "
+            "(surely: whatever the scores after the second)"
+        ).format(epsilon=digits(reading.epsilon), share=percent(reading.share))
+        head = (_("rule"), "τ", "E", _("others get"), _("promise"))
         rows = [self._row(reading, name) for name in reading.roots]
-        now = NO_FORM if self.settings["rule"] != reading.rule else ""
+        now = f"{_(NO_FORM)} " if self.settings["rule"] != reading.rule else ""
         now += _lead(reading) + self._limits(reading) + self._source.why_idle(reading.scores.size)
         return f"<p>{now}</p>{table(caption, rows, head)}"
 
     def _row(self, reading: TemperatureReading, name: str) -> tuple:
-        head = f"{sign(LINES[name]['style'].color, STROKES[name])} {RULE.labels[name]}" if name in LINES else CERTAIN
+        head = (
+            f"{sign(LINES[name]['style'].color, STROKES[name])} {_(RULE.labels[name])}" if name in LINES else _(CERTAIN)
+        )
         head = f"<u>{head}</u>" if name == reading.rule else head
         if name not in reading.errors:
-            return head, "any", "", "", "a tie: share ≤ 1/2"
+            return head, _("any"), "", "", _("a tie: share ≤ 1/2")
         error_said, share_said = wording(reading.alpha)
         tau, error, others = shown_root(name, reading.roots[name]), reading.errors[name], reading.others[name]
-        return head, tau, Figure(error_said(error)), share_said(others), PROMISES[name]
+        return head, tau, Figure(error_said(error)), share_said(others), _(PROMISES[name])
 
     def _limits(self, reading: TemperatureReading) -> str:
         """Return a word where the rule that trains would not go as far as its root."""
@@ -209,13 +215,15 @@ class TemperatureExplorer(Stage):
         if reading.rule == "asymptote" or SPAN[0] <= tau <= SPAN[1]:
             return ""
         name, end = ("low", SPAN[0]) if tau < SPAN[0] else ("high", SPAN[1])
-        return f" In a loss the rule stops at {end:g}, the default of its field <code>{name}</code>."
+        stops = _("In a loss the rule stops at {end:g}, the default of its field <code>{name}</code>.")
+        return f" {stops.format(end=end, name=name)}"
 
     def headline(self, reading: TemperatureReading) -> dict[str, float]:
         if reading.rule not in reading.errors:
             return {}
         error, others = reading.errors[reading.rule], reading.others[reading.rule]
-        return {"τ": reading.roots[reading.rule], "E": error, "the others' share (percentage points)": 100 * others}
+        share = _("the others' share (percentage points)")
+        return {"τ": reading.roots[reading.rule], "E": error, share: 100 * others}
 
     def columns(self, reading: TemperatureReading) -> dict[str, Any]:
         """Return the curves as columns, one row a gap (nats): tau of each rule, and the others' share."""
@@ -243,15 +251,18 @@ def _curves(
 
 def _lead(reading: TemperatureReading) -> str:
     """Return what the rule in use does."""
-    label = RULE.labels[reading.rule]
+    label = _(RULE.labels[reading.rule])
     if reading.rule not in reading.errors:
-        return f"<b>{label}</b>: a tie keeps the leader's share at or below 1/2 at every τ."
+        return _("<b>{rule}</b>: a tie keeps the leader's share at or below 1/2 at every τ.").format(rule=label)
     error, others = reading.errors[reading.rule], reading.others[reading.rule]
     tau = shown_root(reading.rule, reading.roots[reading.rule])
     error_said, share_said = wording(reading.alpha)
-    met = f"<b>{label}</b>: at τ = <b>{tau}</b> E is {error_said(error)} nats, and the others get"
-    reach = f" Other scores with this n and gap could make E {span(*reading.reach, error_said)}."
-    return f"{met} {share_said(others)} of the gradient.{reach if reading.scores.size > 2 else ''}"
+    met = _("<b>{rule}</b>: at τ = <b>{tau}</b> E is {error} nats, and the others get {share} of the gradient.")
+    met = met.format(rule=label, tau=tau, error=error_said(error), share=share_said(others))
+    if reading.scores.size <= 2:
+        return met
+    reach = _("Other scores with this n and gap could make E {reach}.")
+    return f"{met} {reach.format(reach=span(*reading.reach, error_said))}"
 
 
 def _others(scores: np.ndarray, tau: Numbers, alpha: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.explorers.loss_controls import compared, margins_in_short, margins_said
-from mapl_explore.explorers.readout import Figure, digits, percent, signed, span, table, wording
+from mapl_explore.explorers.readout import Figure, digits, first_of, percent, signed, span, table, wording
 from mapl_explore.explorers.sources import names_of, require_shown, rewards_of, rows_of, set_knob
 from mapl_explore.explorers.stage import Stage
 from mapl_explore.files import shortened
@@ -25,14 +25,15 @@ from mapl_explore.plots.panels import Axis, Band, Curve, Panel, Scale, whole_tic
 from mapl_explore.plots.weights import WEIGHT, push_panel
 from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import progress_at, read_run
+from mapl_explore.words import N_, _
 
 SHOWN = 8  # responses that are named
-SCORES: tuple[str, str, Scale] = ("the score of each response", "score r ({unit})", "linear")
+SCORES: tuple[str, str, Scale] = (N_("the score of each response"), N_("score r ({unit})"), "linear")
 PICTURES: dict[str, tuple[str, str, Scale]] = {
-    "weights": ("the weight of each response over the steps", WEIGHT, "linear"),
-    "margins": ("the margins", "margin ({unit})", "linear"),
-    "tau": ("the inverse temperature of each side", "τ (1/{unit})", "log"),
-    "error": ("the smoothing error of each side between its bounds", "smoothing error E ({unit})", "log"),
+    N_("weights"): (N_("the weight of each response over the steps"), WEIGHT, "linear"),
+    N_("margins"): (N_("the margins"), N_("margin ({unit})"), "linear"),
+    "tau": (N_("the inverse temperature of each side"), "τ (1/{unit})", "log"),
+    N_("error"): (N_("the smoothing error of each side between its bounds"), N_("smoothing error E ({unit})"), "log"),
 }
 
 
@@ -148,15 +149,17 @@ class TrainingExplorer(Stage):
         self._histories: dict[int, History] = {}
         first, last = int(self._probes.step[0]), int(self._probes.step[-1])
         knobs: list[Knob | Choice] = [
-            Knob("step", "step of the training", "", first, last, last, "integer", "How many updates were made.")
+            Knob(
+                "step", N_("step of the training"), "", first, last, last, "integer", N_("How many updates were made.")
+            )
         ]
         shown = _pictures(self._history(1))
-        knobs.append(Choice("curves", "middle picture", shown, shown[0], "What is shown over the steps."))
+        knobs.append(Choice("curves", N_("middle picture"), shown, shown[0], N_("What is shown over the steps.")))
         count = self._probes.sets.label.shape[1]
         if count > 1:
             knobs.append(set_knob(count))
         halfway = first + (last - first) // 2
-        presets = {"before": {"step": first}, "half way": {"step": halfway}, "after": {"step": last}}
+        presets = {N_("before"): {"step": first}, N_("half way"): {"step": halfway}, N_("after"): {"step": last}}
         super().__init__(knobs, presets, settings)
 
     @property
@@ -184,14 +187,17 @@ class TrainingExplorer(Stage):
             return self._of_responses(history, history.weights), []
         if shown == "margins":
             margins = [one for one in (history.hard_margin, history.margin) if one is not None]
-            return curves_of(step, list(MARGINS), margins, list(MARGINS.values())), []
+            return curves_of(step, list(map(_, MARGINS)), margins, list(MARGINS.values())), []
         sides, styles = history.sides, [SIDES[name] for name in history.sides]
-        names = [name if side.n[0] > 1 else f"{name} (one response)" for name, side in sides.items()]
+        names = [
+            _(name) if side.n[0] > 1 else _("{side} (one response)").format(side=_(name))
+            for name, side in sides.items()
+        ]
         curves = curves_of(step, names, [getattr(side, shown) for side in sides.values()], styles)
         if shown != "error":
             return curves, []
         bounds = [
-            (name, SIDES[name], to_numpy(side.lower), to_numpy(side.upper))
+            (_(name), SIDES[name], to_numpy(side.lower), to_numpy(side.upper))
             for name, side in sides.items()
             if side.lower is not None and side.upper is not None
         ]
@@ -210,15 +216,15 @@ class TrainingExplorer(Stage):
         step, values = self._probes.step, [mark.y for mark in curves]
         # A run of which one step was recorded has no span; half a step on either side shows it in the middle.
         room = 0.5 if step[0] == step[-1] else 0.0
-        x = Axis("step", step[0] - room, step[-1] + room, ticks=whole_ticks(step[0], step[-1]))
+        x = Axis(_("step"), step[0] - room, step[-1] + room, ticks=whole_ticks(step[0], step[-1]))
         edges = [edge for band in bands for edge in (band.low, band.high)]
         y = Axis(
-            label.format(unit=self._loss.unit),
+            _(label).format(unit=_(self._loss.unit)),
             *(decades(np.concatenate(values + edges)) if scale == "log" else ends_around(values)),
             scale,
         )
         rings = [value[reading.place] for value in values]
-        return curves_panel(name, x, y, curves, knob="step", now=reading.step, rings=rings, bands=bands, **panel)
+        return curves_panel(_(name), x, y, curves, knob="step", now=reading.step, rings=rings, bands=bands, **panel)
 
     def read(self, settings: dict) -> TrainingReading:
         asked, number = settings["step"], settings.get("set", 1)
@@ -230,20 +236,25 @@ class TrainingExplorer(Stage):
         history, place = reading.history, reading.place
         margins = margins_in_short(*history.margins(place))
         used = history.losses[place]
-        sides = "".join(f"; {name}: {_side_text(used, side, place)}" for name, side in history.sides.items())
+        sides = "".join(f"; {_(name)}: {_side_text(used, side, place)}" for name, side in history.sides.items())
         weights = " ".join(signed(weight, "+.3f") for weight in history.weights[place][:SHOWN])
-        return f"step {reading.step}, loss {digits(history.value[place])}, {margins}{sides}; weights {weights}"
+        now = _("step {step}, loss {loss}").format(step=reading.step, loss=digits(history.value[place]))
+        return f"{now}, {margins}{sides}; " + _("weights {weights}").format(weights=weights)
 
     def html(self, reading: TrainingReading) -> str:
         history, place = reading.history, reading.place
-        near = "" if reading.step == reading.asked else f", the recorded step nearest to {reading.asked}"
-        now = f"After step <b>{reading.step}</b> of {self._steps}{near}, the loss is {digits(history.value[place])}."
+        now = _("After step <b>{step}</b> of {steps}, the loss is {loss}.")
+        if reading.step != reading.asked:
+            now = _("After step <b>{step}</b> of {steps}, the recorded step nearest to {asked}, the loss is {loss}.")
+        said = {"step": reading.step, "steps": self._steps, "asked": reading.asked}
+        now = now.format(**said, loss=digits(history.value[place]))
         used = history.losses[place]
         margins = margins_said(used, *history.margins(place))
-        sides = [_side_row(name, used, side, place) for name, side in history.sides.items()]
-        head = ("side", "gap", "τ", "E", "E could be", "hardest gets")
-        about = table("Each side", sides, head) if sides else ""
-        loss = f"<p>The loss of the run is {short(used)}.{compared(used)}</p>"
+        sides = [_side_row(_(name), used, side, place) for name, side in history.sides.items()]
+        head = (_("side"), _("gap"), "τ", "E", _("E could be"), _("hardest gets"))
+        about = table(_("Each side"), sides, head) if sides else ""
+        loss = _("The loss of the run is {loss}.").format(loss=short(used))
+        loss = f"<p>{loss}{compared(used)}</p>"
         return f"<p>{now}{margins}</p>{loss}{about}{self._responses(reading)}"
 
     def _responses(self, reading: TrainingReading) -> str:
@@ -260,18 +271,19 @@ class TrainingExplorer(Stage):
         rewards = rewards_of(history.sets[0])
         if rewards is not None:
             listed = [(*row, reward) for row, reward in zip(listed, rewards.tolist(), strict=True)]
-        more = f" (the first {SHOWN} of {len(listed)})" if len(listed) > SHOWN else ""
-        caption = f"Each response: its score r, how far its log π has moved since step {self._probes.step[0]}"
-        caption += ", its weight (loss per nat of its log π), its share of its side"
-        caption += ", its reward" * (rewards is not None) + more
-        head = ("response", "score r", "moved", "weight", "share", "reward")
+        caption = _(
+            "Each response: its score r, how far its log π has moved since step {step}, "
+            "its weight (loss per nat of its log π), its share of its side"
+        ).format(step=self._probes.step[0])
+        caption += _(", its reward") * (rewards is not None) + first_of(SHOWN, len(listed))
+        head = (_("response"), _("score r"), _("moved"), _("weight"), _("share"), _("reward"))
         return table(caption, listed[:SHOWN], head[: len(listed[0])])
 
     def headline(self, reading: TrainingReading) -> dict[str, float]:
         history, place = reading.history, reading.place
         margin, hard = history.margins(place)
-        own = {} if margin is None else {"margin": margin}
-        return {"loss": float(history.value[place]), **own, "hard margin": hard}
+        own = {} if margin is None else {_("margin"): margin}
+        return {_("loss"): float(history.value[place]), **own, _("hard margin"): hard}
 
     def columns(self, reading: TrainingReading) -> dict[str, Any]:
         """Return the history of the set as columns, one row for each step and response."""
@@ -339,18 +351,19 @@ def _said(loss: Loss, side: MeasuredSide, place: int) -> tuple[Callable[[float],
 
 def _side_text(loss: Loss, side: MeasuredSide, place: int) -> str:
     error_said, share_said = _said(loss, side, place)
-    words = f"hardest gets {share_said(float(side.share[place]))}"
+    words = _("hardest gets {share}").format(share=share_said(float(side.share[place])))
     if side.tau is not None:
         words = f"tau {digits(float(side.tau[place]))}, {words}"
-    return (
-        words if side.error is None else f"smoothing error {error_said(float(side.error[place]))} {loss.unit}, {words}"
-    )
+    if side.error is None:
+        return words
+    error = _("smoothing error {error} {unit}").format(error=error_said(float(side.error[place])), unit=_(loss.unit))
+    return f"{error}, {words}"
 
 
 def _side_row(name: str, loss: Loss, side: MeasuredSide, place: int) -> tuple:
     """Return the row of a side: numbers where there are any."""
     error_said, share_said = _said(loss, side, place)
-    gap = "one response" if side.n[place] == 1 else float(side.gap[place])
+    gap = _("one response") if side.n[place] == 1 else float(side.gap[place])
     tau = "" if side.tau is None else float(side.tau[place])
     share = share_said(float(side.share[place]))
     if side.error is None or side.lower is None or side.upper is None:

@@ -1,5 +1,7 @@
 """The widget of an explorer: panels as data and numbers for the browser, and what a person does, as messages."""
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,6 +14,7 @@ import traitlets
 from mapl_explore.explorers.knobs import Choice, Knob
 from mapl_explore.plots.looks import PALETTE, SCALES
 from mapl_explore.plots.panels import Mark, Panel, Rule, Words, key_of, own_key_of
+from mapl_explore.words import _, spoken
 
 BROWSER = Path(__file__).parent / "browser"
 # In this order they are one module: no step that builds it, and nothing to fetch.
@@ -24,6 +27,18 @@ def script() -> str:
     return "\n".join((BROWSER / name).read_text(encoding="utf-8") for name in SCRIPTS)
 
 
+def said_by_scripts() -> dict[str, str]:
+    """Return the words that the scripts show in the language in force; those that stay as they are there are left out.
+
+    Examples
+    --------
+    >>> said_by_scripts()
+    {}
+    """
+    texts = [json.loads(text) for text in re.findall(r'\b_\(("(?:[^"\\]|\\.)*")\)', View._esm)]
+    return {text: _(text) for text in texts if _(text) != text}
+
+
 class View(anywidget.AnyWidget):
     """Picture, controls and readout in the browser, drawn by the scripts of ``browser``, which send what a person does.
 
@@ -32,7 +47,8 @@ class View(anywidget.AnyWidget):
     knobs : sequence of Knob or Choice
         There is one control for each.
     buttons : sequence of (kind, label, tip)
-        What stands between the picture and the controls; ``kind`` says what is done, see :meth:`Stage.do`.
+        What stands between the picture and the controls; ``kind`` says what is done, see :meth:`Stage.do`. The label
+        is said in the language in force.
     do : callable
         Called with each message, a mapping with ``kind``; the text of its ValueError or TypeError is shown.
     """
@@ -52,6 +68,8 @@ class View(anywidget.AnyWidget):
     pinned = traitlets.Unicode().tag(sync=True)  # the settings of the pin, empty without one
     code = traitlets.Unicode().tag(sync=True)
     answer = traitlets.Dict().tag(sync=True)
+    language = traitlets.Unicode().tag(sync=True)
+    spoken = traitlets.Dict().tag(sync=True)  # the words of the scripts
     title = traitlets.Unicode().tag(sync=True)  # on a page of its own, whose address then has the settings
 
     def __init__(self, knobs: Sequence[Knob | Choice], buttons: Sequence[tuple[str, str, str]], do: Callable):
@@ -60,7 +78,9 @@ class View(anywidget.AnyWidget):
         super().__init__(
             _css=_palette() + (BROWSER / "view.css").read_text(encoding="utf-8"),
             knobs=[_described(knob) for knob in knobs],
-            buttons=[{"kind": kind, "label": label, "tip": tip} for kind, label, tip in buttons],
+            buttons=[{"kind": kind, "label": label, "text": _(label), "tip": tip} for kind, label, tip in buttons],
+            language=spoken().name,
+            spoken=said_by_scripts(),
         )
         self.on_msg(self._received)
 

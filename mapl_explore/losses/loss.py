@@ -19,8 +19,9 @@ from mapl_explore.losses.trials import (
     tried_once,
 )
 from mapl_explore.numerics.arrays import Array, autograd, column, detach, is_torch, namespace, row_sum
+from mapl_explore.words import N_
 
-PER_TOKEN = "nats a token"  # the unit of losses that divide by the length
+PER_TOKEN = N_("nats a token")  # the unit of losses that divide by the length
 
 
 class Loss(Named, ABC):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mapl_explore.plots.looks import BAND, FINE, LINES, MARKS, NOW, Look
+from mapl_explore.plots.looks import BAND, FINE, LINES, MARKS, NOW, Look, said
 from mapl_explore.plots.panels import (
     Axis,
     Band,
@@ -20,13 +20,14 @@ from mapl_explore.plots.panels import (
     here,
     word,
 )
+from mapl_explore.words import N_, _
 
 BOUNDS = ("exact", "upper", "lower", "asymptote")
-POST: Look = {"style": Style("sky", FINE), "label": "the post's formula"}
+POST: Look = {"style": Style("sky", FINE), "label": N_("the post's formula")}
 BOTTOM = 5e-5  # nats, the lower end of the vertical axis
 AXES: dict[str, tuple[str, Scale]] = {
-    "tau": ("inverse temperature τ (1/nats)", "log"),
-    "gap": ("gap δ (nats)", "linear"),
+    "tau": (N_("inverse temperature τ (1/nats)"), "log"),
+    "gap": (N_("gap δ (nats)"), "linear"),
 }
 SIZES = {"exact": 8.0}  # points, of the mark of a root; the others are larger and lie around it
 
@@ -68,23 +69,23 @@ def error_panel(
     array([2.])
     """
     label, scale = AXES[against]
-    x, y = Axis(label, places[0], places[-1], scale), Axis("smoothing error E (nats)", BOTTOM, top, "log")
+    x, y = Axis(_(label), places[0], places[-1], scale), Axis(_("smoothing error E (nats)"), BOTTOM, top, "log")
     looks = {
         name: look for name, look in ({name: LINES[name] for name in BOUNDS} | {"post": POST}).items() if name in curves
     }
     return Panel(
-        name="the smoothing error and its bounds",
+        name=_("the smoothing error and its bounds"),
         x=x,
         y=y,
         share=2.2,
         marks=[
             Band(name="between the bounds", style=BAND, x=places, low=curves["lower"], high=curves["upper"]),
-            *(Curve(name=name, x=places, y=curves[name], **look) for name, look in looks.items()),
+            *(Curve(name=name, x=places, y=curves[name], **said(look)) for name, look in looks.items()),
             Rule(name="target", style=NOW, at=epsilon, along="y", drags=(Drag("epsilon", "y"),)),
             Rule(name="now", style=NOW, at=now, along="x", drags=(Drag(against, "x"),)),
             *(_root(name, tau, epsilon) for name, tau in roots.items() if against == "tau"),
             here(x, y, now, error),
-            above("target ε", x, y, epsilon, name="target's name"),
+            above(_("target ε"), x, y, epsilon, name="target's name"),
             _place_name(x, y, now, "τ" if against == "tau" else "δ"),
         ],
     )

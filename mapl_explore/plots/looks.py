@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from mapl_explore.plots.panels import Shape, Style
+from mapl_explore.words import N_, _
 
 # Each colour on a light and on a dark page.
 PALETTE = {
@@ -41,11 +42,11 @@ class Look(TypedDict):
 
 
 LINES: dict[str, Look] = {
-    "exact": {"style": Style("ink", width=5), "label": "these scores"},
-    "upper": {"style": Style("orange", DASHED), "label": "upper bound"},
-    "lower": {"style": Style("blue", DASH_DOT), "label": "lower bound"},
-    "asymptote": {"style": Style("purple", DOTTED), "label": "large-τ form"},
-    "share": {"style": Style("dark-green", LONG), "label": "leader share"},
+    "exact": {"style": Style("ink", width=5), "label": N_("these scores")},
+    "upper": {"style": Style("orange", DASHED), "label": N_("upper bound")},
+    "lower": {"style": Style("blue", DASH_DOT), "label": N_("lower bound")},
+    "asymptote": {"style": Style("purple", DOTTED), "label": N_("large-τ form")},
+    "share": {"style": Style("dark-green", LONG), "label": N_("leader share")},
 }
 # The triangles point at the root from three sides, so that roots a hair apart show side by side: the lower bound's from
 # the left, where the error is surely at least the target, the upper bound's from the right, where it is surely at most.
@@ -71,7 +72,13 @@ SERIES = (
 UP, DOWN = Style("blue", hatch="\\"), Style("orange", hatch="/")  # bars: pushed up, pushed down
 ZERO = Style(width=1)
 SIDES = {"positives": Style("blue"), "negatives": Style("orange", DASHED)}
-MARGINS = {"hard margin": Style(width=4), "the loss's own": Style("blue", DASHED)}
+MARGINS = {N_("hard margin"): Style(width=4), N_("the loss's own"): Style("blue", DASHED)}
+
+
+def said(look: Look) -> Look:
+    """Return a look, with what it is called in the language in force."""
+    label = look["label"]
+    return {"style": look["style"], "label": _(label)}
 
 
 def response_styles(names: Sequence[str]) -> list[Style]:

@@ -11,6 +11,7 @@ from mapl_explore.plots.looks import DASHED, NOW, UP
 from mapl_explore.plots.panels import Axis, Boxes, Curve, Drag, Mark, Panel, Rule, Segments, Style, Words, named_ticks
 from mapl_explore.plots.rewards import reward_cells
 from mapl_explore.plots.weights import push_panel, strokes
+from mapl_explore.words import N_, _
 
 LARGEST = 12  # responses on a side whose margins are written out
 BINS = 60
@@ -54,9 +55,9 @@ def grid_panel(
     texts = [_written(margin) for margin in margins.ravel()] if max(rows, columns) <= LARGEST else []
     wide, high = (0.0, 0.0) if rewards is None else (max(0.6, columns / 8), max(0.4, rows / 10))
     return Panel(
-        name="the margin of each pair",
-        x=Axis("negatives, hardest first", -wide, columns, ticks=named_ticks(negatives, columns)),
-        y=Axis("positives, hardest first", rows + high, 0.0, ticks=named_ticks(positives, rows)),
+        name=_("the margin of each pair"),
+        x=Axis(_("negatives, hardest first"), -wide, columns, ticks=named_ticks(negatives, columns)),
+        y=Axis(_("positives, hardest first"), rows + high, 0.0, ticks=named_ticks(positives, rows)),
         share=1.1,
         grid="",
         marks=[
@@ -107,20 +108,20 @@ def margins_panel(
     >>> panel["right edge"].at, panel["right edge"].drags[0].knob
     (1.0, 'width')
     """
-    x = Axis("margin of a pair (nats)", places[0], places[-1])
+    x = Axis(_("margin of a pair (nats)"), places[0], places[-1])
     edges = _edges((places[0], places[-1]), BINS)
     counts = np.histogram(margins, edges)[0]
     kept = np.histogram(margins, edges, weights=chance)[0]
     bins: dict[str, Any] = {"left": edges[:-1], "right": edges[1:], "bottom": np.zeros(counts.size)}
     return Panel(
-        name="how the margins are spread",
+        name=_("how the margins are spread"),
         x=x,
-        y=Axis("height (1 = largest)", 0.0, 1.06),
+        y=Axis(_("height (1 = largest)"), 0.0, 1.06),
         share=1.2,
         marks=[
-            Boxes(name="pairs", label="pairs", style=Style("grey"), top=counts / counts.max(), **bins),
-            Boxes(name="taken", label="taken", style=UP, top=kept / counts.max(), **bins),
-            Curve(name="slope", label="slope", style=Style("orange", DASHED), x=places, y=slope),
+            Boxes(name="pairs", label=_("pairs"), style=Style("grey"), top=counts / counts.max(), **bins),
+            Boxes(name="taken", label=_("taken"), style=UP, top=kept / counts.max(), **bins),
+            Curve(name="slope", label=_("slope"), style=Style("orange", DASHED), x=places, y=slope),
             *([] if kernel is None else _kernel(x, places, kernel, center, width)),
         ],
     )
@@ -154,10 +155,10 @@ def drawn_panel(
     middle = (np.arange(mean.size) + 0.5) / mean.size
     ends: dict[str, Any] = {"x": middle, "to_x": middle, "y": mean - spread, "to_y": mean + spread}
     others = [
-        Segments(name="spread", label="spread of one draw", style=Style(width=2), **ends),
-        strokes("random", compared, Style("purple"), "random pairs"),
+        Segments(name="spread", label=_("spread of one draw"), style=Style(width=2), **ends),
+        strokes("random", compared, Style("purple"), _("random pairs")),
     ]
-    return push_panel(mean, names, most, others, "gradient of a drawn pair", rewards)
+    return push_panel(mean, names, most, others, N_("gradient of a drawn pair"), rewards)
 
 
 def _at_the_edges(rewards: np.ndarray, rows: int, columns: int, wide: float, high: float) -> list[Mark]:
@@ -180,7 +181,7 @@ def _kernel(x: Axis, places: np.ndarray, kernel: np.ndarray, center: float, widt
         Rule(name=name, style=NOW, at=x.inside(place), along="x", drags=(drag,))
         for name, (place, drag) in drags.items()
     ]
-    return [Curve(name="chance", label="chance", style=Style(width=3), x=places, y=kernel), *rules]
+    return [Curve(name="chance", label=_("chance"), style=Style(width=3), x=places, y=kernel), *rules]
 
 
 def _edges(span: tuple[float, float], most: int) -> np.ndarray:

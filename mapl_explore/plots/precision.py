@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mapl_explore.plots.looks import DASH_DOT, DASHED, DOTTED, NOW, Look
+from mapl_explore.plots.looks import DASH_DOT, DASHED, DOTTED, NOW, Look, said
 from mapl_explore.plots.panels import Axis, Boxes, Curve, Drag, Panel, Points, Rule, Style, here
+from mapl_explore.words import N_, _
 
 TYPES = {
     "bfloat16": Style("sky", DOTTED, width=3.5),
@@ -14,7 +15,7 @@ TYPES = {
     "float32": Style("blue", DASH_DOT),
     "float64": Style("purple"),
 }
-TRUTH: Look = {"style": Style("grey", width=11), "label": "true smoothing error"}
+TRUTH: Look = {"style": Style("grey", width=11), "label": N_("true smoothing error")}
 ERRORS = (1e-20, 1e2)  # nats
 MOST = 17  # decimal digits, as many as a float64 has
 
@@ -49,15 +50,15 @@ def naive_panel(
     >>> panel["bfloat16 is off"].x
     array([10.])
     """
-    x = Axis("inverse temperature τ (1/nats)", taus[0], taus[-1], "log")
-    y = Axis("smoothing error E (nats)", *ERRORS, "log")
+    x = Axis(_("inverse temperature τ (1/nats)"), taus[0], taus[-1], "log")
+    y = Axis(_("smoothing error E (nats)"), *ERRORS, "log")
     return Panel(
-        name="the smoothing error as each type computes it",
+        name=_("the smoothing error as each type computes it"),
         x=x,
         y=y,
         share=1.7,
         marks=[
-            Curve(name="true", x=taus, y=truth, **TRUTH),
+            Curve(name="true", x=taus, y=truth, **said(TRUTH)),
             *(Curve(name=name, x=taus, y=curve, style=TYPES[name], label=name) for name, curve in curves.items()),
             *(_cross(name, taus, truth, place) for name, place in lies.items()),
             Rule(name="now", style=NOW, at=tau, along="x", drags=(Drag("tau", "x"),)),
@@ -77,14 +78,14 @@ def digits_panel(ours: Mapping[str, float], naive: Mapping[str, float]) -> Panel
     """
     places = [(float(place), name) for place, name in enumerate(ours)]
     return Panel(
-        name="the right digits of each type",
-        x=Axis("right digits", 0.0, MOST, ticks=[(float(count), str(count)) for count in range(0, MOST, 4)]),
+        name=_("the right digits of each type"),
+        x=Axis(_("right digits"), 0.0, MOST, ticks=[(float(count), str(count)) for count in range(0, MOST, 4)]),
         y=Axis("", len(places) - 0.4, -1.15, ticks=places),
         grid="x",
         own_key=True,
         marks=[
-            _lying(ours, -0.38, name="this library", style=Style("blue")),
-            _lying(naive, 0.02, name="obvious way", style=Style("orange", hatch="/")),
+            _lying(ours, -0.38, name=N_("this library"), style=Style("blue")),
+            _lying(naive, 0.02, name=N_("obvious way"), style=Style("orange", hatch="/")),
         ],
     )
 
@@ -97,4 +98,4 @@ def _cross(name: str, taus: np.ndarray, truth: np.ndarray, place: int | None) ->
 def _lying(lengths: Mapping[str, float], shift: float, *, name: str, style: Style) -> Boxes:
     """Return lying bars from 0, one at each whole place of the vertical axis, moved down by the shift."""
     right, bottom = np.minimum(list(lengths.values()), MOST), np.arange(len(lengths)) + shift
-    return Boxes(name=name, style=style, label=name, left=0 * right, right=right, bottom=bottom, top=bottom + 0.36)
+    return Boxes(name=name, style=style, label=_(name), left=0 * right, right=right, bottom=bottom, top=bottom + 0.36)

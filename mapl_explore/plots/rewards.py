@@ -3,6 +3,7 @@
 import numpy as np
 
 from mapl_explore.plots.panels import Boxes, Mark, Style, Words
+from mapl_explore.words import _
 
 
 def reward_cells(
@@ -52,7 +53,7 @@ def _shades(rewards: np.ndarray) -> np.ndarray:
 
 def _key(least: float, most: float) -> str:
     low, high = _written(least, 3), _written(most, 3)
-    return f"reward {low} to {high}" if least < most else f"reward {high}"
+    return (_("reward {low} to {high}") if least < most else _("reward {high}")).format(low=low, high=high)
 
 
 def _written(reward: float, places: int) -> str:

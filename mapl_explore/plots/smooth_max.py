@@ -6,11 +6,16 @@ import numpy as np
 
 from mapl_explore.plots.looks import BAND, DASHED, NOW
 from mapl_explore.plots.panels import Axis, Band, Boxes, Curve, Drag, Panel, Points, Rule, Style, Words, here, word
+from mapl_explore.words import _
 
 HARD, SOFT = Style("ink"), Style("blue", DASHED, width=3.5)
-ERROR = "smoothing error"
 ROOM = 0.47  # of the width, for the names of the lines
 GAP, LINE = 0.012, 0.1  # of the height: from a line to its name, and of a name with the gaps around it
+
+
+def smooth(side: str) -> str:
+    """Return what the smooth maximum or minimum is called."""
+    return _("smooth {of}").format(of=side)
 
 
 def scores_panel(
@@ -40,17 +45,17 @@ def scores_panel(
     (['max −1'], ['smooth max −0.7'])
     """
     n, hard = len(names), float(scores[leader])
-    x = Axis("response", 0.4, 0.4 + (n + 0.2) / (1 - ROOM), ticks=[(k + 1.0, name) for k, name in enumerate(names)])
-    y, places = Axis("score (nats)", *span), np.arange(1.0, n + 1)
+    x = Axis(_("response"), 0.4, 0.4 + (n + 0.2) / (1 - ROOM), ticks=[(k + 1.0, name) for k, name in enumerate(names)])
+    y, places = Axis(_("score (nats)"), *span), np.arange(1.0, n + 1)
     left, right, bottom, top = np.array([[x.low], [x.high], *sorted([[hard], [y.inside(soft)]])])
     return Panel(
-        name=f"the scores and their smooth {side}imum",
+        name=_("the scores and their smooth maximum") if side == "max" else _("the scores and their smooth minimum"),
         x=x,
         y=y,
         share=1.25,
         grid="y",
         marks=[
-            Boxes(name="error", style=BAND, label=ERROR, left=left, right=right, bottom=bottom, top=top),
+            Boxes(name="error", style=BAND, label=_("smoothing error"), left=left, right=right, bottom=bottom, top=top),
             Rule(name="hard", style=HARD, at=hard, along="y"),
             Rule(name="soft", style=SOFT, at=soft, along="y"),
             Points(
@@ -90,17 +95,20 @@ def approach_panel(
     >>> panel["here"].x, panel["here"].y
     (array([1.]), array([-0.7]))
     """
-    x = Axis("inverse temperature τ (1/nats)", taus[0], taus[-1], "log")
-    y = Axis(f"smooth {side} (nats)", *span)
+    x = Axis(_("inverse temperature τ (1/nats)"), taus[0], taus[-1], "log")
+    nats = _("nats")
+    y = Axis(f"{smooth(side)} ({nats})", *span)
     return Panel(
-        name=f"the smooth {side}imum over the inverse temperature",
+        name=_("the smooth maximum over the inverse temperature")
+        if side == "max"
+        else _("the smooth minimum over the inverse temperature"),
         x=x,
         y=y,
         share=1.25,
         marks=[
             Band(name="error", style=BAND, x=taus, low=np.full(taus.size, hard), high=curve),
             Rule(name="hard", style=HARD, at=hard, along="y", label=side),
-            Curve(name="soft", style=SOFT, x=taus, y=curve, label=f"smooth {side}"),
+            Curve(name="soft", style=SOFT, x=taus, y=curve, label=smooth(side)),
             Rule(name="now", style=NOW, at=tau, along="x", drags=(Drag("tau", "x"),)),
             here(x, y, tau, soft),
         ],
@@ -113,7 +121,7 @@ def _names(x: Axis, y: Axis, hard: float, soft: float, side: str) -> list[Words]
     gap, seen = way * GAP * (y.high - y.low), y.inside(soft)
     edge = y.at(0.5 + way * (0.5 - LINE))
     at = min(soft, edge) if side == "max" else max(soft, edge)
-    texts = [f"{side} {hard:.3g}", f"smooth {side} {soft:.3g}{'' if seen == soft else arrow}"]
+    texts = [f"{side} {hard:.3g}", f"{smooth(side)} {soft:.3g}{'' if seen == soft else arrow}"]
     hard_text, soft_text = (text.replace("-", "−") for text in texts)
     right = x.at(0.99)
     return [

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mapl_explore.plots.looks import LINES, NOW
+from mapl_explore.plots.looks import LINES, NOW, said
 from mapl_explore.plots.panels import Axis, Band, Curve, Drag, Mark, Panel, Rule, Style, above, here, word
+from mapl_explore.words import _
 
 SPAN = (1e-3, 1e3)  # 1/nats
 SHARES = (1e-5, 1.0)
@@ -33,11 +34,11 @@ def roots_panel(*, gaps: np.ndarray, curves: Mapping[str, np.ndarray], gap: floa
     >>> panel["here"].y, panel["now"].drags[0].knob
     (array([2.]), 'wide_gap')
     """
-    x, y = Axis("gap δ (nats)", gaps[0], gaps[-1], "log"), Axis("τ (1/nats)", *SPAN, "log")
+    x, y = Axis(_("gap δ (nats)"), gaps[0], gaps[-1], "log"), Axis(_("τ (1/nats)"), *SPAN, "log")
     bottom, top = (np.full(gaps.size, end) for end in SPAN)
     most, least = Style("orange", opacity=0.1), Style("blue", opacity=0.1)
     return Panel(
-        name="the inverse temperature for a target, over the gap",
+        name=_("the inverse temperature for a target, over the gap"),
         x=x,
         y=y,
         share=1.35,
@@ -48,8 +49,10 @@ def roots_panel(*, gaps: np.ndarray, curves: Mapping[str, np.ndarray], gap: floa
                 name="it depends", style=Style("grey", opacity=0.75), x=gaps, low=curves["lower"], high=curves["upper"]
             ),
             *_curves(gaps, curves),
-            word("E surely ≤ ε", x.at(0.98), y.at(0.97), "dark-orange", name="most", across="right", upright="below"),
-            word("E surely ≥ ε", x.at(0.02), y.at(0.03), "blue", name="least", across="left", upright="above"),
+            word(
+                _("E surely ≤ ε"), x.at(0.98), y.at(0.97), "dark-orange", name="most", across="right", upright="below"
+            ),
+            word(_("E surely ≥ ε"), x.at(0.02), y.at(0.03), "blue", name="least", across="left", upright="above"),
             _now(x, gap),
             here(x, y, gap, tau),
         ],
@@ -77,16 +80,16 @@ def others_panel(
     >>> others_panel(gaps=gaps, curves=curves, gap=1.0, others=0.01, share=0.75)["target"].at
     0.25
     """
-    x = Axis("gap δ (nats)", gaps[0], gaps[-1], "log")
-    y = Axis("share of the others", *SHARES, "log", ticks=PERCENTS)
+    x = Axis(_("gap δ (nats)"), gaps[0], gaps[-1], "log")
+    y = Axis(_("share of the others"), *SHARES, "log", ticks=PERCENTS)
     return Panel(
-        name="the share of the others, over the gap",
+        name=_("the share of the others, over the gap"),
         x=x,
         y=y,
         marks=[
             Rule(name="target", style=NOW, at=1 - share, along="y", drags=(Drag("share", "y", -1.0, 1.0),)),
             *_curves(gaps, curves),
-            above("target", x, y, 1 - share, name="target's name"),
+            above(_("target"), x, y, 1 - share, name="target's name"),
             _now(x, gap),
             here(x, y, gap, others),
         ],
@@ -95,7 +98,7 @@ def others_panel(
 
 def _curves(gaps: np.ndarray, curves: Mapping[str, np.ndarray]) -> list[Mark]:
     """Return the curves, that of the scores below the thinner ones."""
-    return [Curve(name=name, x=gaps, y=curves[name], **look) for name, look in LINES.items() if name in curves]
+    return [Curve(name=name, x=gaps, y=curves[name], **said(look)) for name, look in LINES.items() if name in curves]
 
 
 def _now(x: Axis, gap: float) -> Rule:

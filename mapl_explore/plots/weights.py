@@ -21,9 +21,10 @@ from mapl_explore.plots.panels import (
     word,
 )
 from mapl_explore.plots.rewards import reward_cells
+from mapl_explore.words import N_, _
 
 WIDEST = -20.5  # nats: the picture stands still while the scores are dragged, each by at most 10
-WEIGHT = "weight (loss per nat)"
+WEIGHT = N_("weight (loss per nat)")
 LEADER, OTHERS = Style("ink"), Style("orange", hatch="/")
 
 
@@ -49,11 +50,14 @@ def weights_panel(weights: np.ndarray, leader: int = 0, names: Sequence[str] = (
     places = np.arange(weights.size)
     alone, rest = np.where(places == leader, weights, 0.0), np.where(places == leader, 0.0, weights)
     parted = weights.size > 1 and (alpha == 1 or bool(rest.any()))
-    shares = [f"leader {_leading(weights[leader], parted)}", f"others {_percent(rest.sum(), parted)}"]
+    shares = [
+        _("leader {share}").format(share=_leading(weights[leader], parted)),
+        _("others {share}").format(share=_percent(rest.sum(), parted)),
+    ]
     return Panel(
-        name="the share of the gradient of each response",
-        x=Axis("response" if names else "best first", 0.0, 1.0, ticks=named_ticks(names)),
-        y=Axis("share of the gradient", 0.0, 1.3, ticks=[(0.2 * n, f"{0.2 * n:.1f}") for n in range(6)]),
+        name=_("the share of the gradient of each response"),
+        x=Axis(_("response") if names else _("best first"), 0.0, 1.0, ticks=named_ticks(names)),
+        y=Axis(_("share of the gradient"), 0.0, 1.3, ticks=[(0.2 * n, f"{0.2 * n:.1f}") for n in range(6)]),
         grid="y",
         marks=[
             bars(alone, name="leader", style=LEADER),
@@ -86,9 +90,9 @@ def gaps_panel(scores: np.ndarray) -> Panel:
     places = (np.arange(scores.size) + 0.5) / scores.size
     style = Style("orange", width=10)
     return Panel(
-        name="the scores, from the leader down",
-        x=Axis("best first", 0.0, 1.0, ticks=()),
-        y=Axis("score − leader (nats)", WIDEST if below[-1] > WIDEST else 1.05 * float(below[-1]), 1.0),
+        name=_("the scores, from the leader down"),
+        x=Axis(_("best first"), 0.0, 1.0, ticks=()),
+        y=Axis(_("score − leader (nats)"), WIDEST if below[-1] > WIDEST else 1.05 * float(below[-1]), 1.0),
         grid="y",
         marks=[
             Points(name="scores", style=style, x=places, y=below, shape="diamond", drags=tuple(drags)),
@@ -128,15 +132,15 @@ def push_panel(
     array([-0.5,  0. ])
     """
     end = 1.25 * (most or 1.0)
-    down = word("pushed down", 0.99, 0.92 * end, "dark-orange", name="down", across="right")
-    up = word("pushed up", 0.99, -0.92 * end, "blue", name="up", across="right")
-    y, cells = Axis(label, -end, end), []
+    down = word(_("pushed down"), 0.99, 0.92 * end, "dark-orange", name="down", across="right")
+    up = word(_("pushed up"), 0.99, -0.92 * end, "blue", name="up", across="right")
+    y, cells = Axis(_(label), -end, end), []
     if rewards is not None:
         cells = _under(rewards, -1.28 * end, -1.06 * end)
-        y = Axis(label, -1.3 * end, end, ticks=(*y.ticks, (-1.17 * end, "reward")))
+        y = Axis(_(label), -1.3 * end, end, ticks=(*y.ticks, (-1.17 * end, _("reward"))))
     return Panel(
-        name=f"for each response, the {label.partition(' (')[0]}",
-        x=Axis("response", 0.0, 1.0, ticks=named_ticks(names)),
+        name=_("for each response, the {what}").format(what=_(label).partition(" (")[0]),
+        x=Axis(_("response"), 0.0, 1.0, ticks=named_ticks(names)),
         y=y,
         grid="y",
         marks=[
@@ -167,7 +171,7 @@ def _under(rewards: np.ndarray, low: float, high: float) -> list[Mark]:
 
 def _leading(share: float, parted: bool) -> str:
     """Return the share of the leader; it is below 1 where others have a part, however small."""
-    return "over 99%" if parted and share >= 0.995 else f"{share:.0%}"
+    return _("over {bound}").format(bound="99%") if parted and share >= 0.995 else f"{share:.0%}"
 
 
 def _percent(share: float, parted: bool) -> str:

@@ -1,6 +1,7 @@
 """The explorers on one page for a projector, without code: Voila on this machine alone."""
 
 from mapl_explore.serving.server import SETTINGS, serve
+from mapl_explore.words import _, language
 
 PLACE = "voila/render/explorers.ipynb"
 OPTIONS = [
@@ -34,6 +35,8 @@ def open_app(browser: bool = True, port: int | None = None) -> None:
 
     Raises
     ------
+    ValueError
+        If MAPL_LANGUAGE is no language that there is.
     RuntimeError
         If the server does not start; what it said is on the terminal.
 
@@ -43,4 +46,10 @@ def open_app(browser: bool = True, port: int | None = None) -> None:
     The page is at http://127.0.0.1:8888/voila/render/explorers.ipynb?token=...
     ctrl-C ends it.
     """
-    serve("The page", "jupyter_server", OPTIONS, PLACE, browser, port)
+    serve("The page", "jupyter_server", [*OPTIONS, *_words()], PLACE, browser, port)
+
+
+def _words() -> list[str]:
+    """Return the options of the page's own words, and of its language."""
+    said = {"starting": _("The explorers are starting …")}
+    return [f"--VoilaConfiguration.resources={said}", f"--HTMLExporter.language_code={language()}"]

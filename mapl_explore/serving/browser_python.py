@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mapl_explore.version import VERSION
+from mapl_explore.words import CATALOGUES, compiled_words
 
 PYODIDE = "0.27.7"  # what jupyterlite-pyodide-kernel 0.6 is made for
 RUNTIME = f"https://registry.npmjs.org/pyodide/-/pyodide-{PYODIDE}.tgz"
@@ -73,6 +74,8 @@ def put_python(folder: Path) -> None:
 def own_wheel() -> bytes:
     """Return this package as a wheel without its course and data, which the browser does not read."""
     files = {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in sorted(_sources())}
+    for path in CATALOGUES.glob("*.po"):  # compiled: the browser has no babel
+        files[f"mapl_explore/words/{path.stem}.mo"] = compiled_words(path.stem)
     info = f"mapl_explore-{VERSION}.dist-info"
     files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: mapl_explore\nVersion: {VERSION}\n".encode()
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: mapl_explore\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

@@ -15,6 +15,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from jupyter_core.paths import jupyter_runtime_dir
 
+from mapl_explore.words import VARIABLE, language
+
 # Settings of our servers; the user's own settings stay as they are.
 SETTINGS = Path(__file__).resolve().parent / "lab_settings"
 OPTIONS = (
@@ -80,12 +82,12 @@ def command_of(module: str, options: list[str], browser: bool, port: int | None)
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment with our settings and a token.
+    """Return this process's environment with our settings, a token, and the language in force.
 
     Raises
     ------
     ValueError
-        If there is a token that not every part of Jupyter would take.
+        If there is a token that not every part of Jupyter would take, or MAPL_LANGUAGE is no language that there is.
     """
     # With a token of ours Jupyter does not print a second address of its own.
     token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(24)
@@ -96,7 +98,7 @@ def environment() -> dict[str, str]:
         )
     return (
         os.environ
-        | {"JUPYTER_TOKEN": token}
+        | {"JUPYTER_TOKEN": token, VARIABLE: language()}
         | {name: _after(SETTINGS, name) for name in ("JUPYTER_CONFIG_PATH", "JUPYTER_PATH")}
     )
 

@@ -14,6 +14,7 @@ from command_lines import refused
 
 import mapl_explore
 from mapl_explore.cli import main as cli
+from mapl_explore.words import language, languages
 
 COMMANDS = ("lab", "app", "tau", "select", "score", "finetune", "rounds", "show", "pretrain", "data", "sample")
 
@@ -94,6 +95,31 @@ def test_app_opens_the_app(monkeypatch, words, browser):
     monkeypatch.setitem(sys.modules, "mapl_explore.serving.app", module)
     assert cli.main(["app", *words]) == 0
     assert opened == [{"browser": browser}]
+
+
+@pytest.mark.parametrize("command", ["lab", "app"])
+def test_a_language_is_in_force_when_the_server_starts_and_one_that_is_not_there_is_refused(
+    monkeypatch, capsys, command
+):
+    seen = []
+    module = SimpleNamespace(**{f"open_{command}": lambda **options: seen.append(language())})
+    monkeypatch.setitem(sys.modules, f"mapl_explore.serving.{command}", module)
+    monkeypatch.setattr("mapl_explore.words.choice._chosen", None)
+    assert cli.main([command, "--language", "de"]) == 0
+    assert cli.main([command]) == 0  # what is in force stays
+    assert seen == ["de", "de"]
+    with pytest.raises(SystemExit) as caught:
+        cli.main([command, "--language", "xx"])
+    assert caught.value.code == 2
+    assert "(choose from" in capsys.readouterr().err
+    monkeypatch.setattr("mapl_explore.words.choice._chosen", None)
+    monkeypatch.setenv("MAPL_LANGUAGE", "xx")
+    assert cli.main([command]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"mapl-explore: error: MAPL_LANGUAGE must be one of {', '.join(languages())}, not 'xx'\n"
+    )
+    assert len(seen) == 2
 
 
 def test_pretrain_writes_where_it_is_told(monkeypatch):

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from mapl_explore.serving import server as serving
+from mapl_explore.words import language
 
 
 def test_the_server_is_on_loopback_only_and_has_a_token():
@@ -29,6 +30,13 @@ def test_a_person_keeps_settings_and_token_of_their_own(monkeypatch):
     assert environment["JUPYTER_TOKEN"] == "theirs"
     assert environment["JUPYTER_CONFIG_PATH"].endswith("/their/settings")
     assert environment["JUPYTER_PATH"].endswith("/their/data")
+
+
+def test_the_kernels_of_a_server_have_the_language_in_force(monkeypatch):
+    monkeypatch.setattr("mapl_explore.words.choice._chosen", None)
+    monkeypatch.setenv("MAPL_LANGUAGE", "en")
+    language("de")
+    assert serving.environment()["MAPL_LANGUAGE"] == "de"
 
 
 @pytest.mark.parametrize("token", ["two words", " t", "t\n", "Schlüssel", "τ", "\x7f"])

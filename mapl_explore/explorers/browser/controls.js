@@ -94,6 +94,36 @@ function button(label, tip, action) {
   return node;
 }
 
+const MOMENT = 1500; // ms for which a button says what was done
+
+// A list of actions behind a button; each may return a word on what was done.
+function menuOf(view, items) {
+  const list = element("div", {});
+  const menu = element("details", { class: "mapl-menu" }, element("summary", { text: view._("more") }), list);
+  const close = () => {
+    if (menu.contains(document.activeElement)) menu.firstChild.focus();
+    menu.open = false;
+  };
+  // A button says what was done for a moment, and then the menu closes.
+  const said = (node, label, word) => {
+    node.textContent = word ?? label;
+    view.nodes.status.textContent = word ?? "";
+    if (word) setTimeout(() => said(node, label), MOMENT);
+    else close();
+  };
+  const chosen = (label, action) => ({ currentTarget: node }) =>
+    Promise.resolve(action()).then((word) => said(node, label, word)).catch((error) => close(view.refused(String(error))));
+  list.append(...Object.entries(items).map(([label, action]) => button(label, null, chosen(label, action))));
+  // It ends below the right end of its button, or further to the right where it would begin beyond the explorer.
+  menu.addEventListener("toggle", () => {
+    const room = menu.getBoundingClientRect().right - view.root.getBoundingClientRect().left;
+    list.style.right = `${Math.min(0, room - list.offsetWidth)}px`;
+  });
+  menu.addEventListener("keydown", ({ key }) => key === "Escape" && close());
+  menu.addEventListener("focusout", ({ relatedTarget }) => menu.contains(relatedTarget) || (menu.open = false));
+  return menu;
+}
+
 // The styles of the page that a saved file needs.
 const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-size", "font-family", "font-weight", "text-anchor", "dominant-baseline", "paint-order"];
 

@@ -189,7 +189,7 @@ class Handle {
       "aria-valuemax": this.knob.high,
       "aria-orientation": drag.along === "x" ? "horizontal" : "vertical",
     };
-    this.node = shape(mark.kind === "rule" ? "path" : "circle", attributes, shape("title", {}, `drag to set ${this.knob.label}`));
+    this.node = shape(mark.kind === "rule" ? "path" : "circle", attributes, shape("title", {}, panel.view._("drag to set {label}").replace("{label}", this.knob.label)));
     this.node.addEventListener("pointerdown", (event) => this.take(event));
     this.node.addEventListener("pointermove", (event) => this.pull(event));
     // Comes after the move of the pointer, which has told whether the finger drags; else it scrolls the page.

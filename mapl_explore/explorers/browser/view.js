@@ -2,12 +2,7 @@
 // numbers into pixels, and pixels into the value of a knob.
 
 const GLIDE = 300; // ms
-const SILENT = "Python does not answer: it is busy, or not there any more.";
-const REMEDY = { cell: "Run the cell to bring the sliders to life.", page: "Load the page again: its address has what you have set." };
 const RIM = 12; // pixels around what has the screen to itself
-const COPIED = "copied";
-const MOMENT = 1500; // ms for which a button says so
-const PIN = "leave this picture behind, to compare the next with";
 const SWEEP = 8000; // ms, from one end of a slider to the other
 const NARROW = 640; // pixels of width below which panels stand below each other
 const LOW = 260; // pixels of height below which tables fold: the picture takes their place
@@ -33,7 +28,7 @@ class View {
     const { banner, key, panels, picture, tools, knobs, refusal, says, status, below } = this.nodes;
     picture.append(key, panels);
     below.append(element("div", { class: "mapl-set" }, refusal, knobs), says);
-    this.root = element("div", { class: "mapl-view" }, banner, picture, tools, below, status, this.tip.node);
+    this.root = element("div", { class: "mapl-view", lang: model.get("language") }, banner, picture, tools, below, status, this.tip.node);
     el.append(this.root);
     says.addEventListener("click", ({ target }) => this.unfold(target.closest("summary")));
     this.root.addEventListener("pointerdown", () => this.tip.hide()); // a tap elsewhere
@@ -62,6 +57,15 @@ class View {
     this.line.say({ kind: "hello" }); // a stored notebook has nobody who answers, and says so
   }
 
+  // Words of these scripts in the language of the explorer.
+  _(text) {
+    return this.model.get("spoken")[text] ?? text;
+  }
+
+  get pinTip() {
+    return this._("leave this picture behind, to compare the next with");
+  }
+
   // Several traits change with one message: they are looked at together, before the next picture is painted.
   take() {
     if (this.taking) return;
@@ -83,7 +87,7 @@ class View {
     // What a person has asked for since then holds; else the next key would step from an old place.
     this.values = { ...this.model.get("values"), ...this.asked };
     const pinned = this.model.get("pinned");
-    put(this.nodes.pin, { "aria-pressed": Boolean(pinned), title: pinned ? `pinned: ${pinned}; once more takes it away` : PIN });
+    put(this.nodes.pin, { "aria-pressed": Boolean(pinned), title: pinned ? this._("pinned: {settings}; once more takes it away").replace("{settings}", pinned) : this.pinTip });
     if (this.said !== this.model.get("says")) {
       this.said = this.model.get("says");
       this.nodes.says.innerHTML = this.said;
@@ -250,39 +254,21 @@ class View {
   }
 
   addTools() {
-    const made = this.model.get("buttons").map(({ label, tip, kind }) => button(label, tip, () => this.tell({ kind, label })));
-    this.nodes.pin = button("pin", PIN, () => this.tell({ kind: "pin" }));
-    this.nodes.play = button("play", "go along the horizontal axis from end to end", () => this.play());
+    const made = this.model.get("buttons").map(({ label, text, tip, kind }) => button(text, tip, () => this.tell({ kind, label })));
+    this.nodes.pin = button(this._("pin"), this.pinTip, () => this.tell({ kind: "pin" }));
+    this.nodes.play = button(this._("play"), this._("go along the horizontal axis from end to end"), () => this.play());
     this.nodes.tools.append(...made, this.nodes.pin, this.nodes.play, this.menu());
   }
 
   menu() {
-    const copied = (text) => navigator.clipboard.writeText(text).then(() => COPIED);
-    const items = {
-      "copy as Python": () => copied(this.model.get("code")),
-      ...(this.model.get("title") && { "copy link": () => copied(this.address()) }),
-      "save as SVG": () => saved(this.pictureFile(), "svg"),
-      "save as PNG": () => raster(this.pictureFile()).then((file) => saved(file, "png")),
-      "full screen": () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
-    };
-    const menu = element("details", { class: "mapl-menu" }, element("summary", { text: "more" }));
-    const close = () => {
-      if (menu.contains(document.activeElement)) menu.firstChild.focus();
-      menu.open = false;
-    };
-    // A button says what was done for a moment, and then the menu closes.
-    const said = (node, label, word) => {
-      node.textContent = word ?? label;
-      this.nodes.status.textContent = word ?? "";
-      if (word) setTimeout(() => said(node, label), MOMENT);
-      else close();
-    };
-    const chosen = (label, action) => ({ currentTarget: node }) =>
-      Promise.resolve(action()).then((word) => said(node, label, word)).catch((error) => close(this.refused(String(error))));
-    menu.append(element("div", {}, ...Object.entries(items).map(([label, action]) => button(label, null, chosen(label, action)))));
-    menu.addEventListener("keydown", ({ key }) => key === "Escape" && close());
-    menu.addEventListener("focusout", ({ relatedTarget }) => menu.contains(relatedTarget) || (menu.open = false));
-    return menu;
+    const copied = (text) => navigator.clipboard.writeText(text).then(() => this._("copied"));
+    return menuOf(this, {
+      [this._("copy as Python")]: () => copied(this.model.get("code")),
+      ...(this.model.get("title") && { [this._("copy link")]: () => copied(this.address()) }),
+      [this._("save as SVG")]: () => saved(this.pictureFile(), "svg"),
+      [this._("save as PNG")]: () => raster(this.pictureFile()).then((file) => saved(file, "png")),
+      [this._("full screen")]: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
+    });
   }
 
   tell(message) {
@@ -296,7 +282,7 @@ class View {
     const range = this.ranges[this.picture.sweep] ?? Object.values(this.ranges).find(({ knob }) => !this.idle.includes(knob.name));
     const from = range.place(this.values[range.knob.name]) % range.count;
     const start = performance.now() - (from / range.count) * SWEEP;
-    this.nodes.play.textContent = "stop";
+    this.nodes.play.textContent = this._("stop");
     const step = (now) => {
       const part = clamp((now - start) / SWEEP, 0, 1);
       if (!this.line.busy || part === 1) this.set(range.knob.name, range.value(Math.round(part * range.count)));
@@ -309,7 +295,7 @@ class View {
   stop() {
     cancelAnimationFrame(this.playing);
     this.playing = null;
-    this.nodes.play.textContent = "play";
+    this.nodes.play.textContent = this._("play");
   }
 
   // The picture as a file of its own: key and panels where they stand, with the colours that they have here.
@@ -355,7 +341,9 @@ class View {
   silent(lost) {
     if (lost) this.stop();
     this.nodes.banner.hidden = !lost;
-    this.nodes.banner.textContent = lost ? `${SILENT} ${REMEDY[this.model.get("title") ? "page" : "cell"]}` : "";
+    const [page, cell] = [this._("Load the page again: its address has what you have set."), this._("Run the cell to bring the sliders to life.")];
+    const silent = this._("Python does not answer: it is busy, or not there any more.");
+    this.nodes.banner.textContent = lost ? `${silent} ${this.model.get("title") ? page : cell}` : "";
   }
 
   // What was wrong stays to be read until its knob has another value: a number that is typed, and left by a click
