@@ -87,7 +87,7 @@ build/real-model/model.safetensors: | setup
 
 # Sphinx and JupyterLite, with what draws and serves; torch and its kin stay away.
 .docs-venv/.ready: docs/requirements.txt pyproject.toml constraints.txt
-	@echo "Setting up .docs-venv (once, two minutes and 900 MB)"
+	@echo "Setting up .docs-venv (once, two minutes and 1 GB)"
 	@$(PYTHON) -m venv .docs-venv
 	@.docs-venv/bin/python -m pip install --quiet --requirement $< --editable '.[site]' --constraint $(CONSTRAINTS)
 	@touch $@
