@@ -28,6 +28,7 @@ include_patterns = [
     "data/README.md",
     "docs/**",
     "notebooks/*.ipynb",
+    "notebooks/GLOSSARY.md",
     "notebooks/INSTRUCTOR.md",
     "tests/bench/README.md",
 ]

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from mapl_explore.course.copies import students_copy
 from mapl_explore.course.sealed import FILE
-from mapl_explore.files import read_json, write_json
+from mapl_explore.files import atomic_writer, read_json, write_json
 from mapl_explore.serving.server import environment, serve
 
 # Under /doc JupyterLab starts with both side bars folded, so that the first picture has the window to itself.
 FIRST_PAGE = "00_start_here.ipynb"
 FIRST_PLACE = f"doc/tree/{FIRST_PAGE}"
+GLOSSARY = "GLOSSARY.md"  # notebooks link to it by this name
 PACKAGE = Path(__file__).resolve().parents[1]
 SHIPPED, CHECKOUT = PACKAGE / "shipped" / "notebooks", PACKAGE.parent / "notebooks"
 
@@ -51,7 +52,7 @@ def open_lab(student: bool = True, browser: bool = True, port: int | None = None
 
 
 def copy_notebooks(source: Path, target: Path, *, student: bool = False) -> None:
-    """Copy the notebooks that the target lacks; an existing one, changed or not, stays as it is.
+    """Copy the notebooks and the glossary that the target lacks; an existing file, changed or not, stays as it is.
 
     Parameters
     ----------
@@ -69,6 +70,9 @@ def copy_notebooks(source: Path, target: Path, *, student: bool = False) -> None
     lacking = [path for path in sorted(source.glob("*.ipynb")) if not (target / path.name).exists()]
     for path in lacking:
         write_json(target / path.name, students_copy(path) if student else read_json(path))
+    if (source / GLOSSARY).exists() and not (target / GLOSSARY).exists():
+        with atomic_writer(target / GLOSSARY, binary=True) as file:
+            file.write((source / GLOSSARY).read_bytes())
     if student:
         _copy_answers(source / FILE, target / FILE, {path.name[:2] for path in lacking})
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from mapl_explore.course.sealed import FILE
 from mapl_explore.serving.browser_course import put_course
 from mapl_explore.serving.browser_python import FIRST, put_python
-from mapl_explore.serving.lab import teachers_notebooks
+from mapl_explore.serving.lab import GLOSSARY, teachers_notebooks
 from mapl_explore.serving.server import SETTINGS
 
 KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
@@ -65,6 +65,7 @@ def build_site(output: Path) -> None:
         course = teachers_notebooks()
         put_course([*sorted(course.glob("0[0-5]*.ipynb")), SETTINGS / "page/explorers.ipynb"], lite / "files")
         shutil.copy(course / FILE, lite / "files")
+        shutil.copy(course / GLOSSARY, lite / "files")
         (lite / "jupyter-lite.json").write_text(json.dumps(SITE), encoding="utf-8")
         _run_jupyterlite(lite, Path(scratch) / "built")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)

@@ -61,7 +61,8 @@ def test_a_token_that_is_refused_leaves_no_copies_behind(tmp_path, monkeypatch):
 
 def test_every_notebook_of_the_course_stays_a_notebook_without_its_solutions(tmp_path):
     lab.copy_notebooks(ROOT / "notebooks", tmp_path, student=True)
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in NOTEBOOKS} | {"answers.json"}
+    others = {"answers.json", lab.GLOSSARY}
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in NOTEBOOKS} | others
     for path in tmp_path.glob("*.ipynb"):
         notebook = nbformat.read(path, as_version=4)
         nbformat.validate(notebook)
@@ -76,6 +77,18 @@ def test_a_persons_own_notebook_is_never_overwritten(source, tmp_path):
     lab.copy_notebooks(source, target, student=True)
     assert (target / "00_start_here.ipynb").read_text() == "mine"
     assert (target / "01_more.ipynb").exists()
+
+
+@pytest.mark.parametrize("student", [True, False])
+def test_the_glossary_comes_along_and_one_that_is_there_stays(source, tmp_path, student):
+    lab.copy_notebooks(source, tmp_path / "without", student=student)
+    assert not (tmp_path / "without" / lab.GLOSSARY).exists()
+    (source / lab.GLOSSARY).write_bytes("# Glossary\n\nτ\n".encode())
+    lab.copy_notebooks(source, tmp_path / "copy", student=student)
+    assert (tmp_path / "copy" / lab.GLOSSARY).read_bytes() == (source / lab.GLOSSARY).read_bytes()
+    (tmp_path / "copy" / lab.GLOSSARY).write_text("mine")
+    lab.copy_notebooks(source, tmp_path / "copy", student=student)
+    assert (tmp_path / "copy" / lab.GLOSSARY).read_text() == "mine"
 
 
 def test_hidden_answers_come_with_the_notebooks_that_are_copied_and_those_of_a_kept_one_stay(source, tmp_path):
@@ -106,4 +119,7 @@ def test_a_checkout_serves_its_own_notebooks_and_a_wheel_copies_of_the_shipped(s
 def test_the_lab_folds_the_side_bars_and_shows_no_news_and_no_preview():
     settings = [json.loads(path.read_text()) for path in sorted(SETTINGS.glob("*config*/*.json"))]
     assert {"ServerApp": {"jpserver_extensions": {"voila.server_extension": False}}} in settings
+    (overrides,) = [one for one in settings if "@jupyterlab/docmanager-extension:plugin" in one]
+    viewers = overrides["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"]
+    assert viewers == {"markdown": "Markdown Preview"}  # the glossary as it is read
     assert "--LabApp.default_url=/doc/tree/00_start_here.ipynb" in lab._options(ROOT)
