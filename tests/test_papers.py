@@ -70,7 +70,11 @@ def test_the_list_of_files_has_every_file_of_the_package_and_no_other():
     part = text_of("docs/architecture.md").split("\n## Which file\n")[1].split("\n## ")[0]
     listed = re.findall(r"^\| `mapl_explore/([\w/]+\.\w+)` \| .+ \|$", part, re.MULTILINE)
     package = ROOT / "mapl_explore"
-    sources = {path for pattern in ("**/*.py", "explorers/browser/*", "words/*.po") for path in package.glob(pattern)}
+    sources = {
+        path
+        for pattern in ("**/*.py", "explorers/browser/*", "serving/*.mjs", "words/*.po")
+        for path in package.glob(pattern)
+    }
     there = {path.relative_to(package).as_posix() for path in sources if path.name != "__init__.py"}
     assert {"missing": there - set(listed), "gone": set(listed) - there} == {"missing": set(), "gone": set()}
     assert len(listed) == len(there), "a file is listed twice"

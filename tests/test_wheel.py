@@ -73,5 +73,5 @@ def test_the_page_of_the_wheel_is_where_its_server_looks(unpacked):
 
 
 def test_the_tiny_model_of_the_wheel_is_where_the_loader_looks(unpacked):
-    (folder,) = output(unpacked, "from mapl_explore.models import loading; print(loading._shipped('tiny-gpt2'))")
+    (folder,) = output(unpacked, "from mapl_explore.files import shipped; print(shipped('data') / 'tiny-gpt2')")
     assert Path(folder) == unpacked / FOLDERS["data"] / "tiny-gpt2"

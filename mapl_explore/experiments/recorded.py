@@ -1,5 +1,6 @@
 """The results that come with the package: those of a plan of ``experiments``, with its claims and its forest plot."""
 
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recorded:
     """What a comparison has found, as it was recorded; made by :func:`recorded`.
 
@@ -36,9 +37,15 @@ class Recorded:
         """Return its forest plot."""
         return forest_of(self.plan, self.rows)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         """Return its table."""
         return table_of(self.rows, self.plan)
+
+    def _repr_png_(self) -> bytes:
+        """Return the forest plot, which a notebook shows."""
+        buffer = io.BytesIO()
+        self.forest.savefig(buffer, format="png", bbox_inches="tight")
+        return buffer.getvalue()
 
 
 def recorded(name: str) -> Recorded:

@@ -3,8 +3,6 @@
 import contextlib
 from collections.abc import Iterator
 
-import torch
-
 from mapl_explore.files import shortened
 from mapl_explore.losses import Loss
 from mapl_explore.losses.loss import try_loss
@@ -22,6 +20,8 @@ def kind_of(value: object) -> str:
 def require_trained_by(loss: Loss) -> None:
     """Raise unless a loss is one that training can follow: it is tried once, on made-up sets."""
     with blamed_on(loss):
+        import torch
+
         try_loss(loss, torch.empty(0))
 
 

@@ -24,8 +24,8 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 CAN_BROWSE = CHROMIUM is not None and importlib.util.find_spec("playwright") is not None
-# 06 trains for minutes; its outputs are of the kinds that the others have.
-QUICK = [path.name for path in NOTEBOOKS if not path.name.startswith("06")]
+# These train; their outputs are of the kinds that the others have.
+QUICK = [path.name for path in NOTEBOOKS if path.name[:2] not in ("06", "07")]
 # No sandbox: browsers refuse to start one as root, as in a container. The others keep it from calling home.
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-sync"
 LIMIT = HANG * 1000  # playwright counts in milliseconds

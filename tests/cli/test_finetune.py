@@ -18,6 +18,7 @@ def test_finetune_passes_every_argument_on(finetuned, capsys):
     )
     words += " --save-every 5 --chat --threshold -0.5 --answer-tokens 8 --reference r --epochs 2 --max-length 99"
     words += " --patience 3 --checkpointing --lora r=4 --merge --training optim=sgd --training weight_decay=0.5"
+    words += " --batch-size 4 --answer-at 1,3"
     assert cli.main(["finetune", *words.split()]) == 0
     (options,) = finetuned
     assert options == {
@@ -26,7 +27,7 @@ def test_finetune_passes_every_argument_on(finetuned, capsys):
         "resume": True, "verifier": "world", "answers": 9, "answer_tokens": 8, "chat": "always",
         "precision": "bf16", "save_every": 5, "threshold": -0.5, "reference": "r", "epochs": 2.0, "max_length": 99,
         "patience": 3, "checkpointing": True, "lora": "r=4", "merge": True,
-        "training": ["optim=sgd", "weight_decay=0.5"],
+        "training": ["optim=sgd", "weight_decay=0.5"], "batch_size": 4, "answer_at": "1,3",
     }  # fmt: skip
     assert "written to o" in capsys.readouterr().out
 

@@ -11,9 +11,10 @@ import pytest
 
 import mapl_explore
 from mapl_explore.cli.main import _parser
+from mapl_explore.experiments.recorded import recorded
 
 ROOT = Path(__file__).parents[2]
-LESSONS = sorted((ROOT / "notebooks").glob("0[1-6]*.ipynb"))
+LESSONS = sorted((ROOT / "notebooks").glob("0[1-7]*.ipynb"))
 SETS = mapl_explore.ScoredSets([[-1.0, -4.0, -3.0, -5.0]], [[0.0] * 4], [[5] * 4], [[1, 1, -1, -1]])
 LOSS = mapl_explore.CPO(beta=1.0)
 # What a lesson has made by then, in small.
@@ -23,6 +24,7 @@ MADE = {
     "loss": LOSS,
     "pairs": mapl_explore.pair_margins(SETS, LOSS),
     "kernel": mapl_explore.Bell(center=0.0, width=2.0),
+    "recorded": recorded,
     "rng": np.random.default_rng(0),
 }
 
