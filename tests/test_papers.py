@@ -14,7 +14,7 @@ import mapl_explore
 
 ROOT = Path(__file__).parents[1]
 PAPERS = ("CONTRIBUTING.md", "SECURITY.md", "data/README.md", "docs/architecture.md", "docs/choosing.md")
-PAPERS += ("docs/cluster.md",)
+PAPERS += ("docs/cluster.md", "docs/your-model.md")
 PATH = re.compile(r"`((?:mapl_explore|tests|notebooks|docs|data|release)/[\w./-]*)`")
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 # An old path of the changelog, and where its content is now.

@@ -51,5 +51,5 @@ def open_app(browser: bool = True, port: int | None = None) -> None:
 
 def _words() -> list[str]:
     """Return the options of the page's own words, and of its language."""
-    said = {"starting": _("The explorers are starting …")}
-    return [f"--VoilaConfiguration.resources={said}", f"--HTMLExporter.language_code={language()}"]
+    starting = _("The explorers are starting …")
+    return [f"--VoilaConfiguration.resources=starting={starting}", f"--HTMLExporter.language_code={language()}"]
