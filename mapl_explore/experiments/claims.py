@@ -13,6 +13,7 @@ from mapl_explore.training.settings import one_of
 BASE = "base"  # the model before training, from which the measures below are counted
 FROM_BASE = ("chosen_ratio", "rejected_ratio", "kl")
 OPPOSITE = {"higher": "lower", "lower": "higher"}
+DIFFERENT = "different"  # in either direction
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
 Place = tuple[str, Mapping[str, Any]]  # the name of an arm, and its cell
@@ -26,8 +27,9 @@ class Rule:
     ----------
     arm : str
         Whose measure is meant.
-    expected : {"higher", "lower"}
-        The verdict with which the claim holds; with the other one it fails, else it is undecided.
+    expected : {"higher", "lower", "different"}
+        The verdict with which the claim holds; with the other one it fails, else it is undecided. ``different`` holds
+        with either of them, for a claim that names no direction.
     cell : dict
         The values of all factors of the grid.
     than : str
@@ -56,6 +58,8 @@ class Rule:
 
     def decided(self, verdict: str) -> str:
         """Return whether the claim holds, by the verdict of the report."""
+        if self.expected == DIFFERENT:
+            return HOLDS if verdict in OPPOSITE else UNDECIDED
         return {self.expected: HOLDS, OPPOSITE[self.expected]: FAILS}.get(verdict, UNDECIDED)
 
 
@@ -116,7 +120,7 @@ def _rule(table: Mapping[str, Any], places: Sequence[Place]) -> Rule:
         require_known(table, [each.name for each in fields(Rule)], "it")
         texts = {key: text_of(table, key) for key in ("arm", "expected", "than", "measure")}
         rule = Rule(cell=dict(table_in(table, "cell", {})), **texts)
-        one_of(*OPPOSITE)("expected", rule.expected)
+        one_of(*OPPOSITE, DIFFERENT)("expected", rule.expected)
         one_of(*BY_SET, SETS_TO_80)("measure", rule.measure)
         if rule.arm == rule.than:
             raise ValueError(f"arm must not be {rule.than!r}, with which it is compared")

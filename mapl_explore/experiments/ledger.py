@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mapl_explore.experiments.claims import Claim
+from mapl_explore.experiments.claims import DIFFERENT, Claim
 from mapl_explore.experiments.grid import title_of
 from mapl_explore.experiments.plan import Plan, read_plan
 from mapl_explore.experiments.reaching import measure_label
@@ -28,6 +28,11 @@ recorded next to them. An effect is the mean difference of an arm to another one
 model before training, over seeds and test questions, with its 95 % interval. A claim *holds* here where all of this
 interval lies on the side that the test names, *fails* where it lies on the other side, and else is *undecided*, as it
 is with fewer than 8 seeds.
+
+Read it with care. Each interval is for itself: of so many at 95 %, one or two may miss by chance. They take the chosen
+learning rate as given; the chance in that choice is not in them. Plans share the seeds 0 to 7 and the test questions,
+and some claims share an arm, so they are not independent. Where an arm is near 100 %, as in `few`, `selected` and the
+first cells of `noise`, a difference has little room.
 """
 NOT_RUN = "not run yet"
 
@@ -174,9 +179,8 @@ def entries_of(path: Path) -> Iterator[Entry]:
 def _test(claim: Claim, plan: Plan) -> str:
     place = f" at {title_of(claim.rule.cell)}" if claim.rule.cell else ""
     measure = f" by {measure_label(claim.rule.measure, *plan.losses)}" if claim.rule.measure != plan.measure else ""
-    return (
-        f"{claim.test} Holds if `{claim.rule.arm}` is {claim.rule.expected} than `{claim.rule.than}`{measure}{place}."
-    )
+    is_so = "differs from" if claim.rule.expected == DIFFERENT else f"is {claim.rule.expected} than"
+    return f"{claim.test} Holds if `{claim.rule.arm}` {is_so} `{claim.rule.than}`{measure}{place}."
 
 
 def _rates(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> str:

@@ -28,9 +28,10 @@ TOO_FEW = "too few seeds for a claim"
 COLUMNS = ("lr", "seeds", "mean [95 %]", "difference [95 %]", "verdict", "steps", "tokens", "seconds")
 TO_80 = "sets to 80 % [95 %]"
 NOTES = """Mean over seeds and held-out test questions; difference to {baseline}{where}, question by question,
-under the seeds that both have. 95 % intervals by resampling seeds, then questions, each comparison for itself. The
-learning rates were chosen on other questions and under other seeds. Steps, response tokens trained on, seconds: means
-over the runs."""
+under the seeds that both have. 95 % intervals by resampling seeds, then questions, each comparison for itself.
+{rates} Steps, response tokens read, seconds: means over the runs."""
+CHOSEN = "The learning rates were chosen on other questions and under other seeds."
+ONE_RATE = "All arms have the one learning rate of the plan."
 CURVES = """Sets to 80 %: how many an arm has read where the mean share first reaches 80 %, linear between the steps of
 answer_at."""
 REPORT = "report.json"
@@ -184,7 +185,8 @@ def table_of(rows: Sequence[Row], plan: Plan) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{text:<{width}}" for text, width in zip(line, widths, strict=True)).rstrip() for line in cells]
     losses = dict.fromkeys(f"{row.arm}: {row.loss}" for row in rows)
-    notes = NOTES.format(baseline=plan.baseline, where=" in the same cell" if plan.grid else "")
+    where, rates = " in the same cell" if plan.grid else "", CHOSEN if len(plan.lr) > 1 else ONE_RATE
+    notes = NOTES.format(baseline=plan.baseline, where=where, rates=rates)
     notes += f" {CURVES}" if plan.has_curves else ""
     return "\n".join([label_of(plan.measure, *(row.loss for row in rows)), *lines, "", *losses, "", notes])
 

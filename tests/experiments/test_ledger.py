@@ -128,6 +128,15 @@ def test_a_recorded_number_comes_again(tmp_path, monkeypatch):
     ("verdict", "seeds", "said"),
     [("higher", 8, "holds"), ("lower", 8, "fails"), ("undecided", 8, "undecided")],
 )
+def test_a_claim_without_a_direction_holds_with_either(verdict, seeds, said):
+    rule = Rule("smooth", "different", {}, "hardest", "right")
+    assert rule.decided(verdict) == ("undecided" if said == "undecided" else "holds")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "seeds", "said"),
+    [("higher", 8, "holds"), ("lower", 8, "fails"), ("undecided", 8, "undecided")],
+)
 def test_the_verdict_follows_from_the_row_by_the_rule(home, verdict, seeds, said):
     label = "share of greedy responses that are right"
     assert row(ledger_of(home))[2:] == ["-", label, "-", "not run yet"]
@@ -202,7 +211,7 @@ def test_a_result_that_is_not_of_its_plan_is_refused_and_nothing_is_recorded(hom
         ('"smooth", exp', '"smoth", exp', "[[claims]] 1: rule: the plan has no arm 'smoth' in the cell {'sets': 8}"),
         ("sets = 8 }", "sets = 16 }", "rule: the plan has no arm 'smooth' in the cell {'sets': 16}"),
         (", cell = { sets = 8 }", "", "rule: the plan has no arm 'smooth' in the cell {}"),
-        ('"higher"', '"better"', "rule: expected must be one of 'higher', 'lower', not 'better'"),
+        ('"higher"', '"better"', "rule: expected must be one of 'higher', 'lower', 'different', not 'better'"),
         (
             "cell =",
             'measure = "kind", cell =',
