@@ -61,8 +61,8 @@ def recorded(name: str) -> Recorded:
     >>> few = recorded("few")
     >>> few.plan.baseline, few.rows[0].seeds
     ('hardest', 8)
-    >>> [(entry.claim.id, entry.verdict) for entry in few.entries]
-    [('informative', 'holds'), ('data-efficient', 'holds'), ('displacement', 'fails')]
+    >>> {entry.claim.id: entry.verdict for entry in few.entries}["displacement"]
+    'fails'
     """
     paths = {path.stem: path for path in plans_in(shipped("experiments"))}
     path = paths[one_of(*paths)("name", name)]
