@@ -163,13 +163,12 @@ def compared(
     *,
     output: str | os.PathLike,
     jobs: int = 1,
-    device: str | None = None,
-    batch_size: int | None = None,
     progress: bool = True,
+    **place: Any,
 ) -> Comparison:
     """Return what comes of a plan, see :func:`compare`."""
     at_a_time = whole_number("jobs", jobs, 1)
-    bench = workbench(plan, output, device=device, batch_size=batch_size)
+    bench = workbench(plan, output, **place)
     bench.output.mkdir(parents=True, exist_ok=True)
     with sole_writer(bench.output):
         (bench.output / RUNS).mkdir(exist_ok=True)

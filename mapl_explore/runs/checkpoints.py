@@ -13,7 +13,7 @@ import numpy as np
 
 STATE = "trainer_state.json"  # transformers writes it last, and not atomically
 NEEDED = (STATE, "scheduler.pt")
-OPTIMIZERS = {"optimizer.pt", "optimizer.bin"}  # the second one is of FSDP
+OPTIMIZERS = {False: "optimizer.pt", True: "optimizer.bin"}  # without FSDP2, and with it
 TORCH = (".pt", ".pth", ".bin")  # files of torch.save
 ADAPTERS = {"adapter_config.json", "adapter_model.safetensors"}
 # What the readers of json, safetensors headers and zip archives raise at damaged files.
@@ -40,7 +40,7 @@ def is_whole(checkpoint: Path) -> bool:
     names = {path.name for path in files}
     return (
         names.issuperset(NEEDED)
-        and not names.isdisjoint(OPTIMIZERS)
+        and not names.isdisjoint(OPTIMIZERS.values())
         and _has_weights(checkpoint, names)
         and all(map(_can_be_read, files))
     )

@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 from mapl_explore.notes import note
+from mapl_explore.runs.checkpoints import OPTIMIZERS
 from mapl_explore.training.settings import Settings
-
-OPTIMIZERS = {False: "optimizer.pt", True: "optimizer.bin"}  # in a checkpoint, without FSDP2 and with it
 
 
 def uses_fsdp() -> bool:
