@@ -24,7 +24,8 @@ def open_app(browser: bool = True, port: int | None = None) -> None:
     """Serve the explorers as one page until ctrl-C, and print its address.
 
     The server listens on the loopback address only and asks for Jupyter's token, which is part of the address. Each
-    window that opens the page has explorers of its own; they end within a minute after it is closed.
+    window that opens the page has explorers of its own; they end within a minute after it is closed, or within eleven
+    where it was closed while it still loaded.
 
     Parameters
     ----------

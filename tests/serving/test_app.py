@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from mapl_explore import explorers
 from mapl_explore.explorers import BoundsExplorer, SmoothMaxExplorer
 from mapl_explore.explorers.gallery import PAGES, Gallery
 from mapl_explore.serving import app
-from mapl_explore.serving.kernels import Kernels
+from mapl_explore.serving.kernels import LOADING, Kernels
 from mapl_explore.serving.server import SETTINGS
 
 
@@ -62,6 +63,30 @@ def test_the_page_is_a_notebook_of_one_cell_and_fetches_nothing_from_elsewhere()
     assert [cell["cell_type"] for cell in notebook["cells"]] == ["code"]
     template = (SETTINGS / "voila" / "templates" / "mapl" / "index.html.j2").read_text(encoding="utf-8")
     assert "http" not in template
+
+
+@pytest.mark.parametrize(
+    ("idle", "met", "stays"),
+    [(120, False, True), (120, True, False), (5, True, True), (LOADING + 60, False, False)],
+)
+def test_a_kernel_is_kept_for_a_window_that_still_loads(monkeypatch, idle, met, stays):
+    manager, ended = Kernels(cull_idle_timeout=30), []
+    since = datetime.now(UTC) - timedelta(seconds=idle)
+    manager._kernels["one"] = SimpleNamespace(
+        execution_state="idle",
+        kernel_name="python3",
+        last_activity=since,
+        kernel_spec=SimpleNamespace(metadata={}),
+    )
+    manager._kernel_connections["one"] = 0
+    monkeypatch.setattr(manager, "shutdown_kernel", ended.append)
+    monkeypatch.setattr(manager.log, "warning", lambda *said: None)
+    if met:
+        manager.notify_connect("one")
+        manager.notify_disconnect("one")
+    with ThreadPoolExecutor() as elsewhere:
+        elsewhere.submit(asyncio.run, manager.cull_kernels()).result()
+    assert ended == ([] if stays else ["one"])
 
 
 def looked_at(monkeypatch, end):
