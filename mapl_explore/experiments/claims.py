@@ -14,6 +14,7 @@ BASE = "base"  # the model before training, from which the measures below are co
 FROM_BASE = ("chosen_ratio", "rejected_ratio", "kl")
 OPPOSITE = {"higher": "lower", "lower": "higher"}
 DIFFERENT = "different"  # in either direction
+OTHERS = "others"
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
 Place = tuple[str, Mapping[str, Any]]  # the name of an arm, and its cell
@@ -35,8 +36,8 @@ class Rule:
     than : str
         The other arm; or ``base``, the model before training, for a log-ratio or the KL to it.
     measure : str
-        What is compared, one of ``BY_SET`` of :mod:`mapl_explore.runs.measured`, or ``sets_to_80``, of which fewer
-        are quicker.
+        What is compared, one of ``BY_SET`` of :mod:`mapl_explore.runs.measured`; or ``sets_to_80``, of which fewer
+        are quicker; or ``others``, what all but the leaders have of the gradient, the mean over the training.
 
     Examples
     --------
@@ -121,7 +122,7 @@ def _rule(table: Mapping[str, Any], places: Sequence[Place]) -> Rule:
         texts = {key: text_of(table, key) for key in ("arm", "expected", "than", "measure")}
         rule = Rule(cell=dict(table_in(table, "cell", {})), **texts)
         one_of(*OPPOSITE, DIFFERENT)("expected", rule.expected)
-        one_of(*BY_SET, SETS_TO_80)("measure", rule.measure)
+        one_of(*BY_SET, SETS_TO_80, OTHERS)("measure", rule.measure)
         if rule.arm == rule.than:
             raise ValueError(f"arm must not be {rule.than!r}, with which it is compared")
         if rule.than == BASE and rule.measure not in FROM_BASE:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mapl_explore.experiments.claims import OTHERS
 from mapl_explore.experiments.jobs import Done, Failure, Job, Progress, job_of, read_done, run_all
 from mapl_explore.experiments.plan import Arm, Plan, read_plan
 from mapl_explore.experiments.questions import Questions, drawn, read_questions
@@ -15,7 +16,7 @@ from mapl_explore.experiments.report import Results, Row, write_report
 from mapl_explore.files import sole_writer, whole_number
 from mapl_explore.notes import note
 from mapl_explore.runs.measured import SAMPLES, read_measured
-from mapl_explore.runs.record import read_run, require_writable
+from mapl_explore.runs.record import Run, read_run, require_writable
 
 RUNS, REPORTS = "runs", "reports"
 
@@ -203,9 +204,11 @@ def _reported(
 
 
 def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) -> Results:
-    measured = [read_measured(job.folder) for job in done]
-    found = {job.settings.seed: by_set for job, (by_set, _) in zip(done, measured, strict=True)}
-    steps = [read_run(job.folder).log[-1]["step"] for job in done]
+    measured, runs = [read_measured(job.folder) for job in done], [read_run(job.folder) for job in done]
+    found = {
+        job.settings.seed: by_set | _along(run) for job, (by_set, _), run in zip(done, measured, runs, strict=True)
+    }
+    steps = [run.log[-1]["step"] for run in runs]
     known: list[Done] = [read_done(job.folder) for job in done]
     seconds = [one.seconds for one in known if one.seconds is not None]
     return Results(
@@ -221,6 +224,11 @@ def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) 
         samples=_mean([float(found[SAMPLES]) for found, _ in measured if SAMPLES in found]),
         runs=[job.folder.name for job in done],
     )
+
+
+def _along(run: Run) -> dict[str, np.ndarray]:
+    """Return what is measured over the training, one number a run."""
+    return {} if run.others is None else {OTHERS: np.array([run.others])}
 
 
 def _mean(values: Sequence[float]) -> float | None:

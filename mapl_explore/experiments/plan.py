@@ -2,20 +2,21 @@
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mapl_explore.experiments.claims import Claim, claims_of
+from mapl_explore.experiments.claims import OTHERS, Claim, claims_of
 from mapl_explore.experiments.grid import cells_of, title_of
 from mapl_explore.experiments.reaching import SETS_TO_80
 from mapl_explore.experiments.round_jobs import SAMPLING, rounds_of
 from mapl_explore.experiments.tables import placed, require_known, several, table_in
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.losses import Loss, loss_of
+from mapl_explore.losses.measures import measured_sides
 from mapl_explore.losses.trials import made_up_sets
 from mapl_explore.training.options import above_zero
 from mapl_explore.training.round_settings import RoundSettings
@@ -186,7 +187,9 @@ def _plan(name: str, table: Mapping[str, Any]) -> Plan:
     claims = claims_of(table.get("claims", []), baseline, measure, [(arm.name, arm.cell) for arm in found])
     for claim in claims:
         with placed(f"[[claims]] {claim.id}: "):
-            _require_measured(claim.rule.measure, found)
+            _require_measured(
+                claim.rule.measure, [arm for arm in found if arm.name in (claim.rule.arm, claim.rule.than)]
+            )
     return Plan(name, baseline, grid, found, seeds, lr, _rate_seeds(table, seeds, lr), measure, tables, claims)
 
 
@@ -197,7 +200,7 @@ def _measure(table: Mapping[str, Any], arms: tuple[Arm, ...]) -> str:
     return measure
 
 
-def _require_measured(measure: str, arms: tuple[Arm, ...]) -> None:
+def _require_measured(measure: str, arms: Sequence[Arm]) -> None:
     """Raise where the runs do not measure it, or not alike."""
     if measure == "right" and arms[0].settings.verifier is None:
         raise ValueError("measure 'right' needs a verifier in [common]")
@@ -205,11 +208,21 @@ def _require_measured(measure: str, arms: tuple[Arm, ...]) -> None:
         raise ValueError(f"measure {measure!r} needs learning curves: answer_at in [common]")
     if measure in OF_RESPONSES and not arms[0].settings.answers:
         raise ValueError(f"measure {measure!r} needs responses: answers in [common] must not be 0")
+    if measure == OTHERS:
+        _require_leaders(measure, arms)
     if measure in OF_SCORES:
         _require_one_score(measure, arms)
 
 
-def _require_one_score(measure: str, arms: tuple[Arm, ...]) -> None:
+def _require_leaders(measure: str, arms: Sequence[Arm]) -> None:
+    """Raise where a loss has no sides, and so no leaders."""
+    for arm in arms:
+        loss = loss_of(arm.settings.loss)
+        if not measured_sides(loss, made_up_sets(np.empty(0))):
+            raise ValueError(f"measure {measure!r} needs a loss with a pair, not {loss!r} of [arms.{arm.name}]")
+
+
+def _require_one_score(measure: str, arms: Sequence[Arm]) -> None:
     """Raise where losses rank the responses of a set by different numbers: their hard margins do not compare."""
     first, *others = arms
     for other in others:

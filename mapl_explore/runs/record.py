@@ -48,6 +48,7 @@ MEASURES = {
     "entropy": "entropy (nats a token)",
     "answer_length": "length of sampled responses (tokens)",
     "cut": "share of responses cut off",
+    "others": "share of the gradient beyond the leader",
 }
 # Resampling fewer values says too little about their scatter: such a 95 % interval for the mean of normal values
 # contains it in 51 % of cases with 2 of them, 85 % with 6, 89 % with 8 and 93 % with 30.
@@ -57,6 +58,7 @@ UNSAID = {
     **dict.fromkeys(("answer_tokens", "reference", "epochs", "max_length", "patience", "threshold", "lora")),
     **{"chat": "never", "training": {}, "answer_at": []},
 }
+LEADERS = ("positive_leader", "negative_leader")  # the largest weight of a side, at each step
 FORMERLY = {"chat": {False: "never", True: "always"}}  # values that earlier versions wrote otherwise
 FEW = f"fewer than {LEAST_FOR_INTERVAL} sets or responses"
 NO_INTERVAL = f"No interval is given for {FEW}, or where all values are equal."
@@ -129,6 +131,12 @@ class Run:
         lines = [f"{label:<40}" + "".join(f"{cell:>{wide}}" for cell in cells) for label, cells in rows]
         no_interval = [NO_INTERVAL] if self._lacks_intervals else []
         return "\n".join([*lines, *no_interval, *self._beta_line, *self._right_line])
+
+    @property
+    def others(self) -> float | None:
+        """Return what all but the leaders have of the gradient, the mean over steps and sides; None without sides."""
+        leaders = [step[name] for step in self.log for name in LEADERS if name in step]
+        return 1 - sum(leaders) / len(leaders) if leaders else None
 
     @property
     def right_along(self) -> dict[int, float]:

@@ -1,6 +1,7 @@
 """The kernels behind the page: those that have ended are left alone, those whose window still loads are kept."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
@@ -18,7 +19,7 @@ class Kernels(AsyncMappingKernelManager):
     and the person at the terminal is not told of it.
     """
 
-    def __init__(self, **options):
+    def __init__(self, **options: Any):
         super().__init__(**options)
         self._met: set[str] = set()
 

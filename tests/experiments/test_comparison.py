@@ -198,6 +198,18 @@ def test_what_decides_a_run_decides_its_folder_and_nothing_else_does(plan, tmp_p
     assert len(set(names)) == len(names)
 
 
+def test_a_claim_may_be_decided_by_what_the_others_have_of_the_gradient(plan, tmp_path):
+    claim = {name: "it" for name in ("id", "words", "source", "scale", "test")}
+    claim["rule"] = {"arm": "other", "expected": "higher", "measure": "others"}
+    found = compared(plan | {"claims": [claim]}, output=tmp_path / "out", progress=False)
+    said = json.loads((found.folder / "report.json").read_text())["claims"]["it"]
+    # At the first step all log-ratios are 0: the hardest has all of the gradient, each of two smoothed ones a half.
+    hardest, smooth = ([read_run(tmp_path / "out" / "runs" / name).others for name in row.runs] for row in found.rows)
+    assert hardest == [0.0, 0.0]
+    assert said["difference"] == pytest.approx(sum(smooth) / 2, abs=1e-12)
+    assert said["difference"] == pytest.approx(0.5, abs=1e-6)
+
+
 def test_the_name_of_a_folder_stays_from_version_to_version(plan):
     plan["common"] = {"data": "train.jsonl", "eval": "eval.jsonl", "sets": 4, "noise": 0.5}
     arm = read_plan(plan).arms[0]

@@ -15,6 +15,8 @@ GOOD = {
 }
 CLAIM = {name: "it" for name in ("id", "words", "source", "scale", "test")}
 CLAIM |= {"rule": {"arm": "other", "expected": "lower", "measure": "sets_to_80"}}
+BEYOND = CLAIM | {"rule": {"arm": "other", "than": "one", "expected": "higher", "measure": "others"}}
+WORLD = {"data": "train.jsonl", "verifier": "world"}
 ROUNDS = {"loss": "rloo", "rounds": 2, "prompts": 4}
 TEXT = """baseline = "one"
 seeds = 2
@@ -110,6 +112,10 @@ def test_a_single_rate_needs_no_runs_to_choose_it():
         ({"arms__one__answer_at": [1]}, "[arms.one] must not have answer_at: it decides on what the arms are measured"),
         ({"common__answer_at": [30], "common__verifier": "world"}, "[arms.one] answer_at must be at most the 24 steps"),
         ({"claims": [CLAIM]}, "[[claims]] it: measure 'sets_to_80' needs learning curves: answer_at in [common]"),
+        (
+            {"claims": [BEYOND], "common": WORLD, "arms__one__loss": "SFT()"},
+            "[[claims]] it: measure 'others' needs a loss with a pair, not SFT() of [arms.one]",
+        ),
         ({"arms__one__k": 8}, "[arms.one] k belongs to rounds, and there are none"),
         ({"arms__one__rounds": 0}, "[arms.one] rounds must be an integer from 1"),
         ({"arms__one__rounds": 2}, "[arms.one] verifier must be 'world', 'exact' or 'module:function', not None"),
