@@ -73,15 +73,17 @@ class Workbench:
         """
         if len(self.plan.lr) == 1:
             return self.plan.lr[0]
-        jobs = self.rate_jobs(arm)
-        means = {lr: self._mean([job for job in jobs if job.settings.lr == lr]) for lr in self.plan.lr}
-        known = {lr: mean for lr, mean in means.items() if mean is not None}
-        return max(known, key=lambda lr: known[lr]) if known else None
+        known = self.tried(arm)
+        return max(known, key=lambda lr: np.mean(known[lr])) if known else None
 
-    def _mean(self, jobs: Sequence[Job]) -> float | None:
-        if not all(job.done for job in jobs):
-            return None
-        return float(np.mean([read_measured(job.folder)[0][self.plan.measure].mean() for job in jobs]))
+    def tried(self, arm: Arm) -> dict[float, list[float]]:
+        """Return what each rate of an arm gives on the validation questions, by seed, where all its runs are done."""
+        jobs = self.rate_jobs(arm)
+        by_rate = {lr: [job for job in jobs if job.settings.lr == lr] for lr in self.plan.lr}
+        return {lr: [self._mean(job) for job in some] for lr, some in by_rate.items() if all(job.done for job in some)}
+
+    def _mean(self, job: Job) -> float:
+        return float(read_measured(job.folder)[0][self.plan.measure].mean())
 
     def _job(self, arm: Arm, lr: float, seed: int, held_out: list) -> Job:
         train = drawn(self.questions.train[str(arm.settings.data)], arm, seed)
@@ -223,6 +225,7 @@ def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) 
         seconds=_mean(seconds),
         samples=_mean([float(found[SAMPLES]) for found, _ in measured if SAMPLES in found]),
         runs=[job.folder.name for job in done],
+        tried={f"{rate:g}": means for rate, means in bench.tried(arm).items() if means},
     )
 
 

@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,8 @@ class Results:
         Means over the runs; samples are the responses that rounds have drawn.
     runs : list of str
         The names of the run folders.
+    tried : dict of list of float
+        By learning rate, as text, the mean on the validation questions under each seed that chose among the rates.
     """
 
     arm: str
@@ -73,6 +75,7 @@ class Results:
     seconds: float | None
     runs: list[str]
     samples: float | None = None
+    tried: Mapping[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Row:
     runs: list[str]
     sets_to_80: Reached | None = None
     samples: float | None = None
+    tried: Mapping[str, list[float]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, record: Mapping[str, Any]) -> "Row":
@@ -110,7 +114,7 @@ class Row:
         record = {"arm": record.pop("arm"), **record.pop("cell")} | record
         for name, ends in (("", record.pop("interval")), ("difference_", record.pop("difference_interval"))):
             record |= dict(zip((f"{name}low", f"{name}high"), ends or (None, None), strict=True))
-        columns = {name: value for name, value in record.items() if name not in ("runs", SETS_TO_80)}
+        columns = {name: value for name, value in record.items() if name not in ("runs", "tried", SETS_TO_80)}
         return columns | (self.sets_to_80.columns if self.sets_to_80 else {})
 
     @property
@@ -236,6 +240,7 @@ def _row(one: Results, base: Results, measure: str) -> Row:
         runs=one.runs,
         sets_to_80=reached(one.found),
         samples=one.samples,
+        tried=one.tried,
     )
 
 

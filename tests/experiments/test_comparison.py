@@ -143,6 +143,7 @@ def test_rates_are_chosen_on_other_questions_and_other_seeds_than_those_reported
         runs = [run for run in choosing if repr(run.loss) == row.loss]
         means = {run.lr: read_run(run.output).after["accuracy"] for run in runs}
         assert row.lr == max(sorted(means), key=means.get)
+        assert row.tried == {f"{lr:g}": [mean] for lr, mean in means.items()}
     # A learning curve is of no use where only the end of a run chooses; the random model is right nowhere.
     assert [run.answer_at for run in runs_done] == [()] * 4 + [(1,)] * 2
     assert [row.sets_to_80 for row in found.rows] == [Reached(None, None, 2)] * 2
