@@ -1,7 +1,10 @@
 """The commands ``compare`` and ``ledger``, and their options."""
 
 import argparse
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -55,6 +58,16 @@ def _ledger(arguments: argparse.Namespace) -> None:
     print(f"written to {arguments.output}")
 
 
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Take SIGTERM, by which batch systems end a job, for ctrl-C: the processes of the runs end, too."""
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
 def _compare(arguments: argparse.Namespace) -> None:
     from mapl_explore.experiments.comparison import compared, workbench
     from mapl_explore.experiments.outlook import outlook
@@ -65,7 +78,8 @@ def _compare(arguments: argparse.Namespace) -> None:
         jobs = whole_number("jobs", arguments.jobs, 1)
         print(outlook(workbench(arguments.plan, arguments.output, **place), jobs))
         return
-    found = compared(arguments.plan, output=arguments.output, jobs=arguments.jobs, **place)
+    with _terminated_as_interrupted():
+        found = compared(arguments.plan, output=arguments.output, jobs=arguments.jobs, **place)
     print(found.table)
     print(f"written to {found.folder}")
     if found.failures:

@@ -12,7 +12,7 @@ from typing import Any
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.experiments.round_jobs import run_rounds
-from mapl_explore.files import atomic_writer
+from mapl_explore.files import atomic_writer, sole_writer
 from mapl_explore.runs.record import RECORD, fingerprint
 from mapl_explore.training.round_settings import ROUNDS
 from mapl_explore.training.settings import Settings
@@ -117,16 +117,23 @@ def _outcomes(jobs: Sequence[Job], at_a_time: int) -> Iterable[Job | Failure]:
 
 def outcome_of(job: Job) -> Job | Failure:
     """Do one job, from where it was interrupted, and return it, or its failure."""
-    begun = (job.folder / (ROUNDS if job.sampling else RECORD)).exists()
-    if not begun:  # what was killed before its record is no run yet
-        shutil.rmtree(job.folder, ignore_errors=True)
     start = time.perf_counter()
     try:
+        begun = _begun(job)
         _run(replace(job.settings, resume=begun), job.sampling)
         _settle(job.folder, None if begun else time.perf_counter() - start)
     except Exception as error:  # one arm's fault must not end the others
         return Failure(job, " ".join(str(error).split()) or type(error).__name__)
     return job
+
+
+def _begun(job: Job) -> bool:
+    """Return whether a job was begun; what was killed before its record is no run yet, and is removed."""
+    begun = (job.folder / (ROUNDS if job.sampling else RECORD)).exists()
+    if not begun:
+        with sole_writer(job.folder):  # a worker whose comparison was killed may still be at it
+            shutil.rmtree(job.folder, ignore_errors=True)
+    return begun
 
 
 def _run(settings: Settings, sampling: Mapping[str, Any]) -> None:

@@ -3,10 +3,14 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from patience import HANG
 from tiny_models import save_tiny
 from tuned_runs import SETS
 
@@ -22,6 +26,7 @@ from mapl_explore.experiments.plan import read_plan
 from mapl_explore.experiments.questions import divided, drawn
 from mapl_explore.experiments.reaching import Reached
 from mapl_explore.experiments.report import Row
+from mapl_explore.files import sole_writer
 from mapl_explore.notes import Note
 from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.record import read_run
@@ -320,6 +325,58 @@ def test_a_run_that_was_killed_before_its_record_is_begun_anew(plan, tmp_path):
     assert (folder / jobs.DONE).exists()
 
 
+def test_a_run_that_another_process_is_still_at_is_left_to_it(plan, tmp_path):
+    bench = workbench(plan, tmp_path / "out")
+    folder = bench.all_jobs[0].folder
+    folder.mkdir(parents=True)
+    (folder / "probes.npz").write_text("not yet whole")
+    with sole_writer(folder):
+        found = compared(plan, output=tmp_path / "out", progress=False)
+        assert (folder / "probes.npz").exists()
+    [failure] = found.failures
+    assert "is being written by another process" in str(failure)
+
+
+def test_a_comparison_that_a_batch_system_ends_ends_the_processes_of_its_runs(plan, tmp_path):
+    pytest.importorskip("joblib")
+    plan["common"] |= {"steps": 100_000}
+    out = tmp_path / "out"
+    words = ["compare", str(written(plan, tmp_path)), "--output", str(out), "--jobs", "2"]
+    process = subprocess.Popen([sys.executable, "-m", "mapl_explore", *words], stderr=subprocess.PIPE, text=True)
+    until(lambda: len([*out.glob("runs/*/run.json")]) == 2)
+    process.terminate()
+    said = process.communicate(timeout=HANG)[1]
+    assert process.returncode == 130
+    assert said.endswith("interrupted; the same command goes on with the runs that are left\n")
+    until(lambda: all(free(record.parent) for record in out.glob("runs/*/run.json")))
+
+
+def free(folder):
+    """Return whether no process writes to a folder."""
+    try:
+        with sole_writer(folder):
+            return True
+    except BlockingIOError:
+        return False
+
+
+def until(condition):
+    """Wait for a condition; the runs are ready within seconds on a quiet machine."""
+    end = time.monotonic() + HANG
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def written(plan, folder):
+    """Return the file of a plan of two arms."""
+    arms = "".join(f'[arms.{name}]\nloss = "{arm["loss"]}"\n' for name, arm in plan["arms"].items())
+    common = "".join(f"{name} = {value!r}\n" for name, value in plan["common"].items())
+    path = folder / "two.toml"
+    path.write_text(f'baseline = "one"\nseeds = 1\nlr = 1e-3\n[common]\n{common}{arms}')
+    return path
+
+
 def test_the_outlook_knows_time_and_disk_once_a_run_of_the_same_size_is_done(plan, tmp_path):
     out = tmp_path / "out"
     unknown = "unknown: no run of this size is done in this folder; one will tell"
@@ -353,10 +410,7 @@ def test_runs_in_several_processes_give_the_report_of_runs_one_by_one(plan, tmp_
 
 
 def test_the_command_tells_of_a_failed_run_and_exits_with_1(plan, tmp_path, monkeypatch, capsys):
-    arms = "".join(f'[arms.{name}]\nloss = "{arm["loss"]}"\n' for name, arm in plan["arms"].items())
-    common = "".join(f"{name} = {value!r}\n" for name, value in plan["common"].items())
-    path = tmp_path / "two.toml"
-    path.write_text(f'baseline = "one"\nseeds = 1\nlr = 1e-3\n[common]\n{common}{arms}')
+    path = written(plan, tmp_path)
     words = ["compare", str(path), "--output", str(tmp_path / "out")]
     assert main([*words, "--dry-run"]) == 0
     assert capsys.readouterr().out.startswith("2 runs, of which 0 are there")
