@@ -16,7 +16,8 @@ NAMES = (
     "sample_sets", "score_sets", "training_examples",
 )  # fmt: skip
 KERNEL = {"display_name": "Python (Pyodide)", "language": "python", "name": "python"}  # another name opens a dialog
-NOTE = "*This cell needs torch, which the browser does not have. What it gave:*"
+NOTE = "*This cell needs torch, which the browser does not have.*"
+GAVE = "*What it gave:*"
 
 
 def put_course(paths: Iterable[Path], target: Path) -> None:
@@ -57,17 +58,26 @@ def without_torch(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     >>> without_torch([cell])[0]["cell_type"]
     'markdown'
     """
-    missing: set[str] = set()
+    trees = [ast.parse("".join(cell["source"]) if cell["cell_type"] == "code" else "") for cell in cells]
+    told = _told_ones(trees)
+    read = {name for tree, away in zip(trees, told, strict=True) if not away for name in _names(tree, ast.Load)}
     kept = []
-    for cell in cells:
-        tree = ast.parse("".join(cell["source"])) if cell["cell_type"] == "code" else ast.Module([], [])
-        if not _needs(tree, missing):
-            kept.append(cell)
-            missing -= _names(tree, ast.Store)
-        else:
-            kept += [_told(cell), *_imports(cell, tree)]
-            missing |= _names(tree, ast.Store) | {name for name, module in _homes(tree) if _needs_torch(name, module)}
+    for cell, tree, away in zip(cells, trees, told, strict=True):
+        kept += [_told(cell), *_imports(cell, tree, read)] if away else [cell]
     return kept
+
+
+def _told_ones(trees: list[ast.Module]) -> list[bool]:
+    """Return for each cell whether it needs torch, or what a cell made that does."""
+    missing: set[str] = set()
+    told = []
+    for tree in trees:
+        told.append(_needs(tree, missing))
+        if told[-1]:
+            missing |= _names(tree, ast.Store) | {name for name, module in _homes(tree) if _needs_torch(name, module)}
+        else:
+            missing -= _names(tree, ast.Store)
+    return told
 
 
 def _needs(tree: ast.Module, missing: set[str]) -> bool:
@@ -80,10 +90,14 @@ def _needs(tree: ast.Module, missing: set[str]) -> bool:
     return any(_needs_torch(name, module) for name, module in _homes(tree))
 
 
-def _imports(cell: dict[str, Any], tree: ast.Module) -> list[dict[str, Any]]:
-    """Return a cell with the imports of a told one that work without torch, which a later cell may read."""
+def _imports(cell: dict[str, Any], tree: ast.Module, read: set[str]) -> list[dict[str, Any]]:
+    """Return a cell with the imports of a told one that work without torch, if a cell that is left reads them."""
     imports = [one for one in tree.body if isinstance(one, ast.Import | ast.ImportFrom)]
-    working = [one for one in imports if not any(_needs_torch(*home) for home in _homes(one))]
+    working = [
+        one
+        for one in imports
+        if not any(_needs_torch(*home) for home in _homes(one)) and {as_.asname or as_.name for as_ in one.names} & read
+    ]
     source = "\n".join(map(ast.unparse, working))
     return [cell | {"id": f"{cell.get('id', '')}-imports"[-64:], "outputs": [], "source": source}] if source else []
 
@@ -113,7 +127,8 @@ def _told(cell: dict[str, Any]) -> dict[str, Any]:
     texts = [_text(one) for one in cell["outputs"] if "image/png" not in one.get("data", {})]
     named = {f"output-{i}.png": {"image/png": "".join(png)} for i, png in enumerate(pictures)}
     code = f"```python\n{''.join(cell['source'])}\n```"
-    parts = [code, NOTE, *texts, *(f"![what the cell showed](attachment:{name})" for name in named)]
+    gave = [*texts, *(f"![what the cell showed](attachment:{name})" for name in named)]
+    parts = [code, NOTE, *([GAVE, *gave] if gave else [])]
     text = {"cell_type": "markdown", "metadata": cell["metadata"], "source": "\n\n".join(parts)}
     return text | ({"id": cell["id"]} if "id" in cell else {}) | ({"attachments": named} if named else {})
 

