@@ -34,6 +34,9 @@ SETTINGS_OVERRIDES = {
     # What a cell gave stays on the page when it is scrolled away: to be searched, printed, and read by machines.
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
+# This JupyterLab takes the arrow keys for itself wherever the focus is in a notebook: sliders and questions need them.
+KEYS = ':not(.jp-mod-readWrite) :focus"'
+OUR_KEYS = ':not(.jp-mod-readWrite) :focus:not(input, .mapl-view *)"'
 OPTIONS = ["--apps=lab", "--no-sourcemaps", "--no-unused-shared-packages", "--no-libarchive"]
 
 
@@ -75,6 +78,7 @@ def build_site(output: Path) -> None:
         (lite / "jupyter-lite.json").write_text(json.dumps(SITE), encoding="utf-8")
         (lite / "overrides.json").write_text(json.dumps(SETTINGS_OVERRIDES), encoding="utf-8")
         _run_jupyterlite(lite, Path(scratch) / "built")
+        _free_keys(Path(scratch) / "built/build/schemas/all.json")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)
 
 
@@ -84,3 +88,11 @@ def _run_jupyterlite(folder: Path, output: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"JupyterLite failed: {(done.stderr or done.stdout)[-2000:]}")
+
+
+def _free_keys(schemas: Path) -> None:
+    """Leave the keys that are pressed in an explorer or in a field to them."""
+    text = schemas.read_text(encoding="utf-8")
+    if KEYS not in text:
+        raise RuntimeError("JupyterLite has no shortcuts of a notebook any more that take keys from a slider")
+    schemas.write_text(text.replace(KEYS, OUR_KEYS), encoding="utf-8")

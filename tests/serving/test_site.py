@@ -16,7 +16,7 @@ import mapl_explore
 from mapl_explore.serving import browser_python
 from mapl_explore.serving.browser_course import GAVE, NAMES, NOTE, ROOMS, put_course, without_torch
 from mapl_explore.serving.browser_python import own_wheel
-from mapl_explore.serving.site import build_site
+from mapl_explore.serving.site import KEYS, OUR_KEYS, _free_keys, build_site
 
 ANSWERS = "sampling.answers"
 BLOCKED = ("torch", "transformers", "matplotlib", "PIL", "pandas", "scipy", "ml_dtypes")
@@ -173,3 +173,12 @@ def test_the_copies_for_the_browser_hold_no_answers(tmp_path):
                 assert json.dumps("".join(cell["source"]), ensure_ascii=False)[1:-1] not in copied
         assert "hint=" not in copied
     assert solutions > 5
+
+
+def test_arrow_keys_are_left_to_sliders_and_their_loss_is_told(tmp_path):
+    schemas = tmp_path / "all.json"
+    schemas.write_text(f'"selector": ".jp-Notebook{KEYS}')
+    _free_keys(schemas)
+    assert schemas.read_text() == f'"selector": ".jp-Notebook{OUR_KEYS}'
+    with pytest.raises(RuntimeError, match="take keys from a slider"):
+        _free_keys(schemas)
