@@ -175,6 +175,22 @@ RECORDS = {
         {"prompt": "2 + 2 =", "chosen": [assistant("4")], "rejected": [assistant("5")], "completions": ["5", "4"],
          "scores": [1, 9]}, GRADED,
     ),
+    "texts next to messages": ({"prompt": HISTORY, "chosen": "4", "rejected": "5"}, TALKED),
+    "texts next to openai's messages": ({"messages": HISTORY, "chosen": "4", "rejected": "5"}, TALKED),
+    "texts next to sharegpt's conversations": (
+        {"conversations": [human("2 + 2 =")], "chosen": "4", "rejected": "5"}, SPOKEN,
+    ),
+    "a message on each side next to openai's messages": (
+        {"messages": HISTORY, "chosen": assistant("4"), "rejected": assistant("5")}, TALKED,
+    ),
+    "conversations on both sides, and openai's messages": (
+        {"messages": [*HISTORY, assistant("4")], "chosen": [*HISTORY, assistant("4")],
+         "rejected": [*HISTORY, assistant("5")]}, TALKED,
+    ),
+    "responses next to scores and openai's messages": (
+        {"messages": HISTORY, "responses": ["5", "4"], "scores": [1, 9]},
+        PreferenceSet(HISTORY, ["4"], ["5"], scores=[9, 1]),
+    ),
     "ours, with scores": ({"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "scores": [9, 1]}, GRADED),
     "ours, with scores that are null": (
         {"prompt": "2 + 2 =", "positives": ["4"], "negatives": ["5"], "scores": None}, SUM,

@@ -4,8 +4,9 @@ r"""The formats that preference data come in, each as a function from one record
 sets        ours: ``prompt``, ``positives``, ``negatives``, and perhaps ``scores``, one number for each positive, then
             for each negative
 trl         ``prompt``, ``chosen``, ``rejected``: texts, or lists of messages; the prompt may be left out where
-            ``chosen`` and ``rejected`` are conversations that begin alike. So are Alpaca's pairs (``instruction`` and
-            perhaps ``input``) and ShareGPT's (``conversations``, perhaps ``system``, and a message on each side)
+            ``chosen`` and ``rejected`` are conversations that begin alike, and OpenAI's ``messages`` take its place if
+            they end before the response. So are Alpaca's pairs (``instruction`` and perhaps ``input``) and ShareGPT's
+            (``conversations``, perhaps ``system``, and a message on each side)
 openai      ``input`` with its ``messages``, ``preferred_output``, ``non_preferred_output``
 hh-rlhf     ``chosen``, ``rejected``: transcripts that begin alike, up to a ``\n\nAssistant:``
 scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``response`` (or ``text``, ``content``)
@@ -36,6 +37,8 @@ from mapl_explore.data.messages import (
     Message,
     Prompt,
     alike,
+    asking_messages,
+    checked_prompt,
     conversation,
     messages_of,
     prompt_text,
@@ -193,7 +196,8 @@ def _is_table(record: dict) -> bool:
     rows = [*record.values()]
     if not rows or not all(isinstance(one, dict) and one.keys() == rows[0].keys() for one in rows) or not rows[0]:
         return False
-    by_columns = _fits_one(record) and rows[0].keys().isdisjoint(("role", "from"))  # those are of a message
+    apart = rows[0].keys().isdisjoint(("role", "from", "messages"))  # those are of a message, or around several
+    by_columns = _fits_one(record) and apart
     return _numbered(record) or _numbered(rows[0]) or _fits_one(rows[0]) or by_columns
 
 
@@ -260,13 +264,12 @@ def _refuse_all_but_text(record: dict) -> None:
             raise ValueError(f"images and sound are not supported (the field {name!r})")
 
 
-def _instruction(record: dict) -> str:
-    """Return a prompt that is text: of its own field, or Alpaca's instruction and its input."""
+def _instruction(record: dict) -> Prompt:
+    """Return the prompt of sides that are texts: of its own field, or Alpaca's instruction and its input."""
     if record.get("prompt") is None and isinstance(record.get("instruction"), str):
         return _alpaca(record)
-    prompt = _field(record, "prompt")
-    check_text("prompt", prompt)
-    return prompt
+    prompt = _prompt(record)
+    return _field(record, "prompt") if prompt is None else prompt
 
 
 def _refuse_beyond_prompt(record: dict) -> None:
@@ -283,11 +286,16 @@ def _alpaca(record: dict) -> str:
 
 def _beginning(record: dict) -> list[Message]:
     """Return who says what in the prompt that stands next to conversations."""
-    if isinstance(record.get("prompt"), str):
-        return [Message("user", record["prompt"])]
-    if record.get("prompt") is not None:
-        return messages_of("prompt", record["prompt"])
-    return [] if record.get("conversations") is None else messages_of("conversations", record["conversations"])
+    prompt = _prompt(record)
+    return [Message("user", prompt)] if isinstance(prompt, str) else [*(prompt or ())]
+
+
+def _prompt(record: dict) -> Prompt | None:
+    """Return the prompt in TRL's field, ShareGPT's or OpenAI's; None where there is none of them."""
+    prompt, said = record.get("prompt"), record.get("conversations")
+    if prompt is not None:
+        return checked_prompt([prompt] if isinstance(prompt, dict) else prompt)
+    return asking_messages(record) if said is None else tuple(messages_of("conversations", said))
 
 
 def _from_conversations(

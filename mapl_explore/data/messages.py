@@ -84,6 +84,19 @@ def messages_of(name: str, messages: object) -> list[Message]:
     return [_message(f"{name}[{i}]", one) for i, one in enumerate(messages)]
 
 
+def asking_messages(record: dict) -> Prompt | None:
+    """Return OpenAI's ``messages`` as a prompt; None where they are none, or end with the response already.
+
+    Examples
+    --------
+    >>> asking_messages({"messages": [{"role": "user", "content": "2 + 2 ="}]})
+    (Message(role='user', content='2 + 2 ='),)
+    """
+    given = record.get("messages")
+    said = messages_of("messages", given) if given and isinstance(given, list) else []
+    return tuple(said) if said and said[-1].role != "assistant" else None
+
+
 def conversation(name: str, side: Any) -> list[Message]:
     """Return who says what in a conversation that ends with a response."""
     messages = messages_of(name, side)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from statistics import mean
 from typing import Any
 
+from mapl_explore.data.messages import asking_messages
 from mapl_explore.data.sets import PreferenceSet, checked_score
 from mapl_explore.files import shortened
 
@@ -25,7 +26,8 @@ def has_scores(record: dict) -> bool:
 
 def from_completions(record: dict, threshold: float | None) -> PreferenceSet | None:
     """Return the set of scored completions, None where their scores make no two sides."""
-    prompt = named_field(record, *PROMPTS)[1]
+    named = any(record.get(name) is not None for name in PROMPTS)
+    prompt = (None if named else asking_messages(record)) or named_field(record, *PROMPTS)[1]
     given = completions(record)
     known = ratings(given)
     graded = [(text, mean_score(known[_key(text)])) for text, _ in given]
