@@ -159,6 +159,23 @@ def told_set(record: dict, name: str, threshold: float | None) -> PreferenceSet 
     return one
 
 
+def stated_prompt(record: dict) -> Prompt:
+    r"""Return what a record asks: by a field for it, or where it is a pair of a format that keeps it elsewhere, so.
+
+    Examples
+    --------
+    >>> stated_prompt({"instruction": "Add.", "input": "2, 2", "output": "4"})
+    'Add.\n2, 2'
+    """
+    if record.get("prompt") is not None:
+        return checked_prompt(record["prompt"])
+    if isinstance(record.get("instruction"), str):
+        return _alpaca(record)
+    pair = next((form for form in FORMATS.values() if form.pairs and form.fills(record)), None)
+    told = pair.read(record, None) if pair else None
+    return asking_messages(record) or (told.prompt if told else _field(record, "prompt"))
+
+
 def _agree(record: dict, names: Sequence[str], threshold: float | None) -> bool:
     """Return whether a record is the same set in several formats; scores may be missing in one of them."""
     try:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mapl_explore.data import Prompt, asked_text, json_record, records, world
+from mapl_explore.data.formats import stated_prompt
 from mapl_explore.data.messages import checked_prompt
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import checked_score
@@ -69,8 +70,9 @@ def read_questions(source: Source, *, reference: str | None = None) -> list[Ques
     Parameters
     ----------
     source : path, str or datasets.Dataset
-        Records with a ``prompt``, a text or a list of messages, and perhaps ``positives`` and ``negatives`` as
-        responses to fall back on.
+        Records with a ``prompt``, a text or a list of messages, or with OpenAI's ``messages`` or Alpaca's
+        ``instruction``, or pairs that say it otherwise; and perhaps ``positives`` and ``negatives`` as responses to
+        fall back on.
     reference : str, optional
         The field of the right response, a text or a list of texts, which is also one to fall back on.
 
@@ -202,10 +204,9 @@ def texts_checksum(texts: Sequence) -> str:
 
 
 def _question(record: dict, reference: str | None) -> Question:
-    if "prompt" not in record:
-        raise ValueError("the field 'prompt' is missing")
     # Where a table has texts and conversations, these have a column of their own.
-    prompt = checked_prompt(record.get("messages") if record["prompt"] is None else record["prompt"])
+    own_column = "prompt" in record and record["prompt"] is None and record.get("messages") is not None
+    prompt = checked_prompt(record["messages"]) if own_column else stated_prompt(record)
     references = _texts(record, reference) if reference else ()
     if reference and not references:
         raise ValueError(f"the field {reference!r} is {'empty' if reference in record else 'missing'}")

@@ -4,11 +4,13 @@ import functools
 import json
 
 import pytest
+from format_records import RECORDS, assistant, user, written
 from sampled_worlds import WORLD
 
 import mapl_explore.sampling.answers as sampling
 from mapl_explore import own_code
 from mapl_explore.cli import main as cli
+from mapl_explore.data.messages import checked_prompt
 from mapl_explore.own_code import imported
 from mapl_explore.sampling.verifiers import Question, judge_of, read_questions, verifier
 
@@ -40,6 +42,28 @@ def test_exact_compares_with_the_reference_but_for_white_space(tmp_path):
         verifier("exact", read_questions(path))
     with pytest.raises(ValueError, match=r"needs a reference \(--reference FIELD\); the prompt is 'p'$"):
         verifier("exact", [Question("p")])
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_prompt_is_read_from_a_record_of_every_format(name, tmp_path):
+    record, expected = RECORDS[name]
+    [question] = read_questions(written(tmp_path / "q.jsonl", record))
+    stated = record.get("prompt")  # what a pair says after it is part of its sides
+    assert question.prompt == (expected.prompt if stated is None else checked_prompt(stated))
+
+
+@pytest.mark.parametrize(("record", "prompt"), [
+    ({"messages": [user("Hi")]}, (("user", "Hi"),)),
+    ({"instruction": "Add.", "input": "2, 2", "output": "4"}, "Add.\n2, 2"),
+])  # fmt: skip
+def test_a_prompt_needs_no_response(record, prompt, tmp_path):
+    assert read_questions(written(tmp_path / "q.jsonl", record))[0].prompt == prompt
+
+
+@pytest.mark.parametrize("record", [{"question": "p"}, {"messages": [user("p"), assistant("a")]}, {"completion": "a"}])
+def test_a_record_without_a_prompt_is_named_by_its_line(record, tmp_path):
+    with pytest.raises(ValueError, match=r"q.jsonl:1: the field 'prompt' is missing$"):
+        read_questions(written(tmp_path / "q.jsonl", record))
 
 
 def test_a_prompt_of_another_world_is_named_by_its_line(tmp_path):
