@@ -1,6 +1,7 @@
 """The log-probabilities of the data under the base: computed once, by all processes together, and kept with the run."""
 
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,13 +46,15 @@ def reference_logp(
     batch_size : int, optional
         The most sets in one pass.
     progress : bool
-        Show a progress bar, on a terminal.
+        Say how many sets are scored, and on a terminal show a progress bar.
     """
     key = _key(scorer, encoded, rows, checksum) if is_first() else ""
     # One process reads the file and tells the others: if each read it, one could find the file and another one not.
     known = told_by_first(_read(kept, key) if is_first() else None)
     if known is not None:
         return torch.from_numpy(known)
+    if progress and is_first():
+        print(f"scoring {len(rows)} sets under the base", file=sys.stderr, flush=True)
     found = score_encoded(scorer, [encoded[row] for row in rows], batch_size=batch_size, progress=progress, shared=True)
     logp = np.zeros((len(encoded), max(len(one.responses) for one in encoded)))
     logp[list(rows), : found.shape[1]] = found.numpy()

@@ -23,13 +23,16 @@ from mapl_explore.runs.checkpoints import UNREADABLE
 from mapl_explore.runs.record import PROBES, Run, write_run
 
 MOST_PROBES = 8  # sets: a screen shows no more
-MOST_INTERVALS = 40  # between the steps at which they are scored: a scoring costs a fifth of a training step
+MOST_INTERVALS = 40  # between the steps at which they are scored
+PASSES = 3  # what a training step costs for each of its sets, in passes that only score one
 VERDICTS = "verdicts"  # in the entry of a step: whether the response to each question is right, 1 or 0
 TIMES = ("_runtime", "_per_second")  # ends of names in the Trainer's evaluations
 
 
 class ProbeRecorder(TrainerCallback):
     """Score the first held-out sets at evenly spaced steps, from the first to the last, into ``probes.npz``.
+
+    They are at most 8, and so few that all of it costs at most a quarter of the training, but at least one.
 
     The file holds ``step`` (S,), the number of updates before each scoring; ``logp`` (S, sets, n); and ``ref_logp``,
     ``length``, ``label`` and, of sets with scores, ``reward`` (sets, n), as :class:`ScoredSets` has them. It is
@@ -48,6 +51,8 @@ class ProbeRecorder(TrainerCallback):
         first that are scored, to the bit: at the start all log-ratios are 0.
     steps : int
         Updates of the whole run.
+    sets_per_step : int
+        Sets in each update.
     batch_size : int, optional
         The most sets in one pass.
     """
@@ -59,10 +64,12 @@ class ProbeRecorder(TrainerCallback):
         held_out: Sequence[EncodedSet],
         ref_logp: np.ndarray | None,
         steps: int,
+        sets_per_step: int,
         batch_size: int | None = None,
     ):
         self.batch_size = batch_size
-        self.path, self.scorer, self.probes = Path(folder) / PROBES, scorer, list(held_out[:MOST_PROBES])
+        self.path, self.scorer = Path(folder) / PROBES, scorer
+        self.probes = list(held_out[: probe_count(steps, sets_per_step)])
         self.wanted = set(np.linspace(0, steps, min(steps, MOST_INTERVALS) + 1).round().astype(int).tolist())
         self.scored = {0: self._scored()}
         rows, columns = self.scored[0].shape
@@ -71,7 +78,8 @@ class ProbeRecorder(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Take over what a run that goes on had scored up to its checkpoint."""
         if state.global_step > 0 and is_first():
-            self.scored |= {step: logp for step, logp in _read(self.path).items() if step <= state.global_step}
+            shape, known = self.scored[0].shape, _read(self.path).items()  # an earlier version scored more sets
+            self.scored |= {step: logp for step, logp in known if step <= state.global_step and logp.shape == shape}
         self._write()
 
     def on_log(
@@ -202,6 +210,18 @@ def steps_of(state: TrainerState) -> list[dict]:
     """Return the entries of the steps so far, without the verdicts on each question."""
     entries = [entry for entry in state.log_history if is_step(entry)]
     return [{name: entry[name] for name in entry if name != VERDICTS} for entry in entries]
+
+
+def probe_count(steps: int, sets_per_step: int) -> int:
+    """Return how many sets may be scored along a training for a quarter of its cost: from 1 to 8.
+
+    Examples
+    --------
+    >>> probe_count(steps=24, sets_per_step=16), probe_count(steps=10, sets_per_step=2)
+    (8, 1)
+    """
+    scorings = min(steps, MOST_INTERVALS) + 1
+    return max(1, min(MOST_PROBES, PASSES * steps * sets_per_step // (4 * scorings)))
 
 
 def verdicts_of(state: TrainerState) -> dict[int, list[int]]:

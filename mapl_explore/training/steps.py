@@ -368,7 +368,8 @@ def _callbacks(prepared: Prepared, baseline: Baseline) -> list[Any]:
     early = [] if patience is None else [EarlyStoppingCallback(patience)]
     settings, ref_logp = prepared.settings, baseline.held_out.ref_logp.numpy() if prepared.reference else None
     scored = prepared.place.folder, prepared.scorer, prepared.held_out, ref_logp
-    probes = ProbeRecorder(*scored, settings.steps, settings.batch_size)  # in each: they may hold parts of the weights
+    # In each process: it may hold parts of the weights.
+    probes = ProbeRecorder(*scored, settings.steps, settings.sets_per_step, settings.batch_size)
     return [probes, *(_recorders(prepared, baseline) if prepared.place.first else []), *early, *added]
 
 

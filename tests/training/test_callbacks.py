@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from tiny_models import save_tiny
 
@@ -21,7 +22,7 @@ from mapl_explore.training.finetuning import finetune
 
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}", " yes"][: 1 + i % 2], [" no", " x", " y"][i % 3 :]) for i in range(14)]
 TRAIN, EVAL = SETS[:4], SETS[4:]
-QUICK = {"data": TRAIN, "eval": EVAL, "steps": 4, "answers": 2, "sets_per_step": 2, "lr": 1e-3}
+QUICK = {"data": TRAIN, "eval": EVAL, "steps": 4, "answers": 2, "sets_per_step": 4, "lr": 1e-3}
 QUICK |= {"device": "cpu", "progress": False}  # what a GPU computes has tests of its own
 ARRAYS = ("step", "logp", "ref_logp", "length", "label")
 
@@ -56,7 +57,7 @@ def interrupt_at_the_checkpoint_of(step, monkeypatch):
 
 
 def test_probes_are_the_first_eight_held_out_sets_as_base_and_final_model_score_them(tune, base):
-    done = tune()
+    done = tune(sets_per_step=16)
     found = probes(done.folder)
     before, after = (
         score_sets(model, done.tokenizer, EVAL[:8], batch_size=1, progress=False)
@@ -92,10 +93,39 @@ def test_at_the_start_the_log_ratios_of_the_probes_are_0_to_the_bit(tune):
 def test_probes_are_scored_at_few_steps_the_first_and_last_among_them(base, tmp_path, steps, count):
     model, tokenizer = load_model(base)
     held_out = encode_sets(tokenizer, EVAL[:1])
-    wanted = callbacks.ProbeRecorder(tmp_path, SetScorer(model), held_out, None, steps).wanted
+    wanted = callbacks.ProbeRecorder(tmp_path, SetScorer(model), held_out, None, steps, 16).wanted
     assert len(wanted) == count
     assert {0, steps} <= wanted
     assert np.ptp(np.diff(sorted(wanted))) <= 1
+
+
+@pytest.mark.parametrize(("steps", "sets_per_step"), [(1, 1), (4, 2), (10, 2), (20, 4), (24, 16), (400, 2), (24, 64)])
+def test_probes_cost_at_most_a_quarter_of_the_training_or_are_one_set(monkeypatch, steps, sets_per_step):
+    scored = []
+
+    def score(scorer, sets, **options):
+        scored.append(len(sets))
+        return torch.ones(1, 1)
+
+    monkeypatch.setattr(callbacks, "score_encoded", score)
+    wanted = callbacks.ProbeRecorder("", None, [None] * 20, None, steps, sets_per_step).wanted
+    [probed] = scored
+    assert 1 <= probed <= 8
+    # A step is one pass forward and about two backward; one more probe, within the 8, would cost too much.
+    cost, quarter = (lambda sets: sets * len(wanted)), 3 * steps * sets_per_step / 4
+    assert probed == 1 or cost(probed) <= quarter
+    assert probed == 8 or cost(probed + 1) > quarter
+
+
+def test_a_run_goes_on_from_probes_of_more_sets(tune, monkeypatch):
+    interrupt_at_the_checkpoint_of(4, monkeypatch)
+    monkeypatch.setattr(callbacks, "probe_count", lambda steps, sets_per_step: 8)
+    with pytest.raises(KeyboardInterrupt):
+        tune()
+    monkeypatch.undo()
+    found = probes(tune(resume=True).folder)
+    assert found["step"].tolist() == [0, 4]
+    assert found["logp"].shape[1] == callbacks.probe_count(4, 4) < 8
 
 
 def test_an_interrupted_run_has_the_probes_of_the_uninterrupted_one(tune, monkeypatch):
