@@ -32,7 +32,7 @@ TIMES = ("_runtime", "_per_second")  # ends of names in the Trainer's evaluation
 class ProbeRecorder(TrainerCallback):
     """Score the first held-out sets at evenly spaced steps, from the first to the last, into ``probes.npz``.
 
-    They are at most 8, and so few that all of it costs at most a quarter of the training, but at least one.
+    They are at most 8, and so few that all of it costs at most half of the training, but at least one.
 
     The file holds ``step`` (S,), the number of updates before each scoring; ``logp`` (S, sets, n); and ``ref_logp``,
     ``length``, ``label`` and, of sets with scores, ``reward`` (sets, n), as :class:`ScoredSets` has them. It is
@@ -213,15 +213,15 @@ def steps_of(state: TrainerState) -> list[dict]:
 
 
 def probe_count(steps: int, sets_per_step: int) -> int:
-    """Return how many sets may be scored along a training for a quarter of its cost: from 1 to 8.
+    """Return how many sets may be scored along a training for half of its cost: from 1 to 8.
 
     Examples
     --------
     >>> probe_count(steps=24, sets_per_step=16), probe_count(steps=10, sets_per_step=2)
-    (8, 1)
+    (8, 2)
     """
     scorings = min(steps, MOST_INTERVALS) + 1
-    return max(1, min(MOST_PROBES, PASSES * steps * sets_per_step // (4 * scorings)))
+    return max(1, min(MOST_PROBES, PASSES * steps * sets_per_step // (2 * scorings)))
 
 
 def verdicts_of(state: TrainerState) -> dict[int, list[int]]:

@@ -16,7 +16,8 @@ def learning_rate(settings: Settings, weights: int, adapted: bool) -> float:
         return settings.lr
     kind = "small" if weights <= SMALL else "adapters" if adapted else "large"
     if kind != "small":
-        note(f"lr is {RATES[kind]:g}, as for any model of more than ten million weights where none is given")
+        whose = "any model" if kind == "large" else "adapters on any model"
+        note(f"lr is {RATES[kind]:g}, as for {whose} of more than ten million weights where none is given")
     return RATES[kind]
 
 
