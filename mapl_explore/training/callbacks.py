@@ -21,6 +21,7 @@ from mapl_explore.models.scoring import score_encoded
 from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import UNREADABLE
 from mapl_explore.runs.record import PROBES, Run, write_run
+from mapl_explore.training.settings import SMALL
 
 MOST_PROBES = 8  # sets: a screen shows no more
 MOST_INTERVALS = 40  # between the steps at which they are scored
@@ -32,8 +33,6 @@ TIMES = ("_runtime", "_per_second")  # ends of names in the Trainer's evaluation
 class ProbeRecorder(TrainerCallback):
     """Score the first held-out sets at evenly spaced steps, from the first to the last, into ``probes.npz``.
 
-    They are at most 8, and so few that all of it costs at most half of the training, but at least one.
-
     The file holds ``step`` (S,), the number of updates before each scoring; ``logp`` (S, sets, n); and ``ref_logp``,
     ``length``, ``label`` and, of sets with scores, ``reward`` (sets, n), as :class:`ScoredSets` has them. It is
     replaced whole at each of these steps.
@@ -44,15 +43,13 @@ class ProbeRecorder(TrainerCallback):
         The run folder.
     scorer : SetScorer
         The model in training. It must still be the base when the recorder is made.
-    held_out : sequence of EncodedSet
-        At least one.
+    probes : sequence of EncodedSet
+        The first of the held-out sets, at least one.
     ref_logp : array (sets, n) or None
         The log-probs of these sets, and perhaps of others after them, under another reference. Without one they are the
         first that are scored, to the bit: at the start all log-ratios are 0.
     steps : int
         Updates of the whole run.
-    sets_per_step : int
-        Sets in each update.
     batch_size : int, optional
         The most sets in one pass.
     """
@@ -61,15 +58,13 @@ class ProbeRecorder(TrainerCallback):
         self,
         folder: str | os.PathLike,
         scorer: SetScorer,
-        held_out: Sequence[EncodedSet],
+        probes: Sequence[EncodedSet],
         ref_logp: np.ndarray | None,
         steps: int,
-        sets_per_step: int,
         batch_size: int | None = None,
     ):
         self.batch_size = batch_size
-        self.path, self.scorer = Path(folder) / PROBES, scorer
-        self.probes = list(held_out[: probe_count(steps, sets_per_step)])
+        self.path, self.scorer, self.probes = Path(folder) / PROBES, scorer, list(probes)
         self.wanted = set(np.linspace(0, steps, min(steps, MOST_INTERVALS) + 1).round().astype(int).tolist())
         self.scored = {0: self._scored()}
         rows, columns = self.scored[0].shape
@@ -212,16 +207,17 @@ def steps_of(state: TrainerState) -> list[dict]:
     return [{name: entry[name] for name in entry if name != VERDICTS} for entry in entries]
 
 
-def probe_count(steps: int, sets_per_step: int) -> int:
-    """Return how many sets may be scored along a training for half of its cost: from 1 to 8.
+def probe_count(steps: int, sets_per_step: int, weights: int) -> int:
+    """Return how many sets are scored along a training: 8, but of a large model no more than half of its cost allows.
 
     Examples
     --------
-    >>> probe_count(steps=24, sets_per_step=16), probe_count(steps=10, sets_per_step=2)
-    (8, 2)
+    >>> probe_count(24, 16, 134_500_000), probe_count(10, 2, 134_500_000), probe_count(10, 2, 1_000_000)
+    (8, 2, 8)
     """
     scorings = min(steps, MOST_INTERVALS) + 1
-    return max(1, min(MOST_PROBES, PASSES * steps * sets_per_step // (2 * scorings)))
+    affordable = MOST_PROBES if weights <= SMALL else PASSES * steps * sets_per_step // (2 * scorings)
+    return max(1, min(MOST_PROBES, affordable))
 
 
 def verdicts_of(state: TrainerState) -> dict[int, list[int]]:

@@ -57,6 +57,7 @@ from mapl_explore.training.callbacks import (
     ProbeRecorder,
     Progress,
     evaluations_of,
+    probe_count,
     steps_of,
     verdicts_of,
 )
@@ -367,9 +368,10 @@ def _callbacks(prepared: Prepared, baseline: Baseline) -> list[Any]:
     patience, added = prepared.settings.patience, list(prepared.settings.callbacks)
     early = [] if patience is None else [EarlyStoppingCallback(patience)]
     settings, ref_logp = prepared.settings, baseline.held_out.ref_logp.numpy() if prepared.reference else None
-    scored = prepared.place.folder, prepared.scorer, prepared.held_out, ref_logp
-    # In each process: it may hold parts of the weights.
-    probes = ProbeRecorder(*scored, settings.steps, settings.sets_per_step, settings.batch_size)
+    weights = sum(each.numel() for each in prepared.scorer.given.parameters())
+    sets = prepared.held_out[: probe_count(settings.steps, settings.sets_per_step, weights)]
+    scored = prepared.place.folder, prepared.scorer, sets, ref_logp
+    probes = ProbeRecorder(*scored, settings.steps, settings.batch_size)  # in each: they may hold parts of the weights
     return [probes, *(_recorders(prepared, baseline) if prepared.place.first else []), *early, *added]
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 import transformers
 from tiny_models import save_tiny
 
@@ -93,39 +92,32 @@ def test_at_the_start_the_log_ratios_of_the_probes_are_0_to_the_bit(tune):
 def test_probes_are_scored_at_few_steps_the_first_and_last_among_them(base, tmp_path, steps, count):
     model, tokenizer = load_model(base)
     held_out = encode_sets(tokenizer, EVAL[:1])
-    wanted = callbacks.ProbeRecorder(tmp_path, SetScorer(model), held_out, None, steps, 16).wanted
+    wanted = callbacks.ProbeRecorder(tmp_path, SetScorer(model), held_out, None, steps).wanted
     assert len(wanted) == count
     assert {0, steps} <= wanted
     assert np.ptp(np.diff(sorted(wanted))) <= 1
 
 
 @pytest.mark.parametrize(("steps", "sets_per_step"), [(1, 1), (4, 2), (10, 2), (20, 4), (24, 16), (400, 2), (24, 64)])
-def test_probes_cost_at_most_half_of_the_training_or_are_one_set(monkeypatch, steps, sets_per_step):
-    scored = []
-
-    def score(scorer, sets, **options):
-        scored.append(len(sets))
-        return torch.ones(1, 1)
-
-    monkeypatch.setattr(callbacks, "score_encoded", score)
-    wanted = callbacks.ProbeRecorder("", None, [None] * 20, None, steps, sets_per_step).wanted
-    [probed] = scored
+def test_probes_of_a_large_model_cost_at_most_half_of_the_training_or_are_one_set(steps, sets_per_step):
+    probed, scorings = callbacks.probe_count(steps, sets_per_step, 10_000_001), min(steps, 40) + 1
     assert 1 <= probed <= 8
     # A step is one pass forward and about two backward; one more probe, within the 8, would cost too much.
-    cost, half = (lambda sets: sets * len(wanted)), 3 * steps * sets_per_step / 2
-    assert probed == 1 or cost(probed) <= half
-    assert probed == 8 or cost(probed + 1) > half
+    half = 3 * steps * sets_per_step / 2
+    assert probed == 1 or probed * scorings <= half
+    assert probed == 8 or (probed + 1) * scorings > half
+    assert callbacks.probe_count(steps, sets_per_step, 10_000_000) == 8
 
 
 def test_a_run_goes_on_from_probes_of_more_sets(tune, monkeypatch):
     interrupt_at_the_checkpoint_of(4, monkeypatch)
-    monkeypatch.setattr(callbacks, "probe_count", lambda steps, sets_per_step: 8)
     with pytest.raises(KeyboardInterrupt):
         tune()
     monkeypatch.undo()
+    monkeypatch.setattr("mapl_explore.training.steps.probe_count", lambda steps, sets_per_step, weights: 2)
     found = probes(tune(resume=True).folder)
     assert found["step"].tolist() == [0, 4]
-    assert found["logp"].shape[1] == callbacks.probe_count(4, 4) < 8
+    assert found["logp"].shape[1] == 2
 
 
 def test_an_interrupted_run_has_the_probes_of_the_uninterrupted_one(tune, monkeypatch):
