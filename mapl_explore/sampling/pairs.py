@@ -221,9 +221,8 @@ def _accepted(rng: np.random.Generator, chance: np.ndarray, missing: int) -> tup
     """Return pairs accepted at once, no more than are missing, and how many were proposed for them."""
     # As many proposals as are expected to suffice, at most a million.
     batch = int(min(max(missing / chance.mean(), 16), 1_000_000))
-    drawn = rng.integers(chance.size, size=batch).astype(
-        np.intp
-    )  # not int64 where addresses have 32 bits, as in a browser
+    # The kind of an index: where addresses have 32 bits, as in a browser, that is not int64.
+    drawn = rng.integers(chance.size, size=batch).astype(np.intp)
     places = np.flatnonzero(rng.random(batch) < chance[drawn])[:missing]
     # Counted up to the last one that was needed: what came after it was never proposed.
     return drawn[places], int(places[-1]) + 1 if places.size == missing else batch
