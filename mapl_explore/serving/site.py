@@ -36,7 +36,7 @@ SETTINGS_OVERRIDES = {
 }
 # This JupyterLab takes the arrow keys for itself wherever the focus is in a notebook: sliders and questions need them.
 KEYS = ':not(.jp-mod-readWrite) :focus"'
-OUR_KEYS = ':not(.jp-mod-readWrite) :focus:not(input, .mapl-view *)"'
+OUR_KEYS = ':not(.jp-mod-readWrite) :focus:not(input):not(.mapl-view *)"'  # its selectors must be without commas
 OPTIONS = ["--apps=lab", "--no-sourcemaps", "--no-unused-shared-packages", "--no-libarchive"]
 
 

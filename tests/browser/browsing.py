@@ -52,6 +52,7 @@ DONE = """() => {
     const none = prompts.every((text) => !text.includes("*"));
     return prompts.length > 0 && (all || (failed && none)) && document.body.innerText.includes("| Idle");
 }""".replace("STDERR", STDERR)
+DRAWN = "[data-name] [d], [data-name][d]"  # what a panel of an explorer has once its picture is there
 # JupyterLab renders an output once it comes near the window, in a frame after the one that shows it there.
 SEEN = """async () => {
     const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -68,13 +69,14 @@ SETTLED = """() => {
     const loading = notebook.innerText.includes("Loading widget")
         || notebook.querySelector(".jp-Cell-Placeholder") !== null
         || [...notebook.querySelectorAll("[data-mime-type$='widget-view+json']")].some((one) => one.offsetHeight < 5)
-        || [...notebook.querySelectorAll("img")].some((image) => !image.complete);
+        || [...notebook.querySelectorAll("img")].some((image) => !image.complete)
+        || [...notebook.querySelectorAll(".mapl-panel")].some((panel) => panel.querySelector(`DRAWN`) === null);
     const outputs = [...notebook.querySelectorAll(".jp-OutputArea-output")];
     const seen = JSON.stringify(outputs.map((output) => output.getBoundingClientRect()));
     window.maplLooks = !loading && seen === window.maplSeen ? window.maplLooks + 1 : 0;
     window.maplSeen = seen;
     return window.maplLooks >= 5;
-}"""
+}""".replace("DRAWN", DRAWN)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from browser.browsing import QUICK, ROOT, SIZES, TEACHERS, closed, opened, resized, run_all, served
+from browser.browsing import DRAWN, QUICK, ROOT, SIZES, TEACHERS, closed, opened, resized, run_all, served
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("test_outputs")]
 # What is wrong with each output on the page, in words; ours to find, so a new kind of output cannot hide.
@@ -53,7 +53,7 @@ FAULTS = """async () => {
         }
         for (const panel of output.querySelectorAll(".mapl-panel")) {
             const [frame, name] = [panel.getBoundingClientRect(), panel.getAttribute("aria-label")];
-            if (!panel.querySelector("[data-name] [d], [data-name][d]")) tell(output, `the panel "${name}" is empty`);
+            if (!panel.querySelector(`DRAWN`)) tell(output, `the panel "${name}" is empty`);
             for (const word of panel.querySelectorAll(".mapl-scenery text")) {
                 const over = outside(word.getBoundingClientRect(), frame);
                 if (over > 2) tell(output, `"${word.textContent}" leaves its panel by ${over.toFixed(0)} px`);
@@ -65,7 +65,7 @@ FAULTS = """async () => {
         if (/stderr/.test(kind)) tell(output, `${kind}: ${words(output)}`);
     }
     return faults;
-}"""
+}""".replace("DRAWN", DRAWN)
 
 
 @pytest.fixture(scope="module")

@@ -66,12 +66,14 @@ def context(browser):
 
 @pytest.fixture
 def page(context):
-    """A page that notes whom it asks."""
+    """A page that notes whom it asks, and must have nothing to complain of but files that it only looks for."""
     page = context.new_page()
-    page.hosts = set()
+    page.hosts, errors = set(), []
     page.on("request", lambda request: page.hosts.add(urlsplit(request.url).netloc))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     yield page
     page.close()
+    assert [text for text in errors if not text.startswith("Failed to load resource")] == []
 
 
 def opened(page, address, name):
