@@ -17,7 +17,7 @@ from mapl_explore.serving.browser_course import NOTE
 
 SITE = os.environ.get("MAPL_SITE")
 NOTEBOOKS = sorted(Path(SITE, "lite/files").glob("*.ipynb")) if SITE else [Path("any")]
-PAGES = ("docs/index", "docs/course", "docs/reference/losses", "notebooks/05_losses_and_gradients", "LEDGER", "README")
+PAGES = ("docs/index", "docs/course", "docs/reference/losses", "notebooks/04_losses_and_gradients", "LEDGER", "README")
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not SITE, reason="MAPL_SITE names no folder of `make pages`"),
