@@ -115,7 +115,7 @@ EVIDENCE ?= runs/evidence
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
 FAST ?=
 
-evidence: setup
+evidence: setup $(if $(FAST),,real-model)
 ifdef FAST
 	@OMP_NUM_THREADS=1 $(BIN)/python release/evidence.py --seeds 3
 else

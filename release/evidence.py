@@ -8,6 +8,7 @@ does not overlap the recorded one.
 import argparse
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from mapl_explore.experiments.report import contrast, with_interval
 from mapl_explore.runs.measured import read_measured
 
 ROOT = Path(__file__).parents[1]
+TINY = "tiny"
 
 
 class Again(NamedTuple):
@@ -73,13 +75,23 @@ def _ends(mean: float, interval: Sequence[float] | None) -> tuple[float, float, 
     return (mean, *(interval or (mean, mean)))
 
 
+def _has_model(path: Path) -> bool:
+    """Return whether the model of a plan is at hand; say so where it is not."""
+    model = tomllib.loads(path.read_text(encoding="utf-8"))["common"].get("model", TINY)
+    if model != TINY and not (ROOT / model).exists():
+        print(f"{path.stem} is passed over: there is no {model}")
+        return False
+    return True
+
+
 def main() -> int:
     """Print what came again, and return 1 if something did not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="how many of the recorded seeds")
     with tempfile.TemporaryDirectory() as folder:
         seeds = parser.parse_args().seeds
-        found = [one for path in plans_in(ROOT / "experiments") for one in again(path, Path(folder), seeds)]
+        plans = [path for path in plans_in(ROOT / "experiments") if _has_model(path)]
+        found = [one for path in plans for one in again(path, Path(folder), seeds)]
     print("\n".join(map(str, found)) if found else "no claim has a recorded result yet: there is nothing to compare")
     return int(not all(one.agrees for one in found))
 

@@ -32,7 +32,7 @@ is with fewer than 8 seeds.
 Read it with care. Each interval is for itself: of so many at 95 %, one or two may miss by chance. They take the chosen
 learning rate as given; the chance in that choice is not in them. Plans share the seeds 0 to 7 and the test questions,
 and some claims share an arm, so they are not independent. Where an arm is near 100 %, as in `few`, `passages`,
-`selected` and the first cells of `noise`, a difference has little room.
+`rounds`, `selected` and the first cells of `noise`, a difference has little room.
 """
 NOT_RUN = "not run yet"
 

@@ -24,16 +24,19 @@ SITE = {
     "jupyter-lite-schema-version": 0,
     "jupyter-config-data": {
         "appName": "mapl_explore",
-        "disabledExtensions": ["@voila-dashboards/jupyterlab-preview"],
+        # Both ask for pages that only a server with Python has: Voila's, and a notebook to be printed.
+        "disabledExtensions": ["@voila-dashboards/jupyterlab-preview", "@jupyterlab/apputils-extension:print"],
         "litePluginSettings": {KERNEL: PYODIDE},
     },
 }
 SETTINGS_OVERRIDES = {
+    "@jupyterlab/apputils-extension:themes": {"adaptive-theme": True},
     "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
     "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
     # What a cell gave stays on the page when it is scrolled away: to be searched, printed, and read by machines.
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
+PLACE = {"name": "mapl_explore", "load": "place.js", "extension": "./extension"}
 # This JupyterLab takes the arrow keys for itself wherever the focus is in a notebook: sliders and questions need them.
 KEYS = ':not(.jp-mod-readWrite) :focus"'
 OUR_KEYS = ':not(.jp-mod-readWrite) :focus:not(input):not(.mapl-view *)"'  # its selectors must be without commas
@@ -79,6 +82,7 @@ def build_site(output: Path) -> None:
         (lite / "overrides.json").write_text(json.dumps(SETTINGS_OVERRIDES), encoding="utf-8")
         _run_jupyterlite(lite, Path(scratch) / "built")
         _free_keys(Path(scratch) / "built/build/schemas/all.json")
+        _keep_place(Path(scratch) / "built")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)
 
 
@@ -96,3 +100,12 @@ def _free_keys(schemas: Path) -> None:
     if KEYS not in text:
         raise RuntimeError("JupyterLite has no shortcuts of a notebook any more that take keys from a slider")
     schemas.write_text(text.replace(KEYS, OUR_KEYS), encoding="utf-8")
+
+
+def _keep_place(built: Path) -> None:
+    """Add what keeps the open file in the address, and the file list folded on a phone."""
+    (built / "extensions/mapl_explore").mkdir(parents=True)
+    shutil.copy(SETTINGS / "lite" / PLACE["load"], built / "extensions/mapl_explore")
+    settings = json.loads((built / "jupyter-lite.json").read_text(encoding="utf-8"))
+    settings["jupyter-config-data"]["federated_extensions"].append(PLACE)
+    (built / "jupyter-lite.json").write_text(json.dumps(settings), encoding="utf-8")

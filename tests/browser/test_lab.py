@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser.browsing import (
+    LIMIT,
     assert_shows,
     box,
     closed,
@@ -105,6 +106,14 @@ def test_the_first_page_has_the_window_to_itself_and_others_open_beside_it(start
     assert start.locator(".lm-DockPanel-tabBar:visible").count() == 1
     assert start.locator(".jp-NotebookPanel").bounding_box()["width"] > 0.9 * start.viewport_size["width"]
     assert not start.get_by_text("Voil").is_visible()
+
+
+def test_it_is_dark_where_the_browser_is(browser, lab):
+    page = browser.new_page(color_scheme="dark")
+    page.set_default_timeout(LIMIT)
+    page.goto(lab[0])
+    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
+    closed(page, lab[0])
 
 
 def test_arrow_keys_on_the_slider_move_the_number_the_readout_and_the_picture(start):

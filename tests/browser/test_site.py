@@ -172,6 +172,20 @@ def test_the_glossary_opens_as_it_is_read(page, address):
     page.locator(".jp-MarkdownViewer").get_by_role("heading", name="Glossary").wait_for()
 
 
+def test_a_phone_shows_the_notebook_that_its_address_names_and_comes_back_to_it(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
+    page.set_default_timeout(LIMIT)
+    page.goto(f"{address}/lite/lab/index.html?path=00_start_here.ipynb")
+    page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
+    page.locator(".jp-Notebook a", has_text="01").first.click()
+    for _ in range(2):
+        page.locator(".jp-Notebook h1", has_text="01").wait_for()
+        page.wait_for_url("**?path=01_smooth_maximum.ipynb")
+        page.locator(".jp-FileBrowser").wait_for(state="hidden")
+        page.reload()
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_no_violation_and_nothing_is_wider_than_a_phone(browser, address, name, scheme):
