@@ -43,6 +43,15 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
         raise
 
 
+def write_or_print(text: str, path: str | os.PathLike | None) -> None:
+    """Write a text to a file, or to the terminal where none is named."""
+    if path is None:
+        print(text, end="")
+        return
+    with atomic_writer(path) as file:
+        file.write(text)
+
+
 def write_json(path: str | os.PathLike, content: Any) -> None:
     """Write an object as JSON, whole or not at all; the errors are those of :func:`atomic_writer`."""
     with atomic_writer(path) as file:

@@ -56,14 +56,10 @@ def _write(arguments: argparse.Namespace, students: list, questions: list) -> No
     import json
 
     from mapl_explore.course.class_table import as_csv, as_gradescope
-    from mapl_explore.files import atomic_writer
+    from mapl_explore.files import write_or_print
 
     if arguments.format == "csv":
         text = as_csv(students, questions)
     else:
         text = json.dumps(as_gradescope(students[0], questions), ensure_ascii=False, indent=1) + "\n"
-    if arguments.out is None:
-        print(text, end="")
-        return
-    with atomic_writer(arguments.out) as file:
-        file.write(text)
+    write_or_print(text, arguments.out)

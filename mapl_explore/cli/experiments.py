@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,25 +43,24 @@ def add_ledger(commands: argparse._SubParsersAction) -> None:
 
 def _ledger(arguments: argparse.Namespace) -> None:
     from mapl_explore.experiments.ledger import ledger_of, record
-    from mapl_explore.files import atomic_writer, require_folder
+    from mapl_explore.files import require_folder, write_or_print
 
-    if arguments.output:
+    if arguments.output is not None:
         require_folder(arguments.output)
     if arguments.reports:
         for file in record(arguments.folder, arguments.reports):
             print(f"recorded in {file}", file=sys.stderr)
-    text = ledger_of(arguments.folder)
-    if not arguments.output:
-        print(text, end="")
-        return
-    with atomic_writer(arguments.output) as file:
-        file.write(text)
-    print(f"written to {arguments.output}")
+    write_or_print(ledger_of(arguments.folder), arguments.output)
+    if arguments.output is not None:
+        print(f"written to {arguments.output}")
 
 
 @contextlib.contextmanager
 def _terminated_as_interrupted() -> Iterator[None]:
     """Take SIGTERM, by which batch systems end a job, for ctrl-C: the processes of the runs end, too."""
+    if threading.current_thread() is not threading.main_thread():  # Python lets this one alone take signals
+        yield
+        return
     former = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
