@@ -71,8 +71,10 @@ def with_adapters(model: Model, options: Mapping[str, Any], *, seed: int) -> Any
     Raises
     ------
     ValueError
-        If a target is not in the model, or can have no adapter.
+        If the model has adapters; or a target is not in it, or can have none.
     """
+    if is_wrapped(model):
+        raise ValueError("lora must not be given with a model that has adapters: these are trained")
     from peft import LoraConfig, get_peft_model  # 1 s, for runs with adapters alone
 
     targets = options["targets"]

@@ -7,10 +7,10 @@ seed and is itself the training data of the Trainer: one epoch, no remainder, th
 import contextlib
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from transformers import (
@@ -159,7 +159,8 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
     settings = replace(settings, lr=learning_rate(settings, network.num_parameters(), adapters))
     reference = reference_model(settings.reference, network, settings.precision)
     run = _recorded(settings, place, _planned(settings, train, held_out), network, reference)
-    adapted = _adapted(settings, network)
+    lora: Any = settings.lora  # as read: no text any more
+    adapted = with_adapters(network, lora, seed=settings.seed) if lora else network
     scorer = SetScorer(adapted, precision=settings.precision, checkpointing=settings.checkpointing)
     encoded = _encoded(settings, network, reference, tokenizer, [*train, *held_out])
     checkpoint = _found_checkpoint(place.folder) if settings.resume else None
@@ -301,15 +302,6 @@ def _begin(place: Workplace, run: Run, loss: Loss) -> None:
         note(f"{loss!r} has no lower bound: it falls for as long as one trains, whatever becomes of the responses")
 
 
-def _adapted(settings: Settings, network: Any) -> Any:
-    """Return the model with the adapters that are asked for."""
-    if settings.lora is None:
-        return network
-    if is_wrapped(network):
-        raise ValueError("lora must not be given with a model that has adapters: these are trained")
-    return with_adapters(network, cast(Mapping[str, Any], settings.lora), seed=settings.seed)
-
-
 def _encoded(
     settings: Settings,
     network: PreTrainedModel,
@@ -390,8 +382,7 @@ def _answering(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
     judge, steps = prepared.judge, prepared.settings.answer_at
     if judge is None or not steps:
         return []
-    asked = prepared.scorer, prepared.tokenizer, baseline.held_out, judge
-    return [AnswerRecorder(lambda: verdicts(*asked), steps)]
+    return [AnswerRecorder(lambda: verdicts(prepared.scorer, prepared.tokenizer, baseline.held_out, judge), steps)]
 
 
 def _save(folder: Path, run: Run, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
