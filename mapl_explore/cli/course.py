@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-FORMATS = ("csv", "gradescope")
+FORMATS = {"csv": ".csv", "gradescope": ".json"}  # with the suffix of the file
 
 
 def add_marks(commands: argparse._SubParsersAction) -> None:
@@ -30,6 +30,9 @@ def _marks(arguments: argparse.Namespace) -> None:
     students, faults = read_class(folders, questions)
     for fault in faults:
         print(f"passed over: {fault}", file=sys.stderr)
+    for student in students:
+        if student.unknown:
+            print(f"note: {student.folder}: the course has no {', '.join(student.unknown)}", file=sys.stderr)
     if students:
         _write(arguments, students, questions)
         print(f"{counted(len(students), 'student')}, {counted(len(questions), 'question')}", file=sys.stderr)
@@ -42,14 +45,31 @@ def _check_options(folders: list[Path], arguments: argparse.Namespace) -> None:
     from mapl_explore.course.marks import FILE
     from mapl_explore.files import require_folder, require_other
 
+    places = [folder.resolve() for folder in folders]
+    for folder, place in zip(folders, places, strict=True):
+        if places.count(place) > 1:
+            raise ValueError(f"each FOLDER must be given once, and {str(folder)!r} is twice")
     if arguments.format == "gradescope" and len(folders) > 1:
         raise ValueError(
             f"--format gradescope takes one FOLDER, as results.json is that of one student, not {len(folders)}"
         )
     if arguments.out is not None:
         require_folder(arguments.out)
+        _require_name(Path(arguments.out), arguments.format)
         for folder in folders:
             require_other(folder / FILE, arguments.out)
+
+
+def _require_name(out: Path, form: str) -> None:
+    """Raise for a name that another program would read as something else, and for a file that is no such table."""
+    from mapl_explore.course.class_table import HEAD
+
+    if out.suffix.lower() != FORMATS[form]:
+        raise ValueError(f"--out must end in {FORMATS[form]} with --format {form}, not {str(out)!r}")
+    if form == "csv" and out.exists() and not out.read_text("utf-8-sig", "replace").startswith(",".join(HEAD)):
+        raise ValueError(
+            f"--out must be a new file or an earlier table of marks, and {str(out)!r} holds something else"
+        )
 
 
 def _write(arguments: argparse.Namespace, students: list, questions: list) -> None:
@@ -60,6 +80,9 @@ def _write(arguments: argparse.Namespace, students: list, questions: list) -> No
 
     if arguments.format == "csv":
         text = as_csv(students, questions)
+        text = (
+            text if arguments.out is None else "\ufeff" + text
+        )  # without this mark Excel takes UTF-8 for another code
     else:
         text = json.dumps(as_gradescope(students[0], questions), ensure_ascii=False, indent=1) + "\n"
     write_or_print(text, arguments.out)

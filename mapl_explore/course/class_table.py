@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mapl_explore.course.copies import STUDENTS_FOLDER
 from mapl_explore.course.marking import check
 from mapl_explore.course.marks import FILE, read_marks
 from mapl_explore.course.questions import GUESS, WORDS, Question, questions_of
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that begins so
+FORMULA = tuple("=+-@＝＋－＠")  # a spreadsheet runs a cell that begins so, some also by the wide forms
+HEAD = ("name", "folder", "right", "answered")
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,15 @@ class Student:
         For each question that was answered whether it is right; of own words the words.
     tries : dict
         How often each was answered.
+    unknown : tuple of str
+        Answers to questions that the course does not have.
     """
 
     name: str
     folder: str
     cells: dict[str, bool | str]
     tries: dict[str, int]
+    unknown: tuple[str, ...] = ()
 
     @property
     def right(self) -> int:
@@ -60,23 +65,34 @@ def course_questions(notebooks: Path) -> list[Question]:
 
 
 def read_student(folder: Path, questions: Iterable[Question]) -> Student:
-    """Return what a student has answered, marked.
+    """Return what a student has answered, marked; the marks are in the folder, or in the copies that lab made there.
 
     Raises
     ------
     OSError
-        If the folder has no ``marks.json``.
+        If there is no such folder, or no ``marks.json`` in it.
     ValueError
         If that is malformed; the message names the file and the rule.
     """
-    path = folder / FILE
-    if not path.is_file():
-        raise FileNotFoundError(f"{folder}: has no {FILE}")
-    marks = read_marks(path)
+    marks = read_marks(_marks_in(folder))
+    questions = list(questions)
     answers = {one.key: marks["answers"][one.key] for one in questions if one.key in marks["answers"]}
     cells = {one.key: _cell(one, answers[one.key]["given"]) for one in questions if one.key in answers}
     name = marks["name"].strip() or folder.resolve().name
-    return Student(name, str(folder), cells, {key: answer["tries"] for key, answer in answers.items()})
+    tries = {key: answer["tries"] for key, answer in answers.items()}
+    return Student(name, str(folder), cells, tries, tuple(sorted({*marks["answers"]} - {*answers})))
+
+
+def _marks_in(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"{folder}: must be a student's folder, and is {'a file' if folder.exists() else 'not there'}"
+        )
+    places = [folder / FILE, folder / STUDENTS_FOLDER / FILE]
+    found = next((path for path in places if path.is_file()), None)
+    if found is None:
+        raise FileNotFoundError(f"{folder}: has no {FILE}")
+    return found
 
 
 def read_class(folders: Sequence[Path], questions: list[Question]) -> tuple[list[Student], list[str]]:
@@ -94,7 +110,7 @@ def as_csv(students: Iterable[Student], questions: list[Question]) -> str:
     """Return a table with one row for each student and one column for each question: 1 right, 0 wrong, or empty."""
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(["name", "folder", "right", "answered", *(one.key for one in questions)])
+    table.writerow([*HEAD, *(one.key for one in questions)])
     for student in students:
         cells = [student.cells.get(one.key, "") for one in questions]
         shown = [_safe(cell) if isinstance(cell, str) else int(cell) for cell in cells]
@@ -119,7 +135,8 @@ def _cell(one: Question, given: object) -> bool | str:
 
 
 def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
+    line = " ".join(text.split())  # some programs begin a row where a cell has a line break
+    return f"'{line}" if line.startswith(FORMULA) else line
 
 
 def _test(student: Student, one: Question) -> dict[str, Any]:

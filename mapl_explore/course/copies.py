@@ -34,6 +34,7 @@ from mapl_explore.course.sealed import (
 from mapl_explore.files import read_json, write_json
 from mapl_explore.words import N_
 
+STUDENTS_FOLDER = "mapl_explore_student"  # where lab puts the copies
 RTOL = 0.01  # that of check
 ASKED = {
     "What is wrong": N_("What is wrong?"),

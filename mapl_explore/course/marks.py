@@ -77,7 +77,8 @@ def read_marks(path: Path) -> dict[str, Any]:
     if path.stat().st_size > LARGEST:
         raise ValueError(f"{path}: must be smaller than {LARGEST:,} bytes")
     try:
-        marks = json.loads(path.read_text(encoding="utf-8"))
+        marks = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark before the text
+        json.dumps(marks, ensure_ascii=False).encode()  # half a character of UTF-16 has no place in a table
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: must be JSON in UTF-8: {error}") from None
     for fault in _faults(marks):
@@ -88,7 +89,9 @@ def read_marks(path: Path) -> dict[str, Any]:
 def _faults(marks: Any) -> Iterator[str]:
     """Yield each rule that the content of a file breaks."""
     if not isinstance(marks, dict) or marks.get("format") != 1:
-        yield 'must be an object with "format": 1'
+        known = isinstance(marks, dict) and isinstance(marks.get("format"), int)
+        other = f", not {marks['format']}, which is of another version of mapl_explore" if known else ""
+        yield f'must be an object with "format": 1{other}'
         return
     if not isinstance(marks.get("name"), str):
         yield f'"name" must be a string, not {shortened(marks.get("name"))}'

@@ -1,8 +1,9 @@
 """The notebooks, opened: JupyterLab on this machine alone, on the first page of the course."""
 
 from pathlib import Path
+from typing import Any
 
-from mapl_explore.course.copies import students_copy
+from mapl_explore.course.copies import STUDENTS_FOLDER, hidden_answers, students_copy
 from mapl_explore.course.sealed import FILE
 from mapl_explore.files import atomic_writer, read_json, write_json
 from mapl_explore.serving.server import environment, serve
@@ -74,7 +75,7 @@ def copy_notebooks(source: Path, target: Path, *, student: bool = False) -> None
         with atomic_writer(target / GLOSSARY, binary=True) as file:
             file.write((source / GLOSSARY).read_bytes())
     if student:
-        _copy_answers(source / FILE, target / FILE, {path.name[:2] for path in lacking})
+        _copy_answers(source, target / FILE, {path.name[:2] for path in lacking})
 
 
 def teachers_notebooks() -> Path:
@@ -85,10 +86,19 @@ def teachers_notebooks() -> Path:
 def _copy_answers(source: Path, target: Path, lessons: set[str]) -> None:
     """Copy the hidden answers of the lessons that were copied; those of notebooks that were kept fit them and stay."""
     known = read_json(target) if target.exists() else {}
-    fresh = read_json(source) if source.exists() else {}
+    fresh = _answers(source) if lessons or not known else {}
     entries = known | {key: entry for key, entry in fresh.items() if key[:2] in lessons or key not in known}
     if entries != known:
         write_json(target, entries)
+
+
+def _answers(source: Path) -> dict[str, Any]:
+    """Return the hidden answers of a folder; where a notebook was written after them, they are looked at again."""
+    path = source / FILE
+    known = read_json(path) if path.exists() else {}
+    written = path.stat().st_mtime if path.exists() else 0.0
+    stale = any(notebook.stat().st_mtime > written for notebook in source.glob("*.ipynb"))
+    return hidden_answers(source, known) if stale else known
 
 
 def _notebooks(student: bool) -> Path:
@@ -96,7 +106,7 @@ def _notebooks(student: bool) -> Path:
     source = teachers_notebooks()
     if source == CHECKOUT and not student:
         return CHECKOUT
-    target = Path("mapl_explore_student" if student else "mapl_explore_notebooks").resolve()
+    target = Path(STUDENTS_FOLDER if student else "mapl_explore_notebooks").resolve()
     copy_notebooks(source, target, student=student)
     return target
 

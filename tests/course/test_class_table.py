@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 
 def rows(path):
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -74,7 +74,7 @@ def test_a_bad_folder_is_told_in_a_line_and_the_others_are_counted(folder, tmp_p
     first, second, third, count, last = capsys.readouterr().err.splitlines()
     assert first.startswith(f"passed over: {os.path.join(bad, 'marks.json')}: must be JSON in UTF-8: ")
     assert second == f"passed over: {none}: has no marks.json"
-    assert third == f"passed over: {tmp_path / 'away'}: has no marks.json"
+    assert third == f"passed over: {tmp_path / 'away'}: must be a student's folder, and is not there"
     assert count == f"1 student, {len(QUESTIONS)} questions"
     assert last == "mapl-explore: error: 3 of 4 folders could not be read"
 
@@ -86,13 +86,65 @@ def test_of_nothing_but_bad_folders_no_table_is_written(folder, tmp_path, capsys
     assert not (tmp_path / "class.csv").exists()
 
 
-@pytest.mark.parametrize("text", ["=1+1", "@sum", "+1", "-1", "\t=1"])
+@pytest.mark.parametrize("text", ["=1+1", "@sum", "+1", "-1", "\t=1", "\r=1", "\n=1", "＝1", " =1"])
 def test_a_spreadsheet_does_not_run_what_a_student_wrote(folder, tmp_path, text):
     out = tmp_path / "class.csv"
     assert cli.main(["marks", folder("ada", {"01-words-5": answer(text)}, text), "--out", str(out)]) == 0
     (row,) = rows(out)
-    assert row["01-words-5"] == f"'{text}"
-    assert row["name"] == f"'{text.strip()}"
+    assert row["01-words-5"] == row["name"] == f"'{text.strip()}"
+    assert out.read_bytes().count(b"\n") == 2
+
+
+def test_what_windows_needs_to_read_utf_8_stands_before_the_table(folder, tmp_path):
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", folder("jü", {}), "--out", str(out)]) == 0
+    assert out.read_bytes().startswith(b"\xef\xbb\xbfname,")
+
+
+def test_copies_that_lab_made_in_a_students_folder_are_found(folder, tmp_path):
+    folder("cy", {}), folder("cy/mapl_explore_student", {"01-A": answer(20.8)})
+    Path(tmp_path, "cy/marks.json").unlink()
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", str(tmp_path / "cy"), "--out", str(out)]) == 0
+    (row,) = rows(out)
+    assert (row["name"], row["01-A"]) == ("cy", "1")
+
+
+def test_half_a_character_costs_no_other_student(folder, tmp_path, capsys):
+    bad, good = folder("bo", {"01-words-5": answer("x \ud83d y")}), folder("ada", {})
+    assert cli.main(["marks", bad, good, "--out", str(tmp_path / "class.csv")]) == 2
+    assert [row["name"] for row in rows(tmp_path / "class.csv")] == ["ada"]
+    assert "bo/marks.json: must be JSON in UTF-8: " in capsys.readouterr().err.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"format": 2}', 'must be an object with "format": 1, not 2, which is of another version of mapl_explore'),
+        ("[]", 'must be an object with "format": 1\n'),
+    ],
+)
+def test_marks_of_another_version_are_told_as_such(folder, capsys, text, message):
+    bad = folder("bo", {})
+    Path(bad, "marks.json").write_text(text)
+    assert cli.main(["marks", bad]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_mark_before_the_text_is_no_fault(folder, capsys):
+    ada = folder("ada", {})
+    Path(ada, "marks.json").write_bytes(b"\xef\xbb\xbf" + Path(ada, "marks.json").read_bytes())
+    assert cli.main(["marks", ada]) == 0
+
+
+def test_an_earlier_table_is_replaced_and_no_other_file(folder, tmp_path, capsys):
+    ada, out = folder("ada", {}), tmp_path / "class.csv"
+    assert cli.main(["marks", ada, "--out", str(out)]) == 0
+    assert cli.main(["marks", ada, "--out", str(out)]) == 0
+    out.write_text("my notes")
+    assert cli.main(["marks", ada, "--out", str(out)]) == 2
+    assert "must be a new file or an earlier table of marks" in capsys.readouterr().err
+    assert out.read_text() == "my notes"
 
 
 @pytest.mark.parametrize("given", [None, [1, [2]], {"a": 1}, "nan", 1e400, 10**400, True, "<script>", []])
@@ -104,9 +156,11 @@ def test_whatever_a_file_holds_as_an_answer_is_marked_and_no_error(folder, tmp_p
     assert {row[one.key] for one in QUESTIONS if one.kind in (GUESS, EXERCISE)} == {"0"}
 
 
-def test_a_question_that_the_course_does_not_have_is_passed_over(folder, capsys):
+def test_a_question_that_the_course_does_not_have_is_passed_over_and_told(folder, capsys):
     assert cli.main(["marks", folder("ada", {"99-Z": answer(1)})]) == 0
-    assert "99-Z" not in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "99-Z" not in said.out
+    assert "the course has no 99-Z" in said.err
 
 
 def test_gradescope_gets_one_test_for_each_question_with_points_for_what_is_right(folder, tmp_path):
@@ -133,7 +187,8 @@ def test_gradescope_gets_one_test_for_each_question_with_points_for_what_is_righ
             "--format gradescope takes one FOLDER, as results.json is that of one student, not 2",
         ),
         (["--out", "away/class.csv"], "there is no folder 'away' to write class.csv into"),
-        (["--out", "ada/marks.json"], "is the file that is read"),
+        (["--out", "class.xlsx"], "--out must end in .csv with --format csv, not 'class.xlsx'"),
+        (["ada/", "--out", "class.csv"], "each FOLDER must be given once, and 'ada' is twice"),
     ],
 )
 def test_options_that_cannot_be_are_refused_before_anything_is_written(
@@ -145,3 +200,10 @@ def test_options_that_cannot_be_are_refused_before_anything_is_written(
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_the_file_that_is_read_is_not_written(folder, tmp_path, capsys):
+    marks = Path(folder("ada", {}), "marks.json")
+    words = ["--format", "gradescope", "--out", str(marks)]
+    assert cli.main(["marks", str(marks.parent), *words]) == 2
+    assert "is the file that is read" in capsys.readouterr().err

@@ -1,11 +1,15 @@
 """The lab: which notebooks are served, and copies that never touch a person's work."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import nbformat
 import pytest
 
+from mapl_explore.course.copies import agrees
+from mapl_explore.course.questions import questions_of
 from mapl_explore.serving import lab
 from mapl_explore.serving.server import SETTINGS
 
@@ -99,6 +103,19 @@ def test_hidden_answers_come_with_the_notebooks_that_are_copied_and_those_of_a_k
     (target / "answers.json").write_text('{"00-A": "of mine", "01-A": "of one that is gone"}')
     lab.copy_notebooks(source, target, student=True)
     assert json.loads((target / "answers.json").read_text()) == {"00-A": "of mine", "00-B": "new", "01-A": "new"}
+
+
+def test_answers_that_a_teacher_has_changed_since_are_hidden_anew(tmp_path):
+    [path] = [one for one in NOTEBOOKS if one.stem.startswith("01")]
+    source, target = tmp_path / "source", tmp_path / "copy"
+    source.mkdir()
+    known = json.loads((ROOT / "notebooks/answers.json").read_text())
+    (source / "answers.json").write_text(json.dumps({**known, "01-A": known["01-B"]}))
+    os.utime(source / "answers.json", (0, 0))
+    shutil.copy(path, source)
+    lab.copy_notebooks(source, target, student=True)
+    found = json.loads((target / "answers.json").read_text())
+    assert all(agrees(one, found[one.key]) for one in questions_of(path))
 
 
 def test_a_teachers_copy_has_no_hidden_answers(source, tmp_path):
