@@ -94,7 +94,7 @@ build/real-model/model.safetensors: | setup
 
 # Every warning is a fault; -E reads all pages again, as a docstring may have changed.
 docs: .docs-venv/.ready
-	@.docs-venv/bin/sphinx-build -q -E -W --keep-going -c docs . build/docs
+	@.docs-venv/bin/sphinx-build -q -E -W --keep-going -d build/doctrees -c docs . build/docs
 	@echo "The site is in build/docs; python3 -m http.server -d build/docs shows it."
 
 # The course for the browser; the site links to it where it is there.

@@ -1,4 +1,7 @@
-"""What Sphinx does not make by itself: the public names of a room, and the text of each stored picture."""
+"""What Sphinx does not make by itself: public names, texts of pictures, lessons without their answers."""
+
+import json
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -6,6 +9,7 @@ from sphinx.ext.autodoc.mock import mock
 from sphinx.util.docutils import SphinxDirective
 
 import mapl_explore
+from mapl_explore.course.copies import students_copy, with_outputs
 
 
 class PublicNames(SphinxDirective):
@@ -40,8 +44,17 @@ def _tell_pictures(app: Sphinx, document: nodes.document) -> None:
                 image["alt"] = text or "picture"
 
 
+def _hide_answers(app: Sphinx, name: str, source: list[str]) -> None:
+    """Show a lesson as students get it, with the outputs and pictures that are stored."""
+    path = Path(app.env.doc2path(name))
+    if path.suffix == ".ipynb":
+        lesson = students_copy(path)
+        source[0] = json.dumps(lesson | {"cells": with_outputs(lesson["cells"], path)})
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Make both known to Sphinx."""
+    """Make all three known to Sphinx."""
     app.add_directive("public-names", PublicNames)
+    app.connect("source-read", _hide_answers)
     app.connect("doctree-read", _tell_pictures)
     return {"parallel_read_safe": True}

@@ -3,9 +3,11 @@
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import math
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from numbers import Integral
@@ -26,6 +28,11 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
     """
     require_folder(path)
     path = pointed_to(path)
+    if sys.platform == "emscripten":  # of a renamed file JupyterLite makes one that no program can read
+        with io.BytesIO() if binary else io.StringIO() as content:
+            yield content
+            _put(path, content.getvalue())
+        return
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
@@ -41,6 +48,11 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
         if isinstance(error, OSError) and error.errno is not None and asked:
             raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
         raise
+
+
+def _put(path: Path, content: bytes | str) -> None:
+    with open(path, "wb") if isinstance(content, bytes) else open(path, "w", encoding="utf-8", newline="\n") as file:
+        file.write(content)  # type: ignore[arg-type]  # the mode is that of the content
 
 
 def write_or_print(text: str, path: str | os.PathLike | None) -> None:

@@ -56,6 +56,12 @@ def students_copy(path: Path) -> dict[str, Any]:
     return notebook | {"cells": [not_run(cell) for cell in cells]}
 
 
+def with_outputs(cells: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
+    """Return the cells of a student's copy with the stored outputs of those that are as they stand in the notebook."""
+    stored = {(one["id"], one["source"]): one for one in read_notebook(path)["cells"]}
+    return [stored.get((cell["id"], cell["source"]), cell) for cell in cells]
+
+
 def hidden_answers(folder: Path, known: dict[str, Any], *, rounds: int = ROUNDS) -> dict[str, Any]:
     """Return the hidden answers to all questions of a folder; those known that agree with their question stay."""
     questions = [one for path in sorted(folder.glob("*.ipynb")) for one in questions_of(path)]

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mapl_explore.course.copies import not_run, students_copy
-from mapl_explore.course.questions import read_notebook
+from mapl_explore.course.copies import not_run, students_copy, with_outputs
 from mapl_explore.files import write_json
 
 ROOMS = ("models", "training", "experiments")  # that need torch
@@ -33,15 +32,9 @@ def put_course(paths: Iterable[Path], target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for path in paths:
         notebook = students_copy(path)
-        notebook["cells"] = [not_run(cell) for cell in without_torch(_with_outputs(notebook["cells"], path))]
+        notebook["cells"] = [not_run(cell) for cell in without_torch(with_outputs(notebook["cells"], path))]
         notebook["metadata"] |= {"kernelspec": KERNEL}
         write_json(target / path.name, notebook)
-
-
-def _with_outputs(cells: list[dict[str, Any]], path: Path) -> list[dict[str, Any]]:
-    """Return the cells with the stored outputs of those that are in the notebook as they are here."""
-    stored = {(one["id"], one["source"]): one for one in read_notebook(path)["cells"]}
-    return [stored.get((cell["id"], cell["source"]), cell) for cell in cells]
 
 
 def without_torch(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -31,7 +31,10 @@ SITE = {
 }
 SETTINGS_OVERRIDES = {
     "@jupyterlab/apputils-extension:themes": {"adaptive-theme": True},
-    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
+    "@jupyterlab/docmanager-extension:plugin": {
+        "autosaveInterval": 10,  # seconds: a page that is loaded again or closed takes what was typed with it
+        "defaultViewers": {"markdown": "Markdown Preview"},
+    },
     "@jupyter-widgets/jupyterlab-manager:plugin": {"saveState": True},
     # What a cell gave stays on the page when it is scrolled away: to be searched, printed, and read by machines.
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
@@ -75,7 +78,7 @@ def build_site(output: Path) -> None:
         lite = Path(scratch) / "lite"
         put_python(lite / "static/pyodide")
         course = teachers_notebooks()
-        put_course([*sorted(course.glob("0*.ipynb")), SETTINGS / "page/explorers.ipynb"], lite / "files")
+        put_course([*sorted(course.glob("0*.ipynb")), SETTINGS / "lite/explorers.ipynb"], lite / "files")
         shutil.copy(course / FILE, lite / "files")
         shutil.copy(course / GLOSSARY, lite / "files")
         (lite / "jupyter-lite.json").write_text(json.dumps(SITE), encoding="utf-8")
@@ -83,6 +86,7 @@ def build_site(output: Path) -> None:
         _run_jupyterlite(lite, Path(scratch) / "built")
         _free_keys(Path(scratch) / "built/build/schemas/all.json")
         _keep_place(Path(scratch) / "built")
+        shutil.copy(SETTINGS / "lite/index.html", Path(scratch) / "built")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)
 
 

@@ -1,9 +1,14 @@
 // What JupyterLab lacks on a phone, and where a server has files alone.
 const PHONE = 700; // pixels: the file list leaves 50 of 390 to what it has opened
+const MEASURED = 600; // milliseconds: JupyterLab looks 500 after a notebook has appeared which buttons fit beside the list
 const OPENING = ["filebrowser:go-to-path", "filebrowser:open-path"]; // both show the list at their end
 
 const activate = (app) => {
-    const fold = () => innerWidth < PHONE && app.shell.collapseLeft();
+    const fold = async () => {
+        if (innerWidth >= PHONE) return;
+        await app.shell.currentWidget?.revealed;
+        setTimeout(() => app.shell.collapseLeft(), MEASURED); // a change of width before that would go unseen
+    };
     app.commands.commandExecuted.connect((_, { id, result }) => OPENING.includes(id) && result.finally(fold));
     app.shell.currentChanged.connect(fold);
     // The address names the open file: when the page is loaded again, it comes back.
