@@ -12,8 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from mapl_explore.models.kinds import Model
-from mapl_explore.models.model_folder import ADAPTERS
+from mapl_explore.models.model_folder import ADAPTER_CONFIG, ADAPTERS, GENERATION, INDEX
 
+DESCRIPTIONS = ("config.json", ADAPTER_CONFIG, GENERATION, INDEX)  # what is written next to weights
 ONE = "default"  # what peft calls an adapter that was given no name
 
 
@@ -104,6 +105,14 @@ def save_weights(model: Any, folder: str | os.PathLike, weights: dict[str, Any] 
     # Without this word peft asks the hub whether the base has been given more tokens.
     options: dict[str, Any] = {"save_embedding_layers": False} if is_wrapped(model) else {}
     model.save_pretrained(folder, **options | ({"state_dict": weights} if weights else {}))
+
+
+def replace_weights(model: Any, folder: str | os.PathLike) -> None:
+    """Write a model, or adapters, in place of the model or the adapters that a folder holds."""
+    # A folder with both is read as that model with these adapters on top of it.
+    for path in (*Path(folder).glob("*.safetensors"), *(Path(folder) / name for name in DESCRIPTIONS)):
+        path.unlink(missing_ok=True)
+    save_weights(model, folder)
 
 
 def read_adapters(model: Any, folder: str | os.PathLike) -> None:

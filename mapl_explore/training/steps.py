@@ -26,7 +26,7 @@ from transformers.integrations import TensorBoardCallback
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import make_readable
 from mapl_explore.losses import Loss, loss_of
-from mapl_explore.models.adapters import is_wrapped, require_peft, save_weights, with_adapters
+from mapl_explore.models.adapters import is_wrapped, replace_weights, require_peft, with_adapters
 from mapl_explore.models.checking import context_length, require_known_tokens
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
@@ -388,7 +388,7 @@ def _answering(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
 def _save(folder: Path, run: Run, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Write the model, and then the record, which says that all is there."""
     with quiet_transformers():
-        save_weights(network, folder)
+        replace_weights(network, folder)
         tokenizer.save_pretrained(folder)
     for weights in folder.glob("*.safetensors"):  # safetensors leaves them private
         make_readable(weights)

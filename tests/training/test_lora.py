@@ -93,6 +93,26 @@ def test_merged_it_is_a_model_like_any_other(adapted, tune, base):
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+@pytest.mark.filterwarnings("ignore:going on from checkpoint:mapl_explore.notes.Note")
+def test_a_finished_run_resumed_with_merge_and_without_holds_one_of_the_two(tune):
+    options = {"loss": "dpo", "lora": "r=4,alpha=8", "lr": 1e-2}
+    adapters, whole = tune(**options), tune("whole", **options, merge=True)
+
+    def read(folder):
+        models = load_model(folder)[0], transformers.AutoModelForCausalLM.from_pretrained(folder)
+        names = {path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".json")}
+        return names, [dict(each.named_parameters()) for each in models]
+
+    apart, merged = read(adapters.folder), read(whole.folder)
+    for merge, (names, models) in ((True, merged), (True, merged), (False, apart)):
+        tune(**options, merge=merge, resume=True)
+        found, again = read(adapters.folder)
+        assert found == names
+        for one, two in zip(again, models, strict=True):
+            assert one.keys() == two.keys()
+            assert all(torch.equal(one[name], two[name]) for name in two)
+
+
 def test_an_interrupted_run_resumes_to_the_bits_of_the_uninterrupted_one(tune, monkeypatch):
     options = {"loss": "dpo-smooth", "steps": 6, "lora": "r=4,dora=true", "checkpointing": True}
     whole = tune("whole", **options)
