@@ -2,10 +2,11 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from statistics import median
 
-from mapl_explore.data.messages import Prompt, prompt_text
+from mapl_explore.data.messages import Message, Prompt, prompt_text
 from mapl_explore.data.reading import Fault
 from mapl_explore.data.sets import PreferenceSet
 from mapl_explore.files import counted, shortened
@@ -106,7 +107,23 @@ def _conversations(sets: Sequence[PreferenceSet]) -> dict[str, str]:
     roles = Counter(message.role for talk in talks for message in talk)
     said = ", ".join(f"{count} of the {role}" for role, count in roles.most_common())
     least, most = min(map(len, talks)), max(map(len, talks))
-    return {"conversations": f"{len(talks)} of {counted(len(sets), 'set')}, {least} to {most} messages: {said}"}
+    talked = f"{len(talks)} of {counted(len(sets), 'set')}, {least} to {most} messages: {said}"
+    odd = Counter(oddity for talk in talks for oddity in _oddities(talk))
+    return {"conversations": "; ".join([talked, *(f"{count} {oddity}" for oddity, count in odd.items())])}
+
+
+def _oddities(talk: Sequence[Message]) -> Iterator[str]:
+    """Yield what is odd about a prompt of messages; some chat templates refuse such prompts, others write them."""
+    roles = [message.role for message in talk]
+    turns = [role for role in roles if role not in ("system", "developer")]
+    if turns[:1] != ["user"] or any(one == two != "tool" for one, two in pairwise(turns)):
+        yield "where user and assistant do not take turns, the user first"
+    if turns[-1:] == ["assistant"]:
+        yield "that end with the assistant"
+    if roles[len(roles) - len(turns) :] != turns:
+        yield "with a system message after others"
+    if any(not message.content.strip() for message in talk):
+        yield "with a message that has nothing in it"
 
 
 def _scores(sets: Sequence[PreferenceSet], averaged: int) -> dict[str, str]:

@@ -97,6 +97,13 @@ def asking_messages(record: dict) -> Prompt | None:
     return tuple(said) if said and said[-1].role != "assistant" else None
 
 
+def unasked(record: dict) -> str:
+    """Return what stands in a record in place of a prompt, as the end of an error; "" where nothing does."""
+    given = record.get("messages")
+    answered = isinstance(given, list) and given and asking_messages(record) is None
+    return ", and its messages are no prompt: they end with the assistant" if answered else ""
+
+
 def conversation(name: str, side: Any) -> list[Message]:
     """Return who says what in a conversation that ends with a response."""
     messages = messages_of(name, side)

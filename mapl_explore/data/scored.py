@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import mean
 from typing import Any
 
-from mapl_explore.data.messages import asking_messages
+from mapl_explore.data.messages import asking_messages, unasked
 from mapl_explore.data.sets import PreferenceSet, checked_score
 from mapl_explore.files import shortened
 
@@ -127,4 +127,5 @@ def named_field(record: dict, *names: str, place: str = "") -> tuple[str, Any]:
             return name, record[name]
     null = [name for name in names if name in record]
     named = " or ".join(repr(place + name) for name in null or names)
-    raise ValueError(f"the field {named} is {'null' if null else 'missing'}")
+    instead = unasked(record) if "prompt" in names else ""
+    raise ValueError(f"the field {named} is {'null' if null else 'missing'}{instead}")

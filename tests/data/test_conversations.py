@@ -105,3 +105,23 @@ def test_a_description_counts_conversations_and_their_roles():
     lines = description([TALK, ONE, TEXT]).splitlines()
     assert "conversations   2 of 3 sets, 1 to 3 messages: 3 of the user, 1 of the assistant" in lines
     assert "conversations" not in description([TEXT])
+
+
+ODD = {
+    "where user and assistant do not take turns, the user first": [
+        [user("a"), user("b")],
+        [assistant("a"), user("b")],
+        [KIND],
+    ],
+    "that end with the assistant": [[user("a"), assistant("b")]],
+    "with a system message after others": [[user("a"), KIND]],
+    "with a message that has nothing in it": [[user("a"), assistant(" "), user("b")]],
+}
+TOOLS = [KIND, user("a"), assistant("b"), *2 * [{"role": "tool", "content": "c"}], assistant("d"), user("e")]
+
+
+@pytest.mark.parametrize("oddity", ODD)
+def test_a_description_counts_odd_conversations(oddity):
+    sets = [PreferenceSet(prompt, ["a"], ["b"]) for prompt in (*ODD[oddity], [user("a")], TOOLS)]
+    (line,) = [line for line in description(sets).splitlines() if line.startswith("conversations")]
+    assert line.split("; ")[1:] == [f"{len(ODD[oddity])} {oddity}"]

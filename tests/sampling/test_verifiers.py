@@ -62,7 +62,7 @@ def test_a_prompt_needs_no_response(record, prompt, tmp_path):
 
 @pytest.mark.parametrize("record", [{"question": "p"}, {"messages": [user("p"), assistant("a")]}, {"completion": "a"}])
 def test_a_record_without_a_prompt_is_named_by_its_line(record, tmp_path):
-    with pytest.raises(ValueError, match=r"q.jsonl:1: the field 'prompt' is missing$"):
+    with pytest.raises(ValueError, match=r"q.jsonl:1: the field 'prompt' is missing(, and its messages .*|$)"):
         read_questions(written(tmp_path / "q.jsonl", record))
 
 
