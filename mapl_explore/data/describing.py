@@ -119,7 +119,7 @@ def _oddities(talk: Sequence[Message]) -> Iterator[str]:
     if turns[:1] != ["user"] or any(one == two != "tool" for one, two in pairwise(turns)):
         yield "where user and assistant do not take turns, the user first"
     if turns[-1:] == ["assistant"]:
-        yield "that end with the assistant"
+        yield "ending with the assistant"
     if roles[len(roles) - len(turns) :] != turns:
         yield "with a system message after others"
     if any(not message.content.strip() for message in talk):

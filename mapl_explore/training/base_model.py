@@ -1,17 +1,20 @@
 """The model that a run begins with: read by its name or given itself, and its weights kept to compare with."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
 import torch
 import transformers
 
-from mapl_explore.models.adapters import obstacle, unwrapped
+from mapl_explore.models.adapters import obstacle, unwrapped, with_adapters
 from mapl_explore.models.checking import require_embeddings, require_tokenizer, require_tokenizer_object
 from mapl_explore.models.loading import load_model, load_tokenizer
+from mapl_explore.models.model_folder import holds_adapters
 from mapl_explore.models.scorer import SetScorer
+from mapl_explore.notes import note
 from mapl_explore.training.own_loss import kind_of
+from mapl_explore.training.settings import Settings
 from mapl_explore.training.trainer import first_not_finite
 
 ModelAndTokenizer = tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]
@@ -39,6 +42,16 @@ def base_model(model: Any, device: str | torch.device) -> ModelAndTokenizer:
     network, tokenizer = load_model(model, device=device) if isinstance(model, str) else _given(model, device)
     _require_finite(network, model if isinstance(model, str) else network.name_or_path or type(network).__name__)
     return network, tokenizer
+
+
+def adapted_model(settings: Settings, network: Any) -> Any:
+    """Return the model with the adapters that are asked for; say where they are put on others."""
+    if settings.lora is None:
+        return network
+    if not settings.merge and holds_adapters(network.name_or_path or ""):
+        others = "mapl_explore reads the two together, and other tools cannot; merge writes a model that they read"
+        note(f"the adapters are put on those of {network.name_or_path!r}: {others}")
+    return with_adapters(network, cast(Mapping[str, Any], settings.lora), seed=settings.seed)
 
 
 def require_trainable(model: Any) -> None:

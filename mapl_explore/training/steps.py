@@ -26,7 +26,7 @@ from transformers.integrations import TensorBoardCallback
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import make_readable
 from mapl_explore.losses import Loss, loss_of
-from mapl_explore.models.adapters import is_wrapped, replace_weights, require_peft, with_adapters
+from mapl_explore.models.adapters import is_wrapped, replace_weights, require_peft
 from mapl_explore.models.checking import context_length, require_known_tokens
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
@@ -50,7 +50,7 @@ from mapl_explore.sampling.verifiers import Question
 from mapl_explore.sampling.verifiers import verifier as judging
 from mapl_explore.training.arguments import require_arguments, training_arguments
 from mapl_explore.training.base_logp import reference_logp
-from mapl_explore.training.base_model import BaseWeights, OtherModel, base_model, reference_model
+from mapl_explore.training.base_model import BaseWeights, OtherModel, adapted_model, base_model, reference_model
 from mapl_explore.training.callbacks import (
     AnswerRecorder,
     LogRecorder,
@@ -159,8 +159,7 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
     settings = replace(settings, lr=learning_rate(settings, network.num_parameters(), adapters))
     reference = reference_model(settings.reference, network, settings.precision)
     run = _recorded(settings, place, _planned(settings, train, held_out), network, reference)
-    lora: Any = settings.lora  # as read: no text any more
-    adapted = with_adapters(network, lora, seed=settings.seed) if lora else network
+    adapted = adapted_model(settings, network)
     scorer = SetScorer(adapted, precision=settings.precision, checkpointing=settings.checkpointing)
     encoded = _encoded(settings, network, reference, tokenizer, [*train, *held_out])
     checkpoint = _found_checkpoint(place.folder) if settings.resume else None

@@ -113,7 +113,7 @@ ODD = {
         [assistant("a"), user("b")],
         [KIND],
     ],
-    "that end with the assistant": [[user("a"), assistant("b")]],
+    "ending with the assistant": [[user("a"), assistant("b")]],
     "with a system message after others": [[user("a"), KIND]],
     "with a message that has nothing in it": [[user("a"), assistant(" "), user("b")]],
 }

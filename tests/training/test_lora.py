@@ -2,6 +2,7 @@
 
 import math
 import sys
+import warnings
 
 import pytest
 import safetensors.torch
@@ -77,9 +78,13 @@ def test_measures_after_are_those_of_the_model_that_the_folder_gives(adapted, ba
 
 
 def test_a_run_of_adapters_can_be_the_model_of_another_run(adapted, tune):
-    done = tune(loss="dpo", model=adapted.folder, lora="r=2")
+    with pytest.warns(Note, match="are put on those of .*': mapl_explore reads the two together"):
+        done = tune(loss="dpo", model=adapted.folder, lora="r=2")
     assert abs(done.run.before["chosen"] - adapted.run.after["chosen"]) < 1e-4
     assert load_model(done.folder)
+    with warnings.catch_warnings(action="error", category=Note):
+        done = tune("whole", loss="dpo", model=adapted.folder, lora="r=2", merge=True)
+    assert transformers.AutoModelForCausalLM.from_pretrained(done.folder)
 
 
 def test_merged_it_is_a_model_like_any_other(adapted, tune, base):
