@@ -28,10 +28,10 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
     """
     require_folder(path)
     path = pointed_to(path)
-    if sys.platform == "emscripten":  # of a renamed file JupyterLite makes one that no program can read
+    if sys.platform == "emscripten":
         with io.BytesIO() if binary else io.StringIO() as content:
             yield content
-            _put(path, content.getvalue())
+            _put_in_browser(path, content.getvalue())
         return
     temporary = None
     try:
@@ -50,7 +50,9 @@ def atomic_writer(path: str | os.PathLike, *, binary: bool = False) -> Iterator:
         raise
 
 
-def _put(path: Path, content: bytes | str) -> None:
+def _put_in_browser(path: Path, content: bytes | str) -> None:
+    """Write a file as JupyterLite keeps it: one that is renamed cannot be read again, emptying one of JSON hangs."""
+    path.unlink(missing_ok=True)
     with open(path, "wb") if isinstance(content, bytes) else open(path, "w", encoding="utf-8", newline="\n") as file:
         file.write(content)  # type: ignore[arg-type]  # the mode is that of the content
 

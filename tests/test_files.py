@@ -166,3 +166,20 @@ def test_a_value_that_python_cannot_show_is_told_by_its_kind():
         deep = [deep]
     assert shortened(deep) == "a value of type list that cannot be shown"
     assert shortened(10**5000) == "a value of type int that cannot be shown"
+
+
+@pytest.mark.parametrize(("binary", "content"), [(False, "ä\n"), (True, b"\x00\r\n")])
+def test_in_a_browser_a_file_is_made_anew_under_its_own_name(tmp_path, monkeypatch, binary, content):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setattr(os, "replace", None)  # what JupyterLite renames, no program can read
+    path = tmp_path / "marks.json"
+    path.write_text("longer than what comes")
+    os.link(path, tmp_path / "as it was")
+    with atomic_writer(path, binary=binary) as file:
+        file.write(content)
+        assert path.read_text() == "longer than what comes"
+    assert path.read_bytes() == (content if binary else content.encode())
+    assert (tmp_path / "as it was").read_text() == "longer than what comes"  # emptying a JSON hangs there
+    with pytest.raises(KeyError), atomic_writer(path, binary=binary):
+        raise KeyError
+    assert path.read_bytes() == (content if binary else content.encode())

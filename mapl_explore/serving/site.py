@@ -86,7 +86,6 @@ def build_site(output: Path) -> None:
         _run_jupyterlite(lite, Path(scratch) / "built")
         _free_keys(Path(scratch) / "built/build/schemas/all.json")
         _keep_place(Path(scratch) / "built")
-        shutil.copy(SETTINGS / "lite/index.html", Path(scratch) / "built")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)
 
 

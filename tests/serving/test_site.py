@@ -16,7 +16,7 @@ import mapl_explore
 from mapl_explore.serving import browser_python
 from mapl_explore.serving.browser_course import GAVE, NAMES, NOTE, ROOMS, put_course, without_torch
 from mapl_explore.serving.browser_python import own_wheel
-from mapl_explore.serving.site import KEYS, OUR_KEYS, _free_keys, build_site
+from mapl_explore.serving.site import KEYS, OUR_KEYS, _free_keys, _keep_place, build_site
 
 ANSWERS = "sampling.answers"
 BLOCKED = ("torch", "transformers", "matplotlib", "PIL", "pandas", "scipy", "ml_dtypes")
@@ -182,3 +182,10 @@ def test_arrow_keys_are_left_to_sliders_and_their_loss_is_told(tmp_path):
     assert schemas.read_text() == f'"selector": ".jp-Notebook{OUR_KEYS}'
     with pytest.raises(RuntimeError, match="take keys from a slider"):
         _free_keys(schemas)
+
+
+def test_a_page_that_is_loaded_again_finds_its_notebook(tmp_path):
+    (tmp_path / "jupyter-lite.json").write_text('{"jupyter-config-data": {"federated_extensions": []}}')
+    _keep_place(tmp_path)
+    [ours] = json.loads((tmp_path / "jupyter-lite.json").read_text())["jupyter-config-data"]["federated_extensions"]
+    assert (tmp_path / "extensions" / ours["name"] / ours["load"]).exists()

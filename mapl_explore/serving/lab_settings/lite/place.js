@@ -4,6 +4,7 @@ const MEASURED = 600; // milliseconds: JupyterLab looks 500 after a notebook has
 const OPENING = ["filebrowser:go-to-path", "filebrowser:open-path"]; // both show the list at their end
 
 const activate = (app) => {
+    if (!new URLSearchParams(location.search).has("path")) history.replaceState(null, "", "?path=00_start_here.ipynb");
     const fold = async () => {
         if (innerWidth >= PHONE) return;
         await app.shell.currentWidget?.revealed;
