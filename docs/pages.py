@@ -1,6 +1,7 @@
 """What Sphinx does not make by itself: public names, texts of pictures, lessons without their answers."""
 
 import json
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -45,11 +46,15 @@ def _tell_pictures(app: Sphinx, document: nodes.document) -> None:
 
 
 def _hide_answers(app: Sphinx, name: str, source: list[str]) -> None:
-    """Show a lesson as students get it, with the outputs and pictures that are stored."""
+    """Show a lesson as students get it, with its stored outputs and pictures, and the quiz without what is folded."""
     path = Path(app.env.doc2path(name))
     if path.suffix == ".ipynb":
         lesson = students_copy(path)
         source[0] = json.dumps(lesson | {"cells": with_outputs(lesson["cells"], path)})
+    elif path.name == "INSTRUCTOR.md":
+        source[0] = re.sub(
+            "<details>.*?</details>", "Its answers are in `notebooks/INSTRUCTOR.md`.", source[0], flags=re.S
+        )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
