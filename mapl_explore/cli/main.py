@@ -172,7 +172,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpF
     """Show defaults where there are any, and the example as it is typed."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return super()._get_help_string(action) if action.default not in (None, False) else action.help
+        return super()._get_help_string(action) if action.default not in (None, False, ()) else action.help
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -127,6 +127,15 @@ def says_of(view):
     return view.locator(".mapl-says").element_handle()
 
 
+def downloaded(page, path):
+    """Return the marks of the file list, as they are now."""
+    page.locator('.jp-DirListing-item[title*="marks.json"]').click(button="right")
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name="Download").click()
+    download.value.save_as(path)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 def test_marks_are_downloaded_and_make_the_table_of_a_class(page, address, tmp_path):
     opened(page, address, "01_smooth_maximum.ipynb")
     run(page)
@@ -136,11 +145,8 @@ def test_marks_are_downloaded_and_make_the_table_of_a_class(page, address, tmp_p
         guesses.nth(row).get_by_role("button", name="Reveal").click()
         guesses.nth(row).get_by_text(re.compile("Your guess is right|You guessed")).wait_for()
     assert page.get_by_text("not kept").count() == 0
-    page.locator('.jp-DirListing-item[title*="marks.json"]').click(button="right")
-    with page.expect_download() as download:
-        page.get_by_role("menuitem", name="Download").click()
     (tmp_path / "Ada").mkdir()
-    download.value.save_as(tmp_path / "Ada/marks.json")
+    until(page, lambda: len(downloaded(page, tmp_path / "Ada/marks.json")["answers"]) == 2)  # kept after it is shown
     names = [str(tmp_path / "Ada"), "--out", str(tmp_path / "class.csv")]
     subprocess.run([sys.executable, "-m", "mapl_explore", "marks", *names], check=True)
     with open(tmp_path / "class.csv", encoding="utf-8-sig", newline="") as file:
