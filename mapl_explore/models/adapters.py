@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.model_folder import ADAPTER_CONFIG, ADAPTERS, GENERATION, INDEX
 
-DESCRIPTIONS = ("config.json", ADAPTER_CONFIG, GENERATION, INDEX)  # what is written next to weights
+WHOLE = ("model*.safetensors", "config.json", GENERATION, INDEX)  # the files of a whole model
 ONE = "default"  # what peft calls an adapter that was given no name
 
 
@@ -108,11 +108,12 @@ def save_weights(model: Any, folder: str | os.PathLike, weights: dict[str, Any] 
 
 
 def replace_weights(model: Any, folder: str | os.PathLike) -> None:
-    """Write a model, or adapters, in place of the model or the adapters that a folder holds."""
-    # A folder with both is read as that model with these adapters on top of it.
-    for path in (*Path(folder).glob("*.safetensors"), *(Path(folder) / name for name in DESCRIPTIONS)):
-        path.unlink(missing_ok=True)
+    """Write a model, or adapters, in place of the adapters or the model that a folder holds."""
     save_weights(model, folder)
+    # A folder with both is read as that model with these adapters on top of it.
+    for pattern in WHOLE if is_wrapped(model) else (ADAPTERS, ADAPTER_CONFIG):
+        for path in Path(folder).glob(pattern):
+            path.unlink()
 
 
 def read_adapters(model: Any, folder: str | os.PathLike) -> None:
