@@ -113,7 +113,7 @@ def test_it_is_dark_where_the_browser_is(browser, lab):
     page.set_default_timeout(LIMIT)
     page.goto(lab[0])
     page.locator("body[data-jp-theme-light=false]").wait_for(state="attached")
-    closed(page, lab[0])
+    page.close()  # not its kernel, which is that of the other page
 
 
 def test_arrow_keys_on_the_slider_move_the_number_the_readout_and_the_picture(start):
