@@ -75,7 +75,7 @@ def _ends(mean: float, interval: Sequence[float] | None) -> tuple[float, float, 
     return (mean, *(interval or (mean, mean)))
 
 
-def _has_model(path: Path) -> bool:
+def has_model(path: Path) -> bool:
     """Return whether the model of a plan is at hand; say so where it is not."""
     model = tomllib.loads(path.read_text(encoding="utf-8"))["common"].get("model", TINY)
     if model != TINY and not (ROOT / model).exists():
@@ -90,7 +90,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3, help="how many of the recorded seeds")
     with tempfile.TemporaryDirectory() as folder:
         seeds = parser.parse_args().seeds
-        plans = [path for path in plans_in(ROOT / "experiments") if _has_model(path)]
+        plans = [path for path in plans_in(ROOT / "experiments") if has_model(path)]
         found = [one for path in plans for one in again(path, Path(folder), seeds)]
     print("\n".join(map(str, found)) if found else "no claim has a recorded result yet: there is nothing to compare")
     return int(not all(one.agrees for one in found))

@@ -42,7 +42,7 @@ def _marks(arguments: argparse.Namespace) -> None:
 
 
 def _check_options(folders: list[Path], arguments: argparse.Namespace) -> None:
-    from mapl_explore.course.marks import FILE
+    from mapl_explore.course.class_table import places_of
     from mapl_explore.files import require_folder, require_other
 
     places = [folder.resolve() for folder in folders]
@@ -56,8 +56,8 @@ def _check_options(folders: list[Path], arguments: argparse.Namespace) -> None:
     if arguments.out is not None:
         require_folder(arguments.out)
         _require_name(Path(arguments.out), arguments.format)
-        for folder in folders:
-            require_other(folder / FILE, arguments.out)
+        for path in (path for folder in folders for path in places_of(folder)):
+            require_other(path, arguments.out)
 
 
 def _require_name(out: Path, form: str) -> None:

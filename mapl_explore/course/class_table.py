@@ -83,13 +83,16 @@ def read_student(folder: Path, questions: Iterable[Question]) -> Student:
     return Student(name, str(folder), cells, tries, tuple(sorted({*marks["answers"]} - {*answers})))
 
 
+def places_of(folder: Path) -> list[Path]:
+    """Return where the marks of a student may lie: in the folder, or in the copies that lab made there."""
+    return [folder / FILE, folder / STUDENTS_FOLDER / FILE]
+
+
 def _marks_in(folder: Path) -> Path:
     if not folder.is_dir():
-        raise FileNotFoundError(
-            f"{folder}: must be a student's folder, and is {'a file' if folder.exists() else 'not there'}"
-        )
-    places = [folder / FILE, folder / STUDENTS_FOLDER / FILE]
-    found = next((path for path in places if path.is_file()), None)
+        there = "a file" if folder.exists() else "not there"
+        raise FileNotFoundError(f"{folder}: must be a student's folder, and is {there}")
+    found = next((path for path in places_of(folder) if path.is_file()), None)
     if found is None:
         raise FileNotFoundError(f"{folder}: has no {FILE}")
     return found

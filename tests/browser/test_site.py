@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import html
 import http.server
 import json
 import os
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from browser.browsing import DONE, LIMIT, STDERR, until
 
+from mapl_explore.course.questions import questions_of
 from mapl_explore.serving.browser_course import NOTE
 
 SITE = os.environ.get("MAPL_SITE")
@@ -197,6 +199,13 @@ def test_a_phone_shows_the_notebook_that_its_address_names_and_comes_back_to_it(
         page.locator(".jp-FileBrowser").wait_for(state="hidden")
         page.reload()
     page.close()
+
+
+def test_no_page_of_a_lesson_has_an_answer():
+    for path in sorted((Path(__file__).parents[2] / "notebooks").glob("0*.ipynb")):
+        text = html.unescape((Path(SITE) / f"notebooks/{path.stem}.html").read_text(encoding="utf-8"))
+        whys = [one.settings["why"] for one in questions_of(path) if one.settings.get("why")]
+        assert [word for word in (*whys, "expected=", "# A solution") if word in text] == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

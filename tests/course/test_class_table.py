@@ -202,8 +202,11 @@ def test_options_that_cannot_be_are_refused_before_anything_is_written(
     assert err.count("\n") == 1
 
 
-def test_the_file_that_is_read_is_not_written(folder, tmp_path, capsys):
-    marks = Path(folder("ada", {}), "marks.json")
-    words = ["--format", "gradescope", "--out", str(marks)]
-    assert cli.main(["marks", str(marks.parent), *words]) == 2
+@pytest.mark.parametrize("copies", ["", "mapl_explore_student"])
+def test_the_file_that_is_read_is_not_written(folder, tmp_path, capsys, copies):
+    ada = Path(folder("ada", {}))
+    marks = ada / copies / "marks.json"
+    marks.parent.mkdir(exist_ok=True)
+    (ada / "marks.json").rename(marks)
+    assert cli.main(["marks", str(ada), "--format", "gradescope", "--out", str(marks)]) == 2
     assert "is the file that is read" in capsys.readouterr().err

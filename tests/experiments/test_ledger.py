@@ -301,3 +301,11 @@ def test_a_measure_that_the_runs_will_not_have_is_refused_before_any_work(home, 
     with pytest.raises(ValueError, match=r"plans/one\.toml: \[\[claims\]\] first: ") as caught:
         read_plan(home / "one.toml")
     assert said in str(caught.value)
+
+
+def test_a_plan_whose_model_is_not_at_hand_is_passed_over_and_told(tmp_path, capsys):
+    for name, model in (("ours", ""), ("other", 'model = "build/none"')):
+        (tmp_path / f"{name}.toml").write_text(f"[common]\n{model}\n")
+    assert evidence.has_model(tmp_path / "ours.toml")
+    assert not evidence.has_model(tmp_path / "other.toml")
+    assert capsys.readouterr().out == "other is passed over: there is no build/none\n"
