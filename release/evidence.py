@@ -2,7 +2,7 @@
 
 ``python release/evidence.py --seeds 3`` runs the arm of each claim and its baseline again, at their recorded learning
 rates, in a folder that is thrown away. It prints a line for each claim, and ends with 1 if the interval of a difference
-does not overlap the recorded one.
+does not overlap the recorded one. A claim on shares of the variance stands on all runs of its plan and is passed over.
 """
 
 import argparse
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mapl_explore.experiments.claims import BASE, Claim
-from mapl_explore.experiments.comparison import Workbench, workbench
+from mapl_explore.experiments.comparison import Workbench, found_in, workbench
 from mapl_explore.experiments.jobs import Job, Progress, run_all
 from mapl_explore.experiments.ledger import plans_in, result_of
 from mapl_explore.experiments.reaching import Found
 from mapl_explore.experiments.report import contrast, with_interval
-from mapl_explore.runs.measured import read_measured
+from mapl_explore.experiments.shares import VARIANCE
 
 ROOT = Path(__file__).parents[1]
 TINY = "tiny"
@@ -48,7 +48,7 @@ def again(path: Path, folder: Path, seeds: int) -> Iterator[Again]:
     """Run again what the claims of a plan stand on; nothing for a plan that has no result yet."""
     bench = workbench(path, folder)
     result = result_of(path, bench.plan)
-    for claim in bench.plan.claims if result else ():
+    for claim in (one for one in bench.plan.claims if result and one.rule.measure != VARIANCE):
         known = result["claims"][claim.id]
         rates = {(one["arm"], str(one["cell"])): one["lr"] for one in result["arms"]}
         pair = [_jobs(bench, name, claim, rates, seeds) for name in (claim.rule.arm, claim.rule.than) if name != BASE]
@@ -68,7 +68,7 @@ def _found(jobs: Sequence[Job]) -> Found:
     failures = run_all(jobs, 1, Progress(len(jobs), True))
     if failures:
         raise RuntimeError(str(failures[0]))
-    return {job.settings.seed: read_measured(job.folder)[0] for job in jobs}
+    return found_in(jobs)
 
 
 def _ends(mean: float, interval: Sequence[float] | None) -> tuple[float, float, float]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from mapl_explore.experiments.reaching import SETS_TO_80
+from mapl_explore.experiments import reaching, shares
 from mapl_explore.experiments.tables import placed, require_known, table_in, text_of
 from mapl_explore.files import shortened
 from mapl_explore.runs.measured import BY_SET
@@ -13,8 +13,9 @@ from mapl_explore.training.settings import one_of
 BASE = "base"  # the model before training, from which the measures below are counted
 FROM_BASE = ("chosen_ratio", "rejected_ratio", "kl")
 OPPOSITE = {"higher": "lower", "lower": "higher"}
-DIFFERENT = "different"  # in either direction
+DIFFERENT, ALIKE = "different", "alike"  # in either direction, and in neither
 OTHERS = "others"
+OF_WHOLE_ARMS = {reaching.SETS_TO_80: reaching.LABEL, shares.VARIANCE: shares.LABEL}  # and of no single question
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
 Place = tuple[str, Mapping[str, Any]]  # the name of an arm, and its cell
@@ -28,16 +29,19 @@ class Rule:
     ----------
     arm : str
         Whose measure is meant.
-    expected : {"higher", "lower", "different"}
+    expected : {"higher", "lower", "different", "alike"}
         The verdict with which the claim holds; with the other one it fails, else it is undecided. ``different`` holds
-        with either of them, for a claim that names no direction.
+        with either of them, for a claim that names no direction, and ``alike`` fails with either: that two arms are
+        alike no interval shows.
     cell : dict
         The values of all factors of the grid.
     than : str
         The other arm; or ``base``, the model before training, for a log-ratio or the KL to it.
     measure : str
         What is compared, one of ``BY_SET`` of :mod:`mapl_explore.runs.measured`; or ``sets_to_80``, of which fewer
-        are quicker; or ``others``, what all but the leaders have of the gradient, the mean over the training.
+        are quicker; or ``others``, what all but the leaders have of the gradient, the mean over the training; or
+        ``variance``, of ``lr`` and ``loss`` in place of two arms: which share of the variance each of them explains in
+        the table of all arms and all learning rates that were tried.
 
     Examples
     --------
@@ -61,6 +65,8 @@ class Rule:
         """Return whether the claim holds, by the verdict of the report."""
         if self.expected == DIFFERENT:
             return HOLDS if verdict in OPPOSITE else UNDECIDED
+        if self.expected == ALIKE:
+            return FAILS if verdict in OPPOSITE else UNDECIDED
         return {self.expected: HOLDS, OPPOSITE[self.expected]: FAILS}.get(verdict, UNDECIDED)
 
 
@@ -121,13 +127,25 @@ def _rule(table: Mapping[str, Any], places: Sequence[Place]) -> Rule:
         require_known(table, [each.name for each in fields(Rule)], "it")
         texts = {key: text_of(table, key) for key in ("arm", "expected", "than", "measure")}
         rule = Rule(cell=dict(table_in(table, "cell", {})), **texts)
-        one_of(*OPPOSITE, DIFFERENT)("expected", rule.expected)
-        one_of(*BY_SET, SETS_TO_80, OTHERS)("measure", rule.measure)
+        one_of(*OPPOSITE, DIFFERENT, ALIKE)("expected", rule.expected)
+        one_of(*BY_SET, OTHERS, *OF_WHOLE_ARMS)("measure", rule.measure)
         if rule.arm == rule.than:
             raise ValueError(f"arm must not be {rule.than!r}, with which it is compared")
         if rule.than == BASE and rule.measure not in FROM_BASE:
             raise ValueError(f"than = {BASE!r} needs a measure relative to it, {' or '.join(FROM_BASE)}")
+        if rule.measure == shares.VARIANCE:
+            _require_shares(rule, places)
+            return rule
         for arm in (rule.arm, rule.than):
             if arm != BASE and (arm, rule.cell) not in places:
                 raise ValueError(f"the plan has no arm {arm!r} in the cell {shortened(rule.cell)}")
     return rule
+
+
+def _require_shares(rule: Rule, places: Sequence[Place]) -> None:
+    """Raise unless the rule compares rate and loss, and there are losses to compare."""
+    if (rule.arm, rule.than) != (shares.RATE, shares.LOSS):
+        asked = f"arm = {shares.RATE!r} and than = {shares.LOSS!r}"
+        raise ValueError(f"measure {rule.measure!r} needs {asked}, not {rule.arm!r} and {rule.than!r}")
+    if sum(cell == rule.cell for _, cell in places) < 2:
+        raise ValueError(f"measure {rule.measure!r} needs two arms in the cell {shortened(dict(rule.cell))}")

@@ -12,6 +12,7 @@ from mapl_explore.experiments.claims import OTHERS
 from mapl_explore.experiments.jobs import Done, Failure, Job, Progress, job_of, read_done, run_all
 from mapl_explore.experiments.plan import Arm, Plan, read_plan
 from mapl_explore.experiments.questions import Questions, drawn, read_questions
+from mapl_explore.experiments.reaching import Found
 from mapl_explore.experiments.report import Results, Row, write_report
 from mapl_explore.files import sole_writer, whole_number
 from mapl_explore.notes import note
@@ -76,14 +77,15 @@ class Workbench:
         known = self.tried(arm)
         return max(known, key=lambda lr: np.mean(known[lr])) if known else None
 
-    def tried(self, arm: Arm) -> dict[float, list[float]]:
-        """Return what each rate of an arm gives on the validation questions, by seed, where all its runs are done."""
+    def tried(self, arm: Arm) -> dict[float, np.ndarray]:
+        """Return what each rate of an arm gives (seeds, validation questions), where all its runs are done."""
         jobs = self.rate_jobs(arm)
         by_rate = {lr: [job for job in jobs if job.settings.lr == lr] for lr in self.plan.lr}
-        return {lr: [self._mean(job) for job in some] for lr, some in by_rate.items() if all(job.done for job in some)}
+        done = {lr: some for lr, some in by_rate.items() if some and all(job.done for job in some)}
+        return {lr: np.array([self._measured(job) for job in some]) for lr, some in done.items()}
 
-    def _mean(self, job: Job) -> float:
-        return float(read_measured(job.folder)[0][self.plan.measure].mean())
+    def _measured(self, job: Job) -> np.ndarray:
+        return read_measured(job.folder)[0][self.plan.measure]
 
     def _job(self, arm: Arm, lr: float, seed: int, held_out: list) -> Job:
         train = drawn(self.questions.train[str(arm.settings.data)], arm, seed)
@@ -206,11 +208,8 @@ def _reported(
 
 
 def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) -> Results:
-    measured, runs = [read_measured(job.folder) for job in done], [read_run(job.folder) for job in done]
-    found = {
-        job.settings.seed: by_set | _along(run) for job, (by_set, _), run in zip(done, measured, runs, strict=True)
-    }
-    steps = [run.log[-1]["step"] for run in runs]
+    measured, found = [read_measured(job.folder) for job in done], found_in(done)
+    steps = [read_run(job.folder).log[-1]["step"] for job in done]
     known: list[Done] = [read_done(job.folder) for job in done]
     seconds = [one.seconds for one in known if one.seconds is not None]
     return Results(
@@ -225,12 +224,16 @@ def _results(bench: Workbench, arm: Arm, lr: float | None, done: Sequence[Job]) 
         seconds=_mean(seconds),
         samples=_mean([float(found[SAMPLES]) for found, _ in measured if SAMPLES in found]),
         runs=[job.folder.name for job in done],
-        tried={f"{rate:g}": means for rate, means in bench.tried(arm).items() if means},
+        tried={f"{rate:g}": values for rate, values in bench.tried(arm).items()},
     )
 
 
+def found_in(jobs: Sequence[Job]) -> Found:
+    """Return what the runs of an arm have measured, by seed: at their end, and over the training, one number a run."""
+    return {job.settings.seed: read_measured(job.folder)[0] | _along(read_run(job.folder)) for job in jobs}
+
+
 def _along(run: Run) -> dict[str, np.ndarray]:
-    """Return what is measured over the training, one number a run."""
     return {} if run.others is None else {OTHERS: np.array([run.others])}
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mapl_explore.experiments.claims import DIFFERENT, Claim
+from mapl_explore.experiments.claims import ALIKE, DIFFERENT, OF_WHOLE_ARMS, Claim
 from mapl_explore.experiments.grid import title_of
 from mapl_explore.experiments.plan import Plan, read_plan
-from mapl_explore.experiments.reaching import measure_label
 from mapl_explore.experiments.report import REPORT, with_interval
 from mapl_explore.files import read_json, shortened, write_json
+from mapl_explore.runs.record import label_of
 
 RESULTS = "results"
 RUNS = "runs/evidence"  # where the commands of the ledger put their runs
@@ -35,6 +35,7 @@ and some claims share an arm, so they are not independent. Where an arm is near 
 `rounds`, `selected` and the first cells of `noise`, a difference has little room.
 """
 NOT_RUN = "not run yet"
+IS_SO = {DIFFERENT: "differs from", ALIKE: "is like"}
 
 
 class Entry(NamedTuple):
@@ -178,8 +179,8 @@ def entries_of(path: Path) -> Iterator[Entry]:
 
 def _test(claim: Claim, plan: Plan) -> str:
     place = f" at {title_of(claim.rule.cell)}" if claim.rule.cell else ""
-    measure = f" by {measure_label(claim.rule.measure, *plan.losses)}" if claim.rule.measure != plan.measure else ""
-    is_so = "differs from" if claim.rule.expected == DIFFERENT else f"is {claim.rule.expected} than"
+    measure = f" by {_label(claim.rule.measure, *plan.losses)}" if claim.rule.measure != plan.measure else ""
+    is_so = IS_SO.get(claim.rule.expected, f"is {claim.rule.expected} than")
     return f"{claim.test} Holds if `{claim.rule.arm}` {is_so} `{claim.rule.than}`{measure}{place}."
 
 
@@ -193,12 +194,16 @@ def _rates(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> str:
 
 def _outcome(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
     """Return effect, what it is of, seeds and verdict."""
-    label = measure_label(claim.rule.measure, *plan.losses)
+    label = _label(claim.rule.measure, *plan.losses)
     if result is None:
         return "-", label, "-", NOT_RUN
     found = result["claims"][claim.id]
     effect = with_interval(found["difference"], found["difference_interval"], "+")
     return effect, label, str(found["seeds"]), claim.rule.decided(found["verdict"])
+
+
+def _label(measure: str, *losses: str) -> str:
+    return OF_WHOLE_ARMS.get(measure) or label_of(measure, *losses)
 
 
 def _in_table(text: str) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mapl_explore.experiments.claims import OTHERS, Claim, claims_of
+from mapl_explore.experiments.claims import OTHERS, Claim, Rule, claims_of
 from mapl_explore.experiments.grid import cells_of, title_of
 from mapl_explore.experiments.reaching import SETS_TO_80
 from mapl_explore.experiments.round_jobs import SAMPLING, rounds_of
+from mapl_explore.experiments.shares import VARIANCE
 from mapl_explore.experiments.tables import placed, require_known, several, table_in
 from mapl_explore.files import shortened, whole_number
 from mapl_explore.losses import Loss, loss_of
@@ -59,6 +60,8 @@ class Arm:
         How many training sets are drawn, by the seed; all of them if None.
     noise : float
         The share of these whose sides are exchanged, drawn by the seed, from 0 to 1.
+    exploded : bool
+        Whether each of these sets is taken apart into all its pairs of a positive and a negative.
     sampling : dict
         Of an arm that is trained in rounds, how each samples, and how many there are; of the sets it takes the prompts.
     cell : dict
@@ -69,6 +72,7 @@ class Arm:
     settings: Settings
     sets: int | None = None
     noise: float = 0.0
+    exploded: bool = False
     sampling: Mapping[str, Any] = field(default_factory=dict)
     cell: Mapping[str, Any] = field(default_factory=dict)
 
@@ -187,9 +191,7 @@ def _plan(name: str, table: Mapping[str, Any]) -> Plan:
     claims = claims_of(table.get("claims", []), baseline, measure, [(arm.name, arm.cell) for arm in found])
     for claim in claims:
         with placed(f"[[claims]] {claim.id}: "):
-            _require_measured(
-                claim.rule.measure, [arm for arm in found if arm.name in (claim.rule.arm, claim.rule.than)]
-            )
+            _require_decided(claim.rule, found, lr)
     return Plan(name, baseline, grid, found, seeds, lr, _rate_seeds(table, seeds, lr), measure, tables, claims)
 
 
@@ -198,6 +200,14 @@ def _measure(table: Mapping[str, Any], arms: tuple[Arm, ...]) -> str:
     measure = one_of(*MEASURES)("measure", table.get("measure", MEASURES[not verified]))
     _require_measured(measure, arms)
     return measure
+
+
+def _require_decided(rule: Rule, arms: Sequence[Arm], lr: Sequence[float]) -> None:
+    """Raise where the runs do not give what a rule compares."""
+    if rule.measure == VARIANCE and len(lr) < 2:
+        raise ValueError(f"measure {rule.measure!r} needs a grid of learning rates: lr at the top of the plan has one")
+    if rule.measure != VARIANCE:
+        _require_measured(rule.measure, [arm for arm in arms if arm.name in (rule.arm, rule.than)])
 
 
 def _require_measured(measure: str, arms: Sequence[Arm]) -> None:
@@ -303,7 +313,7 @@ def _made(name: str, given: dict[str, Any], cell: Mapping[str, Any]) -> Arm:
     _require_last_weights(settings)
     sampling = _sampling(settings, given)
     drawn = given.get("prompts" if sampling else "sets")
-    return Arm(name, settings, drawn, float(given.get("noise", 0)), sampling, cell)
+    return Arm(name, settings, drawn, float(given.get("noise", 0)), given.get("exploded", False), sampling, cell)
 
 
 def _sampling(settings: Settings, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -313,7 +323,7 @@ def _sampling(settings: Settings, given: Mapping[str, Any]) -> dict[str, Any]:
         for name in (name for name in (*asked, "prompts") if name in given):
             raise ValueError(f"{name} belongs to rounds, and there are none")
         return {}
-    for name in (name for name in ("sets", "noise", "answer_at") if given.get(name)):
+    for name in (name for name in ("sets", "noise", "exploded", "answer_at") if given.get(name)):
         raise ValueError(f"{name} does not go with rounds, which sample their own sets and are measured at their end")
     made = rounds_of(settings, asked, [])
     return {name: getattr(made, name) for name in SAMPLING}
@@ -354,11 +364,18 @@ def _share(name: str, value: Any) -> float:
     return float(value)
 
 
-# What a plan knows of an arm that is no setting of finetune: how many sets are drawn, the share with exchanged sides;
-# of rounds how many prompts are drawn, and how responses to them are sampled.
+def _yes_or_no(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be true or false, not {shortened(value)}")
+    return value
+
+
+# What a plan knows of an arm that is no setting of finetune: how many sets are drawn, the share with exchanged sides,
+# whether they are taken apart into pairs; of rounds how many prompts are drawn, and how responses to them are sampled.
 FACTORS: dict[str, Callable[[str, Any], Any]] = {
     "sets": lambda name, value: whole_number(name, value, 1, LARGEST),
     "noise": _share,
+    "exploded": _yes_or_no,
     "prompts": lambda name, value: whole_number(name, value, 1, LARGEST),
     **{each.name: each.metadata["rule"] for each in fields(RoundSettings) if each.name in SAMPLING},
 }

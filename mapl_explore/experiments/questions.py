@@ -1,5 +1,6 @@
 """The data of a comparison: what is trained on under a seed, what chooses the learning rate, what is reported."""
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -76,12 +77,27 @@ def drawn(sets: Sequence[PreferenceSet], arm: Arm, seed: int) -> list[Preference
     """Return the training sets of an arm under a seed.
 
     Arms with the same data and the same seed draw alike: fewer sets are some of the more, and less noise exchanges the
-    sides of some of the sets that more noise does.
+    sides of some of the sets that more noise does; an exploded arm has the pairs of the sets that others have.
     """
     rng = random.Random(f"sets and noise {seed}")
     order = rng.sample(range(len(sets)), len(sets))[: arm.sets] if arm.sets else list(range(len(sets)))
     exchanged = set(rng.sample(order, len(order))[: round(arm.noise * len(order))])
-    return [_exchanged(sets[row]) if row in exchanged else sets[row] for row in order]
+    found = [_exchanged(sets[row]) if row in exchanged else sets[row] for row in order]
+    return [pair for one in found for pair in all_pairs(one)] if arm.exploded else found
+
+
+def all_pairs(one: PreferenceSet) -> list[PreferenceSet]:
+    """Return every positive of a set with every negative, as sets of two.
+
+    >>> [(pair.positives, pair.negatives) for pair in all_pairs(PreferenceSet("Say a!", ["a", "A"], ["b", "c"]))]
+    [(('a',), ('b',)), (('a',), ('c',)), (('A',), ('b',)), (('A',), ('c',))]
+    """
+    texts, scores = one.responses, one.scores
+    places = itertools.product(range(len(one.positives)), range(len(one.positives), len(texts)))
+    return [
+        PreferenceSet(one.prompt, [texts[good]], [texts[bad]], scores and [scores[good], scores[bad]])
+        for good, bad in places
+    ]
 
 
 def _exchanged(one: PreferenceSet) -> PreferenceSet:

@@ -8,7 +8,6 @@ import numpy as np
 
 from mapl_explore.experiments.bootstrap import interval_of, resampled_means
 from mapl_explore.runs.measured import RIGHT_ALONG, SETS_READ
-from mapl_explore.runs.record import label_of
 
 SETS_TO_80 = "sets_to_80"
 GOAL = 0.8
@@ -44,11 +43,6 @@ class Reached:
     @property
     def _numbers(self) -> tuple[float | None, ...]:
         return (self.sets, *(self.interval or ()))
-
-
-def measure_label(measure: str, *losses: str) -> str:
-    """Return what a measure of a comparison is called."""
-    return LABEL if measure == SETS_TO_80 else label_of(measure, *losses)
 
 
 def crossing(sets: np.ndarray, shares: np.ndarray) -> np.ndarray:

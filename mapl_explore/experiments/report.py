@@ -15,6 +15,7 @@ from mapl_explore.experiments.claims import Rule
 from mapl_explore.experiments.grid import shown, title_of
 from mapl_explore.experiments.plan import Plan
 from mapl_explore.experiments.reaching import SETS_TO_80, Found, Reached, difference, reached
+from mapl_explore.experiments.shares import VARIANCE, Tried, rate_less_loss
 from mapl_explore.files import atomic_writer, counted
 from mapl_explore.notes import note
 from mapl_explore.rounding import known
@@ -60,8 +61,8 @@ class Results:
         Means over the runs; samples are the responses that rounds have drawn.
     runs : list of str
         The names of the run folders.
-    tried : dict of list of float
-        By learning rate, as text, the mean on the validation questions under each seed that chose among the rates.
+    tried : dict of arrays (seeds, validation questions)
+        By learning rate, as text, what each question gives under each seed that chose among the rates.
     """
 
     arm: str
@@ -75,7 +76,7 @@ class Results:
     seconds: float | None
     runs: list[str]
     samples: float | None = None
-    tried: Mapping[str, list[float]] = field(default_factory=dict)
+    tried: Tried = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def rows_of(results: Sequence[Results], baseline: str, measure: str) -> list[Row
 
 def contrast_of(rule: Rule, results: Sequence[Results]) -> Contrast:
     """Return the contrast by which a claim is decided."""
+    if rule.measure == VARIANCE:
+        return _contrast_of_shares([one.tried for one in results if one.cell == rule.cell])
     arms = {one.arm: one.found for one in results if one.cell == rule.cell}
     return contrast(arms[rule.arm], arms.get(rule.than), rule.measure)
 
@@ -164,6 +167,14 @@ def contrast(one: Found, other: Found | None, measure: str) -> Contrast:
         changes = np.array([one[s][measure] - (0.0 if other is None else other[s][measure]) for s in seeds])
         change, interval = float(changes.mean()), mean_interval(changes)
     return Contrast(change, interval, len(seeds), verdict_of(interval, len(seeds)))
+
+
+def _contrast_of_shares(arms: Sequence[Tried]) -> Contrast:
+    """Return how the shares of the variance differ; unknown where an arm lacks a rate."""
+    if not arms[0] or any(arm.keys() != arms[0].keys() for arm in arms):
+        return Contrast(None, None, 0, verdict_of(None, 0))
+    change, interval, seeds = rate_less_loss(arms)
+    return Contrast(change, interval, seeds, verdict_of(interval, seeds))
 
 
 def verdict_of(interval: Interval, seeds: int) -> str:
@@ -240,7 +251,7 @@ def _row(one: Results, base: Results, measure: str) -> Row:
         runs=one.runs,
         sets_to_80=reached(one.found),
         samples=one.samples,
-        tried=one.tried,
+        tried={rate: values.mean(1).tolist() for rate, values in one.tried.items()},
     )
 
 

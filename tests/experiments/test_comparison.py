@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from patience import HANG
-from tiny_models import save_tiny
+from small_plans import EVAL
 from tuned_runs import SETS
 
 from mapl_explore import compare, write_sets
@@ -24,7 +24,7 @@ from mapl_explore.experiments.comparison import compared, workbench
 from mapl_explore.experiments.jobs import job_of
 from mapl_explore.experiments.outlook import outlook
 from mapl_explore.experiments.plan import read_plan
-from mapl_explore.experiments.questions import divided, drawn
+from mapl_explore.experiments.questions import all_pairs, divided, drawn
 from mapl_explore.experiments.reaching import Reached
 from mapl_explore.experiments.report import Row
 from mapl_explore.files import sole_writer
@@ -32,29 +32,6 @@ from mapl_explore.notes import Note
 from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.record import read_run
 from mapl_explore.training import finetuning, rounds
-
-EVAL = [PreferenceSet(f"and before {i}?", [f" {i}"], [" no", " x"]) for i in range(6)]
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """A random model, and data to train on and to measure on."""
-    place = tmp_path_factory.mktemp("files")
-    write_sets(place / "train.jsonl", SETS)
-    write_sets(place / "eval.jsonl", EVAL)
-    return {
-        "model": str(save_tiny(place / "base")),
-        "data": str(place / "train.jsonl"),
-        "eval": str(place / "eval.jsonl"),
-    }
-
-
-@pytest.fixture
-def plan(files):
-    common = {**files, "steps": 1, "answers": 0, "sets_per_step": 2, "device": "cpu", "sets": 4}
-    arms = {"one": {"loss": "dpo-hardest"}, "other": {"loss": "DPO(pair=Smooth(tau=1.0))"}}
-    return {"baseline": "one", "seeds": 2, "lr": 1e-3, "common": common, "arms": arms}
-
 
 ALONG = {"answers": 2, "answer_at": [1], "verifier": "exact"}
 
@@ -189,6 +166,23 @@ def test_arms_draw_the_same_sets_under_a_seed_and_noise_exchanges_a_share_of_the
     changed = [one for one in more if one != clean[one.prompt]]
     assert len(changed) == 2
     assert all(one.positives == clean[one.prompt].negatives for one in changed)
+
+
+def test_an_exploded_arm_has_the_pairs_of_the_sets_that_others_have(plan):
+    plan["arms"]["one"]["noise"] = plan["arms"]["other"]["noise"] = 0.5
+    plan["arms"]["other"]["exploded"] = True
+    whole, exploded = read_plan(plan).arms
+    sets, pairs = (drawn(SETS, arm, 3) for arm in (whole, exploded))
+    assert len(pairs) == sum(len(one.positives) * len(one.negatives) for one in sets) > len(sets)
+    assert [*dict.fromkeys(pair.prompt for pair in pairs)] == [one.prompt for one in sets]
+    sides = {one.prompt: (set(), set()) for one in sets}
+    for pair in pairs:
+        [good], [bad] = pair.positives, pair.negatives
+        sides[pair.prompt][0].add(good)
+        sides[pair.prompt][1].add(bad)
+    assert sides == {one.prompt: (set(one.positives), set(one.negatives)) for one in sets}
+    scored = all_pairs(PreferenceSet("p", ["a", "b"], ["c"], scores=[3, 2, 1]))
+    assert [pair.scores for pair in scored] == [(3, 1), (2, 1)]
 
 
 def test_what_decides_a_run_decides_its_folder_and_nothing_else_does(plan, tmp_path):

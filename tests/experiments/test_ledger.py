@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import evidence
@@ -128,9 +129,11 @@ def test_a_recorded_number_comes_again(tmp_path, monkeypatch):
     ("verdict", "seeds", "said"),
     [("higher", 8, "holds"), ("lower", 8, "fails"), ("undecided", 8, "undecided")],
 )
-def test_a_claim_without_a_direction_holds_with_either(verdict, seeds, said):
+def test_a_claim_without_a_direction_holds_with_either_and_one_of_likeness_fails(verdict, seeds, said):
     rule = Rule("smooth", "different", {}, "hardest", "right")
     assert rule.decided(verdict) == ("undecided" if said == "undecided" else "holds")
+    alike = replace(rule, expected="alike")
+    assert alike.decided(verdict) == ("undecided" if said == "undecided" else "fails")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +214,7 @@ def test_a_result_that_is_not_of_its_plan_is_refused_and_nothing_is_recorded(hom
         ('"smooth", exp', '"smoth", exp', "[[claims]] 1: rule: the plan has no arm 'smoth' in the cell {'sets': 8}"),
         ("sets = 8 }", "sets = 16 }", "rule: the plan has no arm 'smooth' in the cell {'sets': 16}"),
         (", cell = { sets = 8 }", "", "rule: the plan has no arm 'smooth' in the cell {}"),
-        ('"higher"', '"better"', "rule: expected must be one of 'higher', 'lower', 'different', not 'better'"),
+        ('"higher"', '"better"', "rule: expected must be one of 'higher', 'lower', 'different', 'alike', not 'better'"),
         (
             "cell =",
             'measure = "kind", cell =',
@@ -252,12 +255,17 @@ def test_the_command_records_and_writes(home, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_what_a_claim_stands_on_comes_again_with_fewer_seeds(home):
+def asked(home, plan, claim):
+    """Write a plan of one step on a random model, with its data."""
     write_sets("sets.jsonl", SETS[:8])
     write_sets("eval.jsonl", SETS[8:])
     small = f'data = "sets.jsonl"\neval = "eval.jsonl"\nmodel = "{save_tiny(Path("base"))}"\nsteps = 1\nanswers = 0\n'
-    before, after = PLAN.replace("[4, 8]", "[8]").split('data = "data/world/train.jsonl"\nverifier = "world"\n')
-    (home / "one.toml").write_text("seeds = 2\n" + before + small + 'device = "cpu"\n' + after + CLAIM)
+    before, after = plan.split('data = "data/world/train.jsonl"\nverifier = "world"\n')
+    (home / "one.toml").write_text("seeds = 2\n" + before + small + 'device = "cpu"\n' + after + claim)
+
+
+def test_what_a_claim_stands_on_comes_again_with_fewer_seeds(home):
+    asked(home, PLAN.replace("[4, 8]", "[8]"), CLAIM)
     assert not list(evidence.again(home / "one.toml", Path("out"), 2))
     [_, smooth] = compared(home / "one.toml", output="out", progress=False).rows
     record(home, "out")
@@ -272,6 +280,24 @@ def test_what_a_claim_stands_on_comes_again_with_fewer_seeds(home):
     assert found.agrees
     assert not moved.agrees
     assert str(moved).endswith("THEY DO NOT OVERLAP")
+
+
+def test_what_is_measured_over_the_training_comes_again_too(home):
+    asked(home, PLAN.replace("[4, 8]", "[8]"), CLAIM.replace("expected", 'measure = "others", expected'))
+    compared(home / "one.toml", output="out", progress=False)
+    record(home, "out")
+    [found] = evidence.again(home / "one.toml", Path("out"), 2)
+    assert found.recorded == found.found
+    assert found.found[0] > 0
+
+
+def test_shares_of_the_variance_are_not_run_again(home):
+    rule = 'rule = { arm = "lr", than = "loss", measure = "variance", expected = "higher" }\n'
+    plan = PLAN.replace("[grid]\nsets = [4, 8]\n", "").replace("lr = 1e-3", "lr = [1e-3, 1e-2]\nrate_seeds = 1")
+    asked(home, plan, CLAIM[: CLAIM.index("rule = ")] + rule)
+    compared(home / "one.toml", output="out", progress=False)
+    record(home, "out")
+    assert not list(evidence.again(home / "one.toml", Path("out"), 2))
 
 
 def results(arm, **found):

@@ -16,6 +16,7 @@ GOOD = {
 CLAIM = {name: "it" for name in ("id", "words", "source", "scale", "test")}
 CLAIM |= {"rule": {"arm": "other", "expected": "lower", "measure": "sets_to_80"}}
 BEYOND = CLAIM | {"rule": {"arm": "other", "than": "one", "expected": "higher", "measure": "others"}}
+SHARES = CLAIM | {"rule": {"arm": "lr", "than": "loss", "expected": "higher", "measure": "variance"}}
 WORLD = {"data": "train.jsonl", "verifier": "world"}
 ROUNDS = {"loss": "rloo", "rounds": 2, "prompts": 4}
 TEXT = """baseline = "one"
@@ -116,6 +117,16 @@ def test_a_single_rate_needs_no_runs_to_choose_it():
             {"claims": [BEYOND], "common": WORLD, "arms__one__loss": "SFT()"},
             "[[claims]] it: measure 'others' needs a loss with a pair, not SFT() of [arms.one]",
         ),
+        ({"claims": [SHARES], "lr": 1e-3}, "[[claims]] it: measure 'variance' needs a grid of learning rates: lr at"),
+        (
+            {"claims": [SHARES | {"rule": SHARES["rule"] | {"arm": "one"}}]},
+            "[[claims]] 1: rule: measure 'variance' needs arm = 'lr' and than = 'loss', not 'one' and 'loss'",
+        ),
+        (
+            {"claims": [SHARES], "arms__other": None},
+            "[[claims]] 1: rule: measure 'variance' needs two arms in the cell {}",
+        ),
+        ({"arms__one__exploded": 1}, "[arms.one] exploded must be true or false, not 1"),
         ({"arms__one__k": 8}, "[arms.one] k belongs to rounds, and there are none"),
         ({"arms__one__rounds": 0}, "[arms.one] rounds must be an integer from 1"),
         ({"arms__one__rounds": 2}, "[arms.one] verifier must be 'world', 'exact' or 'module:function', not None"),
