@@ -4,6 +4,9 @@ A random model of the shape of Qwen2.5-0.5B (494M weights, 151,936 tokens, tied)
 responses 128, float32 on one thread of a CPU; ``memory.py FOLDER DATA`` takes a model and the first set of a file. Each
 measurement is a process of its own, so that its peak is its own. A step is forward, loss and backward; the optimizer's
 part is the same in all. The peak is that of the process, less what it held before the step and its gradients.
+
+Where ``import trl`` works, TRL's DPOTrainer is the last: pairs of the same lengths, one in each pass, its activations
+computed again. Its peak is that of any number of pairs; it is not timed, for it reads two pairs and not all sixteen.
 """
 
 import json
@@ -11,7 +14,9 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
+from importlib import util
 
 import torch
 import transformers
@@ -53,6 +58,15 @@ def held():
         return int(file.read().split()[1]) * resource.getpagesize()
 
 
+def peak():
+    """Return the most bytes that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def megabytes_of_gradients(model):
+    return sum(weights.nbytes for weights in model.parameters()) / 1e6  # as many as there are weights
+
+
 def measured(case, *given):
     """Return megabytes on top of weights and gradients, and processor seconds of the quickest step."""
     model, one = model_and_set(*given)
@@ -66,17 +80,48 @@ def measured(case, *given):
         logp = scorer(**batch)
         (-torch.nn.functional.logsigmoid(0.01 * (logp[:, :1] - logp[:, 1:]))).mean().backward()
         seconds.append(time.process_time() - start)
-    gradients = sum(weights.grad.nbytes for weights in model.parameters())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"MB": (peak - before - gradients) / 1e6, "seconds": min(seconds), "logp": logp.sum().item()}
+    megabytes = (peak() - before) / 1e6 - megabytes_of_gradients(model)
+    return {"MB": megabytes, "seconds": min(seconds), "logp": logp.sum().item()}
+
+
+def of_trl():
+    """Return megabytes on top of weights and gradients of TRL's trainer."""
+    from datasets import Dataset
+    from training import tokenizer
+    from trl import DPOConfig, DPOTrainer
+
+    model, one = model_and_set()
+    prompt, *responses = (" ".join(f"w{token}" for token in ids) for ids in (one.prompt, *one.responses))
+    pairs = [{"prompt": f"{prompt} ", "chosen": responses[0], "rejected": rejected} for rejected in responses[4:6]]
+    with tempfile.TemporaryDirectory() as folder:
+        how = {
+            "output_dir": folder, "max_steps": 1, "save_strategy": "no", "report_to": "none", "use_cpu": True,
+            "per_device_train_batch_size": 1, "gradient_accumulation_steps": len(pairs), "max_length": None,
+            "gradient_checkpointing": True, "precompute_ref_log_probs": True, "bf16": False,
+            "optim": "sgd", "max_grad_norm": 0.0,
+        }  # fmt: skip
+        data = Dataset.from_list(pairs)
+        trainer = DPOTrainer(
+            model=model, args=DPOConfig(**how), train_dataset=data, processing_class=tokenizer(QWEN["vocab_size"])
+        )
+        before = held()
+        trainer.train()
+    return {"MB": (peak() - before) / 1e6 - megabytes_of_gradients(model)}
+
+
+def in_a_process(*words):
+    done = subprocess.run(
+        [sys.executable, __file__, *words], capture_output=True, text=True, env={**os.environ, **EXACT}
+    )
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def main(*given):
     found = {}
     for case in CASES:
-        words = [sys.executable, __file__, "--case", case, *given]
-        done = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, **EXACT})
-        found[case] = mine = json.loads(done.stdout.splitlines()[-1])
+        found[case] = mine = in_a_process("--case", case, *given)
         first = found["all logits at once"]
         memory, slower = first["MB"] / mine["MB"], mine["seconds"] / first["seconds"]
         print(
@@ -84,11 +129,16 @@ def main(*given):
             f" {mine['seconds']:.1f} s a step, {slower:.2f} times as long; log-probs {mine['logp']:.4f} nats",
             flush=True,
         )
+    if util.find_spec("trl") and not given:
+        other = in_a_process("--trl")["MB"]
+        print(f"TRL, one pair in a pass and checkpointing: {other:,.0f} MB, {other / mine['MB']:.1f} times ours")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if sys.argv[1:2] == ["--case"]:
+    if sys.argv[1:] == ["--trl"]:
+        print(json.dumps(of_trl()))
+    elif sys.argv[1:2] == ["--case"]:
         print(json.dumps(measured(*sys.argv[2:])))
     else:
         main(*sys.argv[1:])

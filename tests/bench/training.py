@@ -64,10 +64,10 @@ def texts(case, count):
     return [(words(case.prompt), several(case.positives), several(case.negatives)) for _ in range(count)]
 
 
-def tokenizer():
+def tokenizer(count=WORDS):
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    whole = Tokenizer(models.WordLevel({f"w{i}": i for i in range(WORDS - 1)} | {"<end>": WORDS - 1}, unk_token="w0"))
+    whole = Tokenizer(models.WordLevel({f"w{i}": i for i in range(count - 1)} | {"<end>": count - 1}, unk_token="w0"))
     whole.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return transformers.PreTrainedTokenizerFast(tokenizer_object=whole, eos_token="<end>", pad_token="<end>")
 
