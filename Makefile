@@ -121,11 +121,11 @@ ifdef FAST
 else
 	@for plan in experiments/*.toml; do \
 		OMP_NUM_THREADS=1 $(BIN)/mapl-explore compare $$plan --output $(EVIDENCE) --jobs $(JOBS) || exit 1; done
-	@$(BIN)/mapl-explore ledger experiments --reports $(EVIDENCE) --output LEDGER.md
+	@$(BIN)/mapl-explore ledger experiments --reports $(EVIDENCE) --output LEDGER.md --overwrite
 endif
 
 ledger: setup
-	@$(BIN)/mapl-explore ledger experiments --output LEDGER.md
+	@$(BIN)/mapl-explore ledger experiments --output LEDGER.md --overwrite
 
 NOTEBOOKS = $(patsubst %,notebooks/%.ipynb,$(or $(ARGS),*))
 

@@ -122,6 +122,12 @@ def require_other(source: str | os.PathLike, output: str | os.PathLike) -> None:
         raise ValueError(f"{os.fspath(output)!r} is the file that is read, {os.fspath(source)!r}: write to another one")
 
 
+def require_new_file(name: str, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+    """Raise if a file to write, the argument ``name``, is there and may not be replaced."""
+    if not overwrite and os.path.lexists(path):
+        raise FileExistsError(f"{name} must be a new file, but {os.fspath(path)!r} exists: --overwrite replaces it")
+
+
 @contextlib.contextmanager
 def sole_writer(path: str | os.PathLike) -> Iterator[None]:
     """Keep other processes from writing to a file or a folder while the block runs.

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from mapl_explore.cli.outputs import add_overwrite, require_new
+
 FORMATS = {"csv": ".csv", "gradescope": ".json"}  # with the suffix of the file
 
 
@@ -15,6 +17,7 @@ def add_marks(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("folders", metavar="FOLDER", nargs="+", help="a student's folder, with the marks.json of the notebooks in it")
     add("--out", metavar="FILE", help="where the table is written; by default it is printed")
+    add_overwrite(parser, "FILE")
     add("--format", choices=FORMATS, default="csv", help="gradescope: the results.json of one student")
     parser.set_defaults(run=_marks, extra="lab")
 
@@ -43,7 +46,7 @@ def _marks(arguments: argparse.Namespace) -> None:
 
 def _check_options(folders: list[Path], arguments: argparse.Namespace) -> None:
     from mapl_explore.course.class_table import places_of
-    from mapl_explore.files import require_folder, require_other
+    from mapl_explore.files import require_other
 
     places = [folder.resolve() for folder in folders]
     for folder, place in zip(folders, places, strict=True):
@@ -54,22 +57,16 @@ def _check_options(folders: list[Path], arguments: argparse.Namespace) -> None:
             f"--format gradescope takes one FOLDER, as results.json is that of one student, not {len(folders)}"
         )
     if arguments.out is not None:
-        require_folder(arguments.out)
         _require_name(Path(arguments.out), arguments.format)
         for path in (path for folder in folders for path in places_of(folder)):
             require_other(path, arguments.out)
+    require_new("--out", arguments.out, arguments)
 
 
 def _require_name(out: Path, form: str) -> None:
-    """Raise for a name that another program would read as something else, and for a file that is no such table."""
-    from mapl_explore.course.class_table import HEAD
-
+    """Raise for a name that another program would read as something else."""
     if out.suffix.lower() != FORMATS[form]:
         raise ValueError(f"--out must end in {FORMATS[form]} with --format {form}, not {str(out)!r}")
-    if form == "csv" and out.exists() and not out.read_text("utf-8-sig", "replace").startswith(",".join(HEAD)):
-        raise ValueError(
-            f"--out must be a new file or an earlier table of marks, and {str(out)!r} holds something else"
-        )
 
 
 def _write(arguments: argparse.Namespace, students: list, questions: list) -> None:

@@ -4,13 +4,14 @@ import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mapl_explore.cli.outputs import add_overwrite, require_new
 from mapl_explore.cli.scoring import add_chat, add_place
 from mapl_explore.notes import note
 
 if TYPE_CHECKING:  # each command loads what it needs, and no other
     from mapl_explore.data import PreferenceSet
 
-WRITTEN = "the file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says; an existing one is replaced"
+WRITTEN = "the new file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says"
 
 
 def add_data(commands: argparse._SubParsersAction) -> None:
@@ -37,6 +38,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("convert", help=text, description=text, example=example)
     _add_source(parser, "IN")
     parser.add_argument("output", metavar="OUT", help=WRITTEN)
+    add_overwrite(parser, "OUT")
     text = "leave out the scores, which only some losses read and which all sets must have or none"
     parser.add_argument("--without-scores", action="store_true", help=text)
     parser.set_defaults(run=_convert)
@@ -56,6 +58,7 @@ def _add_world(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("world", help=text, description=text, example=example)
     add = parser.add_argument
     add("output", metavar="OUT", help=WRITTEN)
+    add_overwrite(parser, "OUT")
     add("--n", type=int, required=True, help="how many sets")
     add("--seed", type=int, required=True, help="decides the sets")
     add("--split", choices=("train", "validation", "test"), default="train", help="whom to ask about: nobody is in two")
@@ -73,7 +76,8 @@ def add_sample(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("sample", help=text, description=text, example=example)
     add = parser.add_argument
     add("source", metavar="PROMPTS", help="records with a prompt: .jsonl, .jsonl.gz, .parquet, or a name on the hub")
-    add("output", metavar="OUT", help="the new file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says")
+    add("output", metavar="OUT", help=WRITTEN)
+    add_overwrite(parser, "OUT, or the file of --draws,")
     add("--model", default="tiny", help="tiny, a folder, or a name on the Hugging Face hub")
     add("--k", type=int, default=16, help="responses to each prompt; equal ones count once without --duplicates")
     text = "world, exact (equal to --reference) or module:function, found from this folder: (prompt, response) -> bool,"
@@ -82,8 +86,8 @@ def add_sample(commands: argparse._SubParsersAction) -> None:
     add("--reference", metavar="FIELD", help="the field of the right response, a text or a list of texts")
     text = "the least number of a right response, for a verifier that returns numbers; they become the sets' scores"
     add("--threshold", type=float, metavar="SCORE", help=text)
-    text = "a table of every draw with its token ids, those cut off and duplicates marked: .jsonl, .jsonl.gz, .csv or"
-    add("--draws", metavar="FILE", help=f"{text} .parquet as its name says; a file is replaced")
+    text = "a table of every draw with its token ids, those cut off and duplicates marked: a new file, .jsonl,"
+    add("--draws", metavar="FILE", help=f"{text} .jsonl.gz, .csv or .parquet as its name says")
     add("--fallback", action="store_true", help="where the model gave no right or no wrong response, take the file's")
     add("--duplicates", action="store_true", help="a response stands in its set as often as it was drawn")
     text = "most tokens of a response, cut off and dropped there; if not given, the model's generation_config's, or 256"
@@ -120,6 +124,7 @@ def _convert(arguments: argparse.Namespace) -> None:
 
     require_output(arguments.output)
     require_other(arguments.source, arguments.output)
+    require_new("OUT", arguments.output, arguments)
     reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
     require_sets(arguments.source, reading)
     without = arguments.without_scores
@@ -135,6 +140,7 @@ def _world(arguments: argparse.Namespace) -> None:
     from mapl_explore.files import counted
 
     require_output(arguments.output)
+    require_new("OUT", arguments.output, arguments)
     names = ["n", "seed", "split", "distractors", "agreement", "noise", "per_side"]
     write_sets(arguments.output, world_sets(**{name: getattr(arguments, name) for name in names}))
     print(f"{counted(arguments.n, 'set')} written to {arguments.output}")
@@ -145,7 +151,7 @@ def _sample(arguments: argparse.Namespace) -> None:
     from mapl_explore.sampling.answers import sample_sets
 
     names = ["model", "k", "reference", "threshold", "draws", "fallback", "duplicates", "max_tokens", "temperature"]
-    names += ["seed", "chat", "batch_size", "device"]
+    names += ["seed", "chat", "batch_size", "device", "overwrite"]
     options = {name: getattr(arguments, name) for name in names}
     sets, report = sample_sets(arguments.source, arguments.output, verifier=arguments.verifier, **options)
     print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from mapl_explore.cli.outputs import add_overwrite, require_new
+
 
 def add_compare(commands: argparse._SubParsersAction) -> None:
     """Add ``compare`` to the commands of the command line."""
@@ -38,15 +40,15 @@ def add_ledger(commands: argparse._SubParsersAction) -> None:
     add("folder", metavar="DIR", help="plans with [[claims]], and their results in a folder results")
     add("--reports", metavar="DIR", help="first record what compare has reported there, the --output that it had")
     add("--output", metavar="FILE", help="where the ledger is written, as Markdown; it is printed if not given")
+    add_overwrite(parser, "FILE")
     parser.set_defaults(run=_ledger)
 
 
 def _ledger(arguments: argparse.Namespace) -> None:
     from mapl_explore.experiments.ledger import ledger_of, record
-    from mapl_explore.files import require_folder, write_or_print
+    from mapl_explore.files import write_or_print
 
-    if arguments.output is not None:
-        require_folder(arguments.output)
+    require_new("--output", arguments.output, arguments)
     if arguments.reports:
         for file in record(arguments.folder, arguments.reports):
             print(f"recorded in {file}", file=sys.stderr)

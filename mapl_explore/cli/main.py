@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from mapl_explore.cli.course import add_marks
 from mapl_explore.cli.data import add_data, add_sample
 from mapl_explore.cli.experiments import add_compare, add_ledger
+from mapl_explore.cli.outputs import add_overwrite, require_new
 from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
 from mapl_explore.cli.site import add_site
 from mapl_explore.launch import fails_first, first_heard
@@ -195,20 +196,19 @@ def _add_lab(commands: argparse._SubParsersAction) -> None:
     who = parser.add_mutually_exclusive_group()
     who.add_argument("--teacher", action="store_true", help="with the solutions, where the notebooks are")
     who.add_argument("--student", action="store_true", help="copies without solutions: the default")
-    parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
-    parser.add_argument(
-        "--language", choices=languages(), help="of explorers and questions; else that of MAPL_LANGUAGE"
-    )
-    parser.set_defaults(extra="lab")
+    _add_page(parser)
 
 
 def _add_app(commands: argparse._SubParsersAction) -> None:
     text = "Show the explorers on one page for a projector, without code, on this machine alone."
     parser = _command(commands, "app", _app, text, "--no-browser")
+    _add_page(parser)
+
+
+def _add_page(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a command that shows a page in the browser."""
     parser.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
-    parser.add_argument(
-        "--language", choices=languages(), help="of explorers and questions; else that of MAPL_LANGUAGE"
-    )
+    parser.add_argument("--language", choices=languages(), help="of explorers and questions; else MAPL_LANGUAGE's")
     parser.set_defaults(extra="lab")
 
 
@@ -267,6 +267,7 @@ def _add_show(commands: argparse._SubParsersAction) -> None:
     parser = _command(commands, "show", _show, text, "runs/dpo runs/cpo --out curves.png")
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run folder, as finetune writes it")
     parser.add_argument("--out", metavar="FILE", help="where the curves are drawn: .png, .pdf or .svg")
+    add_overwrite(parser, "FILE")
     parser.add_argument("--json", action="store_true", help="print the results as JSON in place of a table")
     parser.set_defaults(extra="lab")
 
@@ -330,11 +331,9 @@ def _rounds(arguments: argparse.Namespace) -> None:
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    from mapl_explore.files import require_folder
     from mapl_explore.runs.comparing import read_runs, runs_record, runs_table, save_curves
 
-    if arguments.out is not None:
-        require_folder(arguments.out)
+    require_new("--out", arguments.out, arguments)
     runs, passed_over = read_runs(arguments.runs)
     for reason in passed_over:
         print(f"passed over: {reason}", file=sys.stderr)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from mapl_explore.cli.outputs import add_overwrite, require_new
 from mapl_explore.own_code import imported
 
 if TYPE_CHECKING:  # each command loads what it needs, and no other
@@ -77,8 +78,9 @@ def add_select(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser("select", help=text, description=text, example=example)
     add = parser.add_argument
     add("input", metavar="IN", help=SETS)
-    text = "the pairs in the order of acceptance, .jsonl, .jsonl.gz or .parquet as its name says; a file is replaced"
+    text = "the new file of pairs in the order of acceptance, .jsonl, .jsonl.gz or .parquet as its name says"
     add("output", metavar="OUT", help=text)
+    add_overwrite(parser, "OUT")
     add("--accept", required=True, metavar="KERNEL", help="Band, Bell, QuantileBand or QuantileBell, with their fields")
     _add_models(parser)
     add("--loss", default="maxneg-minpos", metavar="TEXT", help="the loss whose score makes the margins")
@@ -94,10 +96,9 @@ def add_score(commands: argparse._SubParsersAction) -> None:
     example = "mapl-explore score data/world/test.jsonl scores.jsonl --model runs/dpo --reference tiny"
     parser = commands.add_parser("score", help=text, description=text, example=example)
     parser.add_argument("input", metavar="FILE", help=SETS)
-    text = (
-        "the table, one row for each response, .jsonl, .jsonl.gz, .csv or .parquet as its name says; a file is replaced"
-    )
+    text = "the table, a new file with one row for each response, .jsonl, .jsonl.gz, .csv or .parquet as its name says"
     parser.add_argument("output", metavar="OUT", nargs="?", help=text)
+    add_overwrite(parser, "OUT")
     _add_models(parser)
     text = "print the first N sets as the model reads them, special tokens by their names; without OUT that is all"
     parser.add_argument("--show", type=int, metavar="N", help=text)
@@ -229,6 +230,7 @@ def _select(arguments: argparse.Namespace) -> None:
         whole_number("--size", size, 1, MOST_PAIRS)
     require_output(arguments.output)
     require_other(arguments.input, arguments.output)
+    require_new("OUT", arguments.output, arguments)
     with reserved(arguments.output):
         sets = read_alike(arguments.input)
         pairs = pair_margins(_scored(sets, arguments), loss)
@@ -271,6 +273,7 @@ def _require_scores(arguments: argparse.Namespace) -> None:
     if arguments.output is not None:
         require_table(arguments.output)
         require_other(arguments.input, arguments.output)
+        require_new("OUT", arguments.output, arguments)
 
 
 def _write_scores(arguments: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from mapl_explore.data import PreferenceSet, Prompt, require_output, write_sets
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import checked_score
-from mapl_explore.files import counted, shortened, whole_number
+from mapl_explore.files import counted, require_new_file, require_other, shortened, whole_number
 from mapl_explore.models.chat import by_template, note_shown
 from mapl_explore.models.choices import Chat, chat_choice
 from mapl_explore.models.generating import Sampled, answer_room, sampled_batches
@@ -23,7 +23,7 @@ from mapl_explore.models.turns import encoded_prompts, end_tokens
 from mapl_explore.models.whole import note_left_out
 from mapl_explore.notes import note
 from mapl_explore.sampling.draws import draw_rows, require_draws
-from mapl_explore.sampling.journal import Answered, Journal
+from mapl_explore.sampling.journal import Answered, Journal, files_of
 from mapl_explore.sampling.kept import NothingKept, SampleReport, reported
 from mapl_explore.sampling.verifiers import (
     Grader,
@@ -134,6 +134,7 @@ def sample_sets(
     chat: Chat = "auto",
     batch_size: int | None = None,
     device: str = "auto",
+    overwrite: bool = False,
     progress: bool = True,
 ) -> tuple[list[PreferenceSet], SampleReport]:
     """Sample responses to prompts, verify them, and write the sets that have right and wrong ones, as RoseRAG does.
@@ -147,8 +148,8 @@ def sample_sets(
     source : path, str or datasets.Dataset
         Records with a ``prompt``, see :func:`mapl_explore.sampling.verifiers.read_questions`.
     output : path
-        The file to write, in the format that its name says, see :func:`mapl_explore.data.write_sets`. It must not exist
-        yet, and no other process may be writing it.
+        The file to write, in the format that its name says, see :func:`mapl_explore.data.write_sets`. No other
+        process may be writing it.
     model : str or path
         As :func:`mapl_explore.models.loading.load_model` takes it.
     k : int
@@ -162,7 +163,7 @@ def sample_sets(
         The least number of a right response, where the verifier returns numbers; they become the scores of the sets.
     draws : path, optional
         A table for every draw, see :func:`mapl_explore.sampling.draws.draw_rows`: ``.jsonl``, ``.jsonl.gz``, ``.csv``
-        or ``.parquet``; an existing file is replaced.
+        or ``.parquet``.
     fallback : bool
         Where the model gave no right response, or no wrong one, take those of the record. These have no scores, so that
         it does not go with a threshold.
@@ -186,6 +187,9 @@ def sample_sets(
     device : {"auto", "cpu", "cuda"}
         Where a single process computes; several take what the launcher gives them. ``"auto"`` takes a CUDA GPU if
         there is one.
+    overwrite : bool
+        Replace ``output`` and ``draws``. If not, neither may exist yet, except for the draws of a call
+        that this one goes on with.
     progress : bool
         Show a progress bar, on a terminal.
 
@@ -204,7 +208,7 @@ def sample_sets(
         call had finished is of other weights, prompts or settings, or no prompt is kept; then nothing is written, and
         the responses stay in a file that the error names.
     OSError
-        If the output exists, another process is writing it, or a file cannot be read or written.
+        If a file to write exists, another process is writing it, or a file cannot be read or written.
     RuntimeError
         If the verifier fails; its traceback is attached to the error as a note.
     FloatingPointError
@@ -215,15 +219,20 @@ def sample_sets(
     RoseRAG, arXiv:2502.10993.
     """
     drawing = Drawing(k, max_tokens, temperature, seed, chat, batch_size)
-    _check(model=model, reference=reference, device=device, fallback=fallback, duplicates=duplicates, progress=progress)
+    switches = {"fallback": fallback, "duplicates": duplicates, "overwrite": overwrite, "progress": progress}
+    _check(model=model, reference=reference, device=device, **switches)
     require_verifier(verifier)
     threshold = _threshold(threshold, fallback)
     require_output(output)
+    if isinstance(source, str | os.PathLike):
+        require_other(source, output)
     if draws is not None:
         require_draws(draws, source, output)
     with processes_of(device) as (process, processes, place, wait), reserved(output):
         wait()  # the first process has reserved the output; where it could not, it has ended, and so do the others
-        _require_new(output)
+        require_new_file("output", output, overwrite=overwrite)
+        if draws is not None:
+            require_new_file("draws", draws, overwrite=overwrite or bool(files_of(output)))
         questions = read_questions(source, reference=reference)
         judge = judging(verifier, questions) if threshold is None else grader(verifier, questions)
         network, tokenizer = load_model(model, device=place)
@@ -263,11 +272,6 @@ def _answered(sampled: Sampled | None, keep_draws: bool) -> Answered:
     different, draws = tuple(dict.fromkeys(sampled.texts)), tuple(sampled.draws) if keep_draws else None
     duplicates = len(sampled.texts) - len(different)
     return Answered(different, (), duplicates=duplicates, unfinished=sampled.unfinished, draws=draws)
-
-
-def _require_new(output: str | os.PathLike) -> None:
-    if os.path.lexists(output):
-        raise FileExistsError(f"output must be a new file, but {output} exists")
 
 
 def _bar(total: int, done: int, shown: bool) -> tqdm:

@@ -49,9 +49,8 @@ class Journal:
     """
 
     def __init__(self, output: str | os.PathLike, settings: dict, process: int = 0, *, judge: str = ""):
-        output = Path(output)
-        self.path = output.with_name(f"{output.name}.progress-{process}")
-        self.paths = lambda: sorted(output.parent.glob(f"{glob.escape(output.name)}.progress-*"))
+        self.path = Path(f"{os.fspath(output)}.progress-{process}")
+        self.paths = lambda: files_of(output)
         self.settings, self.judge = json.loads(json.dumps(settings)), judge
 
     def finished(self) -> dict[int, Answered]:
@@ -122,6 +121,12 @@ class Journal:
                     f"{path} holds what was finished with {name} {written[name]!r}, not {value!r}: give that again, or"
                     f" {AGAIN}"
                 )
+
+
+def files_of(output: str | os.PathLike) -> list[Path]:
+    """Return the journals of an interrupted run that was to write this file."""
+    output = Path(output)
+    return sorted(output.parent.glob(f"{glob.escape(output.name)}.progress-*"))
 
 
 def _answered(item: dict) -> Answered:

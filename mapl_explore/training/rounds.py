@@ -250,6 +250,7 @@ def _sample(settings: RoundSettings, number: int, sets: Path, draws: Path) -> No
             chat=settings.chat,
             batch_size=settings.batch_size,
             device=settings.device,
+            overwrite=True,
             progress=settings.progress,
         )
     except NothingKept as error:

@@ -127,7 +127,7 @@ def test_convert_says_that_only_some_sets_have_scores_and_leaves_them_out_if_ask
     pairs += [{"prompt": "q", "chosen": "c", "rejected": "d"}]
     source.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     for more, said in (([], True), (["--without-scores"], False)):
-        assert cli.main(["data", "convert", str(source), str(output), *more]) == 0
+        assert cli.main(["data", "convert", str(source), str(output), "--overwrite", *more]) == 0
         assert ("1 of 2 has none" in capsys.readouterr().out) is said
         assert any(one.scores for one in read_sets(output)) is said
 
@@ -144,7 +144,7 @@ def test_convert_writes_our_lines(name, tmp_path, capsys):
 def test_convert_writes_nothing_where_there_is_a_malformed_record(tmp_path, capsys):
     path = written(tmp_path / "in.jsonl", RECORDS["trl, plain"][0], {"prompt": "p", "chosen": "a"})
     (tmp_path / "out.jsonl").write_text("what was there")
-    assert cli.main(["data", "convert", str(path), str(tmp_path / "out.jsonl")]) == 2
+    assert cli.main(["data", "convert", str(path), str(tmp_path / "out.jsonl"), "--overwrite"]) == 2
     assert f"{path}:2: the field 'rejected' is missing" in capsys.readouterr().err
     assert (tmp_path / "out.jsonl").read_text() == "what was there"
     assert len(list(tmp_path.iterdir())) == 2

@@ -137,16 +137,6 @@ def test_a_mark_before_the_text_is_no_fault(folder, capsys):
     assert cli.main(["marks", ada]) == 0
 
 
-def test_an_earlier_table_is_replaced_and_no_other_file(folder, tmp_path, capsys):
-    ada, out = folder("ada", {}), tmp_path / "class.csv"
-    assert cli.main(["marks", ada, "--out", str(out)]) == 0
-    assert cli.main(["marks", ada, "--out", str(out)]) == 0
-    out.write_text("my notes")
-    assert cli.main(["marks", ada, "--out", str(out)]) == 2
-    assert "must be a new file or an earlier table of marks" in capsys.readouterr().err
-    assert out.read_text() == "my notes"
-
-
 @pytest.mark.parametrize("given", [None, [1, [2]], {"a": 1}, "nan", 1e400, 10**400, True, "<script>", []])
 def test_whatever_a_file_holds_as_an_answer_is_marked_and_no_error(folder, tmp_path, given):
     answers = {one.key: answer(given) for one in QUESTIONS}

@@ -101,14 +101,16 @@ def test_the_sets_have_the_format_that_the_name_says(name, world_file, tmp_path)
     [
         ("out.csv", "out.csv' cannot be written"),
         ("nowhere/out.jsonl", "there is no folder"),
-        ("world.jsonl", "output must be a new file"),
-        ("link.jsonl", "output must be a new file"),
-        ("../WORLD/world.jsonl", "output must be a new file"),
+        ("world.jsonl", "is the file that is read"),
+        ("link.jsonl", "is the file that is read"),
+        ("../WORLD/world.jsonl", "is the file that is read"),
+        ("other.jsonl", "output must be a new file, but"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(name, rule, world_file, monkeypatch, capsys):
     folder = world_file.parent
     (folder / "link.jsonl").symlink_to(world_file)
+    (folder / "other.jsonl").write_text("mine")
     monkeypatch.setattr(sampling, "load_model", lambda *_, **__: pytest.fail("the work has begun"))
     name = name.replace("WORLD", folder.name)
     assert cli.main(["sample", str(world_file), str(folder / name), "--verifier", "world"]) == 2

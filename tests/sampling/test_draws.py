@@ -112,7 +112,7 @@ def test_another_threshold_judges_the_same_responses_again(world_file, judges):
     assert len(read(judges.with_name("draws.jsonl"))) == 8 * len(WORLD)  # for whoever wants to see why
     with pytest.warns(Note, match="12 prompts with verdicts of another verifier or source"):
         again, _ = sampled(world_file, judges.with_name("out.jsonl"), threshold=24, **options)
-    assert again == sampled(world_file, judges.with_name("other.jsonl"), threshold=24, **options)[0]
+    assert again == sampled(world_file, judges.with_name("other.jsonl"), threshold=24, **options, overwrite=True)[0]
 
 
 @pytest.mark.parametrize(
