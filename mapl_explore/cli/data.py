@@ -151,7 +151,7 @@ def _sample(arguments: argparse.Namespace) -> None:
     from mapl_explore.sampling.answers import sample_sets
 
     names = ["model", "k", "reference", "threshold", "draws", "fallback", "duplicates", "max_tokens", "temperature"]
-    names += ["seed", "chat", "batch_size", "device", "overwrite"]
+    names += ["seed", "chat", "batch_size", "device", "precision", "overwrite"]
     options = {name: getattr(arguments, name) for name in names}
     sets, report = sample_sets(arguments.source, arguments.output, verifier=arguments.verifier, **options)
     print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")

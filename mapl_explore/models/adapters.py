@@ -151,6 +151,17 @@ def merged(model: Model, folder: str | os.PathLike) -> Model:
     return wrapped.merge_and_unload()
 
 
+def merged_in(wrapped: Any) -> Model:
+    """Return the model inside a wrapped one with its adapters merged into it: in float32.
+
+    Where its weights are in bfloat16 that is done on the CPU: in bfloat16 itself, a weight that is larger than 512
+    times what is added to it would stay as it is.
+    """
+    if any(weights.dtype == torch.bfloat16 for weights in wrapped.parameters()):
+        wrapped = wrapped.to("cpu", torch.float32)
+    return wrapped.merge_and_unload()
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence peft's warnings: it sets right what they are about, such as GPT-2's transposed layers."""

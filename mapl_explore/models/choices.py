@@ -5,7 +5,10 @@ from typing import TypeAlias
 from mapl_explore.files import shortened
 
 DEVICES = ("auto", "cpu", "cuda")
-PRECISIONS = ("float32", "bf16")
+# float32; the model computes in bfloat16; its weights are in bfloat16, too.
+PRECISIONS = FLOAT32, BF16, BF16_WEIGHTS = "float32", "bf16", "bf16-weights"
+# Of a model that is not trained: computing in bfloat16 with weights in float32 would save no memory.
+LOADED = FLOAT32, BF16_WEIGHTS
 TRUNCATE = ("keep-start", "error")
 CHATS = ("auto", "always", "never")  # which prompts a chat template writes: those of messages, all, none
 

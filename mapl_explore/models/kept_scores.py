@@ -2,7 +2,7 @@
 
 A file holds the columns of :class:`ScoredSets` and the notes of the scoring, and no text of the sets. Its name is a
 hash of all that decides the numbers: the files of the model, the sets, the way of showing prompts, the kind of device,
-and the versions of the packages.
+the type of the weights, and the versions of the packages.
 """
 
 import contextlib
@@ -21,7 +21,8 @@ from mapl_explore.data import PreferenceSet
 from mapl_explore.files import atomic_writer
 from mapl_explore.launch import is_first
 from mapl_explore.losses import ScoredSets
-from mapl_explore.models.loading import folder_of, load_model
+from mapl_explore.models.choices import FLOAT32
+from mapl_explore.models.loading import folder_of, load_model, weights_type
 from mapl_explore.models.model_folder import base_of_adapters, holds_adapters
 from mapl_explore.models.processes import processes_of, require_device, told_by_first
 from mapl_explore.models.scoring import score_sets
@@ -40,6 +41,7 @@ def scores_by_name(
     chat: str = "auto",
     device: str = "auto",
     batch_size: int | None = None,
+    precision: str = FLOAT32,
     fresh: bool = False,
 ) -> ScoredSets:
     """Return what :func:`score_sets` makes of sets under a model, kept by an earlier command or computed now.
@@ -58,6 +60,8 @@ def scores_by_name(
         Where to compute.
     batch_size : int, optional
         The most sets in one pass.
+    precision : {"float32", "bf16-weights"}
+        Of which type the weights are.
     fresh : bool
         Compute, whatever was kept, and keep that.
 
@@ -69,25 +73,26 @@ def scores_by_name(
     require_device(device)
     with processes_of(device) as (*_, place, _wait):
         # One process reads the file and tells the others: if each read it, one could find the file and another one not.
-        file = _file(name, sets, chat, str(place).partition(":")[0]) if is_first() else None
+        file = _file(name, sets, chat, str(place).partition(":")[0], precision) if is_first() else None
         kept = told_by_first(None if fresh or file is None else _read(file))
         if kept is not None:
             return kept
         with heard() as notes:
-            scored = score_sets(*load_model(name, device=place), sets, chat=chat, batch_size=batch_size, shared=True)
+            model = load_model(name, device=place, dtype=weights_type(precision))
+            scored = score_sets(*model, sets, chat=chat, batch_size=batch_size, shared=True)
     if file is not None:
         _write(file, scored, notes)
     return scored
 
 
-def _file(name: str, sets: Sequence[PreferenceSet], chat: str, device: str) -> Path | None:
+def _file(name: str, sets: Sequence[PreferenceSet], chat: str, device: str, precision: str) -> Path | None:
     """Return where the scores are kept, None where they are not."""
     home = _home()
     folders = [] if home is None else _folders(name)
     if home is None or not folders:
         return None
     versions = [metadata.version(package) for package in PACKAGES]
-    digest = hashlib.sha256(repr((versions, chat, device)).encode())
+    digest = hashlib.sha256(repr((versions, chat, device, precision)).encode())
     for path in (path for folder in folders for path in sorted(folder.iterdir()) if path.is_file()):
         with open(path, "rb") as file:
             digest.update(repr((path.name, hashlib.file_digest(file, "sha256").hexdigest())).encode())

@@ -14,6 +14,7 @@ import transformers
 from mapl_explore.files import shipped, shortened
 from mapl_explore.models.adapters import merged, require_peft
 from mapl_explore.models.checking import VOCABULARIES, require_embeddings, require_tokenizer, vocabulary_advice
+from mapl_explore.models.choices import BF16_WEIGHTS
 from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.model_folder import (
     base_of_adapters,
@@ -27,8 +28,10 @@ Read = TypeVar("Read")
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
 
 
-def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device = "cpu") -> tuple[Model, Tokenizer]:
-    """Return a causal language model in float32 and evaluation mode (no dropout), and its tokenizer.
+def load_model(
+    name: str | os.PathLike = "tiny", *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Model, Tokenizer]:
+    """Return a causal language model in evaluation mode (no dropout), and its tokenizer.
 
     Weights are read from safetensors only, and code that comes with a model is never run. A hub model that was fetched
     before is read from this machine without asking the hub.
@@ -40,6 +43,9 @@ def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device =
         of peft (LoRA) in a folder are merged into the model that their ``adapter_config.json`` names.
     device : str or torch.device
         Where the model is put.
+    dtype : torch.dtype
+        The type of its weights, whichever they are stored in. Adapters are merged in float32 and rounded then: in
+        bfloat16 a weight that is larger than 512 times what is added to it would stay as it is.
 
     Returns
     -------
@@ -69,13 +75,20 @@ def load_model(name: str | os.PathLike = "tiny", *, device: str | torch.device =
         raise TypeError(f"name must be that of a model or of its folder, not {shortened(name)}")
     _require_device(device)
     source = str(shipped("data") / "tiny-gpt2") if name == "tiny" else os.fspath(name)
-    model, tokenizer = _from_folder(source) if os.path.isdir(source) else _from_hub(source, _from_pretrained)
+    options = {"dtype": dtype}
+    read = _from_folder(source, **options) if os.path.isdir(source) else _from_hub(source, _from_pretrained, **options)
+    model, tokenizer = read
     require_tokenizer(tokenizer, source)
     require_embeddings(tokenizer, model, source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.to(device)  # type: ignore[arg-type]  # transformers wraps it, and its types are lost
     return model.eval(), tokenizer
+
+
+def weights_type(precision: str) -> torch.dtype:
+    """Return the type of weights in a precision, one of ``choices.PRECISIONS``."""
+    return torch.bfloat16 if precision == BF16_WEIGHTS else torch.float32
 
 
 def load_tokenizer(name: str | os.PathLike) -> Tokenizer:
@@ -126,15 +139,15 @@ def quiet_transformers() -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def _from_folder(source: str) -> tuple[Model, Tokenizer]:
+def _from_folder(source: str, dtype: torch.dtype) -> tuple[Model, Tokenizer]:
     if holds_adapters(source):
-        return _from_adapters(source)
+        return _from_adapters(source, dtype)
     with quiet_transformers():
         require_files(source)
-    return _from_pretrained(source)
+    return _from_pretrained(source, dtype=dtype)
 
 
-def _from_adapters(source: str) -> tuple[Model, Tokenizer]:
+def _from_adapters(source: str, dtype: torch.dtype) -> tuple[Model, Tokenizer]:
     """Return the model that adapters belong to, with them merged into it."""
     base = base_of_adapters(source)
     require_peft(f"the folder of adapters {source!r}")
@@ -144,15 +157,16 @@ def _from_adapters(source: str) -> tuple[Model, Tokenizer]:
         raise OSError(f"{source!r} holds adapters of a model that cannot be read: {error}") from error
     with quiet_transformers(), readable(source, f"no adapters of {base!r}"):
         model = merged(model, source)
+        model.to(dtype)  # type: ignore[arg-type]  # as above
     model.name_or_path = source  # adapters of this model are not adapters of its base
     has_own = any(os.path.isfile(os.path.join(source, name)) for name in VOCABULARIES)
     return model, _tokenizer(source) if has_own else tokenizer
 
 
-def _from_hub(name: str, read: Callable[..., Read]) -> Read:
+def _from_hub(name: str, read: Callable[..., Read], **options: Any) -> Read:
     """Return what a function reads of a model on the hub, of a copy that was fetched before if there is one."""
     with contextlib.suppress(OSError):
-        return read(name, local_files_only=True)
+        return read(name, local_files_only=True, **options)
     # transformers would retry for minutes where there is no network, so one short question goes first.
     try:
         huggingface_hub.HfApi().model_info(name, timeout=HUB_TIMEOUT)
@@ -165,7 +179,7 @@ def _from_hub(name: str, read: Callable[..., Read]) -> Read:
             f"no folder {name!r} here, no such model fetched before, and the hub cannot be reached"
             f" ({type(error).__name__}): run 'hf download {name}' where there is a network, or name a folder, or 'tiny'"
         ) from None
-    return read(name)
+    return read(name, **options)
 
 
 def _tokenizer(source: str, **options: Any) -> Tokenizer:
@@ -173,14 +187,14 @@ def _tokenizer(source: str, **options: Any) -> Tokenizer:
         return transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
 
 
-def _from_pretrained(source: str, **options: Any) -> tuple[Model, Tokenizer]:
+def _from_pretrained(source: str, *, dtype: torch.dtype, **options: Any) -> tuple[Model, Tokenizer]:
     quiet = quiet_transformers() if os.path.isdir(source) or "local_files_only" in options else contextlib.nullcontext()
     with quiet:
         with readable(source, "no causal language model"):
             transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
         tokenizer = _tokenizer(source, **options)
         with readable(source, "no causal language model"):
-            options |= {"trust_remote_code": False, "dtype": torch.float32, "use_safetensors": True}
+            options |= {"trust_remote_code": False, "dtype": dtype, "use_safetensors": True}
             options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # they are refused below, by name
             loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(source, **options)
     model, loading = loaded

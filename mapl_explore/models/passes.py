@@ -12,6 +12,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import DynamicCache
 
+from mapl_explore.models.choices import BF16
 from mapl_explore.models.heads import headless, plain_head
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.likelihood import head_logp, token_logp
@@ -115,7 +116,7 @@ def _token_logp(model: Model, reading: Reading, wanted: int, table: Table, targe
         found = _outputs(model, reading, wanted, table)
     if not head:
         return token_logp(found, target)
-    dtype = torch.bfloat16 if reading.precision == "bf16" else None
+    dtype = torch.bfloat16 if reading.precision == BF16 else None
     return head_logp(found, target, head.weight, head.bias, dtype)
 
 
@@ -125,7 +126,7 @@ def _outputs(model: Model, reading: Reading, wanted: int, table: Table) -> torch
     if reading.way == SHARED:
         options |= {"position_ids": table.position, "attention_mask": _mask(model, table.owner)}
     # Around the model alone: what follows, the loss included, stays outside, in float32 and float64.
-    with torch.autocast(table.ids.device.type, dtype=torch.bfloat16, enabled=reading.precision == "bf16"):
+    with torch.autocast(table.ids.device.type, dtype=torch.bfloat16, enabled=reading.precision == BF16):
         return model(input_ids=table.ids, use_cache=False, **options).logits[:, -wanted:].flatten(0, 1)
 
 

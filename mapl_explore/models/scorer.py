@@ -28,8 +28,9 @@ class SetScorer(torch.nn.Module):
     share_prompt : bool, optional
         Compute a prompt once for many responses. If not given, that is done where :func:`can_share_prompt`; else every
         response is computed with its own copy of the prompt, and alone where padding changes its log-probability.
-    precision : {"float32", "bf16"}
-        The model computes its logits in it; what follows them is float32 or better in either case.
+    precision : {"float32", "bf16", "bf16-weights"}
+        With ``"bf16"`` the model computes its logits in bfloat16, else in the type of its weights; what follows them is
+        float32 or better in any case.
     checkpointing : bool
         Compute the activations of each layer again in the backward pass: less memory, about a third more time, and
         the same gradients. A model that was told so itself, by its ``gradient_checkpointing_enable``, does so anyway.

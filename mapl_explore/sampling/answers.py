@@ -13,10 +13,10 @@ from mapl_explore.data.records import Source
 from mapl_explore.data.sets import checked_score
 from mapl_explore.files import counted, require_new_file, require_other, shortened, whole_number
 from mapl_explore.models.chat import by_template, note_shown
-from mapl_explore.models.choices import Chat, chat_choice
+from mapl_explore.models.choices import FLOAT32, LOADED, Chat, chat_choice
 from mapl_explore.models.generating import Sampled, answer_room, sampled_batches
 from mapl_explore.models.kinds import Model, Tokenizer
-from mapl_explore.models.loading import load_model, weights_checksum
+from mapl_explore.models.loading import load_model, weights_checksum, weights_type
 from mapl_explore.models.processes import my_share, processes_of, require_device, reserved
 from mapl_explore.models.score_table import write_table
 from mapl_explore.models.turns import encoded_prompts, end_tokens
@@ -134,6 +134,7 @@ def sample_sets(
     chat: Chat = "auto",
     batch_size: int | None = None,
     device: str = "auto",
+    precision: str = FLOAT32,
     overwrite: bool = False,
     progress: bool = True,
 ) -> tuple[list[PreferenceSet], SampleReport]:
@@ -187,6 +188,8 @@ def sample_sets(
     device : {"auto", "cpu", "cuda"}
         Where a single process computes; several take what the launcher gives them. ``"auto"`` takes a CUDA GPU if
         there is one.
+    precision : {"float32", "bf16-weights"}
+        Of which type the weights of the model are.
     overwrite : bool
         Replace ``output`` and ``draws``. If not, neither may exist yet, except for the draws of a call
         that this one goes on with.
@@ -220,7 +223,7 @@ def sample_sets(
     """
     drawing = Drawing(k, max_tokens, temperature, seed, chat, batch_size)
     switches = {"fallback": fallback, "duplicates": duplicates, "overwrite": overwrite, "progress": progress}
-    _check(model=model, reference=reference, device=device, **switches)
+    _check(model=model, reference=reference, device=device, precision=precision, **switches)
     require_verifier(verifier)
     threshold = _threshold(threshold, fallback)
     require_output(output)
@@ -235,7 +238,7 @@ def sample_sets(
             require_new_file("draws", draws, overwrite=overwrite or bool(files_of(output)))
         questions = read_questions(source, reference=reference)
         judge = judging(verifier, questions) if threshold is None else grader(verifier, questions)
-        network, tokenizer = load_model(model, device=place)
+        network, tokenizer = load_model(model, device=place, dtype=weights_type(precision))
         prompts = [one.prompt for one in questions]
         note_shown(tokenizer, prompts, drawing.chat)
         note_left_out(tokenizer, prompts, drawing.chat)
@@ -283,12 +286,14 @@ def _require_sets(sets: list[PreferenceSet], report: SampleReport, journal: Jour
         raise NothingKept(report, journal.names())
 
 
-def _check(*, model: object, reference: object, device: object, **switches: object) -> None:
+def _check(*, model: object, reference: object, device: object, precision: object, **switches: object) -> None:
     if not isinstance(model, str | os.PathLike) or not os.fspath(model):
         raise TypeError(f"model must be 'tiny', a folder or a name on the hub, not {shortened(model)}")
     if reference is not None and not (isinstance(reference, str) and reference):
         raise TypeError(f"reference must be the name of a field, not {shortened(reference)}")
     require_device(device)
+    if precision not in LOADED:
+        raise ValueError(f"precision must be one of {', '.join(map(repr, LOADED))}, not {shortened(precision)}")
     for name, value in switches.items():
         _require_bool(name, value)
 

@@ -7,9 +7,10 @@ from typing import Any, cast
 import torch
 import transformers
 
-from mapl_explore.models.adapters import obstacle, unwrapped, with_adapters
+from mapl_explore.models.adapters import is_wrapped, obstacle, unwrapped, with_adapters
 from mapl_explore.models.checking import require_embeddings, require_tokenizer, require_tokenizer_object
-from mapl_explore.models.loading import load_model, load_tokenizer
+from mapl_explore.models.choices import BF16_WEIGHTS, FLOAT32
+from mapl_explore.models.loading import load_model, load_tokenizer, weights_type
 from mapl_explore.models.model_folder import holds_adapters
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.notes import note
@@ -20,7 +21,7 @@ from mapl_explore.training.trainer import first_not_finite
 ModelAndTokenizer = tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]
 
 
-def base_model(model: Any, device: str | torch.device) -> ModelAndTokenizer:
+def base_model(model: Any, device: str | torch.device, precision: str = FLOAT32) -> ModelAndTokenizer:
     """Return the model that a run begins with, on a device, and its tokenizer.
 
     Parameters
@@ -30,6 +31,8 @@ def base_model(model: Any, device: str | torch.device) -> ModelAndTokenizer:
         in evaluation mode.
     device : str or torch.device
         Where the model is put.
+    precision : {"float32", "bf16", "bf16-weights"}
+        Says of which type the weights of a model with a name will be.
 
     Raises
     ------
@@ -39,14 +42,22 @@ def base_model(model: Any, device: str | torch.device) -> ModelAndTokenizer:
         If the two do not fit together, no tokenizer is given and the model has no name to read one from, or a weight
         is NaN or infinite.
     """
-    network, tokenizer = load_model(model, device=device) if isinstance(model, str) else _given(model, device)
-    _require_finite(network, model if isinstance(model, str) else network.name_or_path or type(network).__name__)
+    named = isinstance(model, str)
+    network, tokenizer = (
+        load_model(model, device=device, dtype=weights_type(precision)) if named else _given(model, device)
+    )
+    _require_finite(network, model if named else network.name_or_path or type(network).__name__)
     return network, tokenizer
 
 
 def adapted_model(settings: Settings, network: Any) -> Any:
-    """Return the model with the adapters that are asked for; say where they are put on others."""
+    """Return the model with the adapters that are asked for; say where they are put on others, or are missed."""
     if settings.lora is None:
+        if settings.precision == BF16_WEIGHTS and not is_wrapped(network):
+            note(
+                f"precision {BF16_WEIGHTS!r}: a weight moves by at least a 256th of itself or not at all, so that small"
+                " updates are lost; adapters (lora) stay in float32"
+            )
         return network
     if not settings.merge and holds_adapters(network.name_or_path or ""):
         others = "mapl_explore reads the two together, and other tools cannot; merge writes a model that they read"
@@ -54,10 +65,10 @@ def adapted_model(settings: Settings, network: Any) -> Any:
     return with_adapters(network, cast(Mapping[str, Any], settings.lora), seed=settings.seed)
 
 
-def require_trainable(model: Any) -> None:
+def require_trainable(model: Any, precision: str = FLOAT32) -> None:
     """Raise TypeError unless this is a model of ``transformers``, or a pair of one and its tokenizer.
 
-    Raises ValueError, with the reason, if it is one that cannot be trained here.
+    Raises ValueError, with the reason, if it is one that cannot be trained here in this precision.
     """
     network, tokenizer = _pair(model)
     if not isinstance(unwrapped(network), transformers.PreTrainedModel):
@@ -65,7 +76,7 @@ def require_trainable(model: Any) -> None:
         raise TypeError(f"model must be {kinds}, not {kind_of(network)}{_way_out(network)}")
     if tokenizer is not None:
         require_tokenizer_object(tokenizer)
-    reason = next((reason for reason in _obstacles(network) if reason), None)
+    reason = next((reason for reason in _obstacles(network, precision) if reason), None)
     if reason:
         raise ValueError(f"model must be one that can be trained, and this {type(network).__name__} {reason}")
 
@@ -115,7 +126,7 @@ class OtherModel:
     ----------
     network : PreTrainedModel
         The model.
-    precision : {"float32", "bf16"}
+    precision : {"float32", "bf16", "bf16-weights"}
         In which it computes.
     """
 
@@ -152,7 +163,7 @@ def reference_model(model: Any, base: transformers.PreTrainedModel, precision: s
         return None
     if unwrapped(model) is unwrapped(base):
         raise ValueError("reference must be another model than model, which is trained in place; leave it out for that")
-    network = load_model(model)[0] if isinstance(model, str) else model
+    network = load_model(model, dtype=weights_type(precision))[0] if isinstance(model, str) else model
     _require_finite(network, model if isinstance(model, str) else network.name_or_path or type(network).__name__)
     return OtherModel(network, precision)
 
@@ -192,17 +203,20 @@ def _way_out(model: Any) -> str:
     return ": give its _orig_mod, the model that torch.compile was given" if hasattr(model, "_orig_mod") else ""
 
 
-def _obstacles(network: transformers.PreTrainedModel) -> Iterator[str]:
+def _obstacles(network: transformers.PreTrainedModel, precision: str) -> Iterator[str]:
     """Yield each reason why a model cannot be trained here, and an empty text where there is none."""
     weights = list(network.parameters())
-    kinds = {str(each.dtype) for each in weights} - {"torch.float32"}
+    wanted = str(weights_type(precision))
+    # Adapters are in float32 on weights of any type.
+    kinds = {str(each.dtype) for each in weights if not (is_wrapped(network) and each.requires_grad)} - {wanted}
     places = {str(each.device) for each in weights}
     yield "is quantised: load it without quantization_config" * bool(getattr(network, "is_quantized", False))
     yield obstacle(network)
     yield "has its weights on the device 'meta', so it has none: load them" * ("meta" in places)
     yield f"is on several devices ({', '.join(sorted(places))}): load it without device_map" * (len(places) > 1)
-    # In halves most updates are lost: bfloat16 has a step of 0.4 % from one weight to the next.
-    yield f"has weights in {', '.join(sorted(kinds))}, not float32: call its float() first" * bool(kinds)
+    way = "call its float() first" if precision != BF16_WEIGHTS else "call its bfloat16() first"
+    hint = f"; precision {BF16_WEIGHTS!r} trains these" if kinds == {"torch.bfloat16"} else ""
+    yield f"has weights in {', '.join(sorted(kinds))}, not {wanted.removeprefix('torch.')}: {way}{hint}" * bool(kinds)
     yield "has no weight that requires_grad" * (not any(each.requires_grad for each in weights))
 
 

@@ -22,7 +22,8 @@ from mapl_explore.data.sets import are_graded
 from mapl_explore.files import atomic_writer, sole_writer
 from mapl_explore.launch import launched
 from mapl_explore.losses import loss_of
-from mapl_explore.models.loading import load_model
+from mapl_explore.models.choices import BF16_WEIGHTS, FLOAT32
+from mapl_explore.models.loading import load_model, weights_type
 from mapl_explore.models.processes import require_device
 from mapl_explore.rounding import known
 from mapl_explore.runs.record import RECORD, Run, fingerprint, read_run, require_new, require_writable, versions
@@ -190,7 +191,9 @@ def _asked(settings: RoundSettings, held_out: list[PreferenceSet]) -> dict[str, 
     drawing = Drawing(
         settings.k, settings.max_tokens, settings.temperature, settings.seed, settings.chat, settings.batch_size
     )
-    sampled = drawing.settings(*load_model(settings.model), [one.prompt for one in questions])
+    sampled = drawing.settings(
+        *load_model(settings.model, dtype=weights_type(settings.precision)), [one.prompt for one in questions]
+    )
     decisive = {**settings.decisive, "epochs": settings.epochs, "answer_field": settings.answer_field}
     checksums = {"sha256 of the prompts": sampled.pop("prompts"), "eval": fingerprint(held_out)}
     counts = {"prompts": len(questions), "rounds": settings.rounds}
@@ -250,6 +253,7 @@ def _sample(settings: RoundSettings, number: int, sets: Path, draws: Path) -> No
             chat=settings.chat,
             batch_size=settings.batch_size,
             device=settings.device,
+            precision=BF16_WEIGHTS if settings.precision == BF16_WEIGHTS else FLOAT32,
             overwrite=True,
             progress=settings.progress,
         )

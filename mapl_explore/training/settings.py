@@ -86,10 +86,7 @@ def name_or_model(name: str, value: Any) -> Any:
     """Return the name of a model as text, and a model itself, alone or with its tokenizer, as it is."""
     if isinstance(value, str | bytes | os.PathLike):
         return folder(name, value)
-    from mapl_explore.training.base_model import require_trainable  # who has a model has waited for torch
-
-    require_trainable(value)
-    return value
+    return value  # judged with the precision
 
 
 def reference_name_or_model(name: str, value: Any) -> Any:
@@ -185,7 +182,8 @@ class Settings:
         "name of a model: tiny, a folder, or one on the Hugging Face hub",
         name_or_model,
         "tiny",
-        python="or a model of transformers in float32, alone or in a pair (model, tokenizer), which is itself trained",
+        python="or a model of transformers in float32, alone or in a pair (model, tokenizer), which is itself trained;"
+        " in bfloat16 with precision 'bf16-weights'",
         shown=False,
     )
     reference: str | os.PathLike | Any | None = setting(
@@ -245,7 +243,12 @@ class Settings:
         None,
         metavar="N",
     )
-    precision: str = choice("in which the model computes; log-probs, loss and weights stay in float32", PRECISIONS)
+    precision: str = choice(
+        "in which the model computes; log-probs and the loss stay in float32, and so do the weights, except with"
+        " bf16-weights: half the memory, but a weight moves by at least a 256th of itself or not at all, so that small"
+        " updates are lost; adapters stay in float32",
+        PRECISIONS,
+    )
     checkpointing: bool = switch(
         "recompute activations in the backward pass: less memory, about a third more time, the same gradients"
     )
@@ -318,6 +321,10 @@ class Settings:
     def __post_init__(self) -> None:
         for each in fields(self):
             object.__setattr__(self, each.name, each.metadata["rule"](each.name, getattr(self, each.name)))
+        if not isinstance(self.model, str):
+            from mapl_explore.training.base_model import require_trainable  # who has a model has waited for torch
+
+            require_trainable(self.model, self.precision)
         if self.merge and self.lora is None:
             raise ValueError("merge needs lora: without it there are no adapters to merge")
         if self.answer_at and not (self.verifier and self.answers):

@@ -26,7 +26,7 @@ from transformers.integrations import TensorBoardCallback
 from mapl_explore.data import PreferenceSet
 from mapl_explore.files import make_readable
 from mapl_explore.losses import Loss, loss_of
-from mapl_explore.models.adapters import is_wrapped, replace_weights, require_peft
+from mapl_explore.models.adapters import is_wrapped, merged_in, replace_weights, require_peft
 from mapl_explore.models.checking import context_length, require_known_tokens
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import quiet_transformers, weights_checksum
@@ -154,7 +154,7 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
     require_arguments(settings, place)
     questions = [Question(one.prompt, references=one.positives) for one in held_out[: settings.answers]]
     judge = None if settings.verifier is None else judging(settings.verifier, questions)
-    network, tokenizer = base_model(settings.model, place.device)
+    network, tokenizer = base_model(settings.model, place.device, settings.precision)
     adapters = settings.lora is not None or is_wrapped(network)
     settings = replace(settings, lr=learning_rate(settings, network.num_parameters(), adapters))
     reference = reference_model(settings.reference, network, settings.precision)
@@ -217,7 +217,7 @@ def _whole(prepared: Prepared, empty: Any) -> Prepared:
 def finish(prepared: Prepared, baseline: Baseline, state: TrainerState) -> tuple[Run, PreTrainedModel]:
     """Measure the trained model, save it, and return the record of the run and the model, to every process."""
     record = _finished(prepared, baseline, state) if prepared.place.first else None
-    model = prepared.scorer.given.merge_and_unload() if prepared.settings.merge else prepared.scorer.given
+    model = merged_in(prepared.scorer.given) if prepared.settings.merge else prepared.scorer.given
     if record:
         _save(prepared.place.folder, record, model, prepared.tokenizer)
     return told_by_first(record), model

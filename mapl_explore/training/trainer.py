@@ -19,7 +19,7 @@ from mapl_explore.files import counted, shortened
 from mapl_explore.losses import Loss, ScoredSets, loss_of
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
 from mapl_explore.models.adapters import is_wrapped, obstacle, read_adapters, save_weights
-from mapl_explore.models.choices import Chat
+from mapl_explore.models.choices import BF16, Chat
 from mapl_explore.models.encoding import EncodedSet, collate, sides
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
@@ -355,7 +355,7 @@ def _scorer_for(args: TrainingArguments | None, model: PreTrainedModel | SetScor
     """Return a scorer that does what the arguments ask of it; one that was given stays as it is."""
     scorer = copy.copy(model) if isinstance(model, SetScorer) else SetScorer(model)
     if args is not None and args.bf16:  # the Trainer's own autocast ends where the scorer's begins
-        scorer.precision = "bf16"
+        scorer.precision = BF16
     if args is not None and args.gradient_checkpointing:  # transformers 5.23 has kept this name next to its new one
         scorer.activation_checkpointing_enable()
     return scorer

@@ -76,7 +76,7 @@ def test_sets_that_do_not_fit_leave_no_output_folder(tune, tmp_path):
         ({"truncate": "end"}, "truncate must be one of 'keep-start', 'error', not 'end'"),
         ({"device": "gpu"}, "device must be one of"),
         ({"report": "wandb"}, "report must be one of"),
-        ({"precision": "fp8"}, "precision must be one of 'float32', 'bf16', not 'fp8'"),
+        ({"precision": "fp8"}, "precision must be one of 'float32', 'bf16', 'bf16-weights', not 'fp8'"),
         ({"save_every": -1}, "save_every must be an integer from 0"),
         ({"answers": -1}, "answers must be an integer from 0"),
         ({"answer_at": "1,two"}, "answer_at must be an integer >= 1, not 'two'"),
