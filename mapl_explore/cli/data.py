@@ -106,7 +106,7 @@ def _check(arguments: argparse.Namespace) -> None:
     reading = read_all(arguments.source, format=arguments.format, threshold=arguments.threshold)
     print(f"{arguments.source}: {reading}")
     if reading.sets:
-        print(description(reading.sets, reading.repeated, reading.averaged))
+        print(description(reading.sets, reading.repeated, reading.averaged, reading.same))
     for line in fault_lines(reading.faults, reading.records):
         print(f"fault: {line}")
     if reading.faults:

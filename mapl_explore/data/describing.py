@@ -27,10 +27,12 @@ ENDS = (  # what ends a text in the tokenizers of well-known models
 )
 
 
-def description(sets: Sequence[PreferenceSet], repeated: int = 0, averaged: int = 0) -> str:
+def description(
+    sets: Sequence[PreferenceSet], repeated: int = 0, averaged: int = 0, same: Sequence[tuple[str, str]] = ()
+) -> str:
     """Return counts, set sizes, lengths, scores where there are some, duplicates and contradictions, each in a line.
 
-    ``repeated`` and ``averaged`` are those of :class:`mapl_explore.data.Reading`.
+    ``repeated``, ``averaged`` and ``same`` are those of :class:`mapl_explore.data.Reading`.
 
     Examples
     --------
@@ -59,7 +61,7 @@ def description(sets: Sequence[PreferenceSet], repeated: int = 0, averaged: int 
         + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}"
         + f"; {blank} with nothing in them" * (blank > 0),
         **_scores(sets, averaged),
-        "duplicates": _duplicates(sets, repeated),
+        "duplicates": _duplicates(sets, repeated, same),
         "contradictions": _contradictions(sets),
         "end tokens": _end_tokens(sets),
     }
@@ -144,17 +146,28 @@ def _scores(sets: Sequence[PreferenceSet], averaged: int) -> dict[str, str]:
     }
 
 
-def _duplicates(sets: Sequence[PreferenceSet], repeated: int) -> str:
+def _duplicates(sets: Sequence[PreferenceSet], repeated: int, same: Sequence[tuple[str, str]]) -> str:
+    found = [_same_records(same), _same_texts(sets)]
+    found += [f"{counted(repeated, 'response')} left out, of a text that stands twice in the record"] * (repeated > 0)
+    return "; ".join(filter(None, found)) or "none"
+
+
+def _same_records(same: Sequence[tuple[str, str]]) -> str:
+    """Return how many records have the prompt and the sides of an earlier one, and where the first of them stand."""
+    places = ", ".join(f"{place} as {earlier}" for place, earlier in same[:SHOWN]) + ", ..." * (len(same) > SHOWN)
+    return f"{counted(len(same), 'record')} with the prompt and both sides of an earlier one: {places}" * bool(same)
+
+
+def _same_texts(sets: Sequence[PreferenceSet]) -> str:
     prompts = sum(count - 1 for count in Counter(one.prompt for one in sets).values())
     same_sets = sum(count - 1 for count in Counter(sets).values())
     texts = sum(len(side) - len(set(side)) for one in sets for side in (one.positives, one.negatives))
-    left_out = f"; {counted(repeated, 'response')} left out, of a text that stands twice in the record" * (repeated > 0)
     if not (prompts or texts):
-        return left_out.removeprefix("; ") or "none"
+        return ""
     otherwise = sum(_scored_otherwise(one) for one in sets)
     same = f"{same_sets} of them the same set; {counted(texts, 'text')} repeated in a side"
     same += f", {otherwise} with another score" * (otherwise > 0)
-    return f"{counted(prompts, 'set')} of a prompt that came before, {same}{left_out}"
+    return f"{counted(prompts, 'set')} of a prompt that came before, {same}"
 
 
 def _scored_otherwise(one: PreferenceSet) -> int:

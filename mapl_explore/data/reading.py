@@ -50,6 +50,8 @@ class Reading:
         Scored responses that are left out, whose text another one of their record has.
     averaged : int
         Texts that have several different scores for one prompt; their mean is taken.
+    same : sequence of (str, str)
+        Of each record with the prompt and the sides of an earlier one, its place and that of the earlier one.
     ungraded : str
         What is wrong where only some records have scores, with the place of the first that has none; empty otherwise.
     """
@@ -63,6 +65,7 @@ class Reading:
     apart: int = 0
     repeated: int = 0
     averaged: int = 0
+    same: Sequence[tuple[str, str]] = ()
     ungraded: str = ""
 
     def __str__(self) -> str:
@@ -196,10 +199,18 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
             f"{_named(source)}: threshold belongs to scored completions, not to the format {format!r}: leave it out, or"
             f" make sets of the scored file first (data convert FILE sets.jsonl --threshold {threshold:g})"
         )
-    ungraded, apart = scores_fault(sets, places.__getitem__), 0
+    ungraded, same, apart = scores_fault(sets, places.__getitem__), _same(sets, places), 0
     if format is not None and FORMATS[format].pairs:
         sets, apart, averaged = merged(sets)
-    return Reading(format, count, sets, faults, one_sided, between, apart, repeated, averaged, ungraded)
+    return Reading(format, count, sets, faults, one_sided, between, apart, repeated, averaged, same, ungraded)
+
+
+def _same(sets: Sequence[PreferenceSet], places: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the place of each set whose prompt and sides an earlier one has, and that of the earlier one."""
+    first: dict[object, str] = {}
+    texts = [(one.prompt, frozenset(one.positives), frozenset(one.negatives)) for one in sets]
+    both = [(place, first.setdefault(key, place)) for key, place in zip(texts, places, strict=True)]
+    return [(place, earlier) for place, earlier in both if place != earlier]
 
 
 def _left_out(record: dict, one: PreferenceSet) -> tuple[int, int]:

@@ -57,6 +57,26 @@ def test_check_counts_the_duplicates_among_scored_completions_that_are_left_out(
     assert "; 1 text repeated in a side\n" in capsys.readouterr().out
 
 
+def test_check_says_which_records_are_those_of_earlier_ones(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    other = {**PAIR, "rejected": "another"}
+    written(
+        tmp_path / "pairs.jsonl", PAIR, other, PAIR, {**PAIR, "id": 7}, {"chosen": "a", "rejected": "b", "prompt": "q"}
+    )
+    assert cli.main(["data", "check", "pairs.jsonl"]) == 0
+    twice = "duplicates      2 records with the prompt and both sides of an earlier one:"
+    assert f"{twice} pairs.jsonl:3 as pairs.jsonl:1, pairs.jsonl:4 as pairs.jsonl:1\n" in capsys.readouterr().out
+    one = {"prompt": "p", "positives": ["a", "b"], "negatives": ["c"]}
+    written(tmp_path / "sets.jsonl", one, {**one, "positives": ["b", "a"]}, *[one] * 3)
+    assert cli.main(["data", "check", "sets.jsonl"]) == 0
+    said = capsys.readouterr().out
+    assert "duplicates      4 records with the prompt and both sides of an earlier one: sets.jsonl:2 as" in said
+    assert "sets.jsonl:4 as sets.jsonl:1, ...; 4 sets of a prompt that came before, 3 of them the same set" in said
+    written(tmp_path / "pairs.jsonl", PAIR, other)
+    assert cli.main(["data", "check", "pairs.jsonl"]) == 0
+    assert "duplicates      none\n" in capsys.readouterr().out
+
+
 def test_check_describes_a_sound_file_and_exits_with_0(tmp_path, capsys):
     path = written(tmp_path / "data.jsonl", RECORDS["trl, plain"][0])
     assert cli.main(["data", "check", str(path)]) == 0
