@@ -6,7 +6,7 @@ sets        ours: ``prompt``, ``positives``, ``negatives``, and perhaps ``scores
 trl         ``prompt``, ``chosen``, ``rejected``: texts, or lists of messages; the prompt may be left out where
             ``chosen`` and ``rejected`` are conversations that begin alike, and OpenAI's ``messages`` take its place if
             they end before the response. So are Alpaca's pairs (``instruction`` and perhaps ``input``) and ShareGPT's
-            (``conversations``, perhaps ``system``, and a message on each side)
+            (``conversations``, which end before the response, perhaps ``system``, and a message on each side)
 openai      ``input`` with its ``messages``, ``preferred_output``, ``non_preferred_output``
 hh-rlhf     ``chosen``, ``rejected``: transcripts that begin alike, up to a ``\n\nAssistant:``
 scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``response`` (or ``text``, ``content``)
@@ -37,12 +37,14 @@ from mapl_explore.data.messages import (
     Message,
     Prompt,
     alike,
+    asking,
     asking_messages,
     checked_prompt,
     conversation,
     messages_of,
     prompt_text,
     transcript,
+    unasked,
 )
 from mapl_explore.data.scored import LISTS, PROMPTS, from_completions, has_scores, named_field, with_scores
 from mapl_explore.data.sets import PreferenceSet
@@ -261,7 +263,8 @@ def _from_trl(record: dict, threshold: float | None) -> PreferenceSet:
     # A list under 'prompt' is what comes before the conversations; words, or ShareGPT's field, are how they begin.
     repeats = not isinstance(record.get("prompt"), list)
     sides = {"chosen": chosen, "rejected": rejected}
-    return _from_conversations(_beginning(record), sides, repeats=repeats, system=system)
+    instead = unasked(record)
+    return _from_conversations(_beginning(record), sides, repeats=repeats, system=system, instead=instead)
 
 
 def _from_openai(record: dict, threshold: float | None) -> PreferenceSet:
@@ -269,8 +272,11 @@ def _from_openai(record: dict, threshold: float | None) -> PreferenceSet:
     if not isinstance(asked, dict):
         raise ValueError(f"input must be an object with messages, not {shortened(asked)}")
     _refuse_all_but_text(asked)
-    prompt = messages_of("input.messages", _field(asked, "messages", place="input."))
-    return _from_conversations(prompt, {name: _field(record, name) for name in OPENAI}, repeats=False)
+    given = _field(asked, "messages", place="input.")
+    prompt = asking("input.messages", given)
+    if prompt is None:
+        raise ValueError(f"the prompt is missing in input{unasked(asked)}")
+    return _from_conversations([*prompt], {name: _field(record, name) for name in OPENAI}, repeats=False)
 
 
 def _refuse_all_but_text(record: dict) -> None:
@@ -312,18 +318,21 @@ def _prompt(record: dict) -> Prompt | None:
     prompt, said = record.get("prompt"), record.get("conversations")
     if prompt is not None:
         return checked_prompt([prompt] if isinstance(prompt, dict) else prompt)
-    return asking_messages(record) if said is None else tuple(messages_of("conversations", said))
+    return asking_messages(record) if said is None else asking("conversations", said)
 
 
 def _from_conversations(
-    prompt: list[Message], sides: dict[str, Sequence], *, repeats: bool, system: str = ""
+    prompt: list[Message], sides: dict[str, Sequence], *, repeats: bool, system: str = "", instead: str = ""
 ) -> PreferenceSet:
-    """Return the set of conversations; where ``repeats``, the prompt is their beginning and is not taken twice."""
+    """Return the set of conversations; where ``repeats``, the prompt is their beginning and is not taken twice.
+
+    ``instead`` says what stands in the place of a prompt that is missing.
+    """
     chosen, rejected = (conversation(name, side) for name, side in sides.items())
     shared = alike(chosen[:-1], rejected[:-1])
     prompt = chosen[:shared] if shared and repeats else prompt + chosen[:shared]
     if not prompt:
-        raise ValueError("the field 'prompt' is missing, and chosen and rejected do not begin alike")
+        raise ValueError(f"the field 'prompt' is missing, and chosen and rejected do not begin alike{instead}")
     if system and prompt[0] not in (Message("system", system), Message("developer", system)):
         prompt = [Message("system", system), *prompt]
     if len(chosen) == len(rejected) == shared + 1:

@@ -93,15 +93,23 @@ def asking_messages(record: dict) -> Prompt | None:
     (Message(role='user', content='2 + 2 ='),)
     """
     given = record.get("messages")
-    said = messages_of("messages", given) if given and isinstance(given, list) else []
-    return tuple(said) if said and said[-1].role != "assistant" else None
+    return asking("messages", given) if given and isinstance(given, list) else None
+
+
+def asking(name: str, messages: object) -> Prompt | None:
+    """Return messages as a prompt; None where they end with the assistant: with the response, or with its beginning."""
+    said = messages_of(name, messages)
+    return None if said[-1].role == "assistant" else tuple(said)
 
 
 def unasked(record: dict) -> str:
     """Return what stands in a record in place of a prompt, as the end of an error; "" where nothing does."""
-    given = record.get("messages")
-    answered = isinstance(given, list) and given and asking_messages(record) is None
-    return ", and its messages are no prompt: they end with the assistant" if answered else ""
+    for name in ("conversations", "messages"):
+        given = record.get(name)
+        if isinstance(given, list) and given and asking(name, given) is None:
+            last = messages_of(name, given)[-1].content
+            return f", and its {name} are no prompt: they end with the assistant, {shortened(last)}"
+    return ""
 
 
 def conversation(name: str, side: Any) -> list[Message]:
