@@ -76,6 +76,17 @@ def asked_text(prompt: Prompt) -> str:
     return said[-1] if said else prompt_text(prompt)
 
 
+def named_prompt(prompt: Prompt, place: str = "") -> str:
+    """Return a prompt as an error names it: by the place that it was read from, else by what it asks.
+
+    Examples
+    --------
+    >>> named_prompt("2 + 2 =", "sets.jsonl:3"), named_prompt("2 + 2 =")
+    ('the prompt at sets.jsonl:3', "the prompt '2 + 2 ='")
+    """
+    return f"the prompt at {place}" if place else f"the prompt {shortened(asked_text(prompt))}"
+
+
 def messages_of(name: str, messages: object) -> list[Message]:
     """Return messages of any form; ShareGPT's sides are one message, not a list."""
     messages = [messages] if isinstance(messages, dict) else messages

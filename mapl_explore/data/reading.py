@@ -174,7 +174,7 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
     if threshold is not None and not (isinstance(threshold, int | float) and abs(threshold) < math.inf):
         raise ValueError(f"threshold must be a finite number, not {shortened(threshold)}")
     read = told_set if format is None else lambda record, name, threshold: FORMATS[name].read(record, threshold)
-    sets, places, faults, one_sided, between, repeated, averaged, count = [], [], [], 0, 0, 0, 0, 0
+    sets, faults, one_sided, between, repeated, averaged, count = [], [], 0, 0, 0, 0, 0
     for place, content in records(source):
         count += 1
         try:
@@ -186,8 +186,7 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
         else:
             one_sided += one is None
             if one is not None:
-                sets.append(one)
-                places.append(place)
+                sets.append(one.at(place))
             if one is not None and format == "scored":
                 left_out = _left_out(record, one)
                 between, repeated = between + left_out[0], repeated + left_out[1]
@@ -199,17 +198,17 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
             f"{_named(source)}: threshold belongs to scored completions, not to the format {format!r}: leave it out, or"
             f" make sets of the scored file first (data convert FILE sets.jsonl --threshold {threshold:g})"
         )
-    ungraded, same, apart = scores_fault(sets, places.__getitem__), _same(sets, places), 0
+    ungraded, same, apart = scores_fault(sets), _same(sets), 0
     if format is not None and FORMATS[format].pairs:
         sets, apart, averaged = merged(sets)
     return Reading(format, count, sets, faults, one_sided, between, apart, repeated, averaged, same, ungraded)
 
 
-def _same(sets: Sequence[PreferenceSet], places: Sequence[str]) -> list[tuple[str, str]]:
+def _same(sets: Sequence[PreferenceSet]) -> list[tuple[str, str]]:
     """Return the place of each set whose prompt and sides an earlier one has, and that of the earlier one."""
     first: dict[object, str] = {}
     texts = [(one.prompt, frozenset(one.positives), frozenset(one.negatives)) for one in sets]
-    both = [(place, first.setdefault(key, place)) for key, place in zip(texts, places, strict=True)]
+    both = [(one.place, first.setdefault(key, one.place)) for key, one in zip(texts, sets, strict=True)]
     return [(place, earlier) for place, earlier in both if place != earlier]
 
 
@@ -257,10 +256,10 @@ def _union(pairs: list[PreferenceSet]) -> tuple[PreferenceSet, int]:
         [*dict.fromkeys(t for pair in pairs for t in getattr(pair, side))] for side in ("positives", "negatives")
     )
     if any(pair.scores is None for pair in pairs):
-        return PreferenceSet(pairs[0].prompt, positives, negatives), 0
+        return PreferenceSet(pairs[0].prompt, positives, negatives, place=pairs[0].place), 0
     known = ratings(one for pair in pairs for one in zip(pair.responses, pair.scores or (), strict=True))
     scores = [mean_score(known[text]) for text in positives + negatives]
-    return PreferenceSet(pairs[0].prompt, positives, negatives, scores), _differing(known)
+    return PreferenceSet(pairs[0].prompt, positives, negatives, scores, pairs[0].place), _differing(known)
 
 
 def _differing(known: dict[str, set[float]]) -> int:

@@ -1,12 +1,13 @@
 """Preference sets as text: one prompt, the responses that were accepted and those that were not."""
 
+import copy
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from mapl_explore.data.messages import Prompt, before_response, checked_prompt, prompt_text
+from mapl_explore.data.messages import Prompt, before_response, checked_prompt, named_prompt, prompt_text
 from mapl_explore.files import check_text, shortened
 
 
@@ -28,6 +29,8 @@ class PreferenceSet:
         negatives, the order that responses have in a table of scores and in :class:`mapl_explore.ScoredSets`. Which
         side a response is on says the label, not the score; mostly the scores of the positives are the higher ones, and
         ``data check`` says where they are not.
+    place : str, optional
+        Where the set was read, ``file:line``, by which errors name it; two sets may be equal at different places.
 
     Raises
     ------
@@ -49,6 +52,7 @@ class PreferenceSet:
     positives: tuple[str, ...]
     negatives: tuple[str, ...]
     scores: tuple[float, ...] | None = None
+    place: str = field(default="", compare=False)
 
     if TYPE_CHECKING:  # as it is called: any lists of texts and numbers, which become tuples
 
@@ -58,6 +62,7 @@ class PreferenceSet:
             positives: Iterable[str],
             negatives: Iterable[str],
             scores: Iterable[float] | None = None,
+            place: str = "",
         ) -> None: ...
 
     def __post_init__(self) -> None:
@@ -72,14 +77,21 @@ class PreferenceSet:
             object.__setattr__(self, "scores", _checked_scores(self.scores, len(self.responses)))
 
     def __repr__(self) -> str:
-        """Return the call that makes the set, without scores where there are none."""
-        fields = ", ".join(f"{name}={value!r}" for name, value in vars(self).items() if value is not None)
+        """Return the call that makes an equal set, without scores where there are none."""
+        given = {name: value for name, value in vars(self).items() if value is not None and name != "place"}
+        fields = ", ".join(f"{name}={value!r}" for name, value in given.items())
         return f"PreferenceSet({fields})"
 
     @property
     def responses(self) -> tuple[str, ...]:
         """All responses in their order, the positives first."""
         return self.positives + self.negatives
+
+    def at(self, place: str) -> "PreferenceSet":
+        """Return the same set, read from a place."""
+        one = copy.copy(self)  # checked already
+        object.__setattr__(one, "place", place)
+        return one
 
     def as_text(self) -> "PreferenceSet":
         r"""Return the set with its prompt as one text, see :func:`mapl_explore.data.messages.prompt_text`.
@@ -94,7 +106,7 @@ class PreferenceSet:
         """
         before = before_response(self.prompt)
         positives, negatives = ([before + text for text in side] for side in (self.positives, self.negatives))
-        return PreferenceSet(prompt_text(self.prompt), positives, negatives, self.scores)
+        return PreferenceSet(prompt_text(self.prompt), positives, negatives, self.scores, self.place)
 
     def pair(self, positive: int, negative: int) -> "PreferenceSet":
         """Return the set of two responses, by their numbers among all of them, with their scores.
@@ -106,7 +118,7 @@ class PreferenceSet:
         """
         one, other = self.responses[positive], self.responses[negative]
         scores = None if self.scores is None else (self.scores[positive], self.scores[negative])
-        return PreferenceSet(self.prompt, [one], [other], scores)
+        return PreferenceSet(self.prompt, [one], [other], scores, self.place)
 
 
 def checked_score(name: str, score: object) -> float:
@@ -137,21 +149,23 @@ def are_graded(sets: Sequence[Any], name: str = "sets") -> bool:
     Traceback (most recent call last):
     ValueError: scores must stand in all sets or in none: 1 of 2 has none, first sets[1], of the prompt '1 + 1 ='
     """
-    fault = scores_fault(sets, lambda number: f"{name}[{number}]")
+    fault = scores_fault(sets, name)
     if fault:
         raise ValueError(fault)
     return all(one.scores is not None for one in sets)
 
 
-def scores_fault(sets: Sequence[Any], place: Callable[[int], str]) -> str:
+def scores_fault(sets: Sequence[Any], name: str = "sets") -> str:
     """Return what is wrong where only some sets have scores, with the place of the first that has none; else ""."""
     lacking = [number for number, one in enumerate(sets) if one.scores is None]
     if len(lacking) in (0, len(sets)):
         return ""
     first = sets[lacking[0]]
-    of = f", of the prompt {shortened(prompt_text(first.prompt))}" if isinstance(first, PreferenceSet) else ""
+    known = isinstance(first, PreferenceSet)
+    where = first.place if known and first.place else f"{name}[{lacking[0]}]"
+    of = f", of {named_prompt(first.prompt)}" if known and not first.place else ""
     some = f"{len(lacking)} of {len(sets)} {'has' if len(lacking) == 1 else 'have'} none"
-    return f"scores must stand in all sets or in none: {some}, first {place(lacking[0])}{of}"
+    return f"scores must stand in all sets or in none: {some}, first {where}{of}"
 
 
 def _checked_scores(scores: object, responses: int) -> tuple[float, ...]:

@@ -50,7 +50,7 @@ def read_questions(plan: Plan) -> Questions:
         _require_enough(arm, found[str(arm.settings.data)])
     _, held_out = next(iter(read.values()))  # the same for all: eval belongs to all arms, and so does data without it
     if plan.arms[0].settings.verifier is not None:  # finds its faults before any work
-        verifier(plan.arms[0].settings.verifier, [Question(one.prompt, references=one.positives) for one in held_out])
+        verifier(plan.arms[0].settings.verifier, [*map(Question.of, held_out)])
     return Questions(found, *divided(held_out))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from mapl_explore.data import Message, Prompt, prompt_text
+from mapl_explore.data.messages import named_prompt
 from mapl_explore.files import shortened
 from mapl_explore.models.choices import Chat, chat_choice
 from mapl_explore.models.kinds import Tokenizer
@@ -38,8 +39,12 @@ def by_template(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat) -> 
     return [has and way != "never" and (way == "always" or not isinstance(one, str)) for one in prompts]
 
 
-def as_shown(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat = "auto") -> list[str]:
+def as_shown(
+    tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat = "auto", places: Sequence[str] = ()
+) -> list[str]:
     """Return prompts as the model reads them: written by the chat template, or as text.
+
+    The places, if there are any, are those that the prompts were read from, by which errors name them.
 
     Raises
     ------
@@ -49,12 +54,13 @@ def as_shown(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat = "auto
     """
     chosen = by_template(tokenizer, prompts, chat)
     try:
-        shown = [_by_template(tokenizer, p) if it else prompt_text(p) for p, it in zip(prompts, chosen, strict=True)]
+        rows = zip(prompts, chosen, places or [""] * len(prompts), strict=True)
+        shown = [_by_template(tokenizer, one, place) if it else prompt_text(one) for one, it, place in rows]
     except ValueError as error:
         hint = " (chat 'never', --chat never, makes transcripts of messages)" * (chat_choice("chat", chat) == "auto")
         raise ValueError(f"{error}{hint}") from error.__cause__
     if any(chosen):
-        _by_template(tokenizer, TRIAL[0], "prompts")  # "a" may stand in what a template writes instead of it
+        _by_template(tokenizer, TRIAL[0], what="prompts")  # "a" may stand in what a template writes instead of it
     return shown
 
 
@@ -102,11 +108,11 @@ def around_response(tokenizer: Tokenizer) -> Turn:
     return Turn(before.removeprefix(begun) if before.startswith(begun) else "", after)
 
 
-def _by_template(tokenizer: Tokenizer, prompt: Prompt, what: str = "") -> str:
+def _by_template(tokenizer: Tokenizer, prompt: Prompt, place: str = "", *, what: str = "") -> str:
     """Return the messages of a prompt and the beginning of the model's turn."""
     messages = _messages(prompt)
     asked = next((one.content for one in reversed(messages) if one.role == "user"), messages[-1].content)
-    what = what or f"the prompt {shortened(asked)}"
+    what = what or named_prompt(prompt, place)
     written = _written(tokenizer, messages, what, add_generation_prompt=True)
     if not stands_in(asked, written):
         raise ValueError(f"{_template(tokenizer)} leaves out {what}: it writes {shortened(written)}")

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import torch
 
-from mapl_explore.data import PreferenceSet, prompt_text
+from mapl_explore.data import PreferenceSet
+from mapl_explore.data.messages import named_prompt
 from mapl_explore.data.sets import are_graded
 from mapl_explore.files import counted
 from mapl_explore.models.chat import note_shown
@@ -204,7 +205,7 @@ def _row(one: EncodedSet, numbers: Sequence[int], first: int) -> Row:
 
 
 def _encoded(tokenizer: Tokenizer, sets: Sequence[PreferenceSet], ends: Sequence[int], chat: Chat) -> list[EncodedSet]:
-    prompts = [one.prompt for one in sets]
+    prompts, places = [one.prompt for one in sets], [one.place for one in sets]
     around = endings(tokenizer, prompts, chat, ends)
     texts = [ending.lead + text for one, ending in zip(sets, around, strict=True) for text in one.responses]
     responses = iter(plain_tokens(tokenizer, texts))
@@ -216,7 +217,7 @@ def _encoded(tokenizer: Tokenizer, sets: Sequence[PreferenceSet], ends: Sequence
             positives=len(one.positives),
             scores=one.scores,
         )
-        for one, prompt, ending in zip(sets, encoded_prompts(tokenizer, prompts, chat), around, strict=True)
+        for one, prompt, ending in zip(sets, encoded_prompts(tokenizer, prompts, chat, places), around, strict=True)
     ]
 
 
@@ -228,7 +229,7 @@ def _require_fit(encoded: Sequence[EncodedSet], sets: Sequence[PreferenceSet], c
     for one, text in zip(encoded, sets, strict=True):
         if len(one.prompt) + one.longest > context:
             raise ValueError(
-                f"the set of the prompt {prompt_text(text.prompt)[:40]!a} does not fit:"
+                f"the set of {named_prompt(text.prompt, text.place)} does not fit:"
                 f" {counted(len(one.prompt), 'token')} of prompt and {one.longest} of response are more than the"
                 f" {context} that are read ('keep-start' would cut them)"
             )

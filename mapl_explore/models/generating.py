@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mapl_explore.data import Prompt, prompt_text
-from mapl_explore.files import shortened
+from mapl_explore.data.messages import named_prompt
 from mapl_explore.launch import is_first
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.choices import Chat
@@ -64,15 +64,17 @@ def sampled_batches(
     chat: Chat = "auto",
     batch_size: int | None = None,
     open_rows: Container[int] | None = None,
+    places: Sequence[str] = (),
     shared: bool = False,
 ) -> Iterator[tuple[list[int], list[Sampled | None]]]:
     """Yield the numbers of some prompts, and what was sampled for each, as they are ready.
 
     None stands for a prompt that leaves no room for a response in the model's context. The longest prompts come first,
     so that a shortage of memory shows at once. Of ``open_rows``, if given, only these prompts are yielded, drawn with
-    those that stand in a batch with them. Where ``shared``, each process of a launch yields a part of them.
+    those that stand in a batch with them. The places, if given, are those that the prompts were read from, by which
+    errors name them. Where ``shared``, each process of a launch yields a part of them.
     """
-    encoded = encoded_prompts(tokenizer, prompts, chat)
+    encoded = encoded_prompts(tokenizer, prompts, chat, places)
     around = endings(tokenizer, prompts, chat, end_tokens(tokenizer, model))
     too_long = [row for row, ids in enumerate(encoded) if answer_room(model, len(ids), max_tokens) < 1]
     wanted = range(len(prompts)) if open_rows is None else open_rows
@@ -82,6 +84,7 @@ def sampled_batches(
     options: dict[str, Any] = {"k": k, "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     fitting = [encoded[row] for row in rows], [prompt_text(prompts[row]) for row in rows]
     options |= {"ends": [around[row].ends for row in rows], "batch_size": batch_size}
+    options |= {"told": [named_prompt(prompts[row], places[row] if places else "") for row in rows]}
     options |= {"open_rows": {number for number, row in enumerate(rows) if row in wanted}, "shared": shared}
     for batch, responses in token_batches(model, *fitting, **options):
         both = [(rows[number], one) for number, one in zip(batch, responses, strict=True) if rows[number] in wanted]
@@ -115,16 +118,18 @@ def token_batches(
     ends: Sequence[Sequence[int]],
     batch_size: int | None = None,
     open_rows: Container[int] | None = None,
+    told: Sequence[str] = (),
     shared: bool = False,
 ) -> Iterator[tuple[list[int], list[list[list[int]]]]]:
     """Yield the numbers of some prompts, and the token ids of k responses to each, as they are ready.
 
-    The prompts are token ids that leave room for a response; their names, with the seed, decide the random numbers. A
+    The prompts are token ids that leave room for a response; their names, with the seed, decide the random numbers, and
+    ``told`` is what an error calls each of them. A
     response ends with the first of its prompt's ``ends`` that it has, or is cut off, see :func:`answer_room`. With a
     temperature of 0 each token is the likeliest one. Of ``open_rows``, if given, batches without any are passed over;
     where ``shared``, each process of a launch yields a part of the batches.
     """
-    cached = can_continue(model)
+    cached, told = can_continue(model), told or [named_prompt(name) for name in names]
     rooms = [answer_room(model, len(ids), max_tokens) for ids in prompts]
     # Without a cache there is no padding either: prompts of different lengths do not go together.
     batches = [*_batches([*map(len, prompts)], rooms, k, batch_size if cached else 1)]
@@ -132,7 +137,7 @@ def token_batches(
     costs = [sum(len(prompts[row]) + min(FIRST_TOKENS, rooms[row]) for row in rows) for rows in batches]
     for batch in my_share(batches, costs) if shared else batches:
         drafts = [_drafts(number, prompts[row], rooms[row], k) for number, row in enumerate(batch)]
-        own = [names[row] for row in batch], [ends[row] for row in batch]
+        own = [names[row] for row in batch], [told[row] for row in batch], [ends[row] for row in batch]
         drawing = _Drawing(str(model.name_or_path), *own, k, seed, temperature)
         _finish(model, [one for each in drafts for one in each], drawing, _with_cache if cached else _whole)
         yield batch, [[one.response for one in each] for each in drafts]
@@ -175,6 +180,7 @@ class _Drawing:
 
     model: str
     names: Sequence[str]
+    told: Sequence[str]  # how an error names each
     ends: Sequence[Sequence[int]]  # of each prompt
     k: int
     seed: int
@@ -184,8 +190,7 @@ class _Drawing:
     def grow(self, drafts: Sequence[_Draft], logits: torch.Tensor) -> list[int]:
         """Add a token to each of some drafts of one length of response; return the places of those that go on."""
         if not logits.amax(-1).isfinite().all():  # amax is NaN where there is one
-            prompt = shortened(self.names[drafts[0].prompt])
-            reason = f"behind the prompt {prompt}: a logit is NaN or inf, or none is finite"
+            reason = f"behind {self.told[drafts[0].prompt]}: a logit is NaN or inf, or none is finite"
             raise FloatingPointError(f"the model {self.model!r} gives no probabilities {reason}")
         tokens = _drawn(logits, self._uniform(drafts).to(logits.device), self.temperature)
         for draft, token in zip(drafts, tokens.tolist(), strict=True):

@@ -74,9 +74,11 @@ def encoded_texts(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]
     return [_begun(tokenizer, ids, beginning) for ids in plain_tokens(tokenizer, texts)]
 
 
-def encoded_prompts(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat = "auto") -> list[list[int]]:
+def encoded_prompts(
+    tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat = "auto", places: Sequence[str] = ()
+) -> list[list[int]]:
     """Return the token ids of prompts as the model reads them, see :func:`as_shown` and :func:`encode_prompt`."""
-    return encoded_texts(tokenizer, as_shown(tokenizer, prompts, chat))
+    return encoded_texts(tokenizer, as_shown(tokenizer, prompts, chat, places))
 
 
 def beginning_tokens(tokenizer: Tokenizer) -> list[int]:

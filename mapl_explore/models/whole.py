@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from mapl_explore.data import PreferenceSet, Prompt, asked_text
+from mapl_explore.data import PreferenceSet, Prompt
+from mapl_explore.data.messages import named_prompt
 from mapl_explore.files import counted, shortened
 from mapl_explore.models.chat import as_shown, by_template, stands_in, whole_text
 from mapl_explore.models.choices import Chat
@@ -18,7 +19,7 @@ Ids = tuple[int, ...]
 class Unlike(NamedTuple):
     """A response whose tokens, with its prompt's, are others than those of the whole conversation."""
 
-    prompt: Prompt
+    one: PreferenceSet
     read: str
     whole: str
 
@@ -42,23 +43,23 @@ def note_unlike_whole(
         Which prompts the template has written; of others nothing is said.
     """
     chosen = by_template(tokenizer, [one.prompt for one in sets], chat)
-    pairs = [(one.prompt, text) for one, it in zip(sets, chosen, strict=True) if it for text in one.responses]
+    pairs = [(one, text) for one, it in zip(sets, chosen, strict=True) if it for text in one.responses]
     ours = [ids for each, it in zip(read, chosen, strict=True) if it for ids in each]
     if not pairs:
         return
-    texts = [_whole(tokenizer, *pair) for pair in pairs]
-    _note_left_out([prompt for prompt, _ in pairs], texts)
+    texts = [_whole(tokenizer, one.prompt, text) for one, text in pairs]
+    _note_left_out([one.prompt for one, _ in pairs], texts)
     _note_beginning(tokenizer, texts[0])
     found = [*_unlike_whole(tokenizer, pairs, ours, texts)]
     if found:
         note(
             f"{len(found)} of {counted(len(pairs), 'response')} have other tokens, with their prompt, than the chat"
             f" template gives the whole conversation; first {shortened(found[0].read)} in place of"
-            f" {shortened(found[0].whole)}, behind the prompt {shortened(asked_text(found[0].prompt))}"
+            f" {shortened(found[0].whole)}, behind {named_prompt(found[0].one.prompt, found[0].one.place)}"
         )
 
 
-def note_left_out(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat) -> None:
+def note_left_out(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat, places: Sequence[str] = ()) -> None:
     """Say in a :class:`~mapl_explore.notes.Note` how many messages of prompts the chat template leaves out.
 
     Parameters
@@ -69,10 +70,14 @@ def note_left_out(tokenizer: Tokenizer, prompts: Sequence[Prompt], chat: Chat) -
         Texts and conversations.
     chat : {"auto", "always", "never"}
         Which of them the template writes.
+    places : sequence of str
+        Where they were read, if known, by which errors name them.
     """
     chosen = by_template(tokenizer, prompts, chat)
-    talks = [prompt for prompt, it in zip(prompts, chosen, strict=True) if it]
-    _note_left_out(talks, as_shown(tokenizer, talks, chat))
+    rows = zip(prompts, chosen, places or [""] * len(prompts), strict=True)
+    talks = [(prompt, place) for prompt, it, place in rows if it]
+    written = [prompt for prompt, _ in talks]
+    _note_left_out(written, as_shown(tokenizer, written, chat, [place for _, place in talks]))
 
 
 def _note_left_out(prompts: Sequence[Prompt], texts: Sequence[str]) -> None:
@@ -97,16 +102,16 @@ def _note_beginning(tokenizer: Tokenizer, written: str) -> None:
 
 
 def _unlike_whole(
-    tokenizer: Tokenizer, pairs: Sequence[tuple[Prompt, str]], read: Sequence[Ids], texts: Sequence[str]
+    tokenizer: Tokenizer, pairs: Sequence[tuple[PreferenceSet, str]], read: Sequence[Ids], texts: Sequence[str]
 ) -> Iterator[Unlike]:
-    """Yield the prompts with a response that are read otherwise, with what is read and what the template has."""
+    """Yield the sets with a response that are read otherwise, with what is read and what the template has."""
     ends, wholes = end_tokens(tokenizer), encoded_texts(tokenizer, texts)
-    for (prompt, _), ids, whole in zip(pairs, read, wholes, strict=True):
+    for (one, _), ids, whole in zip(pairs, read, wholes, strict=True):
         place = next((i for i, both in enumerate(zip(ids, whole, strict=False)) if both[0] != both[1]), len(whole))
         # Where the template writes no end of a turn, the eos of ours has nothing to be compared with.
         if place < len(ids) - (ids[-1] in ends):
             there = slice(place, place + SHOWN)
-            yield Unlike(prompt, _spelled(tokenizer, ids[there]), _spelled(tokenizer, whole[there]))
+            yield Unlike(one, _spelled(tokenizer, ids[there]), _spelled(tokenizer, whole[there]))
 
 
 def _spelled(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

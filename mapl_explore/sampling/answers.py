@@ -62,10 +62,11 @@ class Drawing:
         model: Model,
         tokenizer: Tokenizer,
         prompts: Sequence[Prompt],
+        places: Sequence[str] = (),
     ) -> dict:
         """Return all that decides the responses; the size of a batch does not."""
         turns = any(by_template(tokenizer, prompts, self.chat))
-        tokens = [encoded_prompts(tokenizer, prompts, self.chat), end_tokens(tokenizer, model, chat=turns)]
+        tokens = [encoded_prompts(tokenizer, prompts, self.chat, places), end_tokens(tokenizer, model, chat=turns)]
         return {name: getattr(self, name) for name in ("k", "temperature", "seed")} | {
             "prompts": texts_checksum(prompts),
             "weights": weights_checksum(model)[:16],
@@ -102,7 +103,8 @@ class _Work:
         bar: tqdm,
     ) -> None:
         """Draw and judge the responses to this process's part of the prompts."""
-        prompts, options = [one.prompt for one in self.questions], vars(drawing)
+        prompts = [one.prompt for one in self.questions]
+        options = vars(drawing) | {"places": [one.place for one in self.questions]}
         for rows, sampled in sampled_batches(model, tokenizer, prompts, **options, open_rows=open_rows, shared=True):
             answered = [_answered(one, self.keep_draws) for one in sampled]
             self.journal.add([(row, self._judged(row, one)) for row, one in zip(rows, answered, strict=True)])
@@ -239,10 +241,10 @@ def sample_sets(
         questions = read_questions(source, reference=reference)
         judge = judging(verifier, questions) if threshold is None else grader(verifier, questions)
         network, tokenizer = load_model(model, device=place, dtype=weights_type(precision))
-        prompts = [one.prompt for one in questions]
+        prompts, places = [one.prompt for one in questions], [one.place for one in questions]
         note_shown(tokenizer, prompts, drawing.chat)
-        note_left_out(tokenizer, prompts, drawing.chat)
-        settings = drawing.settings(network, tokenizer, prompts)
+        note_left_out(tokenizer, prompts, drawing.chat, places)
+        settings = drawing.settings(network, tokenizer, prompts, places)
         keep_draws = draws is not None or duplicates
         settings["draws"] = keep_draws
         journal = Journal(output, settings, process, judge=judge_of(verifier, questions, threshold))

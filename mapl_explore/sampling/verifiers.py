@@ -12,9 +12,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mapl_explore.data import Prompt, asked_text, json_record, records, world
+from mapl_explore.data import PreferenceSet, Prompt, asked_text, json_record, records, world
 from mapl_explore.data.formats import stated_prompt
-from mapl_explore.data.messages import checked_prompt
+from mapl_explore.data.messages import checked_prompt, named_prompt
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import checked_score
 from mapl_explore.files import check_text, shortened
@@ -50,10 +50,20 @@ class Question:
     negatives: tuple[str, ...] = ()
     place: str = field(default="", compare=False)
 
+    @classmethod
+    def of(cls, one: PreferenceSet) -> "Question":
+        """Return the question of a preference set, whose positives are right."""
+        return cls(one.prompt, references=one.positives, place=one.place)
+
     @property
     def asked(self) -> str:
         """Return what a verifier judges responses by, see :func:`mapl_explore.data.asked_text`."""
         return asked_text(self.prompt)
+
+    @property
+    def named(self) -> str:
+        """Return the prompt as an error names it."""
+        return named_prompt(self.prompt, self.place)
 
     def blamed(self, rule: str) -> ValueError:
         """Return the error of a rule that this question breaks, with its place."""
@@ -103,7 +113,7 @@ def grader(name: str | Callable, questions: Sequence[Question]) -> Grader:
     if isinstance(name, str) and name in VERIFIERS:
         raise ValueError(f"threshold belongs to a verifier that returns numbers, and {name!r} says right or wrong")
     function, name = _own(name)
-    return lambda question, answer: _score(name, function, question.asked, answer)
+    return lambda question, answer: _score(name, function, question, answer)
 
 
 def verifier(name: str | Callable, questions: Sequence[Question]) -> Judge:
@@ -135,7 +145,7 @@ def verifier(name: str | Callable, questions: Sequence[Question]) -> Judge:
             check(question)
         return judge
     function, name = _own(name)
-    return lambda question, answer: _verdict(name, function, question.asked, answer)
+    return lambda question, answer: _verdict(name, function, question, answer)
 
 
 def require_verifier(verifier: object) -> None:
@@ -267,31 +277,31 @@ def _require_verdict_at_once(name: str, function: Callable) -> None:
             raise ValueError(f"verifier {name!r} must be a function that returns True or False, not {kind}")
 
 
-def _score(name: str, function: Callable, prompt: str, answer: str) -> float:
-    score = _returned(name, function, prompt, answer)
+def _score(name: str, function: Callable, question: Question, answer: str) -> float:
+    score = _returned(name, function, question, answer)
     try:
         return checked_score("score", score)
     except (TypeError, ValueError):
-        given = f"{shortened(score)} on the prompt {shortened(prompt)}"
+        given = f"{shortened(score)} on {question.named}"
         raise ValueError(f"with a threshold the verifier {name} must return a finite number, not {given}") from None
 
 
-def _verdict(name: str, function: Callable, prompt: str, answer: str) -> bool:
-    verdict = _returned(name, function, prompt, answer)
+def _verdict(name: str, function: Callable, question: Question, answer: str) -> bool:
+    verdict = _returned(name, function, question, answer)
     if not isinstance(verdict, bool | np.bool_):
-        given = f"{shortened(verdict)} on the prompt {shortened(prompt)}"
+        given = f"{shortened(verdict)} on {question.named}"
         hint = "; sample takes numbers with a threshold" * isinstance(verdict, Real)
         raise ValueError(f"the verifier {name} must return True or False, not {given}{hint}")
     return bool(verdict)
 
 
-def _returned(name: str, function: Callable, prompt: str, answer: str) -> object:
+def _returned(name: str, function: Callable, question: Question, answer: str) -> object:
     """Return what a user's function returns; it may fail in any way, which raises RuntimeError."""
     try:
-        return function(prompt, answer)
+        return function(question.asked, answer)
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        failed = RuntimeError(f"the verifier {name} failed on the prompt {shortened(prompt)}: {reason}")
+        failed = RuntimeError(f"the verifier {name} failed on {question.named}: {reason}")
         note_own_traceback(failed, error)
         raise failed from None
 

@@ -187,12 +187,16 @@ def _asked(settings: RoundSettings, held_out: list[PreferenceSet]) -> dict[str, 
         raise ValueError("eval must hold sets without scores: in rounds a response is right or wrong")
     questions = read_questions(settings.prompts, reference=settings.answer_field)
     judging(settings.verifier, questions)
-    judging(settings.verifier, [Question(one.prompt, references=one.positives) for one in held_out[: settings.answers]])
+    judging(
+        settings.verifier,
+        [*map(Question.of, held_out[: settings.answers])],
+    )
     drawing = Drawing(
         settings.k, settings.max_tokens, settings.temperature, settings.seed, settings.chat, settings.batch_size
     )
+    places = [one.place for one in questions]
     sampled = drawing.settings(
-        *load_model(settings.model, dtype=weights_type(settings.precision)), [one.prompt for one in questions]
+        *load_model(settings.model, dtype=weights_type(settings.precision)), [one.prompt for one in questions], places
     )
     decisive = {**settings.decisive, "epochs": settings.epochs, "answer_field": settings.answer_field}
     checksums = {"sha256 of the prompts": sampled.pop("prompts"), "eval": fingerprint(held_out)}

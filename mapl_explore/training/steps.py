@@ -152,7 +152,7 @@ def prepare(settings: Settings, place: Workplace) -> Prepared:
     settings = replace(settings, steps=updates(settings, len(train)))
     settings.require_reached()
     require_arguments(settings, place)
-    questions = [Question(one.prompt, references=one.positives) for one in held_out[: settings.answers]]
+    questions = [*map(Question.of, held_out[: settings.answers])]
     judge = None if settings.verifier is None else judging(settings.verifier, questions)
     network, tokenizer = base_model(settings.model, place.device, settings.precision)
     adapters = settings.lora is not None or is_wrapped(network)

@@ -121,7 +121,7 @@ def test_convert_keeps_scores_and_check_tells_where_they_are_at_odds_with_the_la
     line = "scores          -1 to 5, median 1.75; positives 3, negatives 0.5; in 1 set a negative has a higher one"
     out, err = capsys.readouterr()
     assert f"{line} than a positive; 1 set without\n" in out
-    assert "scores must stand in all sets or in none: 1 of 4 has none, first out.jsonl:4, of the prompt 'p'" in err
+    assert "scores must stand in all sets or in none: 1 of 4 has none, first out.jsonl:4\n" in err
     assert "scores" not in description([SUM])
 
 

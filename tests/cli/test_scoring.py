@@ -218,7 +218,7 @@ def test_scores_in_some_sets_alone_are_refused_before_a_model_loads(no_model, gr
     words = [{"F": str(graded_file), "o.csv": output, "o.jsonl": output[:-3] + "jsonl"}.get(one, one) for one in words]
     code, err = refused(capsys, command, *words)
     assert code == 2
-    line = f"scores must stand in all sets or in none: 1 of 5 has none, first {graded_file}:5, of the prompt 'say a'"
+    line = f"scores must stand in all sets or in none: 1 of 5 has none, first {graded_file}:5"
     assert line in err
     assert err.count("\n") == 1
 

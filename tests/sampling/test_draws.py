@@ -121,8 +121,12 @@ def test_another_threshold_judges_the_same_responses_again(world_file, judges):
         ("True", {"threshold": 1}, "with a threshold the verifier .*:grade must return a finite number, not True on"),
         ("1e999", {"threshold": 1}, "must return a finite number, not inf on the prompt"),
         ("'3'", {"threshold": 1}, "must return a finite number, not '3' on the prompt"),
-        ("0.5", {}, "must return True or False, not 0.5 on the prompt .*; sample takes numbers with a threshold$"),
-        ("'3'", {}, "must return True or False, not '3' on the prompt '[^;]*$"),
+        (
+            "0.5",
+            {},
+            "must return True or False, not 0.5 on the prompt at .*:3; sample takes numbers with a threshold$",
+        ),
+        ("'3'", {}, "must return True or False, not '3' on the prompt at [^;]*:3$"),
         (
             "1",
             {"threshold": 1, "verifier": "world"},

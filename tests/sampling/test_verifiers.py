@@ -130,7 +130,7 @@ def test_a_verifier_that_fails_shows_the_traceback_of_its_author_and_then_one_li
     assert shown[:2] == ["Traceback (most recent call last):", shown[1]]
     assert shown[1].startswith(f'  File "{judges}", line ')
     assert shown[-1].startswith(words.partition(":")[0])
-    assert last.startswith(f"mapl-explore: error: the verifier my_own_judges:{name} failed on the prompt '[1] ")
+    assert last.startswith(f"mapl-explore: error: the verifier my_own_judges:{name} failed on the prompt at ")
     assert words in last
     assert sampling.__file__ not in "".join(shown)
 

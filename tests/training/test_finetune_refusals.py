@@ -44,8 +44,8 @@ def test_refused_data_leave_no_output_folder(tune, tmp_path):
 def test_data_of_which_only_some_have_scores_leave_no_output_folder(tune, tmp_path):
     graded = PreferenceSet("p", ["a"], ["b"], [1, 0])
     mixed = [*[graded] * 8, replace(graded, scores=None)]
-    line = "^scores must stand in all sets or in none: 1 of 9 has none, first {}, of the prompt 'p'$"
-    with pytest.raises(ValueError, match=line.format(r"data\[8\]")):
+    line = "^scores must stand in all sets or in none: 1 of 9 has none, first {}$"
+    with pytest.raises(ValueError, match=line.format(r"data\[8\], of the prompt 'p'")):
         tune(loss="dpo", data=mixed, eval=None)
     write_sets(tmp_path / "sets.jsonl", mixed)
     for given in ({"data": tmp_path / "sets.jsonl"}, {"eval": tmp_path / "sets.jsonl"}):
