@@ -2,14 +2,10 @@
 
 import argparse
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mapl_explore.cli.outputs import add_overwrite, require_new
 from mapl_explore.cli.scoring import add_chat, add_place
 from mapl_explore.notes import note
-
-if TYPE_CHECKING:  # each command loads what it needs, and no other
-    from mapl_explore.data import PreferenceSet
 
 WRITTEN = "the new file to write, .jsonl, .json, .jsonl.gz or .parquet as its name says"
 
@@ -154,18 +150,9 @@ def _sample(arguments: argparse.Namespace) -> None:
     names += ["seed", "chat", "batch_size", "device", "precision", "overwrite"]
     options = {name: getattr(arguments, name) for name in names}
     sets, report = sample_sets(arguments.source, arguments.output, verifier=arguments.verifier, **options)
-    print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{_shown(sets[0])}")
+    print(f"{report}\n{counted(len(sets), 'set')} written to {arguments.output}; the first:\n{report.first}")
     if arguments.draws is not None:
         print(f"every draw written to {arguments.draws}")
     if arguments.chat != "auto":
         way = f"--chat {arguments.chat}"
         print(f"prompts are written as they were: score, select, tau and finetune need {way} with these sets too")
-
-
-def _shown(one: "PreferenceSet") -> str:
-    """Return a preference set as a person reads it."""
-    from mapl_explore.data import prompt_text
-
-    lines = [*(f"  | {line}" for line in prompt_text(one.prompt).split("\n"))]
-    lines += [f"  {mark} {text!r}" for mark, texts in (("+", one.positives), ("-", one.negatives)) for text in texts]
-    return "\n".join(lines)

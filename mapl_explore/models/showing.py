@@ -1,13 +1,15 @@
-"""A preference set as a model reads it, for people: its tokens as text, with the special ones by their names."""
+"""A preference set as a model reads or answers it, for people: tokens as text, the special ones by their names."""
 
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from mapl_explore.data import PreferenceSet
 from mapl_explore.files import counted
+from mapl_explore.models.choices import Chat
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.kinds import Tokenizer
-from mapl_explore.models.turns import plain_tokens, special_tokens
+from mapl_explore.models.turns import encoded_prompts, plain_tokens, special_tokens
 
 
 def shown_set(tokenizer: Tokenizer, one: EncodedSet) -> str:
@@ -32,6 +34,23 @@ def shown_set(tokenizer: Tokenizer, one: EncodedSet) -> str:
     for label, ids in zip(one.labels, one.responses, strict=True):
         lines.append(f"{'+' if label > 0 else '-'} {counted(len(ids), 'token')}: {_text(tokenizer, ids)!r}")
     return "\n".join([*lines, f"special tokens: {_special(tokenizer, one)}"])
+
+
+def shown_answers(tokenizer: Tokenizer, one: PreferenceSet, chat: Chat) -> str:
+    """Return a prompt as the model reads it, and the responses that it gave as text, equal ones once.
+
+    Examples
+    --------
+    >>> from mapl_explore import load_model
+    >>> print(shown_answers(load_model("tiny")[1], PreferenceSet("2 + 2 =", [" 4", " 4"], [" 5"]), "auto"))
+      | 2 + 2 =
+      + ' 4'
+      - ' 5'
+    """
+    [prompt] = encoded_prompts(tokenizer, [one.prompt], chat)
+    lines = [f"  | {line}" for line in _text(tokenizer, prompt).split("\n")]
+    sides = ("+", one.positives), ("-", one.negatives)
+    return "\n".join([*lines, *(f"  {mark} {text!r}" for mark, texts in sides for text in dict.fromkeys(texts))])
 
 
 def _text(tokenizer: Tokenizer, ids: Sequence[int]) -> str:

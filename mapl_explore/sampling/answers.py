@@ -19,6 +19,7 @@ from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.loading import load_model, weights_checksum, weights_type
 from mapl_explore.models.processes import my_share, processes_of, require_device, reserved
 from mapl_explore.models.score_table import write_table
+from mapl_explore.models.showing import shown_answers
 from mapl_explore.models.turns import encoded_prompts, end_tokens
 from mapl_explore.models.whole import note_left_out
 from mapl_explore.notes import note
@@ -260,6 +261,7 @@ def sample_sets(
         finished = journal.finished()
         answered = [finished[row] for row in range(len(questions))]
         sets, report = reported(questions, answered, fallback=fallback, duplicates=duplicates)
+        report = replace(report, first="".join(shown_answers(tokenizer, one, drawing.chat) for one in sets[:1]))
         wait()  # all have read it before it is removed
         if process == 0:
             if draws is not None:

@@ -22,6 +22,8 @@ class SampleReport:
         How many different responses there were, and how many of them are right.
     duplicates, unfinished : int
         How many responses were dropped: the prompt had them already, or they had not ended by their last token.
+    first : str
+        The first set, its prompt as the model read it, for people; empty where there is no set.
     """
 
     outcomes: Counter = field(default_factory=Counter)
@@ -29,6 +31,7 @@ class SampleReport:
     right: int = 0
     duplicates: int = 0
     unfinished: int = 0
+    first: str = ""
 
     @property
     def _cut(self) -> float:

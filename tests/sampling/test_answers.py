@@ -289,6 +289,23 @@ def test_chat_says_that_its_sets_are_to_be_used_with_chat(world_file, tmp_path, 
     assert "score, select, tau and finetune need --chat always with these sets too" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("chat", ["auto", "always", "never"])
+def test_the_first_set_is_printed_as_the_model_read_it_and_equal_responses_once(chat, world_file, tmp_path, capsys):
+    model, records = chatty(tmp_path / "chatty", TEMPLATE), [{"role": "user", "content": one.prompt} for one in WORLD]
+    (tmp_path / "talks.jsonl").write_text("".join(json.dumps({"prompt": [one]}) + "\n" for one in records))
+    words = ["sample", str(tmp_path / "talks.jsonl"), str(tmp_path / "out.jsonl"), "--verifier", "world", "--k", "8"]
+    assert cli.main([*words, "--model", str(model), "--max-tokens", "16", "--duplicates", "--chat", chat]) == 0
+    (first, *_), said = read_sets(tmp_path / "out.jsonl"), capsys.readouterr().out
+    read = first.prompt[0].content if chat == "never" else f"user:\n{first.prompt[0].content}\nassistant:"
+    shown = said.partition("the first:\n")[2].splitlines()
+    sides = (("+", first.positives), ("-", first.negatives))
+    texts = [f"  {mark} {text!r}" for mark, side in sides for text in dict.fromkeys(side)]
+    lines = [f"  | {line}" for line in read.split("\n")]
+    assert shown[: len(lines + texts)] == lines + texts
+    assert not shown[len(lines + texts) :] or shown[len(lines + texts)].startswith("prompts are written as they were")
+    assert len(texts) < len(first.responses)
+
+
 def test_messages_that_the_template_leaves_out_are_counted_before_any_response(tmp_path, capsys):
     talks = [[("system", "Be brief."), ("user", one.prompt)] for one in WORLD[:2]]
     talks += [[("tool", "12 degrees"), ("system", "Be kind."), ("user", WORLD[2].prompt)], [("user", WORLD[3].prompt)]]
