@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from transformers.pytorch_utils import Conv1D
 
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.model_folder import ADAPTER_CONFIG, ADAPTERS, GENERATION, INDEX
 
 WHOLE = ("model*.safetensors", "config.json", GENERATION, INDEX)  # the files of a whole model
+LINEAR = (torch.nn.Linear, Conv1D)  # the latter is GPT-2's
 ONE = "default"  # what peft calls an adapter that was given no name
 
 
@@ -82,22 +84,30 @@ def with_adapters(model: Model, options: Mapping[str, Any], *, seed: int) -> Any
     scale = {"lora_alpha": options["alpha"], "use_rslora": options["rslora"]}
     config = LoraConfig("CAUSAL_LM", r=options["r"], target_modules=targets, use_dora=options["dora"], **scale)
     names = [f".{name}" for name, _ in model.named_modules()]
+    has = f"; its linear layers are {', '.join(linear_names(model))}"
     for target in [] if isinstance(targets, str) else targets:
         if not any(name.endswith(f".{target}") for name in names):
-            raise ValueError(f"lora: targets must be layers of {type(model).__name__}, which has no {target!r}")
+            raise ValueError(f"lora: targets must be layers of {type(model).__name__}, which has no {target!r}{has}")
     with _quiet(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
             wrapped = get_peft_model(model, config)
         except ValueError as error:
-            raise ValueError(f"lora: {' '.join(str(error).split())}") from error
+            raise ValueError(f"lora: {' '.join(str(error).split()).rstrip('.')}{has}") from error
     if reason := obstacle(wrapped):
         wrapped.unload()
-        raise ValueError(f"lora: targets must be other layers, for so {type(model).__name__} {reason}")
+        raise ValueError(f"lora: targets must be other layers, for so {type(model).__name__} {reason}{has}")
     name = model.name_or_path or ""
     if os.path.isdir(name):  # the adapters are read from other folders than this one, too
         config.base_model_name_or_path = os.path.abspath(name)
     return wrapped
+
+
+def linear_names(model: Model) -> list[str]:
+    """Return the last names of the linear layers of a model, each once and without its head: what targets may name."""
+    head = model.get_output_embeddings()
+    linear = [name for name, one in model.named_modules() if isinstance(one, LINEAR) and one is not head]
+    return list(dict.fromkeys(name.rpartition(".")[2] for name in linear))
 
 
 def save_weights(model: Any, folder: str | os.PathLike, weights: dict[str, Any] | None = None) -> None:

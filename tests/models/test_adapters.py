@@ -224,7 +224,10 @@ def test_where_peft_is_not_installed_its_extra_is_named(folder, monkeypatch):
 
 def test_targets_that_are_not_in_the_model_are_refused_by_their_names():
     for targets, message in (
-        (["c_attn", "q_proj"], "lora: targets must be layers of GPT2LMHeadModel, which has no 'q_proj'"),
+        (
+            ["c_attn", "q_proj"],
+            "must be layers of GPT2LMHeadModel, which has no 'q_proj'; its linear layers are c_attn, c_proj, c_fc$",
+        ),
         (["ln_1"], "lora: Target module LayerNorm.* is not supported"),
     ):
         with pytest.raises(ValueError, match=message) as caught:

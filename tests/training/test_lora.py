@@ -166,8 +166,9 @@ REFUSED = {
     "dropout=0.1": r"lora: dropout must be 0, not 0\.1: all dropout is off in training",
     "targets=": "lora: targets must be all-linear or names of layers, not ''",
     "targets=3": "lora: targets must be all-linear or names of layers, not 3",
-    "targets=lm_head": "lora: targets must be other layers, .* has adapters on its head, which is tied",
-    "targets=nix": "lora: targets must be layers of GPT2LMHeadModel, which has no 'nix'",
+    "targets=lm_head": "lora: targets must be other layers, .* on its head, which is tied .*; its linear layers are c_attn,",
+    "targets=nix": "which has no 'nix'; its linear layers are c_attn, c_proj, c_fc$",
+    "targets=ln_f": "lora: Target module LayerNorm.*; its linear layers are c_attn, c_proj, c_fc$",
 }
 
 
