@@ -222,7 +222,7 @@ def write_run(folder: str | os.PathLike, run: Run) -> None:
     OSError
         If a file cannot be written.
     """
-    for name, text in ((RECORD, json.dumps(asdict(run), indent=1)), ("README.md", card(run))):
+    for name, text in ((RECORD, json.dumps(asdict(run), indent=1)), ("README.md", card(run, folder))):
         with atomic_writer(Path(folder) / name) as file:
             file.write(text + "\n")
 

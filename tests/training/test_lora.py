@@ -8,6 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 import transformers
+import yaml
 from lora_models import own_lora, trained
 from tiny_models import byte_tokenizer, random_gpt2
 from tuned_runs import EVAL, QUICK, TRAIN, interrupted, timeless
@@ -56,7 +57,47 @@ def test_folder_and_checkpoints_hold_adapters_and_the_tokenizer(adapted):
     assert len(state) == len(trained(adapted.model)) == 16
     saved = safetensors.torch.load_file(last_checkpoint(adapted.folder) / ADAPTERS)
     assert all("lora_" in name for name in saved)
-    assert "with peft" in (adapted.folder / "README.md").read_text()
+
+
+def model_card(folder):
+    """Return the fields and the words of a run's README.md."""
+    _, front, words = (folder / "README.md").read_text().split("---\n", 2)
+    return yaml.safe_load(front), " ".join(words.split())
+
+
+def logits(model):
+    with torch.no_grad():
+        return model(torch.arange(1, 20)[None]).logits
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks by the former name
+def test_the_card_names_the_base_and_what_it_says_of_reading_the_adapters_is_so(adapted, base):
+    fields, words = model_card(adapted.folder)
+    assert (fields["library_name"], fields["base_model"]) == ("peft", base.name)
+    assert "holds adapters (LoRA)" in words
+    own = logits(adapted.model)
+    for name in ("peft.AutoPeftModelForCausalLM", "transformers.AutoModelForCausalLM"):
+        assert f"`{name}.from_pretrained`" in words
+        module, kind = name.split(".")
+        read = getattr(sys.modules[module], kind).from_pretrained(adapted.folder)
+        assert (logits(read.eval()) - own).abs().max() < 1e-5
+    assert "`mapl_explore.load_model`" in words
+    assert (logits(load_model(adapted.folder)[0]) - own).abs().max() < 1e-5
+
+
+def test_the_card_of_adapters_on_adapters_says_that_other_tools_do_not_read_them(adapted, tune):
+    with pytest.warns(Note, match="are put on those of"):
+        done = tune(loss="dpo", model=adapted.folder, lora="r=2")
+    fields, words = model_card(done.folder)
+    assert (fields["library_name"], fields["base_model"]) == ("peft", adapted.folder.name)
+    assert "`mapl_explore.load_model` on it gives the model; other tools do not read the two together" in words
+    assert (logits(load_model(done.folder)[0]) - logits(done.model)).abs().max() < 1e-5
+
+
+def test_the_card_of_merged_adapters_is_that_of_any_model(tune):
+    fields, words = model_card(tune(loss="dpo", lora="r=2", merge=True).folder)
+    assert (fields["library_name"], "base_model" in fields) == ("transformers", False)
+    assert "AutoModelForCausalLM.from_pretrained` on this folder gives the model. Its dropout" in words
 
 
 def test_a_record_has_all_options(adapted):
@@ -166,7 +207,7 @@ REFUSED = {
     "dropout=0.1": r"lora: dropout must be 0, not 0\.1: all dropout is off in training",
     "targets=": "lora: targets must be all-linear or names of layers, not ''",
     "targets=3": "lora: targets must be all-linear or names of layers, not 3",
-    "targets=lm_head": "lora: targets must be other layers, .* on its head, which is tied .*; its linear layers are c_attn,",
+    "targets=lm_head": "lora: targets must be other layers, .* on its head, .*; its linear layers are c_attn,",
     "targets=nix": "which has no 'nix'; its linear layers are c_attn, c_proj, c_fc$",
     "targets=ln_f": "lora: Target module LayerNorm.*; its linear layers are c_attn, c_proj, c_fc$",
 }
