@@ -38,6 +38,10 @@ def test_every_path_that_is_named_is_there(name):
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+def test_no_line_of_the_page_on_your_model_is_wide():
+    assert [line for line in text_of("docs/your-model.md").splitlines() if len(line) > 120] == []
+
+
 def test_the_page_on_choosing_names_what_there_is_and_its_shares_are_measured():
     text = text_of("docs/choosing.md")
     calls = re.findall(r"`([A-Z]\w+)[(`]", text)

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 ADAPTERS = "adapter_config.json"  # of peft
 WHOLE = "`transformers.AutoModelForCausalLM.from_pretrained` on this folder gives the model."
-ADAPTED = """This folder holds adapters (LoRA). `peft.AutoPeftModelForCausalLM.from_pretrained` on it gives the model with
-them, and so does `transformers.AutoModelForCausalLM.from_pretrained` where peft is installed; `mapl_explore.load_model`
-merges them. The base is read from where `adapter_config.json` has it (`base_model_name_or_path`)."""
+ADAPTED = """This folder holds adapters (LoRA). `peft.AutoPeftModelForCausalLM.from_pretrained` on it gives the model
+with them, and so does `transformers.AutoModelForCausalLM.from_pretrained` where peft is installed;
+`mapl_explore.load_model` merges them. The base is read from where `adapter_config.json` has it
+(`base_model_name_or_path`)."""
 ON_ADAPTERS = """This folder holds adapters (LoRA) on a base that holds adapters itself. `mapl_explore.load_model` on it
 gives the model; other tools do not read the two together."""
 
