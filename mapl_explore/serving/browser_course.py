@@ -15,7 +15,12 @@ NAMES = (
     "sample_sets", "score_sets", "training_examples",
 )  # fmt: skip
 KERNEL = {"display_name": "Python (Pyodide)", "language": "python", "name": "python"}  # another name opens a dialog
-NOTE = "*This cell needs torch, which the browser does not have.*"
+HEAD = (
+    "*The browser has no torch, which cells of code need here ({told} of {cells}). These are text, with what they "
+    "gave. To run them, install the package, as its README says.*"
+)
+AHEAD = "*The next cell needs torch, which the browser does not have.*"
+NOTE = AHEAD.replace("The next", "This")
 GAVE = "*What it gave:*"
 
 
@@ -40,6 +45,8 @@ def put_course(paths: Iterable[Path], target: Path) -> None:
 def without_torch(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return cells where those that need torch, or what such a cell made, are text with their stored outputs.
 
+    The text before such a cell, which may ask the reader to run it, begins with the note; so does the notebook.
+
     Parameters
     ----------
     cells : list of dict
@@ -54,10 +61,22 @@ def without_torch(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
     trees = [ast.parse("".join(cell["source"]) if cell["cell_type"] == "code" else "") for cell in cells]
     told = _told_ones(trees)
     read = {name for tree, away in zip(trees, told, strict=True) if not away for name in _names(tree, ast.Load)}
-    kept = []
-    for cell, tree, away in zip(cells, trees, told, strict=True):
-        kept += [_told(cell), *_imports(cell, tree, read)] if away else [cell]
+    kept: list[dict[str, Any]] = []
+    for before, cell, tree, away in zip([None, *cells], cells, trees, told, strict=False):
+        asked = away and before is not None and before["cell_type"] == "markdown"
+        if asked:
+            kept[-1] = _noted(kept[-1], AHEAD)
+        kept += [_told(cell, () if asked else (NOTE,)), *_imports(cell, tree, read)] if away else [cell]
+    if any(told) and cells[0]["cell_type"] == "markdown":
+        kept[0] = _noted(kept[0], HEAD.format(told=sum(told), cells=sum(cell["cell_type"] == "code" for cell in cells)))
     return kept
+
+
+def _noted(cell: dict[str, Any], note: str) -> dict[str, Any]:
+    """Return a cell of text with a note at its start, below a heading."""
+    source = "".join(cell["source"])
+    heading, _, rest = source.partition("\n") if source.startswith("#") else ("", "", source)
+    return cell | {"source": f"{heading}\n\n{note}\n\n{rest.lstrip()}".strip()}
 
 
 def _told_ones(trees: list[ast.Module]) -> list[bool]:
@@ -114,14 +133,14 @@ def _names(tree: ast.AST, context: type[ast.expr_context]) -> set[str]:
     return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
 
 
-def _told(cell: dict[str, Any]) -> dict[str, Any]:
-    """Return a cell of code as text: the note, the code, and what is stored of its outputs."""
+def _told(cell: dict[str, Any], notes: Iterable[str]) -> dict[str, Any]:
+    """Return a cell of code as text: notes, the code, and what is stored of its outputs."""
     pictures = [one["data"]["image/png"] for one in cell["outputs"] if "image/png" in one.get("data", {})]
     texts = [_text(one) for one in cell["outputs"] if "image/png" not in one.get("data", {})]
     named = {f"output-{i}.png": {"image/png": "".join(png)} for i, png in enumerate(pictures)}
     code = f"```python\n{''.join(cell['source'])}\n```"
     gave = [*texts, *(f"![what the cell showed](attachment:{name})" for name in named)]
-    parts = [code, NOTE, *([GAVE, *gave] if gave else [])]
+    parts = [*notes, code, *([GAVE, *gave] if gave else [])]
     text = {"cell_type": "markdown", "metadata": cell["metadata"], "source": "\n\n".join(parts)}
     return text | ({"id": cell["id"]} if "id" in cell else {}) | ({"attachments": named} if named else {})
 

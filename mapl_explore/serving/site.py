@@ -24,8 +24,13 @@ SITE = {
     "jupyter-lite-schema-version": 0,
     "jupyter-config-data": {
         "appName": "mapl_explore",
-        # Both ask for pages that only a server with Python has: Voila's, and a notebook to be printed.
-        "disabledExtensions": ["@voila-dashboards/jupyterlab-preview", "@jupyterlab/apputils-extension:print"],
+        "disabledExtensions": [
+            # Both ask for pages that only a server with Python has: Voila's, and a notebook to be printed.
+            "@voila-dashboards/jupyterlab-preview",
+            "@jupyterlab/apputils-extension:print",
+            # Our place.js opens what the address names; this one opens it a second time when one goes back.
+            "@jupyterlite/application-extension:opener",
+        ],
         "litePluginSettings": {KERNEL: PYODIDE},
     },
 }

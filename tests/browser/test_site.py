@@ -17,7 +17,7 @@ import pytest
 from browser.browsing import DONE, LIMIT, STDERR, until
 
 from mapl_explore.course.questions import questions_of
-from mapl_explore.serving.browser_course import NOTE
+from mapl_explore.serving.browser_course import AHEAD, NOTE
 
 SITE = os.environ.get("MAPL_SITE")
 NOTEBOOKS = sorted(Path(SITE, "lite/files").glob("*.ipynb")) if SITE else [Path("any")]
@@ -111,9 +111,9 @@ def test_every_cell_runs_or_says_what_it_needs_and_an_explorer_answers(page, add
     assert page.locator(STDERR).all_inner_texts() == []
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     sources = ["".join(cell["source"]) for cell in cells]
-    assert page.locator(".jp-MarkdownCell em", has_text=NOTE.strip("*")).count() == sum(
-        NOTE in source for source in sources
-    )
+    for note in (AHEAD, NOTE):
+        shown = page.locator(".jp-MarkdownCell em", has_text=note.strip("*")).count()
+        assert shown == sum(note in source for source in sources)
     pictures = page.locator('.jp-MarkdownCell img[alt="what the cell showed"]')
     assert pictures.count() == sum(len(cell.get("attachments", {})) for cell in cells)
     until(page, lambda: pictures.evaluate_all(LOADED))
@@ -195,10 +195,26 @@ def test_explorers_and_questions_speak_german(page, address):
     assert view.evaluate("(view) => view.closest('[lang]').lang") == "de"
 
 
-def test_the_glossary_opens_as_it_is_read(page, address):
+def test_the_glossary_opens_as_it_is_read_by_its_link_and_by_its_address(page, address):
     opened(page, address, "00_start_here.ipynb")
     page.locator(".jp-Notebook a", has_text="GLOSSARY").click()
-    page.locator(".jp-MarkdownViewer").get_by_role("heading", name="Glossary").wait_for()
+    for _ in range(2):
+        page.locator(".jp-MarkdownViewer").get_by_role("heading", name="Glossary").wait_for()
+        page.goto(f"{address}/lite/lab/index.html?path=GLOSSARY.md")
+
+
+def test_back_returns_to_the_notebook_before_and_no_file_is_open_twice(page, address):
+    names = ["01_smooth_maximum.ipynb", "02_error_bounds.ipynb", "03_temperature.ipynb"]
+    opened(page, address, names[0])
+    for name in names[1:]:
+        page.locator(".jp-Notebook:visible a", has_text=name[:2]).first.click()
+        page.wait_for_url(f"**?path={name}")
+    for go, name in ((page.go_back, names[1]), (page.go_back, names[0]), (page.go_forward, names[1])):
+        go()
+        page.wait_for_url(f"**?path={name}")
+        page.locator(".lm-DockPanel-tabBar .lm-mod-current", has_text=name).wait_for()
+        page.locator(".jp-Notebook:visible h1", has_text=name[:2]).wait_for()
+        assert page.locator(".lm-DockPanel-tabBar .lm-TabBar-tabLabel").all_inner_texts() == names
 
 
 def test_a_phone_shows_the_notebook_that_its_address_names_and_comes_back_to_it(browser, address):

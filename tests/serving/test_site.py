@@ -15,7 +15,15 @@ from browser.browsing import NOTEBOOKS
 
 import mapl_explore
 from mapl_explore.serving import browser_python
-from mapl_explore.serving.browser_course import GAVE, NAMES, NOTE, ROOMS, put_course, without_torch
+from mapl_explore.serving.browser_course import (
+    AHEAD,
+    GAVE,
+    NAMES,
+    NOTE,
+    ROOMS,
+    put_course,
+    without_torch,
+)
 from mapl_explore.serving.browser_python import own_wheel
 from mapl_explore.serving.site import (
     FIRST_SCRIPT,
@@ -34,6 +42,10 @@ BLOCKED = ("torch", "transformers", "matplotlib", "PIL", "pandas", "scipy", "ml_
 
 def code(source, outputs=()):
     return {"cell_type": "code", "id": "a", "metadata": {}, "source": [source], "outputs": list(outputs)}
+
+
+def text(*lines):
+    return {"cell_type": "markdown", "id": "a", "metadata": {}, "source": list(lines)}
 
 
 def told(*sources):
@@ -64,8 +76,7 @@ def test_what_a_told_cell_imports_is_there_for_the_others():
 
 def test_a_told_cell_that_gave_nothing_promises_nothing():
     (cell,) = without_torch([code("import torch")])
-    assert cell["source"].endswith(NOTE)
-    assert GAVE not in cell["source"]
+    assert cell["source"] == f"{NOTE}\n\n```python\nimport torch\n```"
 
 
 def test_a_told_cell_shows_its_stored_picture_and_text():
@@ -74,11 +85,20 @@ def test_a_told_cell_shows_its_stored_picture_and_text():
         {"output_type": "display_data", "data": {"image/png": "AAAA", "text/plain": ["x"]}},
     ]
     (cell,) = without_torch([code("import torch", outputs)])
-    assert NOTE in cell["source"]
+    assert cell["source"].startswith(NOTE)
     assert GAVE in cell["source"]
     assert "in words" in cell["source"]
     assert cell["attachments"] == {"output-0.png": {"image/png": "AAAA"}}
     assert "(attachment:output-0.png)" in cell["source"]
+
+
+def test_what_a_cell_needs_is_said_before_the_text_that_asks_for_it():
+    title, asking = text("# Lesson\n\nIts aim."), text("## 2 · Train\n", "\n", "Run the next cell.")
+    told = [one["source"] for one in without_torch([title, asking, code("import torch"), code("import torch")])]
+    assert told[0].startswith("# Lesson\n\n*The browser has no torch, which cells of code need here (2 of 2).")
+    assert told[1] == f"## 2 · Train\n\n{AHEAD}\n\nRun the next cell."
+    assert (NOTE in told[2], NOTE in told[3]) == (False, True)
+    assert without_torch([title, code("1")]) == [title, code("1")]
 
 
 def test_the_course_has_cells_of_both_kinds_and_a_kernel_of_the_browser(tmp_path):
@@ -86,7 +106,8 @@ def test_the_course_has_cells_of_both_kinds_and_a_kernel_of_the_browser(tmp_path
     books = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(tmp_path.glob("*.ipynb"))]
     assert len(books) == 8
     assert {book["metadata"]["kernelspec"]["name"] for book in books} == {"python"}
-    counts = [sum(NOTE in "".join(cell["source"]) for cell in book["cells"]) for book in books]
+    notes = (AHEAD, NOTE)
+    counts = [sum("".join(cell["source"]).count(note) for cell in book["cells"] for note in notes) for book in books]
     assert counts[1:3] == [0, 0]
     assert min(counts[0], *counts[3:]) > 0
 

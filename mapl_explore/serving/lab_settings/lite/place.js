@@ -1,10 +1,20 @@
 // What JupyterLab lacks on a phone, and where a server has files alone.
+const FIRST = "00_start_here.ipynb";
 const PHONE = 700; // pixels: the file list leaves 50 of 390 to what it has opened
 const MEASURED = 600; // milliseconds: JupyterLab looks 500 after a notebook has appeared which buttons fit beside the list
 const OPENING = ["filebrowser:go-to-path", "filebrowser:open-path"]; // both show the list at their end
 
+const named = () => new URLSearchParams(location.search).getAll("path");
+
+const open = async ({ commands, shell }, path) => {
+    const there = [...shell.widgets("main")].find((one) => one.context?.path === path);
+    if (there) return shell.activateById(there.id);
+    // As a link in a notebook does: text of Markdown is shown as it is read.
+    const failed = ({ message }) => commands.execute("apputils:notify", { message: `${path}: ${message}`, type: "error" });
+    return commands.execute("rendermime:handle-local-link", { path }).catch(failed);
+};
+
 const activate = (app) => {
-    if (!new URLSearchParams(location.search).has("path")) history.replaceState(null, "", "?path=00_start_here.ipynb");
     const fold = async () => {
         if (innerWidth >= PHONE) return;
         await app.shell.currentWidget?.revealed;
@@ -12,9 +22,16 @@ const activate = (app) => {
     };
     app.commands.commandExecuted.connect((_, { id, result }) => OPENING.includes(id) && result.finally(fold));
     app.shell.currentChanged.connect(fold);
-    // The address names the open file: when the page is loaded again, it comes back.
-    app.shell.currentPathChanged.connect((_, { newValue: path }) => {
-        if (path) history.replaceState(null, "", `?path=${encodeURIComponent(path)}`);
+    // The address names the open file: the page that is loaded again, or the button back, finds it.
+    app.restored.then(async () => {
+        if (!named().length) history.replaceState(null, "", `?path=${FIRST}`);
+        for (const path of named()) await open(app, path);
+        const [launcher, document] = app.shell.widgets("main"); // JupyterLab fills an empty window with a launcher
+        if (document && !launcher.context) launcher.close();
+        app.shell.currentPathChanged.connect((_, { newValue: path }) => {
+            if (path && path !== named().at(-1)) history.pushState(null, "", `?path=${encodeURIComponent(path)}`);
+        });
+        addEventListener("popstate", () => open(app, named().at(-1)));
     });
 };
 
