@@ -1,7 +1,7 @@
 // What scrolls by itself can be reached and scrolled by keyboard; the two side bars have names of their own,
 // and the empty corner of a table is no title.
 const reachable = () => {
-    for (const block of document.querySelectorAll("pre, .table-wrapper, .math")) {
+    for (const block of document.querySelectorAll("pre, .table-wrapper, .output.text_html, .math")) {
         if (block.scrollWidth > block.clientWidth) block.tabIndex = 0;
         else block.removeAttribute("tabindex");
     }

@@ -36,8 +36,8 @@ class CourseMap:
         return "\n".join(f"{name:{width}}  {_ticks(all_)}  {_left(all_)}" for name, all_ in self.lessons.items())
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f'<tr><td><a href="{escape(name)}.ipynb">{escape(name)}</a></td>'
+        rows = "".join(  # a name may be broken: on a phone the ticks need the room
+            f'<tr><td><a href="{escape(name)}.ipynb">{escape(name).replace("_", "_<wbr>")}</a></td>'
             f"<td>{_ticks(sections)}</td><td>{_left(sections)}</td></tr>"
             for name, sections in self.lessons.items()
         )

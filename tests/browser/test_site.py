@@ -40,6 +40,9 @@ MOVED = """async (count) => {
         while (says.textContent === before) await new Promise(requestAnimationFrame);
     }
 }"""
+# Tables that reach over the edge of the window, and in which nothing says that they scroll.
+CUT_OFF = """(tables) => tables.filter((table) => table.getBoundingClientRect().right > innerWidth
+    && !getComputedStyle(table.closest("[tabindex]") ?? table, "::before").content.includes("scroll")).length"""
 LOADED = "(images) => images.every((image) => image.complete && image.naturalWidth > 0)"
 
 
@@ -251,6 +254,17 @@ def test_axe_finds_no_violation_and_nothing_is_wider_than_a_phone(browser, addre
         assert [(one["id"], node["html"], node["failureSummary"]) for one in found for node in one["nodes"]] == []
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.close()
+
+
+def test_on_a_phone_every_table_is_whole_or_says_that_it_scrolls(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    for name in (*PAGES, "docs/choosing", "data/README", "notebooks/00_start_here", "notebooks/07_experiments"):
+        page.goto(f"{address}/{name}.html")
+        assert (name, page.locator("table").evaluate_all(CUT_OFF)) == (name, 0)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.goto(f"{address}/docs/course.html")
+    assert page.locator("table").evaluate("(table) => table.getBoundingClientRect().right") <= 390
+    page.close()
 
 
 def test_each_page_leads_to_its_notebook_in_the_browser(page, address):

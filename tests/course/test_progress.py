@@ -52,7 +52,7 @@ def test_a_lesson_without_an_open_question_is_done(folder):
 
 def test_in_a_notebook_the_names_lead_to_the_lessons(folder):
     html = course_map()._repr_html_()
-    assert '<a href="01_more.ipynb">01_more</a></td><td>○1 ○2 ○3 ○4</td><td>11 minutes left</td>' in html
+    assert '<a href="01_more.ipynb">01_<wbr>more</a></td><td>○1 ○2 ○3 ○4</td><td>11 minutes left</td>' in html
 
 
 def test_marks_that_cannot_be_read_are_told(folder):
