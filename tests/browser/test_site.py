@@ -157,6 +157,8 @@ def downloaded(page, path):
 
 def test_marks_are_downloaded_and_make_the_table_of_a_class(page, address, tmp_path):
     opened(page, address, "01_smooth_maximum.ipynb")
+    page.locator(".jp-FileBrowser").wait_for(state="hidden")  # folded, for the explorers
+    page.get_by_role("tab", name="File Browser").click()
     run(page)
     guesses = page.locator(".mapl-predict")
     for row in range(2):

@@ -347,6 +347,18 @@ def test_in_a_low_window_no_word_of_a_picture_is_cut_or_covered_by_the_key(brows
     drawn.close()
 
 
+@pytest.mark.parametrize("make", [BoundsExplorer, LossExplorer])
+def test_in_a_window_as_high_as_a_notebook_one_sees_the_picture_with_all_its_sliders(browser, make):
+    drawn = Drawn(browser, make(), 1100, 700)
+    # What JupyterLab leaves of a window of 1280 x 720.
+    drawn.page.evaluate("document.body.classList.add('jp-Notebook'); document.body.style.height = '599px'")
+    drawn.page.set_viewport_size({"width": 1100, "height": 720})
+    drawn.page.evaluate(PAINTED)
+    bottom = drawn.page.locator(".mapl-knobs").evaluate("(knobs) => knobs.getBoundingClientRect().bottom")
+    assert bottom <= 599
+    drawn.close()
+
+
 def test_forced_colours_leave_every_line_visible(browser):
     drawn = Drawn(browser, BoundsExplorer(), forced_colors="active")
     strokes = drawn.page.eval_on_selector_all(

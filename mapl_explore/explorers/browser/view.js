@@ -138,7 +138,7 @@ class View {
     const place = [this.full, width, window.innerWidth, window.innerHeight].join();
     if (place !== this.place) this.again();
     this.place = place;
-    const height = narrow ? clamp(width * 0.7, 200, 320) : this.high(width, type);
+    const height = narrow ? clamp(Math.min(width * 0.7, this.shown - RIM), 200, 320) : this.high(width, type);
     const size = [width, height, type].join();
     if (size === this.size) return;
     this.size = size;
@@ -147,18 +147,14 @@ class View {
     this.draw();
   }
 
-  get full() {
-    return document.fullscreenElement === this.root;
-  }
-
-  get page() {
-    return this.full || this.el.closest(".mapl-gallery");
-  }
+  get full() { return document.fullscreenElement === this.root; }
+  get page() { return this.full || this.el.closest(".mapl-gallery"); }
+  get shown() { return this.el.closest(".jp-WindowedPanel-outer, .jp-Notebook")?.clientHeight || window.innerHeight; }
 
   // How high the picture is: on a page of its own all else fits below it, with a line to spare, and tables fold for it.
   // Words that come and go must not move it: it is never higher than it was, until the window has another size.
   high(width, type) {
-    if (!this.page) return clamp(window.innerHeight * 0.46, 180, width * 0.34);
+    if (!this.page) return (this.height = Math.min(this.height, clamp(this.above(), 180, width * 0.34)));
     if (this.height < this.room() + 2) return this.height; // two: heights are read in whole pixels
     const tables = this.nodes.says.querySelectorAll("details").length;
     while (this.room() < LOW && this.folds < tables && !this.opened.size) this.fold(this.folds + 1);
@@ -167,6 +163,13 @@ class View {
     const least = this.opened.size ? LOW : 180; // for a table that a person has opened the page scrolls
     this.height = Math.min(this.height, clamp(Math.max(room - 1.35 * type, Math.min(room, LOW)), least, most));
     return this.height;
+  }
+
+  // In a notebook the picture leaves room for its sliders: one sees what they do.
+  above() {
+    const start = this.root.getBoundingClientRect().top;
+    const others = this.nodes.knobs.getBoundingClientRect().bottom - start - this.nodes.panels.offsetHeight;
+    return Math.min(window.innerHeight * 0.46, this.shown - others - RIM);
   }
 
   room() {

@@ -1,6 +1,7 @@
 // What JupyterLab lacks on a phone, and where a server has files alone.
 const FIRST = "00_start_here.ipynb";
 const PHONE = 700; // pixels: the file list leaves 50 of 390 to what it has opened
+const ROOMY = 1400; // pixels: with the list a smaller window has no room for the numbers of an explorer next to its sliders
 const MEASURED = 600; // milliseconds: JupyterLab looks 500 after a notebook has appeared which buttons fit beside the list
 const OPENING = ["filebrowser:go-to-path", "filebrowser:open-path"]; // both show the list at their end
 
@@ -15,19 +16,20 @@ const open = async ({ commands, shell }, path) => {
 };
 
 const activate = (app) => {
-    const fold = async () => {
-        if (innerWidth >= PHONE) return;
+    const fold = async (wide) => {
+        if (innerWidth >= wide) return;
         await app.shell.currentWidget?.revealed;
         setTimeout(() => app.shell.collapseLeft(), MEASURED); // a change of width before that would go unseen
     };
-    app.commands.commandExecuted.connect((_, { id, result }) => OPENING.includes(id) && result.finally(fold));
-    app.shell.currentChanged.connect(fold);
+    app.commands.commandExecuted.connect((_, { id, result }) => OPENING.includes(id) && result.finally(() => fold(PHONE)));
+    app.shell.currentChanged.connect(() => fold(PHONE));
     // The address names the open file: the page that is loaded again, or the button back, finds it.
     app.restored.then(async () => {
         if (!named().length) history.replaceState(null, "", `?path=${FIRST}`);
         for (const path of named()) await open(app, path);
         const [launcher, document] = app.shell.widgets("main"); // JupyterLab fills an empty window with a launcher
         if (document && !launcher.context) launcher.close();
+        fold(ROOMY);
         app.shell.currentPathChanged.connect((_, { newValue: path }) => {
             if (path && path !== named().at(-1)) history.pushState(null, "", `?path=${encodeURIComponent(path)}`);
         });
