@@ -20,6 +20,7 @@ from mapl_explore.files import atomic_writer, counted
 from mapl_explore.notes import note
 from mapl_explore.rounding import known
 from mapl_explore.runs.record import label_of
+from mapl_explore.words import _
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -278,8 +279,8 @@ def forest_of(plan: Plan, rows: Sequence[Row]) -> "Figure":
         arms = list(some)
         means += heading + [Estimate(row.arm, row.mean, row.interval) for row in arms]
         changes += heading + [Estimate(row.arm, row.difference, row.difference_interval) for row in arms]
-    label = label_of(plan.measure, *(row.loss for row in rows))
-    return forest_figure(means, changes, label, f"difference to {plan.baseline}")
+    label = label_of(plan.measure, *(row.loss for row in rows), words=_)
+    return forest_figure(means, changes, label, _("difference to {baseline}").format(baseline=plan.baseline))
 
 
 def with_interval(value: float | None, interval: Interval, sign: str) -> str:

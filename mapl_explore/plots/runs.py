@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from mapl_explore.plots.looks import DASH_DOT, DASHED, DOTTED, LONG, PALETTE
 from mapl_explore.plots.style import Look, drawing_style, styled_figure
+from mapl_explore.words import _
 
 NAMES = ("ink", "orange", "blue", "green", "purple", "sky", "amber")
 COLORS = (*(PALETTE[name][0] for name in NAMES), "#767676")
@@ -75,7 +76,7 @@ def run_figure(runs: Sequence[RunCurves], labels: Mapping[str, str], log: Sequen
             axes.remove()
         handles, names = panels[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside upper left", ncols=_columns(names))
-        text = "step    (lines: mean over about a tenth of the run;  white marks: held-out sets, before and after)"
+        text = _("step    (lines: mean over about a tenth of the run;  white marks: held-out sets, before and after)")
         figure.supxlabel(text, fontsize=16)
     return figure
 

@@ -12,6 +12,7 @@ from mapl_explore.files import atomic_writer
 from mapl_explore.losses.naming import short
 from mapl_explore.runs.arms import Arm, arms_of, differing
 from mapl_explore.runs.record import RECORD, Run, label_of, read_run
+from mapl_explore.words import N_, _
 
 # The columns of a comparison; those that no run has are left out. MEASURES in runs/record.py explains them.
 COLUMNS = {
@@ -30,10 +31,10 @@ UNMEASURED = "Nothing was measured on the held-out sets: the run has not got tha
 OTHER_SETS = "The held-out sets are not the same in all runs."
 # What the log has beside MEASURES, or as of one step.
 LOGGED = {
-    "grad_norm": "norm of the gradient",
-    "beta": "β of a step (1/nats)",
-    "negative_tau": "τ of the negatives (1/nats)",
-    "negative_leader": "share of the leading negative",
+    "grad_norm": N_("norm of the gradient"),
+    "beta": N_("β of a step (1/nats)"),
+    "negative_tau": N_("τ of the negatives (1/nats)"),
+    "negative_leader": N_("share of the leading negative"),
 }
 # The measures of the log that are drawn, for the runs that have them.
 PANELS = ("loss", "margin", "grad_norm", "hard_margin", "accuracy", "right", "chosen", "rejected", *list(LOGGED)[1:])
@@ -201,7 +202,8 @@ def save_curves(path: str | os.PathLike, runs: Sequence[tuple[str, Run]]) -> Non
         raise ValueError(f"no step is logged in {', '.join(name for name, _ in runs)}: there is nothing to draw")
     losses = [run.loss for _, run in runs]
     one_loss = len(set(losses)) == 1
-    labels = {name: LOGGED.get(name) or label_of(name, *losses) for name in PANELS if one_loss or name not in ONE_LOSS}
+    drawn = [name for name in PANELS if one_loss or name not in ONE_LOSS]
+    labels = {name: _(LOGGED[name]) if name in LOGGED else label_of(name, *losses, words=_) for name in drawn}
     curves = [RunCurves(f"{name}: {short(run.loss)}", *_logged(run), _held_out(run)) for name, run in runs]
     figure = run_figure(curves, labels, log=LOG)
     with atomic_writer(path, binary=True) as file:

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import metadata
 from pathlib import Path
@@ -28,28 +28,30 @@ from mapl_explore.losses.parsing import parse
 from mapl_explore.notes import note
 from mapl_explore.runs.card import card, data_lines
 from mapl_explore.runs.checkpoints import last_checkpoint
+from mapl_explore.words import N_
 
 RECORD = "run.json"
 PROBES = "probes.npz"
 REFERENCE = "reference.npz"
 MEASURES = {
-    "right": "share of greedy responses that are right",
-    "loss": "loss",
-    "hard_margin": "hard margin ({unit})",
-    "worst_margin": "least hard margin ({unit})",
-    "margin": "the loss's own margin ({unit})",
-    "beta": "beta of all these sets (1/nats)",
-    "accuracy": "share of sets with hard margin > 0",
-    "chosen": "chosen log-prob (nats)",
-    "rejected": "rejected log-prob (nats)",
-    "chosen_ratio": "chosen log-prob - base's (nats)",
-    "rejected_ratio": "rejected log-prob - base's (nats)",
-    "kl": "KL to the base (nats a token)",
-    "entropy": "entropy (nats a token)",
-    "answer_length": "length of sampled responses (tokens)",
-    "cut": "share of responses cut off",
-    "others": "share of the gradient beyond the leader",
+    "right": N_("share of greedy responses that are right"),
+    "loss": N_("loss"),
+    "hard_margin": N_("hard margin ({unit})"),
+    "worst_margin": N_("least hard margin ({unit})"),
+    "margin": N_("the loss's own margin ({unit})"),
+    "beta": N_("beta of all these sets (1/nats)"),
+    "accuracy": N_("share of sets with hard margin > 0"),
+    "chosen": N_("chosen log-prob (nats)"),
+    "rejected": N_("rejected log-prob (nats)"),
+    "chosen_ratio": N_("chosen log-prob - base's (nats)"),
+    "rejected_ratio": N_("rejected log-prob - base's (nats)"),
+    "kl": N_("KL to the base (nats a token)"),
+    "entropy": N_("entropy (nats a token)"),
+    "answer_length": N_("length of sampled responses (tokens)"),
+    "cut": N_("share of responses cut off"),
+    "others": N_("share of the gradient beyond the leader"),
 }
+OR = N_("or")
 # Resampling fewer values says too little about their scatter: such a 95 % interval for the mean of normal values
 # contains it in 51 % of cases with 2 of them, 85 % with 6, 89 % with 8 and 93 % with 30.
 LEAST_FOR_INTERVAL = 8
@@ -173,15 +175,16 @@ class Run:
         return text if interval is None else f"{text} [{', '.join(_short(end, sign) for end in interval)}]"
 
 
-def label_of(measure: str, *losses: str) -> str:
-    """Return what a measure is called, with the unit in which these losses count.
+def label_of(measure: str, *losses: str, words: Callable[[str], str] = str) -> str:
+    """Return what a measure is called, with the unit in which these losses count; ``words`` translates, for pictures.
 
     Examples
     --------
     >>> label_of("hard_margin", "SimPO()"), label_of("hard_margin", "SimPO()", "DPO()"), label_of("loss", "DPO()")
     ('hard margin (nats a token)', 'hard margin (nats or nats a token)', 'loss')
     """
-    return MEASURES[measure].format(unit=" or ".join(sorted({_unit_of(loss) for loss in losses})))
+    units = sorted({_unit_of(loss) for loss in losses})
+    return words(MEASURES[measure]).format(unit=f" {words(OR)} ".join(map(words, units)))
 
 
 def _unit_of(loss: str) -> str:
@@ -189,7 +192,7 @@ def _unit_of(loss: str) -> str:
     try:
         return parse(loss).unit
     except ValueError:
-        return "its unit"
+        return N_("its unit")
 
 
 def progress_at(step: int, steps: int) -> float:

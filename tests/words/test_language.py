@@ -25,6 +25,7 @@ from mapl_explore.explorers.gallery import Gallery
 from mapl_explore.explorers.knobs import Choice
 from mapl_explore.files import write_json
 from mapl_explore.losses import LOSSES
+from mapl_explore.plots import RunCurves, run_figure
 from mapl_explore.plots.panels import Words
 from mapl_explore.serving.browser_python import own_wheel
 from mapl_explore.words import CATALOGUES, VARIABLE, language, languages, ngettext
@@ -270,3 +271,19 @@ def test_the_wheel_for_a_browser_has_the_catalogues_as_gettext_reads_them():
     language("de")
     assert read._catalog == spoken_words.spoken().words._catalog
     assert unescape(read.gettext("pin")) == "anheften"
+
+
+def test_the_pictures_of_runs_and_comparisons_have_their_labels_in_the_language():
+    from mapl_explore.experiments.recorded import recorded
+    from mapl_explore.runs.comparing import LOGGED
+    from mapl_explore.runs.record import MEASURES, label_of
+
+    labels = [*MEASURES.values(), *LOGGED.values()]
+    language("de")
+    assert [text for text in labels if spoken_words._(text) == text] == []
+    assert label_of("hard_margin", "SimPO()", "DPO()", words=spoken_words._) == "harte Marge (nat oder nat je Token)"
+    right, difference = (axes.get_xlabel() for axes in recorded("few").forest.axes)
+    assert (right, difference) == ("Anteil der richtigen Greedy-Antworten", "Unterschied zu hardest")
+    figure = run_figure([RunCurves("a", np.arange(4), {"loss": np.ones(4)}, {})], {"loss": "loss"})
+    assert figure.get_supxlabel().startswith("Schritt ")
+    assert label_of("loss", "DPO()") == "loss"  # tables stay English
