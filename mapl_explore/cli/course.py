@@ -18,26 +18,28 @@ def add_marks(commands: argparse._SubParsersAction) -> None:
     add("folders", metavar="FOLDER", nargs="+", help="a student's folder, with the marks.json of the notebooks in it")
     add("--out", metavar="FILE", help="where the table is written; by default it is printed")
     add_overwrite(parser, "FILE")
+    add("--lessons", metavar="01,02", help="these lessons only; by default all that have questions")
     add("--format", choices=FORMATS, default="csv", help="gradescope: the results.json of one student")
     parser.set_defaults(run=_marks, extra="lab")
 
 
 def _marks(arguments: argparse.Namespace) -> None:
-    from mapl_explore.course.class_table import course_questions, read_class
+    from mapl_explore.course.class_table import course_questions, of_lessons, read_class, restricted
     from mapl_explore.files import counted
     from mapl_explore.serving.lab import teachers_notebooks
 
     folders = [Path(folder) for folder in arguments.folders]
     _check_options(folders, arguments)
-    questions = course_questions(teachers_notebooks())
-    students, faults = read_class(folders, questions)
+    everything = course_questions(teachers_notebooks())
+    questions = of_lessons(everything, arguments.lessons)
+    students, faults = read_class(folders, everything)
     for fault in faults:
         print(f"passed over: {fault}", file=sys.stderr)
     for student in students:
         if student.unknown:
             print(f"note: {student.folder}: the course has no {', '.join(student.unknown)}", file=sys.stderr)
     if students:
-        _write(arguments, students, questions)
+        _write(arguments, [restricted(one, questions) for one in students], questions)
         print(f"{counted(len(students), 'student')}, {counted(len(questions), 'question')}", file=sys.stderr)
     if faults:
         sys.stdout.flush()

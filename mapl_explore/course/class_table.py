@@ -10,8 +10,9 @@ https://gradescope-autograders.readthedocs.io/en/latest/specs/
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,26 @@ def course_questions(notebooks: Path) -> list[Question]:
     return [one for path in sorted(notebooks.glob("*.ipynb")) for one in questions_of(path)]
 
 
+def of_lessons(questions: Iterable[Question], lessons: str | None) -> list[Question]:
+    """Return the questions of lessons, given as ``01,02``; all of them by default.
+
+    Raises
+    ------
+    ValueError
+        If one is no lesson with questions.
+    """
+    questions = list(questions)
+    known = dict.fromkeys(_lesson(one) for one in questions)
+    wanted = list(known) if lessons is None else [one.strip() for one in lessons.split(",")]
+    if odd := [one for one in wanted if one not in known]:
+        raise ValueError(f"--lessons must be of {', '.join(known)}, the lessons with questions, not {odd[0]!r}")
+    return [one for one in questions if _lesson(one) in wanted]
+
+
+def _lesson(one: Question) -> str:
+    return one.key[:2]
+
+
 def read_student(folder: Path, questions: Iterable[Question]) -> Student:
     """Return what a student has answered, marked; the marks are in the folder, or in the copies that lab made there.
 
@@ -109,14 +130,27 @@ def read_class(folders: Sequence[Path], questions: list[Question]) -> tuple[list
     return students, faults
 
 
+def restricted(student: Student, questions: Iterable[Question]) -> Student:
+    """Return a student with the answers to these questions alone."""
+    keys = {one.key for one in questions}
+    return replace(student, cells={key: cell for key, cell in student.cells.items() if key in keys})
+
+
 def as_csv(students: Iterable[Student], questions: list[Question]) -> str:
-    """Return a table with one row for each student and one column for each question: 1 right, 0 wrong, or empty."""
+    """Return a table with one row for each student and one column for each question: 1 right, 0 wrong, or empty.
+
+    The questions of a lesson follow the number of those that are right in it.
+    """
+    lessons = [(name, list(some)) for name, some in itertools.groupby(questions, _lesson)]
     file = io.StringIO()
     table = csv.writer(file, lineterminator="\n")
-    table.writerow([*HEAD, *(one.key for one in questions)])
+    table.writerow([*HEAD, *(key for name, some in lessons for key in (f"{name}-right", *(one.key for one in some)))])
     for student in students:
-        cells = [student.cells.get(one.key, "") for one in questions]
-        shown = [_safe(cell) if isinstance(cell, str) else int(cell) for cell in cells]
+        shown: list[str | int] = []
+        for _name, some in lessons:
+            cells = [student.cells.get(one.key, "") for one in some]
+            shown += [sum(cell is True for cell in cells)]
+            shown += [_safe(cell) if isinstance(cell, str) else int(cell) for cell in cells]
         table.writerow([_safe(student.name), _safe(student.folder), student.right, student.answered, *shown])
     return file.getvalue()
 

@@ -47,7 +47,9 @@ def test_a_class_of_three_is_a_table_of_three_rows(folder, tmp_path, capsys):
     out = tmp_path / "class.csv"
     assert cli.main(["marks", *folders, "--out", str(out)]) == 0
     ada, bo, cy = rows(out)
-    assert list(ada) == ["name", "folder", "right", "answered", *(one.key for one in QUESTIONS)]
+    keys = [key for key in ada if not key.endswith("-right")]
+    assert keys == ["name", "folder", "right", "answered", *(one.key for one in QUESTIONS)]
+    assert list(ada)[4:6] == ["01-right", "01-guess-1"]
     assert [row["name"] for row in (ada, bo, cy)] == ["Ada Lovelace", "bo", "cy"]
     marked = [one.key for one in QUESTIONS if one.kind != WORDS]
     assert {ada[key] for key in marked} == {"1"}
@@ -56,12 +58,39 @@ def test_a_class_of_three_is_a_table_of_three_rows(folder, tmp_path, capsys):
     # What the file says of itself does not count: 0.9 is not right.
     assert (bo["01-A"], bo["01-B"], bo["01-guess-1"], bo["02-A"]) == ("1", "0", "0", "")
     assert (bo["right"], bo["answered"], cy["right"], cy["answered"]) == ("1", "3", "0", "0")
+    assert (bo["01-right"], bo["02-right"]) == ("1", "0")
+    assert sum(int(ada[key]) for key in ada if key.endswith("-right")) == len(marked)
     assert capsys.readouterr().err == f"3 students, {len(QUESTIONS)} questions\n"
+
+
+def test_chosen_lessons_alone_are_in_the_table_and_in_its_sums(folder, tmp_path, capsys):
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", folder("ada", all_right()), "--lessons", "02, 04", "--out", str(out)]) == 0
+    [ada] = rows(out)
+    some = [one for one in QUESTIONS if one.key[:2] in ("02", "04")]
+    assert [key for key in ada if key[:1] == "0" and not key.endswith("-right")] == [one.key for one in some]
+    assert [key for key in ada if key.endswith("-right")] == ["02-right", "04-right"]
+    assert ada["answered"] == str(len(some))
+    assert ada["right"] == str(int(ada["02-right"]) + int(ada["04-right"]))
+    assert capsys.readouterr().err == f"1 student, {len(some)} questions\n"
+
+
+@pytest.mark.parametrize("wrong", ["09", "00", "2", ""])
+def test_a_lesson_without_questions_is_refused_in_a_line(folder, tmp_path, capsys, wrong):
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", folder("ada", {}), "--lessons", f"02,{wrong}", "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    known = "01, 02, 03, 04, 05, 06, 07"
+    assert said.endswith(f"--lessons must be of {known}, the lessons with questions, not {wrong!r}\n")
+    assert said.count("\n") == 1
+    assert not out.exists()
 
 
 def test_without_out_the_table_is_printed(folder, capsys):
     assert cli.main(["marks", folder("ada", {})]) == 0
-    assert capsys.readouterr().out.splitlines()[0].startswith("name,folder,right,answered,01-guess-1,01-guess-2,")
+    assert (
+        capsys.readouterr().out.splitlines()[0].startswith("name,folder,right,answered,01-right,01-guess-1,01-guess-2,")
+    )
 
 
 def test_a_bad_folder_is_told_in_a_line_and_the_others_are_counted(folder, tmp_path, capsys):
