@@ -236,6 +236,19 @@ def test_a_phone_shows_the_notebook_that_its_address_names_and_comes_back_to_it(
     page.close()
 
 
+def test_a_notebook_is_printed_whole_and_a_page_of_text_as_well(page, address):
+    opened(page, address, "01_smooth_maximum.ipynb")
+    page.emulate_media(media="print")
+    last = page.locator(".jp-Notebook .jp-Cell").last
+    page.wait_for_function("document.documentElement.scrollHeight > 3000")
+    assert last.evaluate("(cell) => cell.offsetTop + cell.offsetHeight <= document.documentElement.scrollHeight")
+    assert page.get_by_role("menuitem", name="File").is_hidden()
+    page.emulate_media(media="screen")
+    page.locator(".jp-Notebook a[href*=GLOSSARY]").first.click()
+    page.emulate_media(media="print")
+    page.locator(".jp-MarkdownViewer").get_by_role("heading", name="Glossary").wait_for()
+
+
 def test_no_page_of_a_lesson_has_an_answer():
     for path in sorted((Path(__file__).parents[2] / "notebooks").glob("0*.ipynb")):
         text = html.unescape((Path(SITE) / f"notebooks/{path.stem}.html").read_text(encoding="utf-8"))

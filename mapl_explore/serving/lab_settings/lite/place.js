@@ -5,6 +5,17 @@ const ROOMY = 1400; // pixels: with the list a smaller window has no room for th
 const MEASURED = 600; // milliseconds: JupyterLab looks 500 after a notebook has appeared which buttons fit beside the list
 const OPENING = ["filebrowser:go-to-path", "filebrowser:open-path"]; // both show the list at their end
 
+// On paper the open notebook stands alone, and whole: on screen it scrolls in its own box.
+const PAPER = `@media print { body:has(.jp-NotebookPanel:not(.lm-mod-hidden)) {
+    &, * { overflow: visible !important; }
+    &, *:has(.jp-NotebookPanel), .jp-NotebookPanel, .jp-NotebookPanel :is(.jp-Notebook, .jp-WindowedPanel-outer) {
+        position: static !important; display: block !important; contain: none !important;
+        width: auto !important; height: auto !important; min-height: 0 !important; max-height: none !important;
+    }
+    *:not(:has(.jp-NotebookPanel), .jp-NotebookPanel, .jp-NotebookPanel *), .jp-NotebookPanel > :not(.jp-Notebook),
+    .lm-mod-hidden { display: none !important; }
+} }`;
+
 const named = () => new URLSearchParams(location.search).getAll("path");
 
 const open = async ({ commands, shell }, path) => {
@@ -16,6 +27,7 @@ const open = async ({ commands, shell }, path) => {
 };
 
 const activate = (app) => {
+    document.head.append(Object.assign(document.createElement("style"), { textContent: PAPER }));
     const fold = async (wide) => {
         if (innerWidth >= wide) return;
         await app.shell.currentWidget?.revealed;
