@@ -17,7 +17,7 @@ help:
 	@echo "make bench        measure speed and memory, side by side with the alternatives"
 	@echo "make real-model   make the folder of a real language model, 540 MB in build/real-model, which some tests and benches take"
 	@echo "make peers        compare the losses with TRL's own, in an environment of its own"
-	@echo "make evidence     run the plans of experiments/ again, record results, make LEDGER.md (FAST=1 only compares)"
+	@echo "make evidence     run the plans of experiments/ again, record results, make LEDGER.md (FAST=1 runs a part and compares)"
 	@echo "make ledger       make LEDGER.md from the plans and results of experiments/"
 	@echo "make docs         build the site from README, docs, notebooks and docstrings, in an environment of its own"
 	@echo "make site         write the course for the browser, with nothing to install, into build/docs/lite"
@@ -117,7 +117,7 @@ FAST ?=
 
 evidence: setup $(if $(FAST),,real-model)
 ifdef FAST
-	@OMP_NUM_THREADS=1 $(BIN)/python release/evidence.py --seeds 3
+	@OMP_NUM_THREADS=1 $(BIN)/python release/evidence.py --seeds 3 --jobs $(JOBS)
 else
 	@for plan in experiments/*.toml; do \
 		OMP_NUM_THREADS=1 $(BIN)/mapl-explore compare $$plan --output $(EVIDENCE) --jobs $(JOBS) || exit 1; done

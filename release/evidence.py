@@ -1,8 +1,9 @@
-"""Whether recorded results come again, with a few seeds: what each claim of experiments/ stands on, and nothing else.
+"""Whether recorded results come again, with a few seeds: what the first claim of each plan of experiments/ stands on.
 
-``python release/evidence.py --seeds 3`` runs the arm of each claim and its baseline again, at their recorded learning
-rates, in a folder that is thrown away. It prints a line for each claim, and ends with 1 if the interval of a difference
-does not overlap the recorded one. A claim on shares of the variance stands on all runs of its plan and is passed over.
+``python release/evidence.py --seeds 3`` runs the arm of this claim and the other one again, at their recorded learning
+rates, in a folder that is thrown away; with ``--every`` those of all claims. It prints a line for each, and ends with 1
+if the interval of a difference does not overlap the recorded one. A claim on shares of the variance stands on all runs
+of its plan and is passed over, and so is a plan of another model, whose runs take hours, without ``--every``.
 """
 
 import argparse
@@ -18,7 +19,6 @@ from mapl_explore.experiments.claims import BASE, Claim
 from mapl_explore.experiments.comparison import Workbench, found_in, workbench
 from mapl_explore.experiments.jobs import Job, Progress, run_all
 from mapl_explore.experiments.ledger import plans_in, result_of
-from mapl_explore.experiments.reaching import Found
 from mapl_explore.experiments.report import contrast, with_interval
 from mapl_explore.experiments.shares import VARIANCE
 
@@ -44,18 +44,40 @@ class Again(NamedTuple):
         return f"{self.title}: recorded {old}, now {new}{'' if self.agrees else ': THEY DO NOT OVERLAP'}"
 
 
-def again(path: Path, folder: Path, seeds: int) -> Iterator[Again]:
-    """Run again what the claims of a plan stand on; nothing for a plan that has no result yet."""
+class Asked(NamedTuple):
+    """A claim with what was recorded of it, and the runs that it stands on: those of its arm, and of the other one."""
+
+    title: str
+    claim: Claim
+    recorded: dict
+    jobs: list[list[Job]]
+
+    def answered(self) -> Again:
+        """Return what came of the runs, which are done."""
+        one, *other = map(found_in, self.jobs)
+        now = contrast(one, other[0] if other else None, self.claim.rule.measure)
+        ends = [_ends(each["difference"], each["difference_interval"]) for each in (self.recorded, asdict(now))]
+        return Again(self.title, *ends)
+
+
+def again(paths: Sequence[Path], folder: Path, seeds: int, *, every: bool = True, jobs: int = 1) -> list[Again]:
+    """Run again what the claims of plans stand on; nothing for a plan that has no result yet."""
+    asked = [one for path in paths for one in _asked(path, folder, seeds, every)]
+    needed = list({job.folder: job for one in asked for some in one.jobs for job in some}.values())
+    failures = run_all(needed, jobs, Progress(len(needed), True))
+    if failures:
+        raise RuntimeError(str(failures[0]))
+    return [one.answered() for one in asked]
+
+
+def _asked(path: Path, folder: Path, seeds: int, every: bool) -> Iterator[Asked]:
     bench = workbench(path, folder)
     result = result_of(path, bench.plan)
-    for claim in (one for one in bench.plan.claims if result and one.rule.measure != VARIANCE):
-        known = result["claims"][claim.id]
+    claims = [one for one in bench.plan.claims if one.rule.measure != VARIANCE] if result else []
+    for claim in claims if every else claims[:1]:
         rates = {(one["arm"], str(one["cell"])): one["lr"] for one in result["arms"]}
         pair = [_jobs(bench, name, claim, rates, seeds) for name in (claim.rule.arm, claim.rule.than) if name != BASE]
-        one, *other = map(_found, pair)
-        now = contrast(one, other[0] if other else None, claim.rule.measure)
-        ends = [_ends(each["difference"], each["difference_interval"]) for each in (known, asdict(now))]
-        yield Again(f"{path.stem}, {claim.id}", *ends)
+        yield Asked(f"{path.stem}, {claim.id}", claim, result["claims"][claim.id], pair)
 
 
 def _jobs(bench: Workbench, name: str, claim: Claim, rates: dict, seeds: int) -> list[Job]:
@@ -63,23 +85,18 @@ def _jobs(bench: Workbench, name: str, claim: Claim, rates: dict, seeds: int) ->
     return bench.reported_jobs(arm, rates[name, str(arm.cell)])[:seeds]
 
 
-def _found(jobs: Sequence[Job]) -> Found:
-    """Do what is not done, and return what was measured, by seed."""
-    failures = run_all(jobs, 1, Progress(len(jobs), True))
-    if failures:
-        raise RuntimeError(str(failures[0]))
-    return found_in(jobs)
-
-
 def _ends(mean: float, interval: Sequence[float] | None) -> tuple[float, float, float]:
     return (mean, *(interval or (mean, mean)))
 
 
-def has_model(path: Path) -> bool:
-    """Return whether the model of a plan is at hand; say so where it is not."""
+def takes_part(path: Path, every: bool) -> bool:
+    """Return whether a plan is run again; say so where it is not, though it has claims."""
     model = tomllib.loads(path.read_text(encoding="utf-8"))["common"].get("model", TINY)
-    if model != TINY and not (ROOT / model).exists():
-        print(f"{path.stem} is passed over: there is no {model}")
+    if model == TINY:
+        return True
+    why = "its runs take hours, and --every has them" if not every else f"there is no {model}"
+    if not every or not (ROOT / model).exists():
+        print(f"{path.stem} is passed over: {why}")
         return False
     return True
 
@@ -88,10 +105,12 @@ def main() -> int:
     """Print what came again, and return 1 if something did not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3, help="how many of the recorded seeds")
+    parser.add_argument("--every", action="store_true", help="all claims, not the first of each plan")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        seeds = parser.parse_args().seeds
-        plans = [path for path in plans_in(ROOT / "experiments") if has_model(path)]
-        found = [one for path in plans for one in again(path, Path(folder), seeds)]
+        plans = [path for path in plans_in(ROOT / "experiments") if takes_part(path, asked.every)]
+        found = again(plans, Path(folder), asked.seeds, every=asked.every, jobs=asked.jobs)
     print("\n".join(map(str, found)) if found else "no claim has a recorded result yet: there is nothing to compare")
     return int(not all(one.agrees for one in found))
 

@@ -266,14 +266,21 @@ def asked(home, plan, claim):
 
 def test_what_a_claim_stands_on_comes_again_with_fewer_seeds(home):
     asked(home, PLAN.replace("[4, 8]", "[8]"), CLAIM)
-    assert not list(evidence.again(home / "one.toml", Path("out"), 2))
+    assert not evidence.again([home / "one.toml"], Path("out"), 2)
     [_, smooth] = compared(home / "one.toml", output="out", progress=False).rows
     record(home, "out")
-    [found] = evidence.again(home / "one.toml", Path("out"), 2)  # where its runs are, so that none is done again
+    [found] = evidence.again([home / "one.toml"], Path("out"), 2)  # where its runs are, so that none is done again
     assert (
         found.recorded == found.found == (smooth.difference, *(smooth.difference_interval or [smooth.difference] * 2))
     )
-    [fewer] = evidence.again(home / "one.toml", Path("out"), 1)
+    two = CLAIM + CLAIM.replace('id = "first"', 'id = "second"')
+    asked(home, PLAN.replace("[4, 8]", "[8]"), two)
+    compared(home / "one.toml", output="out", progress=False)
+    record(home, "out")
+    assert len(evidence.again([home / "one.toml"], Path("out"), 2)) == 2
+    assert len(evidence.again([home / "one.toml"], Path("out"), 2, every=False)) == 1
+    asked(home, PLAN.replace("[4, 8]", "[8]"), CLAIM)
+    [fewer] = evidence.again([home / "one.toml"], Path("out"), 1)
     assert fewer.found[0] == fewer.found[1] == fewer.found[2]
     assert str(found).startswith("one, first: recorded ")
     moved = found._replace(recorded=tuple(end + 1 for end in found.recorded))
@@ -286,7 +293,7 @@ def test_what_is_measured_over_the_training_comes_again_too(home):
     asked(home, PLAN.replace("[4, 8]", "[8]"), CLAIM.replace("expected", 'measure = "others", expected'))
     compared(home / "one.toml", output="out", progress=False)
     record(home, "out")
-    [found] = evidence.again(home / "one.toml", Path("out"), 2)
+    [found] = evidence.again([home / "one.toml"], Path("out"), 2)
     assert found.recorded == found.found
     assert found.found[0] > 0
 
@@ -297,7 +304,7 @@ def test_shares_of_the_variance_are_not_run_again(home):
     asked(home, plan, CLAIM[: CLAIM.index("rule = ")] + rule)
     compared(home / "one.toml", output="out", progress=False)
     record(home, "out")
-    assert not list(evidence.again(home / "one.toml", Path("out"), 2))
+    assert not evidence.again([home / "one.toml"], Path("out"), 2)
 
 
 def results(arm, **found):
@@ -329,9 +336,11 @@ def test_a_measure_that_the_runs_will_not_have_is_refused_before_any_work(home, 
     assert said in str(caught.value)
 
 
-def test_a_plan_whose_model_is_not_at_hand_is_passed_over_and_told(tmp_path, capsys):
+def test_a_plan_of_another_model_is_passed_over_and_told(tmp_path, capsys):
     for name, model in (("ours", ""), ("other", 'model = "build/none"')):
         (tmp_path / f"{name}.toml").write_text(f"[common]\n{model}\n")
-    assert evidence.has_model(tmp_path / "ours.toml")
-    assert not evidence.has_model(tmp_path / "other.toml")
+    assert evidence.takes_part(tmp_path / "ours.toml", every=False)
+    assert not evidence.takes_part(tmp_path / "other.toml", every=True)
     assert capsys.readouterr().out == "other is passed over: there is no build/none\n"
+    assert not evidence.takes_part(tmp_path / "other.toml", every=False)
+    assert capsys.readouterr().out == "other is passed over: its runs take hours, and --every has them\n"
