@@ -113,10 +113,13 @@ def _marks_in(folder: Path) -> Path:
     if not folder.is_dir():
         there = "a file" if folder.exists() else "not there"
         raise FileNotFoundError(f"{folder}: must be a student's folder, and is {there}")
-    found = next((path for path in places_of(folder) if path.is_file()), None)
-    if found is None:
-        raise FileNotFoundError(f"{folder}: has no {FILE}")
-    return found
+    found = [path for path in places_of(folder) if path.is_file()]
+    if len(found) > 1:
+        raise ValueError(f"{folder}: has two, {FILE} and {STUDENTS_FOLDER}/{FILE}: name the folder of one")
+    if not found:
+        others = sorted(path.name for path in folder.glob("marks*"))  # as browsers call a second download
+        raise FileNotFoundError(f"{folder}: has no {FILE}" + (f", but {others[0]!r}" if others else ""))
+    return found[0]
 
 
 def read_class(folders: Sequence[Path], questions: list[Question]) -> tuple[list[Student], list[str]]:

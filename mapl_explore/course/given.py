@@ -27,6 +27,8 @@ def kind(array: np.ndarray) -> str | None:
 def fault_of(answer: np.ndarray, expected: str | None, shape: Sequence[int]) -> str | None:
     """Return why an answer cannot be compared at all with one of a kind and a shape."""
     one = _("each element") if shape else _("the answer")
+    if expected == NUMBER and kind(answer) == STRING:
+        return _("{what} should be a number, such as 3.5, not a text").format(what=one)
     if kind(answer) != expected:
         return _("{what} should be {kind}").format(what=one, kind=_(str(expected)))
     if answer.shape != tuple(shape):

@@ -16,12 +16,12 @@ NAMES = (
 )  # fmt: skip
 KERNEL = {"display_name": "Python (Pyodide)", "language": "python", "name": "python"}  # another name opens a dialog
 HEAD = (
-    "*The browser has no torch, which cells of code need here ({told} of {cells}). These are text, with what they "
-    "gave. To run them, install the package, as its README says.*"
+    "*The browser has no torch, the library that trains models, and {told} of the {cells} cells of code here need it. "
+    "These are text, with what they gave folded below. To run them, install the package, as its README says.*"
 )
 AHEAD = "*The next cell needs torch, which the browser does not have.*"
 NOTE = AHEAD.replace("The next", "This")
-GAVE = "*What it gave:*"
+GAVE = "<details><summary>What it gave</summary>"  # folded, as it may answer what the text before it asks
 
 
 def put_course(paths: Iterable[Path], target: Path) -> None:
@@ -140,7 +140,7 @@ def _told(cell: dict[str, Any], notes: Iterable[str]) -> dict[str, Any]:
     named = {f"output-{i}.png": {"image/png": "".join(png)} for i, png in enumerate(pictures)}
     code = f"```python\n{''.join(cell['source'])}\n```"
     gave = [*texts, *(f"![what the cell showed](attachment:{name})" for name in named)]
-    parts = [*notes, code, *([GAVE, *gave] if gave else [])]
+    parts = [*notes, code, *([GAVE, *gave, "</details>"] if gave else [])]
     text = {"cell_type": "markdown", "metadata": cell["metadata"], "source": "\n\n".join(parts)}
     return text | ({"id": cell["id"]} if "id" in cell else {}) | ({"attachments": named} if named else {})
 

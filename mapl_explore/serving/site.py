@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,17 @@ PLACE = {"name": "mapl_explore", "load": "place.js", "extension": "./extension"}
 # This JupyterLab takes the arrow keys for itself wherever the focus is in a notebook: sliders and questions need them.
 KEYS = ':not(.jp-mod-readWrite) :focus"'
 OUR_KEYS = ':not(.jp-mod-readWrite) :focus:not(input):not(.mapl-view *)"'  # its selectors must be without commas
+# A kernel sees the files only if their service worker is registered when it is made, and JupyterLite does not wait for
+# that: the second page of a browser registers it anew, and lost that race in one of six on a busy machine.
+KERNELS = "extensions/@jupyterlite/pyodide-kernel-extension/static"
+MAKES_KERNEL = re.compile(
+    r"create:async \w+=>\{(?=const\{PyodideKernel:\w+\}=[^;]{0,80}"
+    r"!\(!\(null==(\w+)\?void 0:\1\.enabled\)&&!crossOriginIsolated\))"
+)
+WAIT = """await Promise.race([
+    {files}?.ready.catch(() => {{}}),
+    new Promise((go) => setTimeout(go, navigator.serviceWorker ? 10_000 : 0)),
+]);"""
 OPTIONS = ["--apps=lab", "--no-sourcemaps", "--no-unused-shared-packages", "--no-libarchive"]
 
 
@@ -94,6 +106,7 @@ def build_site(output: Path) -> None:
         _free_keys(Path(scratch) / "built/build/schemas/all.json")
         _keep_place(Path(scratch) / "built")
         _begin_early(Path(scratch) / "built")
+        _wait_for_files(Path(scratch) / "built")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)
 
 
@@ -120,6 +133,16 @@ def _keep_place(built: Path) -> None:
     settings = json.loads((built / "jupyter-lite.json").read_text(encoding="utf-8"))
     settings["jupyter-config-data"]["federated_extensions"].append(PLACE)
     (built / "jupyter-lite.json").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def _wait_for_files(built: Path) -> None:
+    """Let a kernel begin once its files can be reached, or after ten seconds without them."""
+    scripts = {path: path.read_text(encoding="utf-8") for path in sorted((built / KERNELS).glob("*.js"))}
+    found = [path for path, text in scripts.items() if MAKES_KERNEL.search(text)]
+    if len(found) != 1:
+        raise RuntimeError("JupyterLite makes its kernels in another way than it did")
+    waits = MAKES_KERNEL.sub(lambda made: made[0] + WAIT.format(files=made[1]), scripts[found[0]])
+    found[0].write_text(waits, encoding="utf-8")
 
 
 def _begin_early(built: Path) -> None:

@@ -108,6 +108,18 @@ def test_a_bad_folder_is_told_in_a_line_and_the_others_are_counted(folder, tmp_p
     assert last == "mapl-explore: error: 3 of 4 folders could not be read"
 
 
+def test_which_of_two_files_of_marks_counts_is_asked_and_a_second_download_is_named(folder, tmp_path, capsys):
+    both, second = Path(folder("ada", all_right())), tmp_path / "bo"
+    inner = Path(folder("ada/mapl_explore_student", {}))
+    second.mkdir()
+    (second / "marks (1).json").write_text("{}")
+    assert cli.main(["marks", str(both), str(second)]) == 2
+    told = capsys.readouterr().err
+    assert f"{both}: has two, marks.json and mapl_explore_student/marks.json: name the folder of one" in told
+    assert f"{second}: has no marks.json, but 'marks (1).json'" in told
+    assert inner.is_dir()
+
+
 def test_of_nothing_but_bad_folders_no_table_is_written(folder, tmp_path, capsys):
     bad = folder("bo", {})
     Path(bad, "marks.json").write_text("[]")

@@ -181,7 +181,7 @@ WRONG = [
     (["a", "b"], ["b", "a"], "think again"),
     (float("nan"), 1.0, "the answer should be a number, not nan"),
     ([1, float("nan")], [1, 2], "each element should be a number, not nan"),
-    ("1.0", 1.0, "the answer should be a number"),
+    ("1.0", 1.0, "the answer should be a number, such as 3.5, not a text"),
     (True, 1.0, "the answer should be a number"),
     (1, True, "the answer should be True or False"),
     (1.0, "one", "the answer should be a string"),

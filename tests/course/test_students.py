@@ -92,7 +92,7 @@ def test_a_guess_is_there_again_in_the_next_kernel_and_cannot_be_changed(folder)
         (0.3701, "A is right"),
         (0.2, "A: not yet, further up"),
         (0.9, "A: not yet, think"),
-        ("0.37", "A: not yet, the answer should be a number"),
+        ("0.37", "A: not yet, the answer should be a number, such as 3.5, not a text"),
         ([0.37], "A: not yet, the answer should be a single value, not a list of 1"),
         (float("nan"), "A: not yet, the answer should be a number, not nan"),
         (print, "A: not yet, the answer should be a number"),

@@ -27,12 +27,14 @@ from mapl_explore.serving.browser_course import (
 from mapl_explore.serving.browser_python import own_wheel
 from mapl_explore.serving.site import (
     FIRST_SCRIPT,
+    KERNELS,
     KEYS,
     OUR_KEYS,
     OWN,
     _begin_early,
     _free_keys,
     _keep_place,
+    _wait_for_files,
     build_site,
 )
 
@@ -95,7 +97,9 @@ def test_a_told_cell_shows_its_stored_picture_and_text():
 def test_what_a_cell_needs_is_said_before_the_text_that_asks_for_it():
     title, asking = text("# Lesson\n\nIts aim."), text("## 2 · Train\n", "\n", "Run the next cell.")
     told = [one["source"] for one in without_torch([title, asking, code("import torch"), code("import torch")])]
-    assert told[0].startswith("# Lesson\n\n*The browser has no torch, which cells of code need here (2 of 2).")
+    assert told[0].startswith(
+        "# Lesson\n\n*The browser has no torch, the library that trains models, and 2 of the 2 cells"
+    )
     assert told[1] == f"## 2 · Train\n\n{AHEAD}\n\nRun the next cell."
     assert (NOTE in told[2], NOTE in told[3]) == (False, True)
     assert without_torch([title, code("1")]) == [title, code("1")]
@@ -235,3 +239,18 @@ def test_python_begins_to_load_before_all_other_scripts_of_the_page(tmp_path):
     page.write_text("<head>")
     with pytest.raises(RuntimeError, match="JupyterLite's page does not begin with its settings any more"):
         _begin_early(tmp_path)
+
+
+def test_a_kernel_waits_until_its_files_can_be_reached(tmp_path):
+    (tmp_path / KERNELS).mkdir(parents=True)
+    script = tmp_path / KERNELS / "1.js"
+    rest = "const{PyodideKernel:n}=await t.e(8),l=!(!(null==i?void 0:i.enabled)&&!crossOriginIsolated),r=new n()"
+    script.write_text("k({create:async e=>{" + rest)
+    _wait_for_files(tmp_path)
+    before, after = script.read_text().split(rest)
+    assert "await Promise.race([" in before
+    assert "i?.ready" in before
+    assert not after
+    script.write_text("k({create:e=>{" + rest)
+    with pytest.raises(RuntimeError, match="makes its kernels in another way"):
+        _wait_for_files(tmp_path)

@@ -21,9 +21,10 @@ class Control {
     const slider = element("input", { type: "range", min: 0, max: this.range.count, step: 1, "aria-label": name });
     this.inputs = [box, slider];
     box.addEventListener("input", () => this.type());
-    box.addEventListener("change", () => this.typed(box.value));
+    box.addEventListener("change", () => this.typed());
     box.addEventListener("blur", () => (this.typing = false));
     box.addEventListener("keydown", ({ key }) => key === "Escape" && this.takeBack());
+    box.addEventListener("keydown", ({ key }) => key === "Enter" && this.typed()); // JupyterLite keeps it from being a change
     slider.addEventListener("pointerdown", () => this.view.stop());
     slider.addEventListener("input", () => this.view.set(this.knob.name, this.range.value(Number(slider.value))));
     this.row.append(element("label", {}, element("span", { text: name }), box), slider);
@@ -35,9 +36,10 @@ class Control {
     this.view.stop();
   }
 
-  typed(value) {
+  typed() {
+    if (!this.typing) return;
     this.typing = false;
-    this.view.line.say({ kind: "set", knob: this.knob.name, value });
+    this.view.line.say({ kind: "set", knob: this.knob.name, value: this.inputs[0].value });
   }
 
   takeBack() {
