@@ -23,6 +23,7 @@ FAULTS = """async () => {
     const clips = (node) => getComputedStyle(node).overflow !== "visible";
     const cut = (node, output) => {
         const inner = node.getBoundingClientRect();
+        if (!inner.width && !inner.height) return; // as a place where a word may be broken
         for (let outer = node.parentElement; outer !== output.closest(".jp-Cell"); outer = outer.parentElement) {
             const over = outside(inner, outer.getBoundingClientRect());
             if (clips(outer) && over > 1) return `${named(outer)} by ${over.toFixed(0)} px`;
