@@ -144,12 +144,12 @@ def test_the_first_kernel_takes_the_python_that_came_with_the_page_and_the_next_
 
 def test_a_number_that_is_typed_counts_with_enter(page, address):
     opened(page, address, "explorers.ipynb")
-    view = rerun(page, "from mapl_explore.explorers import SmoothMaxExplorer\nSmoothMaxExplorer()")
+    view = rerun(page, "from mapl_explore.explorers import BoundsExplorer\nBoundsExplorer()")
     view.locator('.mapl-knob[data-knob="tau"] input').first.click()
     page.keyboard.press("Control+A")
     page.keyboard.type("7.5")
     page.keyboard.press("Enter")
-    until(page, lambda: "7.5" in view.locator(".mapl-says").inner_text())
+    until(page, lambda: "τ = 7.5" in view.locator(".mapl-says").inner_text())
 
 
 def says_of(view):
