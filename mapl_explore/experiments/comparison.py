@@ -114,7 +114,8 @@ def compare(
     plan : path or mapping
         A TOML file with ``baseline``, ``seeds``, ``lr``, ``[common]`` and ``[arms.NAME]``, or a mapping of this form.
         ``seeds`` is a number or a list. ``[common]`` and the arms have any setting of :func:`mapl_explore.finetune`,
-        and ``sets`` and ``noise``: how many training sets are drawn, and the share of them with exchanged sides.
+        and ``sets``, ``noise`` and ``exploded``: how many training sets are drawn, the share of them with exchanged
+        sides, and whether each is taken apart into all its pairs.
         An arm with ``rounds`` is trained by :func:`mapl_explore.rounds`: ``prompts`` is how many are drawn, and it may
         have ``k``, ``temperature`` and ``max_tokens``.
         ``[grid]`` has a list of values for some of what an arm may have: every arm is run in every cell, the product

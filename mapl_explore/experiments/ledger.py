@@ -14,6 +14,7 @@ from mapl_explore.experiments.claims import ALIKE, DIFFERENT, OF_WHOLE_ARMS, Cla
 from mapl_explore.experiments.grid import title_of
 from mapl_explore.experiments.plan import Plan, read_plan
 from mapl_explore.experiments.report import REPORT, with_interval
+from mapl_explore.experiments.shares import VARIANCE
 from mapl_explore.files import read_json, shortened, write_json
 from mapl_explore.runs.record import label_of
 
@@ -27,7 +28,9 @@ with nothing else. `mapl-explore ledger {folder}` makes this page from the plans
 recorded next to them. An effect is the mean difference of an arm to another one in the same cell of its plan, or to the
 model before training, over seeds and test questions, with its 95 % interval. A claim *holds* here where all of this
 interval lies on the side that the test names, *fails* where it lies on the other side, and else is *undecided*, as it
-is with fewer than 8 seeds.
+is with fewer than 8 seeds. That two arms are alike no interval shows: such a claim *fails* where the interval leaves
+out 0, and else is undecided. An effect on shares of the variance is that of the learning rate less that of the loss, on
+the questions that choose the rates.
 
 Read it with care. Each interval is for itself: of so many at 95 %, one or two may miss by chance. They take the chosen
 learning rate as given; the chance in that choice is not in them. Plans share the seeds 0 to 7 and the test questions,
@@ -186,7 +189,10 @@ def _test(claim: Claim, plan: Plan) -> str:
 
 def _rates(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> str:
     """Return the learning rates that were tried, and which were chosen for the arms of the claim."""
-    tried = f"the best of {', '.join(f'{lr:g}' for lr in plan.lr)} for each arm" if len(plan.lr) > 1 else "one for all"
+    grid = ", ".join(f"{lr:g}" for lr in plan.lr)
+    if claim.rule.measure == VARIANCE:
+        return f"all of {grid} for each arm"
+    tried = f"the best of {grid} for each arm" if len(plan.lr) > 1 else "one for all"
     rows = [row for row in result["arms"] if row["cell"] == claim.rule.cell] if result else []
     chosen = [f"`{row['arm']}` {row['lr']:g}" for row in rows if row["arm"] in (claim.rule.arm, claim.rule.than)]
     return "; ".join([tried, *chosen])

@@ -92,12 +92,8 @@ def all_pairs(one: PreferenceSet) -> list[PreferenceSet]:
     >>> [(pair.positives, pair.negatives) for pair in all_pairs(PreferenceSet("Say a!", ["a", "A"], ["b", "c"]))]
     [(('a',), ('b',)), (('a',), ('c',)), (('A',), ('b',)), (('A',), ('c',))]
     """
-    texts, scores = one.responses, one.scores
-    places = itertools.product(range(len(one.positives)), range(len(one.positives), len(texts)))
-    return [
-        PreferenceSet(one.prompt, [texts[good]], [texts[bad]], scores and [scores[good], scores[bad]])
-        for good, bad in places
-    ]
+    places = itertools.product(range(len(one.positives)), range(len(one.positives), len(one.responses)))
+    return [one.pair(good, bad) for good, bad in places]
 
 
 def _exchanged(one: PreferenceSet) -> PreferenceSet:

@@ -52,7 +52,7 @@ PLACE = {"name": "mapl_explore", "load": "place.js", "extension": "./extension"}
 KEYS = ':not(.jp-mod-readWrite) :focus"'
 OUR_KEYS = ':not(.jp-mod-readWrite) :focus:not(input):not(.mapl-view *)"'  # its selectors must be without commas
 # A kernel sees the files only if their service worker is registered when it is made, and JupyterLite does not wait for
-# that: the second page of a browser registers it anew, and lost that race in one of six on a busy machine.
+# that: the second page of a browser registers it anew, and lost that race in two of five visits to a busy machine.
 KERNELS = "extensions/@jupyterlite/pyodide-kernel-extension/static"
 MAKES_KERNEL = re.compile(
     r"create:async \w+=>\{(?=const\{PyodideKernel:\w+\}=[^;]{0,80}"
