@@ -17,7 +17,7 @@ LITE = ROOT / "build/docs/lite"  # where `make site` puts the course for the bro
 
 project = "mapl_explore"
 author = copyright = "The mapl_explore authors"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "pages"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "pages", "live"]
 root_doc = "docs/index"
 include_patterns = [
     "README.md",

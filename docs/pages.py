@@ -46,15 +46,14 @@ def _tell_pictures(app: Sphinx, document: nodes.document) -> None:
 
 
 def _hide_answers(app: Sphinx, name: str, source: list[str]) -> None:
-    """Show a lesson as students get it, with its stored outputs and pictures, and the quiz without what is folded."""
+    """Show a lesson as students get it, with its stored outputs and pictures; the instructor's page has no answers."""
     path = Path(app.env.doc2path(name))
     if path.suffix == ".ipynb":
         lesson = students_copy(path)
         source[0] = json.dumps(lesson | {"cells": with_outputs(lesson["cells"], path)})
     elif path.name == "INSTRUCTOR.md":
-        source[0] = re.sub(
-            "<details>.*?</details>", "Its answers are in `notebooks/INSTRUCTOR.md`.", source[0], flags=re.S
-        )
+        told = re.sub(r"^((?:\|[^|\n]*){3})\|[^|\n]*\|$", r"\1|", source[0], flags=re.M)  # what students are to find
+        source[0] = re.sub("<details>.*?</details>", "Its answers are in `notebooks/INSTRUCTOR.md`.", told, flags=re.S)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -17,6 +17,7 @@ import pytest
 from browser.browsing import DONE, LIMIT, STDERR, until
 
 from mapl_explore.course.questions import questions_of
+from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.serving.browser_course import AHEAD, NOTE
 
 SITE = os.environ.get("MAPL_SITE")
@@ -294,11 +295,50 @@ def test_on_a_phone_every_table_is_whole_or_says_that_it_scrolls(browser, addres
 
 def test_each_page_leads_to_its_notebook_in_the_browser(page, address):
     for path in NOTEBOOKS:
-        start = "docs/index" if path.stem == "explorers" else f"notebooks/{path.stem}"
+        start, name = f"notebooks/{path.stem}", "here in the browser"
+        if path.stem == "explorers":
+            start, name = "docs/index", "all explorers"
         page.goto(f"{address}/{start}.html")
-        link = page.get_by_role("link", name="here in the browser")
+        link = page.get_by_role("link", name=name)
         place = link.evaluate("(link) => link.href")
         assert place == f"{address}/lite/lab/index.html?path={path.name}"
     link.click()
     page.get_by_role("tab", name=path.name).wait_for()
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+
+
+def test_the_explorer_of_the_start_page_shows_what_python_computes(browser):
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.set_default_timeout(LIMIT)
+    page.goto(Path(SITE, "docs/index.html").resolve().as_uri())  # with no server at all
+    says, box = page.locator(".live-explorer .mapl-says"), page.get_by_role("textbox", name="inverse temperature")
+    slider = page.get_by_role("slider", name="inverse temperature τ (1/nats)").last
+
+    def shown(**settings):
+        explorer = BoundsExplorer(**settings)
+        page.wait_for_function(
+            "([node, text]) => node.innerHTML === text", arg=[says.element_handle(), as_browser(explorer)]
+        )
+
+    def as_browser(explorer):
+        return page.evaluate(
+            "(text) => Object.assign(document.createElement('div'), {innerHTML: text}).innerHTML", explorer.widget.says
+        )
+
+    shown()
+    for place in (0, 137, 300):
+        slider.fill(str(place))
+        shown(tau=float(f"{10 ** (place / 100 - 1):.3g}"))
+    box.fill("2")
+    box.press("Enter")
+    shown(tau=2.0)
+    box.fill("200")
+    box.press("Enter")
+    assert page.get_by_role("alert").text_content() == "inverse temperature τ must be a number in [0.1, 100], not 200"
+    page.get_by_role("button", name="runners-up far apart").click()
+    shown(spread=10.0)
+    slider.press("ArrowRight")
+    shown(spread=10.0, tau=5.13)
+    page.get_by_role("button", name="reset").click()
+    shown()
+    page.close()
