@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import quote
@@ -26,6 +27,11 @@ OPTIONS = (
     "--KernelManager.transport_encryption=auto",  # else each kernel warns on the terminal that it has none
     "--ServerApp.log_level=ERROR",
 )
+STARTS = 5  # of servers that start in the same moment, one gets the port at each try
+
+
+class PortTakenError(RuntimeError):
+    """A server found a port free, and could not have it."""
 
 
 def serve(name: str, module: str, options: list[str], place: str, browser: bool, port: int | None) -> None:
@@ -58,17 +64,29 @@ def serve(name: str, module: str, options: list[str], place: str, browser: bool,
     # A kill of this process, or a closed terminal, must not leave the server behind.
     for signalled in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
         signal.signal(getattr(signal, signalled), signal.default_int_handler)
+    command, more = command_of(module, options, browser, port), STARTS if port is None else 1
+    while more:
+        more = _served(command, name, place, more - 1)
+
+
+def _served(command: list[str], name: str, place: str, more: int) -> int:
+    """Run a server to its end, and return 0; where its port was taken meanwhile, how often it may start again."""
     # In a session of its own: else ctrl-C reaches it twice, from the terminal and from us, and its clean-up breaks off.
-    command = command_of(module, options, browser, port)
     server, running = subprocess.Popen(command, env=environment(), start_new_session=True), {}
     try:
         running = running_as(server, name)
         print(f"{name} is at {address(running, place)}\nctrl-C ends it.", flush=True)
         server.wait()
+    except PortTakenError:
+        if not more:
+            raise
+        print("Another server took the port in the same moment; this one starts again.", file=sys.stderr, flush=True)
+        return more
     except KeyboardInterrupt:
         print(f"\n{name} has ended.", flush=True)
     finally:
         end(server, running)
+    return 0
 
 
 def command_of(module: str, options: list[str], browser: bool, port: int | None) -> list[str]:
@@ -109,14 +127,26 @@ def _after(folder: Path, name: str) -> str:
 
 
 def running_as(server: subprocess.Popen, name: str) -> dict:
-    """Return the server's own record of where it is, once it has written it."""
-    record = Path(jupyter_runtime_dir()) / f"jpserver-{server.pid}.json"
-    while server.poll() is None:
-        try:
-            return json.loads(record.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):  # not there yet, or half written
-            time.sleep(0.05)
-    raise RuntimeError(f"{name} ended with exit code {server.returncode} before it was ready")
+    """Return the server's own record of where it is, once it answers there.
+
+    A server looks for a free port, writes its record, and then takes the port, which another may have taken meanwhile.
+
+    Raises
+    ------
+    RuntimeError
+        If the server has ended: a PortTakenError where it had written its record.
+    """
+    record, running = Path(jupyter_runtime_dir()) / f"jpserver-{server.pid}.json", {}
+    while True:
+        ended = server.poll() is not None
+        with suppress(FileNotFoundError, json.JSONDecodeError):  # not there yet, or half written
+            running = json.loads(record.read_text(encoding="utf-8"))
+        if ended:
+            kind = PortTakenError if running else RuntimeError
+            raise kind(f"{name} ended with exit code {server.returncode} before it was ready")
+        if running and _asked(running, "api/status", "GET"):
+            return running
+        time.sleep(0.01)  # a server that does not get its port takes its record away in some hundredths of a second
 
 
 def address(running: dict, place: str) -> str:
@@ -137,10 +167,13 @@ def end(server: subprocess.Popen, running: dict) -> None:
 
 def asked_to_end(running: dict) -> bool:
     """Ask the server to shut down, as its File menu does; return whether it will."""
-    if not running:
-        return False
-    headers = {"Authorization": f"token {running['token']}"}
-    request = Request(f"{running['url']}api/shutdown", data=b"", headers=headers, method="POST")
+    return bool(running) and _asked(running, "api/shutdown", "POST")
+
+
+def _asked(running: dict, place: str, method: str) -> bool:
+    """Return whether a server takes a request that carries its token."""
+    headers, data = {"Authorization": f"token {running['token']}"}, b"" if method == "POST" else None
+    request = Request(f"{running['url']}{place}", data=data, headers=headers, method=method)
     try:
         # Without proxies: a proxy cannot reach this machine's own loopback address.
         build_opener(ProxyHandler({})).open(request, timeout=15).close()

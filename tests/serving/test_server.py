@@ -1,11 +1,14 @@
 """A server of ours: on loopback, with a token, the user's settings kept, ended with its kernels."""
 
+import os
 import signal
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -62,6 +65,50 @@ def test_a_server_that_does_not_start_is_an_error_that_says_so():
     server = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     with server, pytest.raises(RuntimeError, match="JupyterLab ended with exit code 3 before it was ready"):
         serving.running_as(server, "JupyterLab")
+
+
+# Writes its record, as a server does before it takes its port, and ends.
+LOST = """
+import json, os, pathlib, sys
+record = {"url": "http://127.0.0.1:9/", "token": "t"}
+pathlib.Path(os.environ["JUPYTER_RUNTIME_DIR"], f"jpserver-{os.getpid()}.json").write_text(json.dumps(record))
+sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize(("port", "starts"), [(None, serving.STARTS), (8888, 1)])
+def test_a_server_that_lost_its_port_to_another_starts_again_and_no_address_is_printed(
+    tmp_path, monkeypatch, capfd, port, starts
+):
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(serving, "command_of", lambda *_: [sys.executable, "-c", LOST])
+    monkeypatch.setattr(serving.signal, "signal", lambda *_: None)
+    with pytest.raises(serving.PortTakenError, match="The lab ended with exit code 1 before it was ready"):
+        serving.serve("The lab", "jupyterlab", [], "lab", browser=False, port=port)
+    assert len(list(tmp_path.iterdir())) == starts
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("starts again") == starts - 1
+
+
+def test_servers_that_start_in_the_same_moment_are_each_where_their_address_says(tmp_path):
+    program = "from mapl_explore.serving import lab; lab.open_lab(student=True, browser=False)"
+    folders = [tmp_path / name for name in ("one", "two", "three")]
+    for folder in folders:
+        folder.mkdir()
+    homes = [os.environ | {"HOME": str(folder), "JUPYTER_RUNTIME_DIR": str(folder / "runtime")} for folder in folders]
+    with ExitStack() as stack:
+        command, said = [sys.executable, "-c", program], {"stdout": subprocess.PIPE, "text": True}
+        each = [subprocess.Popen(command, cwd=one, env=home, **said) for one, home in zip(folders, homes, strict=True)]
+        servers = [stack.enter_context(server) for server in each]
+        for server in servers:
+            stack.callback(server.wait)  # before what it says has no reader any more
+            stack.callback(server.send_signal, signal.SIGINT)
+        addresses = [urlsplit(server.stdout.readline().split()[-1]) for server in servers]
+        assert len({address.port for address in addresses}) == len(servers)
+        for address in addresses:
+            urlopen(f"http://{address.netloc}/api/status?{address.query}").close()
+    assert [server.returncode for server in servers] == [0, 0, 0]
 
 
 def test_the_address_holds_the_page_and_the_token():
