@@ -129,11 +129,14 @@ ledger: setup
 
 NOTEBOOKS = $(patsubst %,notebooks/%.ipynb,$(or $(ARGS),*))
 
-# Without widget state, exports and a fresh checkout show the PNG; without timing, a run changes outputs only.
+# Without widget state, exports and a fresh checkout show the PNG; without timing, and with what is printed in one piece,
+# a run changes outputs only. One thread, as in the tests: two give other last digits, and wait for each other on a busy
+# machine (06 took 69 s with one, and was not done after 580 with two).
 # The answers that students' copies recognise are those of the notebooks.
 notebooks: $(NOTEBOOKS) setup
-	@$(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
+	@OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
+		--ExecutePreprocessor.coalesce_streams=True \
 		$(NOTEBOOKS)
 	@$(BIN)/python -m mapl_explore.course.copies notebooks
 

@@ -121,9 +121,11 @@ def test_cells_are_short_and_define_nothing_that_belongs_in_the_library(cells):
 
 
 def names(cells, kind):
-    """Return the names that cells read (ast.Load) or bind (ast.Store)."""
-    nodes = [node for cell in cells for node in ast.walk(ast.parse(cell["source"])) if isinstance(node, ast.Name)]
-    return {node.id for node in nodes if isinstance(node.ctx, kind)}
+    """Return the names that cells read (ast.Load) or bind (ast.Store); those of a comprehension are bound within it."""
+    nodes = [node for cell in cells for node in ast.walk(ast.parse(cell["source"]))]
+    within = {id(name) for node in nodes if isinstance(node, ast.comprehension) for name in ast.walk(node.target)}
+    named = [node for node in nodes if isinstance(node, ast.Name) and id(node) not in within]
+    return {node.id for node in named if isinstance(node.ctx, kind)}
 
 
 def test_without_the_solutions_the_other_cells_have_all_they_read(cells):
