@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from mapl_explore.course.sealed import FILE
@@ -62,6 +63,10 @@ WAIT = """await Promise.race([
     {files}?.ready.catch(() => {{}}),
     new Promise((go) => setTimeout(go, navigator.serviceWorker ? 10_000 : 0)),
 ]);"""
+# The widgets that are stored with a notebook come back when it is opened again, once the kernel has said which of them
+# it still has; JupyterLite's kernels never answer that, and a new one has none.
+MANAGER = "extensions/@jupyter-widgets/jupyterlab-manager/static"
+ASKS_KERNEL = re.compile(r"async _get_comm_info\(\)\{")
 OPTIONS = ["--apps=lab", "--no-sourcemaps", "--no-unused-shared-packages", "--no-libarchive"]
 
 
@@ -107,6 +112,7 @@ def build_site(output: Path) -> None:
         _keep_place(Path(scratch) / "built")
         _begin_early(Path(scratch) / "built")
         _wait_for_files(Path(scratch) / "built")
+        _restore_widgets(Path(scratch) / "built")
         shutil.copytree(Path(scratch) / "built", output, dirs_exist_ok=True)
 
 
@@ -137,12 +143,23 @@ def _keep_place(built: Path) -> None:
 
 def _wait_for_files(built: Path) -> None:
     """Let a kernel begin once its files can be reached, or after ten seconds without them."""
-    scripts = {path: path.read_text(encoding="utf-8") for path in sorted((built / KERNELS).glob("*.js"))}
-    found = [path for path, text in scripts.items() if MAKES_KERNEL.search(text)]
+    changed = "JupyterLite makes its kernels in another way than it did"
+    _amend(built / KERNELS, MAKES_KERNEL, lambda made: made[0] + WAIT.format(files=made[1]), changed)
+
+
+def _restore_widgets(built: Path) -> None:
+    """Let explorers and questions come back with their notebook, as they were when it was saved."""
+    changed = "the manager of widgets asks a kernel what it has in another way than it did"
+    _amend(built / MANAGER, ASKS_KERNEL, lambda asks: asks[0] + "return {};", changed)
+
+
+def _amend(folder: Path, pattern: re.Pattern[str], amended: Callable[[re.Match[str]], str], changed: str) -> None:
+    """Amend the one script of a folder that has a pattern, or say what has changed."""
+    scripts = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.js"))}
+    found = [path for path, text in scripts.items() if pattern.search(text)]
     if len(found) != 1:
-        raise RuntimeError("JupyterLite makes its kernels in another way than it did")
-    waits = MAKES_KERNEL.sub(lambda made: made[0] + WAIT.format(files=made[1]), scripts[found[0]])
-    found[0].write_text(waits, encoding="utf-8")
+        raise RuntimeError(changed)
+    found[0].write_text(pattern.sub(amended, scripts[found[0]]), encoding="utf-8")
 
 
 def _begin_early(built: Path) -> None:

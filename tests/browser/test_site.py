@@ -108,6 +108,13 @@ def rerun(page, text):
     return view
 
 
+def reloaded(page):
+    """Save the notebook, as the lab asks before it lets a changed one go, and load the page again."""
+    page.keyboard.press("Control+s")
+    page.locator(".jp-mod-dirty").wait_for(state="detached")
+    page.reload()
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_cell_runs_or_says_what_it_needs_and_an_explorer_answers(page, address, path):
     opened(page, address, path.name)
@@ -151,6 +158,27 @@ def test_a_number_that_is_typed_counts_with_enter(page, address):
     page.keyboard.type("7.5")
     page.keyboard.press("Enter")
     until(page, lambda: "τ = 7.5" in view.locator(".mapl-says").inner_text())
+
+
+def test_the_explorers_leave_the_address_to_their_notebook_which_comes_back_by_it(page, address):
+    opened(page, address, "explorers.ipynb")
+    run(page)
+    page.locator(".mapl-view summary", has_text="more").first.click()
+    assert page.locator(".mapl-menu button:visible").all_inner_texts()[:2] == ["copy as Python", "save as SVG"]
+    reloaded(page)
+    page.locator(".jp-Notebook h1", has_text="The explorers").wait_for()
+    page.wait_for_url("**?path=explorers.ipynb")
+
+
+def test_a_page_that_is_loaded_again_has_its_explorers_as_they_were_saved(page, address):
+    opened(page, address, "explorers.ipynb")
+    view = rerun(page, "from mapl_explore.explorers import BoundsExplorer\nBoundsExplorer(tau=7.5)")
+    view.locator('input[type="range"]').first.press("End")
+    until(page, lambda: "τ = 100 " in view.locator(".mapl-says").inner_text())
+    reloaded(page)
+    view.locator("svg").first.wait_for()
+    assert "τ = 100 " in view.locator(".mapl-says").inner_text()
+    until(page, lambda: "Run the cell" in view.locator(".mapl-banner").inner_text())
 
 
 def says_of(view):

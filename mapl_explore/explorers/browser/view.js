@@ -147,6 +147,8 @@ class View {
     this.draw();
   }
 
+  // What the address of a page of explorers calls this one; in JupyterLab the address is that of the notebook.
+  get title() { return document.querySelector(".jp-NotebookPanel") ? "" : this.model.get("title"); }
   get full() { return document.fullscreenElement === this.root; }
   get page() { return this.full || this.el.closest(".mapl-gallery"); }
   get shown() { return this.el.closest(".jp-WindowedPanel-outer, .jp-Notebook")?.clientHeight || window.innerHeight; }
@@ -218,7 +220,7 @@ class View {
   // Where this explorer can be opened again as it is.
   address() {
     const url = new URL(location.pathname, location.href);
-    for (const [name, value] of Object.entries({ explorer: this.model.get("title"), ...this.model.get("values") })) {
+    for (const [name, value] of Object.entries({ explorer: this.title, ...this.model.get("values") })) {
       url.searchParams.set(name, value);
     }
     return url.href;
@@ -227,7 +229,7 @@ class View {
   // A page that is loaded again comes back as it was. Browsers slow down pages that write their address all the time.
   remember() {
     clearTimeout(this.remembering);
-    if (!this.model.get("title") || location.origin === "null") return; // a page without a server has no address
+    if (!this.title || location.origin === "null") return; // a page without a server has no address
     this.remembering = setTimeout(() => this.root.offsetHeight && history.replaceState(null, "", this.address()), 300);
   }
 
@@ -267,7 +269,7 @@ class View {
     const copied = (text) => navigator.clipboard.writeText(text).then(() => this._("copied"));
     return menuOf(this, {
       [this._("copy as Python")]: () => copied(this.model.get("code")),
-      ...(this.model.get("title") && { [this._("copy link")]: () => copied(this.address()) }),
+      ...(this.title && { [this._("copy link")]: () => copied(this.address()) }),
       [this._("save as SVG")]: () => saved(this.pictureFile(), "svg"),
       [this._("save as PNG")]: () => raster(this.pictureFile()).then((file) => saved(file, "png")),
       [this._("full screen")]: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
@@ -346,7 +348,7 @@ class View {
     this.nodes.banner.hidden = !lost;
     const [page, cell] = [this._("Load the page again: its address has what you have set."), this._("Run the cell to bring the sliders to life.")];
     const silent = this._("Python does not answer: it is busy, or not there any more.");
-    this.nodes.banner.textContent = lost ? `${silent} ${this.model.get("title") ? page : cell}` : "";
+    this.nodes.banner.textContent = lost ? `${silent} ${this.title ? page : cell}` : "";
   }
 
   // What was wrong stays to be read until its knob has another value: a number that is typed, and left by a click
