@@ -12,15 +12,18 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import linear
 
+from mapl_explore.models.heads import LogitMap
+
 # Numbers read at a time: few enough for the cache of a CPU; many, so that a GPU starts few kernels.
 CHUNK = {"cpu": 2**20}
 CHUNK_ELSEWHERE = 2**26
 # Logits made at a time, 128 MiB of float32: 220 tokens of a vocabulary of 151,936. Fewer would read all weights of the
 # head, and add to all of their gradient, too often.
 LOGITS = 2**25
+AS_THEY_ARE = LogitMap()
 
 
-def token_logp(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def token_logp(logits: torch.Tensor, target: torch.Tensor, mapped: LogitMap = AS_THEY_ARE) -> torch.Tensor:
     r"""Return the log-probability of each target under a row of logits, in nats.
 
     .. math:: \log \pi_t = (z_t - z_{(1)}) - \log \sum_v \exp(z_v - z_{(1)})
@@ -31,6 +34,8 @@ def token_logp(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         Of any float type; float16 and bfloat16 are read as float32.
     target : tensor (m,)
         Token ids.
+    mapped : LogitMap
+        What is done to the logits first, in float32 or better.
 
     Returns
     -------
@@ -43,7 +48,7 @@ def token_logp(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     >>> token_logp(torch.zeros(1, 4), torch.tensor([2])).exp().tolist()
     [0.25]
     """
-    return _TokenLogp.apply(logits, target)
+    return _TokenLogp.apply(logits, target, mapped)
 
 
 def head_logp(
@@ -52,6 +57,7 @@ def head_logp(
     weight: torch.Tensor,
     bias: torch.Tensor | None = None,
     dtype: torch.dtype | None = None,
+    mapped: LogitMap = AS_THEY_ARE,
 ) -> torch.Tensor:
     r"""Return :func:`token_logp` of the logits of a head, of which no more than ``LOGITS`` exist at any time.
 
@@ -69,6 +75,8 @@ def head_logp(
         Those of the head.
     dtype : torch.dtype, optional
         In which the logits are computed; that of the weight if not given.
+    mapped : LogitMap
+        What the model does to the logits of its head.
 
     Returns
     -------
@@ -83,26 +91,27 @@ def head_logp(
     dtype = dtype or weight.dtype
     with torch.autocast(states.device.type, enabled=False):  # that of a caller would round the logits to halves
         if len(states) * len(weight) > LOGITS:
-            return _HeadLogp.apply(states, target, weight, bias, dtype)
-        return token_logp(linear(*_cast(dtype, states, weight, bias)), target)
+            return _HeadLogp.apply(states, target, weight, bias, dtype, mapped)
+        return token_logp(linear(*_cast(dtype, states, weight, bias)), target, mapped)
 
 
 class _TokenLogp(torch.autograd.Function):
     """Keeps for the gradient one array of the size of the logits, as ``cross_entropy`` does."""
 
     @staticmethod
-    def forward(ctx: Any, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        logp, total = _joined(_chunk_logp(*part) for part in _chunks(logits, target))
+    def forward(ctx: Any, logits: torch.Tensor, target: torch.Tensor, mapped: LogitMap) -> torch.Tensor:
+        logp, total = _joined(_chunk_logp(mapped, *part) for part in _chunks(logits, target))
         ctx.save_for_backward(logits, target, total)
+        ctx.mapped = mapped
         return logp
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         logits, target, total = ctx.saved_tensors
         slope = torch.empty_like(logits)
-        _write_slope(slope, logits, target, total, grad)
-        return slope, None
+        _write_slope(slope, ctx.mapped, logits, target, total, grad)
+        return slope, None, None
 
 
 class _HeadLogp(torch.autograd.Function):
@@ -116,11 +125,12 @@ class _HeadLogp(torch.autograd.Function):
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         dtype: torch.dtype,
+        mapped: LogitMap,
     ) -> torch.Tensor:
         parts = _some_logits(*_cast(dtype, states, weight, bias), target)
-        logp, total = _joined(_joined(_chunk_logp(*part) for part in _chunks(*some)) for _, *some in parts)
+        logp, total = _joined(_joined(_chunk_logp(mapped, *part) for part in _chunks(*some)) for _, *some in parts)
         ctx.save_for_backward(states, target, weight, bias, total)
-        ctx.dtype = dtype
+        ctx.dtype, ctx.mapped = dtype, mapped
         return logp
 
     @staticmethod
@@ -132,14 +142,14 @@ class _HeadLogp(torch.autograd.Function):
         columns = (target, total, grad, states if of_states is None else of_states)
         read = _cast(ctx.dtype, states, weight, bias)
         for rows, logits, which, log_sum, outer, of_rows in _some_logits(*read, *columns):
-            _write_slope(logits, logits, which, log_sum, outer)
+            _write_slope(logits, ctx.mapped, logits, which, log_sum, outer)
             if of_states is not None:
                 of_rows.copy_(logits @ read[1])
             if of_weight is not None:
                 _add_product(of_weight, logits.T, rows)
             if of_bias is not None:
                 of_bias += logits.sum(0)
-        return of_states, None, of_weight, of_bias, None
+        return of_states, None, of_weight, of_bias, None, None
 
 
 def _some_logits(
@@ -164,23 +174,28 @@ def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -
 
 
 def _write_slope(
-    slope: torch.Tensor, logits: torch.Tensor, target: torch.Tensor, total: torch.Tensor, grad: torch.Tensor
+    slope: torch.Tensor,
+    mapped: LogitMap,
+    logits: torch.Tensor,
+    target: torch.Tensor,
+    total: torch.Tensor,
+    grad: torch.Tensor,
 ) -> None:
     """Write the gradient of the logits into an array of their size, which may be their own."""
     for rows, part, which, log_sum, outer in _chunks(slope, logits, target, total, grad):
-        scores = _read(part)
+        scores = mapped.of(_read(part))
         outer = outer[:, None].to(scores.dtype)
         share = (scores - log_sum[:, None].to(scores.dtype)).exp_().mul_(-outer)
-        rows.copy_(share.scatter_add_(1, which[:, None], outer))
+        rows.copy_(mapped.times_slope(share.scatter_add_(1, which[:, None], outer), scores))
 
 
 def _joined(parts: Iterator[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))
 
 
-def _chunk_logp(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _chunk_logp(mapped: LogitMap, logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the log-probabilities of the targets, and the logarithms of the sums of exp(logits)."""
-    scores = _read(logits)
+    scores = mapped.of(_read(logits))
     top = scores.amax(-1, keepdim=True)
     # The numbers that a token has one of are float64: a float32 log-sum near 20 would be rounded by 1e-6.
     total = top[:, 0].double() + (scores - top).exp_().sum(-1).double().log()

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import DynamicCache
 
 from mapl_explore.models.choices import BF16
-from mapl_explore.models.heads import headless, plain_head
+from mapl_explore.models.heads import LogitMap, headless, plain_head
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.likelihood import head_logp, token_logp
 from mapl_explore.models.recomputing import recomputing
@@ -53,14 +53,14 @@ class Part(NamedTuple):
 class Reading:
     """How a model reads tables: in which of the ways, in which precision, and the most tokens of a row.
 
-    ``apart`` says whether its head may be computed apart from it, so that not all logits exist at one time;
-    ``checkpointing`` whether activations are computed again in the backward pass.
+    ``apart`` is what it does to the logits of its head, where that may be computed apart from it, so that not all
+    logits exist at one time; ``checkpointing`` says whether activations are computed again in the backward pass.
     """
 
     way: str = SHARED
     precision: str = "float32"
     context: float = math.inf
-    apart: bool = False
+    apart: LogitMap | None = None
     checkpointing: bool = False
 
     def fits(self, rows: int, columns: int) -> bool:
@@ -109,25 +109,27 @@ def _part_logp(model: Model, reading: Reading, responses: int, wanted: int, *col
 
 def _token_logp(model: Model, reading: Reading, wanted: int, table: Table, target: torch.Tensor) -> torch.Tensor:
     """Return the log-probability of each token of the last columns of a table, row by row."""
-    head = plain_head(model) if reading.apart else None
+    head = None if reading.apart is None else plain_head(model)
     # Here, not around all parts: what computes a part again in the backward pass must do so in the same way.
     again = recomputing(model) if reading.checkpointing and torch.is_grad_enabled() else contextlib.nullcontext()
-    with again, headless(head) if head else contextlib.nullcontext():
-        found = _outputs(model, reading, wanted, table)
-    if not head:
+    with again, headless(head) as read:
+        logits = _logits(model, reading, wanted, table)
+    [found] = read or [logits]
+    found = found[:, -wanted:].flatten(0, 1)
+    if reading.apart is None or not head:
         return token_logp(found, target)
     dtype = torch.bfloat16 if reading.precision == BF16 else None
-    return head_logp(found, target, head.weight, head.bias, dtype)
+    return head_logp(found, target, head.weight, head.bias, dtype, reading.apart)
 
 
-def _outputs(model: Model, reading: Reading, wanted: int, table: Table) -> torch.Tensor:
-    """Return the logits of the last columns of a table, row by row."""
+def _logits(model: Model, reading: Reading, wanted: int, table: Table) -> torch.Tensor:
+    """Return the logits of a table (rows, columns, vocabulary), of no more than its last columns if the model can."""
     options: dict[str, Any] = {"logits_to_keep": wanted} if "logits_to_keep" in parameters(model) else {}
     if reading.way == SHARED:
         options |= {"position_ids": table.position, "attention_mask": _mask(model, table.owner)}
     # Around the model alone: what follows, the loss included, stays outside, in float32 and float64.
     with torch.autocast(table.ids.device.type, dtype=torch.bfloat16, enabled=reading.precision == BF16):
-        return model(input_ids=table.ids, use_cache=False, **options).logits[:, -wanted:].flatten(0, 1)
+        return model(input_ids=table.ids, use_cache=False, **options).logits
 
 
 def _mask(model: Model, owner: torch.Tensor) -> torch.Tensor:

@@ -3,12 +3,14 @@
 import contextlib
 import functools
 import itertools
+import math
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 import torch
+from torch.nn.functional import linear
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from mapl_explore.models.checking import (
@@ -25,7 +27,7 @@ from mapl_explore.models.checking import (
     undisturbed,
 )
 from mapl_explore.models.encoding import collate
-from mapl_explore.models.heads import headless, plain_head
+from mapl_explore.models.heads import HUGE, NEAR, TINY, LogitMap, headless, plain_head
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.model_folder import first_line
 from mapl_explore.models.passes import (
@@ -98,25 +100,43 @@ def way_of(model: Model) -> str:
 
 
 @once_per_model
-def is_head_apart(model: Model) -> bool:
-    """Return whether a model's logits are what its head makes of what it reads, and nothing is done to them afterwards.
+def logit_map(model: Model) -> LogitMap | None:
+    """Return what a model does to the logits of its head, None where that is not known: the head is not apart then.
 
-    A model is tried with made-up logits from -100 to 100: this shows scales (Cohere, Granite) and caps (Gemma 2), also
-    where the model's own logits are so small that a cap would not show.
+    It is read off the model, which is given made-up logits, in float64, in the place of those of its head. The names in
+    a configuration do not tell: Granite divides by its ``logits_scaling``, HyperCLOVA X multiplies by it. What is found
+    must hold for made-up logits from -100 to 100, which show a cap that the model's own are too small for, and for its
+    own. Where the model does something else, a :class:`~mapl_explore.notes.Note` says so.
     """
+    with undisturbed(model), contextlib.suppress(Exception):  # any model may fail in a way of its own
+        found = _tried_map(model)
+        if found:
+            return found
+    name = type(model).__name__
+    note(f"the logits of {name} are not those of its head, scaled or capped: those of all tokens of a pass are kept")
+    return None
+
+
+def _tried_map(model: Model) -> LogitMap | None:
     head, prompt = plain_head(model), probes(model)[1].prompt
     if head is None:
-        return False
-    with undisturbed(model), contextlib.suppress(Exception):  # any model may fail in a way of its own
-        own = own_logits(model, prompt)
-        made_up = torch.arange(own.numel(), device=own.device).view_as(own) % 201 - 100
-        with answering(head, lambda _: made_up[None].to(own.dtype)):
-            kept = own_logits(model, prompt)
-        with headless(head):
-            states = own_logits(model, prompt)
-        off = torch.nn.functional.linear(states.to(head.weight.dtype), head.weight, head.bias) - own
-        return torch.equal(kept, made_up.to(kept.dtype)) and bool(off.abs().max() <= rounding(model) * own.abs().max())
-    return False
+        return None
+    size, values = (len(prompt), head.out_features), torch.tensor([TINY, HUGE, *range(-100, 101)], dtype=torch.float64)
+    made_up = values[torch.arange(math.prod(size)) % len(values)].view(size).to(head.weight.device)
+    with answering(head, lambda _: made_up[None]):
+        answer = own_logits(model, prompt)
+    with headless(head) as read:
+        own_logits(model, prompt)
+    [states], own = read, own_logits(model, prompt)
+    logits = linear(states[0].to(head.weight.dtype), head.weight, head.bias).float()
+    found, few = LogitMap.read_off(made_up, answer), made_up < HUGE
+    same = _within(found.of(made_up)[few], answer[few], NEAR) and _within(found.of(logits), own, rounding(model))
+    return found if same else None
+
+
+def _within(some: torch.Tensor, own: torch.Tensor, share: float) -> bool:
+    """Return whether numbers are a model's own but for a share of the largest one."""
+    return some.shape == own.shape and bool((some - own).abs().max() <= share * own.abs().max())
 
 
 def _own_logp(model: Model) -> torch.Tensor:
@@ -138,7 +158,7 @@ def _tried(model: Model, way: str) -> torch.Tensor:
         one = one if way == SHARED else replace(one, responses=(one.responses[0], one.responses[-1]))
         batch = {name: value.to(device) for name, value in collate([one], share_prompt=way == SHARED).items()}
         label = batch.pop("label")
-        reading = Reading(way, context=context_length(model), apart=is_head_apart(model))
+        reading = Reading(way, context=context_length(model), apart=logit_map(model))
         logp = responses_logp(model, Table(**batch), label, reading)
         rows.append(logp[0, [0, -1]].cpu())
     return torch.stack(rows)

@@ -8,7 +8,7 @@ from mapl_explore.models.adapters import unwrapped
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.passes import PADDED, SHARED, Reading, Table, responses_logp
-from mapl_explore.models.reading_ways import is_head_apart, way_of
+from mapl_explore.models.reading_ways import logit_map, way_of
 from mapl_explore.models.recomputing import is_checkpointing, recomputable
 
 
@@ -17,8 +17,8 @@ class SetScorer(torch.nn.Module):
 
     A batch of more than 8,192 tokens, padding included, is read in parts; where there are gradients, the activations of
     one part live at a time, and each part is computed twice. The logits of a batch (tokens, vocabulary) never exist all
-    at once, except where :func:`is_head_apart` finds that the model does something to them, and where its weights are
-    spread over several processes.
+    at once, except where :func:`logit_map` finds that the model does more to them than scale and cap them, and where
+    its weights are spread over several processes.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class SetScorer(torch.nn.Module):
         self.model = model = unwrapped(model)
         self.precision, self.context = precision, context_length(model)
         self.way = way_of(model) if share_prompt is None else SHARED if share_prompt else PADDED
-        self.apart, self.checkpointing = is_head_apart(model), is_checkpointing(model)
+        self.apart, self.checkpointing = logit_map(model), is_checkpointing(model)
         if checkpointing:
             self.activation_checkpointing_enable()
         self.train(False)

@@ -72,7 +72,7 @@ def measured(case, *given):
     model, one = model_and_set(*given)
     apart, checkpointing = CASES[case]
     scorer = SetScorer(model, checkpointing=checkpointing)
-    scorer.apart = scorer.apart and apart
+    scorer.apart = scorer.apart if apart else None
     batch, before, seconds = collate([one], share_prompt=scorer.share_prompt), held(), []
     for _ in range(STEPS):
         model.zero_grad()

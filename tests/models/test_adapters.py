@@ -18,6 +18,7 @@ from mapl_explore.models import adapters
 from mapl_explore.models.adapters import save_weights, with_adapters
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import collate, encode_sets
+from mapl_explore.models.heads import LogitMap
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.passes import SHARED
 from mapl_explore.models.scorer import SetScorer
@@ -61,7 +62,7 @@ def test_before_its_training_a_model_with_adapters_scores_as_its_base(name, opti
 def test_prompts_are_still_shared_and_the_head_is_still_apart(name):
     for model in (with_adapters(BASES[name](), LORA, seed=0), own_lora(BASES[name]())):
         scorer = SetScorer(model)
-        assert (scorer.way, scorer.apart) == (SHARED, True)
+        assert (scorer.way, scorer.apart) == (SHARED, LogitMap())
         assert type(scorer.model) is type(BASES[name]())
 
 

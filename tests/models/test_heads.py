@@ -1,5 +1,7 @@
 """Logits of a large vocabulary never exist all at once; log-probabilities and gradients are those of all at once."""
 
+import math
+
 import pytest
 import torch
 import transformers
@@ -12,12 +14,15 @@ from conftest import assert_close
 from mapl_explore.models import likelihood
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import collate, encode_sets
+from mapl_explore.models.heads import LogitMap
 from mapl_explore.models.likelihood import head_logp, token_logp
 from mapl_explore.models.passes import ALONE
-from mapl_explore.models.reading_ways import is_head_apart
+from mapl_explore.models.reading_ways import logit_map
 from mapl_explore.models.scorer import SetScorer
+from mapl_explore.notes import Note
 
-GEMMA = {**LLAMA, "num_key_value_heads": 2, "head_dim": 8}
+GEMMA = {**LLAMA, "num_key_value_heads": 2, "head_dim": 8, "bos_token_id": 0, "eos_token_id": 0}
+MIXED = {**GEMMA, "num_local_experts": 4, "num_experts_per_tok": 2}
 APART = [
     ("GPT2Config", GPT),
     ("LlamaConfig", LLAMA),
@@ -29,16 +34,46 @@ APART = [
     ("GPTNeoConfig", {**NEO, "window_size": 32}),
     ("Gemma2Config", {**GEMMA, "final_logit_softcapping": None}),
 ]
-NOT_APART = [
+CAP, SCALED = {"final_logit_softcapping": 3.0}, {"logits_scaling": 13.0}
+PER_LAYER = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": 257}
+MAMBA = {"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8}
+# The causal models of transformers 5.23 that scale or cap the logits of their head; older versions have fewer.
+MAPPED = [
     # Weights of 0.02 give logits of about 0.1, of which a cap of 30 takes 4e-6 of themselves.
-    ("Gemma2Config", {**GEMMA, "initializer_range": 0.02}),
-    ("CohereConfig", {**GEMMA, "eos_token_id": 0}),
-    ("GraniteConfig", {**GEMMA, "logits_scaling": 2.0}),
-]
+    ("Gemma2Config", {**GEMMA, "initializer_range": 0.02}, LogitMap(cap=30.0)),
+    ("Gemma2Config", GEMMA | CAP, LogitMap(cap=3.0)),
+    ("Gemma3TextConfig", GEMMA | CAP, LogitMap(cap=3.0)),
+    ("Gemma3nTextConfig", {**GEMMA, **CAP, **PER_LAYER, "laurel_rank": 4, "intermediate_size": [64, 64],
+                           "num_kv_shared_layers": 0, "pad_token_id": None, "activation_sparsity_pattern": [0.0, 0.0],
+                           "layer_types": ["full_attention"] * 2}, LogitMap(cap=3.0)),
+    ("Gemma4TextConfig", {**GEMMA, **CAP, **PER_LAYER, "global_head_dim": 8}, LogitMap(cap=3.0)),
+    ("Gemma4UnifiedTextConfig", GEMMA | CAP, LogitMap(cap=3.0)),
+    ("BeamConfig", GEMMA | CAP, LogitMap(cap=3.0)),
+    ("NanoChatConfig", GEMMA | CAP, LogitMap(cap=3.0)),
+    ("VaultGemmaConfig", GEMMA | CAP, LogitMap(cap=3.0)),
+    ("RecurrentGemmaConfig", {**GEMMA, "logits_soft_cap": 3.0, "lru_width": 32,
+                              "block_types": ["recurrent", "attention"]}, LogitMap(cap=3.0)),
+    ("xLSTMConfig", {"vocab_size": 257, "hidden_size": 32, "num_hidden_layers": 2, "num_heads": 4,
+                     "output_logit_soft_cap": 3.0}, LogitMap(cap=3.0)),
+    ("CohereConfig", GEMMA, LogitMap(scale=0.0625)),
+    ("Cohere2Config", GEMMA, LogitMap(scale=0.0625)),
+    ("Cohere2MoeConfig", MIXED, LogitMap(scale=0.0625)),
+    ("FalconH1Config", {**GEMMA, **MAMBA, "lm_head_multiplier": 0.3, "mamba_d_ssm": 64}, LogitMap(scale=0.3)),
+    ("GraniteConfig", GEMMA | SCALED, LogitMap(scale=1 / 13)),
+    ("GraniteSWAConfig", GEMMA | SCALED, LogitMap(scale=1 / 13)),
+    ("GraniteMoeConfig", MIXED | SCALED, LogitMap(scale=1 / 13)),
+    ("GraniteMoeSWAConfig", MIXED | SCALED, LogitMap(scale=1 / 13)),
+    ("GraniteMoeSharedConfig", {**MIXED, **SCALED, "shared_intermediate_size": 32}, LogitMap(scale=1 / 13)),
+    ("GraniteMoeHybridConfig", {**MIXED, **SCALED, **MAMBA, "shared_intermediate_size": 32,
+                                "layer_types": ["attention"] * 2}, LogitMap(scale=1 / 13)),
+    ("HyperCLOVAXConfig", {**GEMMA, "logits_scaling": 0.3}, LogitMap(scale=0.3)),
+]  # fmt: skip
+MAPPED = [each for each in MAPPED if hasattr(transformers, each[0])]
+MAPS = [LogitMap(), LogitMap(scale=0.3), LogitMap(cap=3.0), LogitMap(scale=0.5, cap=20.0)]
 
 
 def names(value):
-    return value.removesuffix("Config") if isinstance(value, str) else ""
+    return value.removesuffix("Config") if isinstance(value, str) else str(value) if isinstance(value, LogitMap) else ""
 
 
 def drawn(rows=50, width=32, vocabulary=257):
@@ -48,15 +83,21 @@ def drawn(rows=50, width=32, vocabulary=257):
     return found, torch.randint(vocabulary, (rows,), generator=generator)
 
 
+def exact_map(mapped, logits):
+    logits = mapped.scale * logits
+    return logits if mapped.cap == math.inf else mapped.cap * torch.tanh(logits / mapped.cap)
+
+
+@pytest.mark.parametrize("mapped", MAPS, ids=names)
 @pytest.mark.parametrize("limit", [1, 2000, 257 * 50, 2**25])
-def test_a_head_has_the_log_probs_and_gradients_of_log_softmax_whatever_is_made_at_a_time(monkeypatch, limit):
+def test_a_head_has_the_log_probs_and_gradients_of_log_softmax_whatever_is_made_at_a_time(monkeypatch, limit, mapped):
     monkeypatch.setattr(likelihood, "LOGITS", limit)
     values, target = drawn()
     outer = torch.linspace(-2, 3, 50, dtype=torch.float64)
     mine = {name: value.clone().requires_grad_() for name, value in values.items()}
     wide = {name: value.double().requires_grad_() for name, value in values.items()}
-    logp = head_logp(mine["states"], target, mine["weight"], mine["bias"])
-    logits = wide["states"] @ wide["weight"].T + wide["bias"]
+    logp = head_logp(mine["states"], target, mine["weight"], mine["bias"], mapped=mapped)
+    logits = exact_map(mapped, wide["states"] @ wide["weight"].T + wide["bias"])
     exact = logits.log_softmax(-1).gather(1, target[:, None])[:, 0]
     assert_close(logp.detach(), exact.detach(), k=0, atol=2e-6)  # logits of up to 10, of 32 products in float32
     for each in (logp, exact):
@@ -104,13 +145,49 @@ def test_a_second_derivative_is_refused(monkeypatch):
         slope.sum().backward()
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "apart"),
-    [(*each, True) for each in APART] + [(*each, False) for each in NOT_APART],
-    ids=names,
-)
-def test_a_head_is_computed_apart_unless_its_model_does_something_to_logits(name, options, apart):
-    assert is_head_apart(model_of(name, options)) == apart
+@pytest.mark.parametrize(("name", "options", "mapped"), [*((*each, LogitMap()) for each in APART), *MAPPED], ids=names)
+def test_what_a_model_does_to_the_logits_of_its_head_is_read_off_it(name, options, mapped):
+    for dtype in (torch.float32, torch.bfloat16):
+        found = logit_map(model_of(name, options).to(dtype))
+        assert found is not None
+        assert_close(torch.tensor(found), torch.tensor(mapped), k=4)
+
+
+class Biased(transformers.GPT2LMHeadModel):
+    """Does something else to the logits of its head."""
+
+    def forward(self, *args, **options):
+        found = super().forward(*args, **options)
+        found.logits = found.logits + torch.arange(257) / 257
+        return found
+
+
+class Cut(transformers.GPT2LMHeadModel):
+    """Leaves some logits of its head out."""
+
+    def forward(self, *args, **options):
+        found = super().forward(*args, **options)
+        found.logits = found.logits[..., :256]
+        return found
+
+
+class Squashed(transformers.GPT2LMHeadModel):
+    """Caps its logits by another function than the hyperbolic tangent."""
+
+    def forward(self, *args, **options):
+        found = super().forward(*args, **options)
+        found.logits = 30 * torch.nn.functional.softsign(found.logits / 30)
+        return found
+
+
+@pytest.mark.parametrize("kind", [Biased, Cut, Squashed])
+def test_a_model_that_does_something_else_to_its_logits_makes_all_of_them_and_one_line_says_so(kind):
+    model = kind(random_gpt2().config).eval()
+    with pytest.warns(
+        Note, match=f"^the logits of {kind.__name__} are not those of its head, scaled or"
+    ) as said:
+        assert [logit_map(model), logit_map(model)] == [None, None]
+    assert len(said) == 1
 
 
 def test_a_head_that_is_changed_after_the_trial_is_called_as_it_is(monkeypatch):
@@ -121,7 +198,7 @@ def test_a_head_that_is_changed_after_the_trial_is_called_as_it_is(monkeypatch):
     before = scorer(**batch).detach()
     model.lm_head.register_forward_hook(lambda module, args, logits: 2 * logits)
     after = scorer(**batch).detach()
-    scorer.apart = False
+    scorer.apart = None
     assert torch.equal(after, scorer(**batch).detach())
     assert (after - before).abs().max() > 1
 
@@ -136,7 +213,7 @@ def slopes(scorer, batch):
 
 @pytest.mark.parametrize(
     ("name", "options", "frozen"),
-    [(*each, False) for each in [*APART, *NOT_APART]] + [(*each, True) for each in APART[:2]],
+    [(*each[:2], False) for each in [*APART, *MAPPED]] + [(*each[:2], True) for each in [*APART[:2], MAPPED[1]]],
     ids=names,
 )
 def test_a_model_has_the_log_probs_and_gradients_of_all_logits_at_once(monkeypatch, name, options, frozen):
@@ -148,7 +225,7 @@ def test_a_model_has_the_log_probs_and_gradients_of_all_logits_at_once(monkeypat
     encoded = encoded[1:] if scorer.way == ALONE else encoded
     batch = collate(encoded, share_prompt=scorer.share_prompt)
     logp, mine = slopes(scorer, batch)
-    scorer.apart = False
+    scorer.apart = None
     plain, theirs = slopes(scorer, batch)
     assert_close(logp, plain, k=0, atol=2e-5)  # sums of up to 80 tokens, some 400 nats, in float32
     assert mine.keys() == theirs.keys()
@@ -187,13 +264,12 @@ def test_weights_in_shards_are_read_by_the_model_itself(monkeypatch):
         assert (found[True][1][name] - each).abs().max() <= 1e-5 * largest
 
 
+@pytest.mark.parametrize("name", ["LlamaConfig", "Gemma2Config", "CohereConfig", "GraniteConfig"], ids=names)
 @pytest.mark.parametrize("grad", [True, False])
-def test_no_array_of_all_tokens_and_the_vocabulary_is_ever_made(monkeypatch, grad):
+def test_no_array_of_all_tokens_and_the_vocabulary_is_ever_made(monkeypatch, grad, name):
     monkeypatch.setattr(likelihood, "LOGITS", 2**14)
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(**LLAMA | {"vocab_size": 4096, "num_hidden_layers": 1, "hidden_size": 8})
-    scorer = SetScorer(transformers.LlamaForCausalLM(config))
-    batch = collate(encode_sets(TOKENIZER, SETS[:1]))
+    scorer = SetScorer(model_of(name, GEMMA | SCALED | {"vocab_size": 4096, "num_hidden_layers": 1, "hidden_size": 8}))
+    batch = collate(encode_sets(TOKENIZER, SETS[:1]), share_prompt=scorer.share_prompt)
     tokens = int((batch["owner"] > 0).sum())
     with torch.set_grad_enabled(grad), LargestArray() as largest:
         logp = scorer(**batch)
