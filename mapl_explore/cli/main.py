@@ -99,11 +99,15 @@ def _settle_surroundings() -> None:
 
 @contextlib.contextmanager
 def _notes_as_lines() -> Iterator[None]:
-    """Print each note as a line of its own; other warnings are shown as usual."""
-    show = warnings.showwarning
+    """Print each note as a line of its own, and once; other warnings are shown as usual."""
+    show, told = warnings.showwarning, set[str]()
 
     def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        print(f"note: {message}") if category is Note else show(message, category, *place, **more)
+        if category is not Note:
+            show(message, category, *place, **more)
+        elif str(message) not in told:
+            told.add(str(message))
+            print(f"note: {message}")
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", Note)

@@ -152,13 +152,17 @@ def merged(model: Model, folder: str | os.PathLike) -> Model:
     """Return a model, changed in place, whose weights are its own and those of the adapters in a folder together."""
     from peft import PeftConfig, get_peft_model
 
+    trained = [weights for weights in model.parameters() if weights.requires_grad]
     with _quiet():
         wrapped = get_peft_model(model, PeftConfig.from_pretrained(os.fspath(folder)))
     reason = obstacle(wrapped)
     if reason:
         raise ValueError(f"it {reason}")
     read_adapters(wrapped, folder)
-    return wrapped.merge_and_unload()
+    whole = wrapped.merge_and_unload()
+    for weights in trained:  # peft has frozen them
+        weights.requires_grad_(True)
+    return whole
 
 
 def merged_in(wrapped: Any) -> Model:

@@ -22,8 +22,7 @@ from mapl_explore.files import atomic_writer
 from mapl_explore.launch import is_first
 from mapl_explore.losses import ScoredSets
 from mapl_explore.models.choices import FLOAT32
-from mapl_explore.models.loading import folder_of, load_model, weights_type
-from mapl_explore.models.model_folder import base_of_adapters, holds_adapters
+from mapl_explore.models.loading import folders_of, load_model, weights_type
 from mapl_explore.models.processes import processes_of, require_device, told_by_first
 from mapl_explore.models.scoring import score_sets
 from mapl_explore.notes import heard, note
@@ -88,7 +87,7 @@ def scores_by_name(
 def _file(name: str, sets: Sequence[PreferenceSet], chat: str, device: str, precision: str) -> Path | None:
     """Return where the scores are kept, None where they are not."""
     home = _home()
-    folders = [] if home is None else _folders(name)
+    folders = [] if home is None else folders_of(name)
     if home is None or not folders:
         return None
     versions = [metadata.version(package) for package in PACKAGES]
@@ -99,15 +98,6 @@ def _file(name: str, sets: Sequence[PreferenceSet], chat: str, device: str, prec
     for one in sets:
         digest.update(repr((one.prompt, one.positives, one.negatives, one.scores)).encode())
     return home / f"{digest.hexdigest()}.npz"
-
-
-def _folders(name: str) -> list[Path]:
-    """Return the folder of a model and, of adapters, that of the model that they belong to; none if one is not here."""
-    folder = folder_of(name)
-    if folder is None or not holds_adapters(str(folder)):
-        return [] if folder is None else [folder]
-    base = folder_of(base_of_adapters(str(folder)))
-    return [] if base is None else [folder, base]
 
 
 def _home() -> Path | None:

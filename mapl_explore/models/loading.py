@@ -17,14 +17,20 @@ from mapl_explore.models.checking import VOCABULARIES, require_embeddings, requi
 from mapl_explore.models.choices import BF16_WEIGHTS
 from mapl_explore.models.kinds import Model, Tokenizer
 from mapl_explore.models.model_folder import (
+    ADAPTER_CONFIG,
+    INDEX,
+    WEIGHTS,
     base_of_adapters,
     holds_adapters,
     readable,
+    require_adapters,
     require_all_weights,
     require_files,
 )
+from mapl_explore.notes import note
 
 Read = TypeVar("Read")
+OF_ADAPTERS = "*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"  # the files to fetch: no pickle
 HUB_TIMEOUT = 5.0  # seconds to find out whether the hub can be reached at all
 
 
@@ -40,7 +46,8 @@ def load_model(
     ----------
     name : str or path
         ``"tiny"``, the small GPT-2 that comes with this package; a folder; or a name on the Hugging Face hub. Adapters
-        of peft (LoRA) in a folder are merged into the model that their ``adapter_config.json`` names.
+        of peft (LoRA) are merged into the model that their ``adapter_config.json`` names, by a folder or on the hub; a
+        :class:`~mapl_explore.notes.Note` says so.
     device : str or torch.device
         Where the model is put.
     dtype : torch.dtype
@@ -63,7 +70,7 @@ def load_model(
         If the device is not there, or the tokenizer makes nothing of text, has more tokens than the model has
         embeddings, or has no end-of-text token: nothing would say where a response ends.
     ImportError
-        If it is a folder of adapters, and peft is not installed.
+        If it has adapters, and peft is not installed.
 
     Examples
     --------
@@ -74,14 +81,14 @@ def load_model(
     if not isinstance(name, str | os.PathLike):
         raise TypeError(f"name must be that of a model or of its folder, not {shortened(name)}")
     _require_device(device)
-    source = str(shipped("data") / "tiny-gpt2") if name == "tiny" else os.fspath(name)
-    options = {"dtype": dtype}
-    read = _from_folder(source, **options) if os.path.isdir(source) else _from_hub(source, _from_pretrained, **options)
-    model, tokenizer = read
+    source = os.fspath(name)
+    model, tokenizer = _read_by_name(source, _model, given=source, dtype=dtype)
     require_tokenizer(tokenizer, source)
     require_embeddings(tokenizer, model, source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if bases := _bases(source):
+        note(f"{source!r} holds adapters: they are merged into {', on '.join(map(repr, bases))}")
     model.to(device)  # type: ignore[arg-type]  # transformers wraps it, and its types are lost
     return model.eval(), tokenizer
 
@@ -93,8 +100,7 @@ def weights_type(precision: str) -> torch.dtype:
 
 def load_tokenizer(name: str | os.PathLike) -> Tokenizer:
     """Return the tokenizer of a model alone, as it is; the name and what is raised are those of :func:`load_model`."""
-    source = os.fspath(name)
-    return _tokenizer(source) if os.path.isdir(source) else _from_hub(source, _tokenizer)
+    return _read_by_name(name, _tokenizer)
 
 
 def folder_of(name: str | os.PathLike) -> Path | None:
@@ -106,6 +112,21 @@ def folder_of(name: str | os.PathLike) -> Path | None:
         return Path(huggingface_hub.snapshot_download(source, local_files_only=True))
     except (OSError, ValueError):
         return None
+
+
+def folders_of(name: str | os.PathLike) -> list[Path]:
+    """Return the folder of a model and, of adapters, those of what they are merged into; none if one is not here."""
+    found = [folder_of(each) for each in (name, *_bases(name))]
+    return [] if None in found else [folder for folder in found if folder]
+
+
+def _bases(name: str | os.PathLike) -> list[str]:
+    """Return the name of the model that adapters belong to and, where that holds adapters itself, so on."""
+    folder = folder_of(name)
+    if folder is None or not holds_adapters(str(folder)):
+        return []
+    base = base_of_adapters(str(folder))
+    return [base, *_bases(base)]
 
 
 def _require_device(device: str | torch.device) -> None:
@@ -139,37 +160,57 @@ def quiet_transformers() -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def _from_folder(source: str, dtype: torch.dtype) -> tuple[Model, Tokenizer]:
-    if holds_adapters(source):
-        return _from_adapters(source, dtype)
-    with quiet_transformers():
-        require_files(source)
-    return _from_pretrained(source, dtype=dtype)
+def _read_by_name(name: str | os.PathLike, read: Callable[..., Read], **options: Any) -> Read:
+    """Return what a function reads of a model with such a name, from the folder that has it, or from the hub."""
+    source = str(shipped("data") / "tiny-gpt2") if name == "tiny" else os.fspath(name)
+    return read(source, **options) if os.path.isdir(source) else _from_hub(source, read, **options)
 
 
-def _from_adapters(source: str, dtype: torch.dtype) -> tuple[Model, Tokenizer]:
+def _model(source: str, *, given: str, dtype: torch.dtype, **options: Any) -> tuple[Model, Tokenizer]:
+    if os.path.isdir(source) and holds_adapters(source):
+        return _from_adapters(source, given, dtype)
+    if os.path.isdir(source):
+        with quiet_transformers():
+            require_files(source)
+    return _from_pretrained(source, dtype=dtype, **options)
+
+
+def _from_adapters(source: str, name: str, dtype: torch.dtype) -> tuple[Model, Tokenizer]:
     """Return the model that adapters belong to, with them merged into it."""
     base = base_of_adapters(source)
-    require_peft(f"the folder of adapters {source!r}")
+    require_peft(f"the folder of adapters {name!r}")
     try:
-        model, tokenizer = load_model(base)
+        model, _ = _read_by_name(base, _model, given=base, dtype=torch.float32)
     except OSError as error:
-        raise OSError(f"{source!r} holds adapters of a model that cannot be read: {error}") from error
+        advice = f"; base_model_name_or_path in its {ADAPTER_CONFIG} names that model, and may be changed"
+        raise OSError(f"{name!r} holds adapters of a model that cannot be read: {error}{advice}") from error
     with quiet_transformers(), readable(source, f"no adapters of {base!r}"):
         model = merged(model, source)
         model.to(dtype)  # type: ignore[arg-type]  # as above
-    model.name_or_path = source  # adapters of this model are not adapters of its base
-    has_own = any(os.path.isfile(os.path.join(source, name)) for name in VOCABULARIES)
-    return model, _tokenizer(source) if has_own else tokenizer
+    model.name_or_path = name  # adapters of this model are not adapters of its base
+    return model, _tokenizer(source)
 
 
 def _from_hub(name: str, read: Callable[..., Read], **options: Any) -> Read:
     """Return what a function reads of a model on the hub, of a copy that was fetched before if there is one."""
+    folder = folder_of(name)
+    if folder is not None and holds_adapters(str(folder)):
+        return read(str(folder), **options)
     with contextlib.suppress(OSError):
         return read(name, local_files_only=True, **options)
+    files = _files_on_hub(name)
+    if ADAPTER_CONFIG in files and not files & {WEIGHTS, INDEX}:
+        require_adapters(name, files)
+        return read(huggingface_hub.snapshot_download(name, allow_patterns=[*OF_ADAPTERS]), **options)
+    return read(name, **options)
+
+
+def _files_on_hub(name: str) -> set[str]:
+    """Return the names of the files of a model on the hub, or raise OSError."""
     # transformers would retry for minutes where there is no network, so one short question goes first.
     try:
-        huggingface_hub.HfApi().model_info(name, timeout=HUB_TIMEOUT)
+        found = huggingface_hub.HfApi().model_info(name, timeout=HUB_TIMEOUT)
+        return {each.rfilename for each in found.siblings or []}
     except huggingface_hub.errors.HFValidationError:
         raise OSError(f"no folder {name!r}, and no name a model on the hub can have") from None
     except huggingface_hub.errors.RepositoryNotFoundError:
@@ -179,10 +220,13 @@ def _from_hub(name: str, read: Callable[..., Read], **options: Any) -> Read:
             f"no folder {name!r} here, no such model fetched before, and the hub cannot be reached"
             f" ({type(error).__name__}): run 'hf download {name}' where there is a network, or name a folder, or 'tiny'"
         ) from None
-    return read(name, **options)
 
 
 def _tokenizer(source: str, **options: Any) -> Tokenizer:
+    """Return the tokenizer of a model; of adapters without one, that of the model that they belong to."""
+    has_own = any(os.path.isfile(os.path.join(source, name)) for name in VOCABULARIES)
+    if not has_own and os.path.isdir(source) and holds_adapters(source):
+        return load_tokenizer(base_of_adapters(source))
     with readable(source, "no tokenizer", lambda: vocabulary_advice(source)):
         return transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
 

@@ -3,7 +3,8 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import safetensors
@@ -33,15 +34,18 @@ def holds_adapters(source: str) -> bool:
 
 
 def base_of_adapters(source: str) -> str:
-    """Return the name of the model that the adapters in a folder belong to, or raise OSError."""
-    if not (Path(source) / ADAPTERS).is_file():
-        raise OSError(f"{source!r} holds no adapters that can be read: there is no {ADAPTERS} in it")
+    """Return the name of the model that the adapters in a folder belong to, or raise OSError.
+
+    A relative path is looked for from here, as peft does, and then from where the folder lies, and from in there.
+    """
+    require_adapters(source, os.listdir(source))
     path = os.path.join(source, ADAPTER_CONFIG)
     with readable(source, "no adapters"):
         name = _read_object(path).get("base_model_name_or_path")
     if not isinstance(name, str) or not name or os.path.abspath(name) == os.path.abspath(source):
         raise OSError(f"{path!r} must name the model of the adapters as base_model_name_or_path, not {shortened(name)}")
-    return name
+    places = [Path(name), Path(os.path.abspath(source)).parent / name, Path(source) / name]
+    return next((os.fspath(place) for place in places if place.is_dir()), name)
 
 
 def require_files(source: str) -> None:
@@ -58,13 +62,25 @@ def _require_safetensors(source: str) -> None:
     folder = Path(source)
     if (folder / INDEX).is_file() or any(folder.glob("*.safetensors")):
         return
-    pickles = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
+    refuse_pickles(source, os.listdir(source), "its weights", "transformers")
+    raise OSError(f"{source!r} holds no weights: there is no {WEIGHTS} in it")
+
+
+def refuse_pickles(source: str, names: Iterable[str], what: str, library: str) -> None:
+    """Raise OSError where a pickle is among the names of files, which have no safetensors among them."""
+    pickles = sorted(name for name in names if any(fnmatch(name, pattern) for pattern in PICKLES))
     if pickles:
         raise OSError(
-            f"{source!r} holds its weights as a pickle alone, {pickles[0]}: pickles can run code, so none is read here;"
-            " if you trust it, load it with transformers and save it with save_pretrained, which writes safetensors"
+            f"{source!r} holds {what} as a pickle alone, {pickles[0]}: pickles can run code, so none is read here;"
+            f" if you trust it, load it with {library} and save it with save_pretrained, which writes safetensors"
         )
-    raise OSError(f"{source!r} holds no weights: there is no {WEIGHTS} in it")
+
+
+def require_adapters(source: str, names: Collection[str]) -> None:
+    """Raise OSError unless there are weights of adapters, as safetensors, among the names of files."""
+    if ADAPTERS not in names:
+        refuse_pickles(source, names, "its adapters", "peft")
+        raise OSError(f"{source!r} holds no adapters that can be read: there is no {ADAPTERS} in it")
 
 
 def _require_generation(source: str) -> None:

@@ -10,8 +10,7 @@ import transformers
 from mapl_explore.models.adapters import is_wrapped, obstacle, unwrapped, with_adapters
 from mapl_explore.models.checking import require_embeddings, require_tokenizer, require_tokenizer_object
 from mapl_explore.models.choices import BF16_WEIGHTS, FLOAT32
-from mapl_explore.models.loading import load_model, load_tokenizer, weights_type
-from mapl_explore.models.model_folder import holds_adapters
+from mapl_explore.models.loading import folders_of, load_model, load_tokenizer, weights_type
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.notes import note
 from mapl_explore.training.own_loss import kind_of
@@ -59,7 +58,7 @@ def adapted_model(settings: Settings, network: Any) -> Any:
                 " updates are lost; adapters (lora) stay in float32"
             )
         return network
-    if not settings.merge and holds_adapters(network.name_or_path or ""):
+    if not settings.merge and len(folders_of(network.name_or_path)) > 1:
         others = "mapl_explore reads the two together, and other tools cannot; merge writes a model that they read"
         note(f"the adapters are put on those of {network.name_or_path!r}: {others}")
     return with_adapters(network, cast(Mapping[str, Any], settings.lora), seed=settings.seed)

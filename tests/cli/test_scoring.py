@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from conftest import assert_close
 from mapl_explore.cli import main as cli
 from mapl_explore.data import PreferenceSet, read_sets, write_sets
 from mapl_explore.files import sole_writer
+from mapl_explore.notes import note
 
 
 def test_tau_prints_the_three_roots_and_what_each_means(capsys):
@@ -287,6 +289,15 @@ def test_chat_is_passed_on_to_the_scoring_of_both_models(command, given, chat, s
     }[command]
     assert cli.main([command, *words, "--model", "m", "--reference", "r", *given]) == 0
     assert asked == [("m", chat), ("r", chat)]
+
+
+def test_a_note_that_is_given_again_is_no_second_line(capsys):
+    with cli._notes_as_lines():
+        for _ in range(2):
+            with warnings.catch_warnings():
+                pass  # Python forgets what it has shown
+            note("once")
+    assert capsys.readouterr().out == "note: once\n"
 
 
 def test_a_note_of_the_library_is_a_line_and_said_once(two_models, sets_file, capsys):

@@ -19,9 +19,10 @@ from mapl_explore.models.adapters import save_weights, with_adapters
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import collate, encode_sets
 from mapl_explore.models.heads import LogitMap
-from mapl_explore.models.loading import load_model
+from mapl_explore.models.loading import load_model, load_tokenizer
 from mapl_explore.models.passes import SHARED
 from mapl_explore.models.scorer import SetScorer
+from mapl_explore.notes import Note
 from mapl_explore.training.options import LORA
 
 OPTIONS = [{}, {"r": 3, "rslora": True}, {"r": 2, "dora": True}]
@@ -117,11 +118,33 @@ def test_a_folder_of_adapters_is_read_as_peft_reads_it(folder, tmp_path):
     assert tokenizer.get_vocab() == byte_tokenizer().get_vocab()
 
 
+def test_one_line_says_which_model_adapters_are_merged_into(folder, tmp_path):
+    with pytest.warns(Note, match=rf"^'{folder}' holds adapters: they are merged into '{tmp_path / 'base'}'$") as said:
+        load_model(folder)
+    assert len(said) == 1
+
+
 def test_adapters_on_a_model_with_adapters_name_that_model(folder, tmp_path):
     model, _ = load_model(folder)
     expected = scores(stirred(wrapped := with_adapters(model, LORA, seed=5), seed=6))
     save_weights(wrapped, tmp_path / "second")
-    assert (scores(load_model(tmp_path / "second")[0]) - expected).abs().max() < 1e-3
+    with pytest.warns(Note, match=rf"second' holds .* into '{folder}', on '{tmp_path / 'base'}'$") as said:
+        found = load_model(tmp_path / "second")[0]
+    assert (scores(found) - expected).abs().max() < 1e-3
+    assert len(said) == 1
+
+
+def test_a_model_that_adapters_were_merged_into_can_be_trained_as_its_base(folder, tmp_path):
+    base, model = (dict(load_model(each)[0].named_parameters()) for each in (tmp_path / "base", folder))
+    assert {name: each.requires_grad for name, each in model.items()} == dict.fromkeys(base, True)
+
+
+def test_the_tokenizer_of_adapters_is_their_own_or_that_of_their_base(folder, tmp_path):
+    assert load_tokenizer(folder).get_vocab() == byte_tokenizer().get_vocab()
+    own = byte_tokenizer()
+    own.chat_template = "{{ messages }}"
+    own.save_pretrained(folder)
+    assert load_tokenizer(folder).chat_template == load_model(folder)[1].chat_template == own.chat_template
 
 
 def test_a_base_in_a_folder_is_named_so_that_it_is_found_from_anywhere(tmp_path, monkeypatch):
@@ -131,6 +154,18 @@ def test_a_base_in_a_folder_is_named_so_that_it_is_found_from_anywhere(tmp_path,
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert load_model("../run")
+
+
+@pytest.mark.parametrize("place", ["base", "run/base"], ids=["next to it", "in it"])
+@pytest.mark.parametrize("name", ["base", "./base"])
+def test_a_base_whose_path_is_relative_is_found_from_where_the_adapters_lie(folder, tmp_path, monkeypatch, place, name):
+    expected = scores(load_model(folder)[0])
+    (tmp_path / "base").rename(tmp_path / place)
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": name}))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert torch.equal(scores(load_model("../run")[0]), expected)
 
 
 def rewritten(path, change):
@@ -188,7 +223,8 @@ def test_a_folder_that_names_itself_as_its_base_is_refused(folder):
 
 def test_a_base_that_is_not_there_is_named(folder, tmp_path):
     (tmp_path / "base").rename(tmp_path / "moved")
-    with pytest.raises(OSError, match=r"'.*run' holds adapters of a model that cannot be read: .*base'") as caught:
+    advice = r"base_model_name_or_path in its adapter_config\.json names that model, and may be changed$"
+    with pytest.raises(OSError, match=rf"'.*run' holds adapters .* cannot be read: .*base'.*{advice}") as caught:
         load_model(folder)
     assert "\n" not in str(caught.value)
 
@@ -197,6 +233,11 @@ def test_adapters_as_a_pickle_are_not_read(folder):
     weights = safetensors.torch.load_file(folder / "adapter_model.safetensors")
     torch.save(weights, folder / "adapter_model.bin")
     (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(
+        OSError, match=r"run' holds its adapters as a pickle alone, adapter_model\.bin: .* with peft and"
+    ):
+        load_model(folder)
+    (folder / "adapter_model.bin").unlink()
     with pytest.raises(OSError, match=r"there is no adapter_model\.safetensors in it"):
         load_model(folder)
 

@@ -86,6 +86,18 @@ def test_adapters_and_the_model_that_they_belong_to_decide_together(home, model,
     assert len(loads) == 3
 
 
+def test_of_adapters_on_adapters_the_model_below_both_decides_too(home, model, tmp_path):
+    folder = model
+    for name in ("first", "second"):
+        wrapped = stirred(own_lora(random_gpt2(), r=2))
+        wrapped.peft_config["default"].base_model_name_or_path = str(folder)
+        save_weights(wrapped, folder := tmp_path / name)
+        byte_tokenizer().save_pretrained(folder)
+    before = scores_by_name(str(folder), SETS)
+    save_tiny(model, seed=5)
+    assert np.abs(scores_by_name(str(folder), SETS).logp - before.logp).max() > 1e-3
+
+
 def test_notes_are_said_again(home, model):
     long = [PreferenceSet("a" * 100, ["b"], ["c"])]
     for _ in range(2):

@@ -2,7 +2,6 @@
 
 import math
 import sys
-import warnings
 
 import pytest
 import safetensors.torch
@@ -123,9 +122,22 @@ def test_a_run_of_adapters_can_be_the_model_of_another_run(adapted, tune):
         done = tune(loss="dpo", model=adapted.folder, lora="r=2")
     assert abs(done.run.before["chosen"] - adapted.run.after["chosen"]) < 1e-4
     assert load_model(done.folder)
-    with warnings.catch_warnings(action="error", category=Note):
+    with pytest.warns(Note) as said:
         done = tune("whole", loss="dpo", model=adapted.folder, lora="r=2", merge=True)
+    assert not [one for one in said if "are put on those of" in str(one.message)]
     assert transformers.AutoModelForCausalLM.from_pretrained(done.folder)
+
+
+def test_all_weights_of_a_model_with_adapters_are_trained_and_compared_with_that_model(adapted, tune, base):
+    done = tune(loss="dpo", model=adapted.folder, answers=2)
+    assert abs(done.run.before["chosen"] - adapted.run.after["chosen"]) < 1e-4
+    for name in ("chosen_ratio", "rejected_ratio", "kl"):
+        assert done.run.before[name] == 0 != done.run.after[name]
+    changed, before = load_model(done.folder)[0].state_dict(), load_model(adapted.folder)[0].state_dict()
+    assert not any(torch.equal(changed[name], before[name]) for name in before)
+    assert not list(done.folder.glob("adapter*"))
+    done = tune("with reference", loss="dpo", model=adapted.folder, reference=str(base))
+    assert abs(done.run.before["chosen_ratio"] - adapted.run.after["chosen_ratio"]) < 1e-4
 
 
 def test_merged_it_is_a_model_like_any_other(adapted, tune, base):
