@@ -137,7 +137,8 @@ def read_adapters(model: Any, folder: str | os.PathLike) -> None:
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
     saved = load_file(Path(folder) / ADAPTERS)
-    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    own, with_embeddings = (get_peft_model_state_dict(model, save_embedding_layers=each) for each in (False, True))
+    own |= {name: with_embeddings[name] for name in saved.keys() & with_embeddings.keys()}
     for name in sorted(own.keys() | saved.keys()):
         there, here = (each[name].shape if name in each else None for each in (saved, own))
         if there != here:
@@ -152,8 +153,9 @@ def merged(model: Model, folder: str | os.PathLike) -> Model:
     """Return a model, changed in place, whose weights are its own and those of the adapters in a folder together."""
     from peft import PeftConfig, get_peft_model
 
-    trained = [weights for weights in model.parameters() if weights.requires_grad]
-    with _quiet():
+    with _quiet(), torch.random.fork_rng(devices=[]):  # what is drawn is read over
+        _resize(model, folder)
+        trained = [weights for weights in model.parameters() if weights.requires_grad]
         wrapped = get_peft_model(model, PeftConfig.from_pretrained(os.fspath(folder)))
     reason = obstacle(wrapped)
     if reason:
@@ -163,6 +165,17 @@ def merged(model: Model, folder: str | os.PathLike) -> Model:
     for weights in trained:  # peft has frozen them
         weights.requires_grad_(True)
     return whole
+
+
+def _resize(model: Model, folder: str | os.PathLike) -> None:
+    """Give a model as many embeddings as adapters were saved with, where tokens had been added to it before."""
+    table: Any = model.get_input_embeddings()
+    [prefix] = [f"base_model.model.{name}." for name, module in model.named_modules() if module is table]
+    saved = load_file(Path(folder) / ADAPTERS)
+    whole = [name for name in saved if name.startswith(prefix) and name.endswith("weight") and "lora_" not in name]
+    rows = {len(saved[name]) for name in whole}
+    if rows and rows != {len(table.weight)}:
+        model.resize_token_embeddings(max(rows), mean_resizing=False)
 
 
 def merged_in(wrapped: Any) -> Model:

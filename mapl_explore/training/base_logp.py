@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mapl_explore.files import atomic_writer
+from mapl_explore.files import atomic_writer, counted
 from mapl_explore.launch import is_first
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import weights_checksum
@@ -54,7 +54,7 @@ def reference_logp(
     if known is not None:
         return torch.from_numpy(known)
     if progress and is_first():
-        print(f"scoring {len(rows)} sets under the base", file=sys.stderr, flush=True)
+        print(f"scoring {counted(len(rows), 'set')} under the base", file=sys.stderr, flush=True)
     found = score_encoded(scorer, [encoded[row] for row in rows], batch_size=batch_size, progress=progress, shared=True)
     logp = np.zeros((len(encoded), max(len(one.responses) for one in encoded)))
     logp[list(rows), : found.shape[1]] = found.numpy()

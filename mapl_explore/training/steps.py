@@ -24,7 +24,7 @@ from transformers import (
 from transformers.integrations import TensorBoardCallback
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.files import make_readable
+from mapl_explore.files import counted, make_readable
 from mapl_explore.losses import Loss, loss_of
 from mapl_explore.models.adapters import is_wrapped, merged_in, replace_weights, require_peft
 from mapl_explore.models.checking import context_length, require_known_tokens
@@ -177,7 +177,7 @@ def measure(prepared: Prepared) -> Baseline:
     held_out = _held_out(prepared, ref_logp[count:])
     if not prepared.place.first:
         return Baseline(examples, held_out, prepared.run, {}, None)
-    _tell(settings, f"measuring {len(held_out.encoded)} held-out sets before training")
+    _tell(settings, f"measuring {counted(len(held_out.encoded), 'held-out set')} before training")
     measured = _evaluated_base(prepared, held_out)
     base = prepared.reference or (BaseWeights(prepared.scorer.model) if prepared.questions else None)
     return Baseline(examples, held_out, replace(prepared.run, before=estimates(measured)), measured, base)

@@ -156,6 +156,32 @@ def test_a_base_in_a_folder_is_named_so_that_it_is_found_from_anywhere(tmp_path,
     assert load_model("../run")
 
 
+EMBEDDINGS = {"llama": ["lm_head", "embed_tokens"], "gpt2": None}  # the head of the latter is tied to its embeddings
+
+
+@pytest.mark.parametrize("more", [0, 3])
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("name", BASES)
+def test_adapters_that_peft_saved_with_embeddings_bring_the_tokens_that_were_added(tmp_path, name, kept, more):
+    BASES[name]().save_pretrained(tmp_path / "base")
+    byte_tokenizer().save_pretrained(tmp_path / "base")
+    model = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base").eval()
+    with adapters._quiet():
+        model.resize_token_embeddings(257 + more)
+        wrapped = stirred(own_lora(model, modules_to_save=EMBEDDINGS[name] if kept else None))
+        wrapped.save_pretrained(tmp_path / "run")
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens([f"<{each}>" for each in range(more)])
+    tokenizer.save_pretrained(tmp_path / "run")
+    before = torch.get_rng_state()
+    read, tokenizer = load_model(tmp_path / "run")
+    assert torch.equal(torch.get_rng_state(), before)
+    ids = torch.tensor([[5, 6, 256 + more]])
+    with torch.no_grad():
+        assert (read(ids).logits - wrapped(input_ids=ids).logits).abs().max() < 1e-4
+    assert len(tokenizer) == read.config.vocab_size == 257 + more
+
+
 @pytest.mark.parametrize("place", ["base", "run/base"], ids=["next to it", "in it"])
 @pytest.mark.parametrize("name", ["base", "./base"])
 def test_a_base_whose_path_is_relative_is_found_from_where_the_adapters_lie(folder, tmp_path, monkeypatch, place, name):
