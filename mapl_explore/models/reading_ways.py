@@ -112,8 +112,8 @@ def logit_map(model: Model) -> LogitMap | None:
         found = _tried_map(model)
         if found:
             return found
-    name = type(model).__name__
-    note(f"the logits of {name} are not those of its head, scaled or capped: those of all tokens of a pass are kept")
+    why = "its head is no plain linear layer, or it does more to its logits than to scale and to cap them"
+    note(f"{type(model).__name__} is read with the logits of all tokens of a pass in memory: {why}")
     return None
 
 
