@@ -49,10 +49,26 @@ def mean_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float] |
 
 
 def interval_of(draws: np.ndarray, seeds: int) -> tuple[float, float] | None:
-    """Return the 95 % interval of a number that was made of each resample of so many seeds; None if all are equal."""
-    tail = expanded_tail(seeds)
-    low, high = np.quantile(draws, [tail, 1 - tail]).tolist()
-    return (low, high) if high - low > 1e-12 * np.abs(draws).max() else None
+    """Return the 95 % interval of a number that was made of each resample of so many seeds; None if all are equal.
+
+    A resample without the number is NaN. It may lie anywhere, and counts as beyond either end; None where so many are
+    NaN that an end is one of them.
+
+    Examples
+    --------
+    >>> draws = np.arange(10_001.0)
+    >>> [round(end) for end in interval_of(draws, 8)]
+    [57, 9943]
+    >>> [round(end) for end in interval_of(np.where(draws % 500 == 0, np.nan, draws), 8)]
+    [37, 9963]
+    >>> interval_of(np.where(draws % 100 == 0, np.nan, draws), 8)
+    """
+    tail, unknown = expanded_tail(seeds), np.isnan(draws)
+    with np.errstate(invalid="ignore"):  # between two infinite ones
+        low, high = (
+            float(np.quantile(np.where(unknown, far, draws), at)) for far, at in ((-np.inf, tail), (np.inf, 1 - tail))
+        )
+    return (low, high) if math.isfinite(high - low) and high - low > 1e-12 * np.nanmax(np.abs(draws)) else None
 
 
 def resampled_means(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ FROM_BASE = ("chosen_ratio", "rejected_ratio", "kl")
 OPPOSITE = {"higher": "lower", "lower": "higher"}
 DIFFERENT, ALIKE = "different", "alike"  # in either direction, and in neither
 OTHERS = "others"
-OF_WHOLE_ARMS = {reaching.SETS_TO_80: reaching.LABEL, shares.VARIANCE: shares.LABEL}  # and of no single question
+OF_WHOLE_ARMS = {**reaching.LABELS, shares.VARIANCE: shares.LABEL}  # and of no single question
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
 
 Place = tuple[str, Mapping[str, Any]]  # the name of an arm, and its cell
@@ -39,7 +39,8 @@ class Rule:
         The other arm; or ``base``, the model before training, for a log-ratio or the KL to it.
     measure : str
         What is compared, one of ``BY_SET`` of :mod:`mapl_explore.runs.measured`; or ``sets_to_80``, of which fewer
-        are quicker; or ``others``, what all but the leaders have of the gradient, the mean over the training; or
+        are quicker, or ``kl_at_80``, the KL at equal accuracy, see :mod:`mapl_explore.experiments.reaching`; or
+        ``others``, what all but the leaders have of the gradient, the mean over the training; or
         ``variance``, of ``lr`` and ``loss`` in place of two arms: which share of the variance each of them explains in
         the table of all arms and all learning rates that were tried.
 

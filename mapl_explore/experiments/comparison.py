@@ -137,7 +137,7 @@ def compare(
         difference to the baseline, each with the ends of its 95 % interval
         (:func:`mapl_explore.experiments.bootstrap.mean_interval`), verdict and cost. With ``answer_at``, also
         ``sets_to_80`` with its interval (:mod:`mapl_explore.experiments.reaching`), infinite beyond the last of these
-        steps. A note tells of each run that failed.
+        steps, and ``kl_at_80``, the KL to the base there, then unknown. A note tells of each run that failed.
 
     Raises
     ------

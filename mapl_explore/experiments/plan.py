@@ -11,7 +11,7 @@ import numpy as np
 
 from mapl_explore.experiments.claims import OTHERS, Claim, Rule, claims_of
 from mapl_explore.experiments.grid import cells_of, title_of
-from mapl_explore.experiments.reaching import SETS_TO_80
+from mapl_explore.experiments.reaching import LABELS
 from mapl_explore.experiments.round_jobs import SAMPLING, rounds_of
 from mapl_explore.experiments.shares import VARIANCE
 from mapl_explore.experiments.tables import placed, require_known, several, table_in
@@ -214,7 +214,7 @@ def _require_measured(measure: str, arms: Sequence[Arm]) -> None:
     """Raise where the runs do not measure it, or not alike."""
     if measure == "right" and arms[0].settings.verifier is None:
         raise ValueError("measure 'right' needs a verifier in [common]")
-    if measure == SETS_TO_80 and not arms[0].settings.answer_at:
+    if measure in LABELS and not arms[0].settings.answer_at:
         raise ValueError(f"measure {measure!r} needs learning curves: answer_at in [common]")
     if measure in OF_RESPONSES and not arms[0].settings.answers:
         raise ValueError(f"measure {measure!r} needs responses: answers in [common] must not be 0")

@@ -1,18 +1,22 @@
-"""Sets to 80 %: how many sets an arm has read when so many questions are answered right, from its learning curves."""
+"""Where learning curves reach 80 % of right responses: how many sets an arm has read, how far it is from the base."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mapl_explore.experiments.bootstrap import interval_of, resampled_means
-from mapl_explore.runs.measured import RIGHT_ALONG, SETS_READ
+from mapl_explore.runs.measured import KL_ALONG, RIGHT_ALONG, SETS_READ
 
-SETS_TO_80 = "sets_to_80"
+SETS_TO_80, KL_AT_80 = "sets_to_80", "kl_at_80"
 GOAL = 0.8
-LABEL = "sets read until 80 % of greedy responses are right"
+LABELS = {
+    SETS_TO_80: "sets read until 80 % of greedy responses are right",
+    KL_AT_80: "KL to the base (nats a token) where 80 % of greedy responses are right",
+}
 
+Interval = tuple[float, float] | None
 Found = Mapping[int, Mapping[str, np.ndarray]]  # by seed, the measures of each test question, and the learning curve
 
 
@@ -45,27 +49,31 @@ class Reached:
         return (self.sets, *(self.interval or ()))
 
 
-def crossing(sets: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return where curves of shares (points, ...) first reach 80 %, linear between their points; inf where they do not.
+def crossing(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Return the values where curves of shares (points, ...) first reach 80 %; inf where they do not.
+
+    Both are linear between their points. The values are (points,) for all curves, or of the shape of the shares.
 
     Examples
     --------
     >>> crossing(np.array([0, 16, 32]), np.array([[0.5, 0.9, 0.5], [0.7, 0.9, 0.6], [0.9, 0.7, 0.7]]))
     array([24.,  0., inf])
     """
+    if values.ndim < shares.ndim:
+        values = np.broadcast_to(values.reshape(-1, *[1] * (shares.ndim - 1)), shares.shape)
     over = shares >= GOAL
     first = over.argmax(0)
-    before = np.maximum(first - 1, 0)
-    low, high = (np.take_along_axis(shares, place[None], 0)[0] for place in (before, first))
+    places = np.maximum(first - 1, 0), first
+    low, high, start, end = (np.take_along_axis(each, at[None], 0)[0] for each in (shares, values) for at in places)
     part = np.divide(GOAL - low, high - low, where=first > 0, out=np.zeros_like(low))
-    return np.where(over.any(0), sets[before] + part * (sets[first] - sets[before]), np.inf)
+    return np.where(over.any(0), start + part * (end - start), np.inf)
 
 
 def reached(found: Found) -> Reached | None:
     """Return where the mean curve of an arm reaches 80 %; None without curves."""
     if not any(SETS_READ in one for one in found.values()):
         return None
-    sets, right = _curves(found, sorted(found))
+    sets, [right] = _sets(found), _curves(found, sorted(found), RIGHT_ALONG)
     most, seeds = int(sets[-1]), right.shape[1]
     at = float(crossing(sets, right.mean((1, 2))))
     if seeds < 2:
@@ -76,30 +84,61 @@ def reached(found: Found) -> Reached | None:
     return Reached(_within(at, most), ends and (_within(ends[0], most), _within(ends[1], most)), most)
 
 
-def difference(one: Found, other: Found, seeds: Sequence[int]) -> tuple[float, tuple[float, float] | None]:
-    """Return by how many sets later one arm reaches 80 % than another one under the same seeds, with its interval.
+def kl_at_80(found: Found) -> tuple[float | None, Interval]:
+    """Return the KL to the base where the mean curve of an arm reaches 80 %, in nats a token, with its interval.
 
-    Where an arm does not reach it, the last point that both curves have counts: the difference is then nearer to 0.
+    There is no KL where the curve does not reach it, or without curves. A resampled curve that does not reach it counts
+    as beyond either end of the interval (:func:`mapl_explore.experiments.bootstrap.interval_of`).
     """
-    curves = [_curves(each, seeds) for each in (one, other)]
-    most = min(sets[-1] for sets, _ in curves)
+    if not any(KL_ALONG in one for one in found.values()):
+        return None, None
+    return _estimated(_curves(found, sorted(found), RIGHT_ALONG, KL_ALONG), lambda means: crossing(means[1], means[0]))
 
-    def later(*shares: np.ndarray) -> np.ndarray:
-        first, second = (np.minimum(crossing(sets, each), most) for (sets, _), each in zip(curves, shares, strict=True))
+
+def difference(measure: str, one: Found, other: Found, seeds: Sequence[int]) -> tuple[float | None, Interval]:
+    """Return what one arm has more than another one where each reaches 80 %, under the same seeds, with its interval.
+
+    Of ``sets_to_80``, where an arm does not reach it, the last point that both curves have counts: the difference is
+    then nearer to 0. Of ``kl_at_80`` there is then no difference, as :func:`kl_at_80` says.
+    """
+    sets = [_sets(each) for each in (one, other)]
+    most = min(each[-1] for each in sets)
+    names = (RIGHT_ALONG,) if measure == SETS_TO_80 else (RIGHT_ALONG, KL_ALONG)
+
+    def more(means: np.ndarray) -> np.ndarray:
+        if measure == SETS_TO_80:
+            first, second = (np.minimum(crossing(*each), most) for each in zip(sets, means[:, 0], strict=True))
+        else:
+            first, second = (crossing(kl, right) for right, kl in means)
         return first - second
 
-    points = len(curves[0][0])
-    change = float(later(*(right.mean((1, 2)) for _, right in curves)))
-    if len(seeds) < 2:
-        return change, None
     # In one go, so that both arms have the same draws of seeds and questions.
-    means = resampled_means(np.concatenate([right for _, right in curves]), np.random.default_rng(0))
-    return change, interval_of(later(means[:points], means[points:]), len(seeds))
+    return _estimated(np.stack([_curves(each, seeds, *names) for each in (one, other)]), more)
 
 
-def _curves(found: Found, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the sets read (points,), and what was right then (points, seeds, questions)."""
-    return found[seeds[0]][SETS_READ], np.stack([found[seed][RIGHT_ALONG] for seed in seeds], axis=1)
+def _estimated(values: np.ndarray, of: Callable[[np.ndarray], np.ndarray]) -> tuple[float | None, Interval]:
+    """Return a number that is made of means of values (..., seeds, questions), with its interval; None if not known."""
+    seeds = values.shape[-2]
+    with np.errstate(invalid="ignore"):  # two arms that do not get there: inf - inf
+        number = float(of(values.mean((-2, -1))))
+        draws = of(resampled_means(values, np.random.default_rng(0))) if seeds > 1 else np.array([])
+    if not math.isfinite(number):
+        return None, None
+    return number, interval_of(np.where(np.isinf(draws), np.nan, draws), seeds) if seeds > 1 else None
+
+
+def _sets(found: Found) -> np.ndarray:
+    """Return the sets that were read at each point: the same under all seeds."""
+    return next(iter(found.values()))[SETS_READ]
+
+
+def _curves(found: Found, seeds: Sequence[int], *names: str) -> np.ndarray:
+    """Return what each question adds to the points of learning curves (curves, points, seeds, questions)."""
+    lacking = [name for name in names for seed in seeds if name not in found[seed]]
+    if lacking:
+        again = "remove these run folders, and the same comparison does them again"
+        raise RuntimeError(f"the learning curves of an earlier version lack {lacking[0]}: {again}")
+    return np.stack([np.stack([found[seed][name] for seed in seeds], axis=1) for name in names])
 
 
 def _within(sets: float, most: int) -> float | None:

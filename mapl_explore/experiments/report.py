@@ -14,7 +14,17 @@ from mapl_explore.experiments.bootstrap import mean_interval
 from mapl_explore.experiments.claims import Rule
 from mapl_explore.experiments.grid import shown, title_of
 from mapl_explore.experiments.plan import Plan
-from mapl_explore.experiments.reaching import SETS_TO_80, Found, Reached, difference, reached
+from mapl_explore.experiments.reaching import (
+    KL_AT_80,
+    LABELS,
+    SETS_TO_80,
+    Found,
+    Interval,
+    Reached,
+    difference,
+    kl_at_80,
+    reached,
+)
 from mapl_explore.experiments.shares import VARIANCE, Tried, rate_less_loss
 from mapl_explore.files import atomic_writer, counted
 from mapl_explore.notes import note
@@ -28,18 +38,16 @@ if TYPE_CHECKING:
 LEAST_SEEDS = 8  # for a claim
 TOO_FEW = "too few seeds for a claim"
 COLUMNS = ("lr", "seeds", "mean [95 %]", "difference [95 %]", "verdict", "steps", "tokens", "seconds")
-TO_80 = "sets to 80 % [95 %]"
+TO_80, AT_80 = "sets to 80 % [95 %]", "KL at 80 % [95 %]"
 NOTES = """Mean over seeds and held-out test questions; difference to {baseline}{where}, question by question,
 under the seeds that both have. 95 % intervals by resampling seeds, then questions, each comparison for itself.
 {rates} Steps, response tokens read, seconds: means over the runs."""
 CHOSEN = "The learning rates were chosen on other questions and under other seeds."
 ONE_RATE = "All arms have the one learning rate of the plan."
 CURVES = """Sets to 80 %: how many an arm has read where the mean share first reaches 80 %, linear between the steps of
-answer_at."""
+answer_at; and the KL to the base there, in nats a token."""
 REPORT = "report.json"
 PICTURES = ("svg", "png")
-
-Interval = tuple[float, float] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +108,8 @@ class Row:
     seconds: float | None
     runs: list[str]
     sets_to_80: Reached | None = None
+    kl_at_80: float | None = None
+    kl_at_80_interval: Interval = None
     samples: float | None = None
     tried: Mapping[str, list[float]] = field(default_factory=dict)
 
@@ -114,9 +124,12 @@ class Row:
         """Return one value for each column of a table of numbers."""
         record = asdict(self)
         record = {"arm": record.pop("arm"), **record.pop("cell")} | record
-        for name, ends in (("", record.pop("interval")), ("difference_", record.pop("difference_interval"))):
-            record |= dict(zip((f"{name}low", f"{name}high"), ends or (None, None), strict=True))
-        columns = {name: value for name, value in record.items() if name not in ("runs", "tried", SETS_TO_80)}
+        for name in ("", "difference_", *([f"{KL_AT_80}_"] if self.sets_to_80 else [])):
+            ends = record[f"{name}interval"] or (None, None)
+            record |= dict(zip((f"{name}low", f"{name}high"), ends, strict=True))
+        hidden = ("runs", "tried", SETS_TO_80, *(name for name in record if name.endswith("interval")))
+        hidden += () if self.sets_to_80 else (KL_AT_80,)
+        columns = {name: value for name, value in record.items() if name not in hidden}
         return columns | (self.sets_to_80.columns if self.sets_to_80 else {})
 
     @property
@@ -162,8 +175,8 @@ def contrast(one: Found, other: Found | None, measure: str) -> Contrast:
     seeds = sorted(one.keys() & (one if other is None else other).keys())
     if not seeds:
         return Contrast(None, None, 0, verdict_of(None, 0))
-    if measure == SETS_TO_80 and other is not None:
-        change, interval = difference(one, other, seeds)
+    if measure in LABELS and other is not None:
+        change, interval = difference(measure, one, other, seeds)
     else:
         changes = np.array([one[s][measure] - (0.0 if other is None else other[s][measure]) for s in seeds])
         change, interval = float(changes.mean()), mean_interval(changes)
@@ -196,6 +209,7 @@ def table_of(rows: Sequence[Row], plan: Plan) -> str:
     cells = [[*plan.grid, "arm", *COLUMNS], *(row.cells for row in rows)]
     if plan.has_curves:
         cells = _with(cells, TO_80, [str(row.sets_to_80 or "-") for row in rows])
+        cells = _with(cells, AT_80, [with_interval(row.kl_at_80, row.kl_at_80_interval, "") for row in rows])
     if any(arm.sampling for arm in plan.arms):
         cells = _with(cells, "samples", [known(row.samples, ",.0f") for row in rows])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -233,6 +247,7 @@ def write_report(
 
 def _row(one: Results, base: Results, measure: str) -> Row:
     values = np.array([one.found[seed][measure] for seed in sorted(one.found)])
+    kl, kl_interval = kl_at_80(one.found)
     against = Contrast(None, None, 0, "baseline") if one is base else contrast(one.found, base.found, measure)
     return Row(
         arm=one.arm,
@@ -251,6 +266,8 @@ def _row(one: Results, base: Results, measure: str) -> Row:
         seconds=one.seconds,
         runs=one.runs,
         sets_to_80=reached(one.found),
+        kl_at_80=kl,
+        kl_at_80_interval=kl_interval,
         samples=one.samples,
         tried={rate: values.mean(1).tolist() for rate, values in one.tried.items()},
     )

@@ -14,7 +14,9 @@ MEASURED = "measured.npz"
 # The measures that are kept set by set; the last two are those of one response, a token.
 BY_SET = ("right", "hard_margin", "accuracy", "chosen_ratio", "rejected_ratio", "kl", "entropy")
 TOKENS = "response_tokens"
-SETS_READ, RIGHT_ALONG = "sets_read", "right_along"  # the learning curve, of a run with ``answer_at``
+SETS_READ, ALONG = "sets_read", "{}_along"  # the learning curve, of a run with ``answer_at``
+CURVE = ("right", "kl")  # which measures it has
+RIGHT_ALONG, KL_ALONG = map(ALONG.format, CURVE)
 SAMPLES = "samples"  # how many responses were drawn, of rounds
 
 
@@ -36,16 +38,18 @@ def write_measured(folder: str | os.PathLike, by_set: Mapping[str, np.ndarray], 
         np.savez(file, **arrays)
 
 
-def learning_curve(points: Mapping[int, Sequence[float]], sets_per_step: int) -> dict[str, np.ndarray]:
-    """Return ``sets_read`` (points,) and ``right_along`` (points, questions), from verdicts by step.
+def learning_curve(points: Mapping[int, Mapping[str, Sequence[float]]], sets_per_step: int) -> dict[str, np.ndarray]:
+    """Return ``sets_read`` (points,), ``right_along`` and ``kl_along`` (points, questions), from both by step.
 
     Examples
     --------
-    >>> learning_curve({0: [0, 1, 0], 2: [1, 1, 0]}, 16)
-    {'sets_read': array([ 0, 32]), 'right_along': array([[0., 1., 0.],
-           [1., 1., 0.]])}
+    >>> learning_curve({0: {"right": [0, 1], "kl": [0, 0]}, 2: {"right": [1, 1], "kl": [0.5, 0.25]}}, 16)
+    {'sets_read': array([ 0, 32]), 'right_along': array([[0., 1.],
+           [1., 1.]]), 'kl_along': array([[0.  , 0.  ],
+           [0.5 , 0.25]])}
     """
-    return {SETS_READ: np.array([*points]) * sets_per_step, RIGHT_ALONG: np.array([*points.values()], float)}
+    found = {ALONG.format(name): np.array([one[name] for one in points.values()], float) for name in CURVE}
+    return {SETS_READ: np.array([*points]) * sets_per_step} | found
 
 
 def read_measured(folder: str | os.PathLike) -> tuple[dict[str, np.ndarray], int]:

@@ -21,12 +21,13 @@ from mapl_explore.models.scoring import score_encoded
 from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import UNREADABLE
 from mapl_explore.runs.record import PROBES, Run, write_run
+from mapl_explore.training.evaluation import Measured
 from mapl_explore.training.settings import SMALL
 
 MOST_PROBES = 8  # sets: a screen shows no more
 MOST_INTERVALS = 40  # between the steps at which they are scored
 PASSES = 3  # what a training step costs for each of its sets, in passes that only score one
-VERDICTS = "verdicts"  # in the entry of a step: whether the response to each question is right, 1 or 0
+EACH = "each"  # in the entry of a step: what each question adds to the points of the learning curve
 TIMES = ("_runtime", "_per_second")  # ends of names in the Trainer's evaluations
 
 
@@ -105,21 +106,22 @@ class ProbeRecorder(TrainerCallback):
 
 
 class AnswerRecorder(TrainerCallback):
-    """Judge greedy responses to the held-out questions after some of the steps, into the log's entry of the step.
+    """Measure responses to the held-out questions after some of the steps, into the log's entry of the step.
 
-    The entry gets ``right``, the share that is right, and ``verdicts``. The log is in every checkpoint, so that a run
-    that goes on has them; and greedy responses draw no random number, so that the training does not change.
+    The entry gets ``right``, the share of greedy responses that are right, ``kl``, and what each question adds to them.
+    The log is in every checkpoint, so that a run that goes on has them; and responses draw random numbers of their own,
+    so that the training does not change.
 
     Parameters
     ----------
-    verdicts : function
-        Returns whether the response to each question is right.
+    answered : function
+        Returns ``right`` and ``kl``.
     steps : collection of int
-        After which they are judged.
+        After which they are measured.
     """
 
-    def __init__(self, verdicts: Callable[[], Sequence[bool]], steps: Sequence[int]):
-        self.verdicts, self.steps = verdicts, steps
+    def __init__(self, answered: Callable[[], Measured], steps: Sequence[int]):
+        self.answered, self.steps = answered, steps
 
     def on_log(
         self,
@@ -129,11 +131,12 @@ class AnswerRecorder(TrainerCallback):
         logs: Mapping | None = None,
         **kwargs: Any,
     ) -> None:
-        """Judge, if this is one of the steps."""
+        """Measure, if this is one of the steps."""
         if logs and is_step(logs) and state.global_step in self.steps:
-            found = [int(one) for one in self.verdicts()]
+            found = self.answered()
             entry: dict[str, Any] = state.log_history[-1]
-            entry |= {"right": sum(found) / len(found), VERDICTS: found}
+            entry |= {name: one.estimate for name, one in found.items()}
+            entry[EACH] = {name: one.each.tolist() for name, one in found.items()}
 
 
 class LogRecorder(TrainerCallback):
@@ -202,9 +205,9 @@ def is_step(entry: Mapping) -> bool:
 
 
 def steps_of(state: TrainerState) -> list[dict]:
-    """Return the entries of the steps so far, without the verdicts on each question."""
+    """Return the entries of the steps so far, without what each question adds to them."""
     entries = [entry for entry in state.log_history if is_step(entry)]
-    return [{name: entry[name] for name in entry if name != VERDICTS} for entry in entries]
+    return [{name: entry[name] for name in entry if name != EACH} for entry in entries]
 
 
 def probe_count(steps: int, sets_per_step: int, weights: int) -> int:
@@ -220,10 +223,10 @@ def probe_count(steps: int, sets_per_step: int, weights: int) -> int:
     return max(1, min(MOST_PROBES, affordable))
 
 
-def verdicts_of(state: TrainerState) -> dict[int, list[int]]:
-    """Return whether the response to each question was right, 1 or 0, by step."""
+def answered_along(state: TrainerState) -> dict[int, dict[str, list[float]]]:
+    """Return what each question adds to the points of the learning curve, by step."""
     log: list[Any] = state.log_history
-    return {entry["step"]: entry[VERDICTS] for entry in log if VERDICTS in entry}
+    return {entry["step"]: entry[EACH] for entry in log if EACH in entry}
 
 
 def evaluations_of(state: TrainerState) -> list[dict]:

@@ -159,6 +159,14 @@ def evaluated(
     return found
 
 
+def answered(
+    scorer: SetScorer, tokenizer: PreTrainedTokenizerBase, held_out: HeldOut, judge: Judge, base: Lender | None
+) -> Measured:
+    """Return ``right`` and ``kl`` as :func:`evaluated` does; no random number of the training is drawn."""
+    sampled = _of_samples(scorer, held_out, _around(scorer, tokenizer, held_out), base)
+    return {"right": Ratio.mean(verdicts(scorer, tokenizer, held_out, judge)), "kl": sampled["kl"]}
+
+
 def estimates(measured: Measured) -> dict[str, float]:
     """Return each measure, and ``worst_margin``, the least of the hard margins."""
     found = {name: ratio.estimate for name, ratio in measured.items()}

@@ -294,7 +294,7 @@ class Settings:
     )
     answers: int = setting("how many of the held-out prompts get responses, before and after", whole(0), 400)
     answer_at: Sequence[int] = setting(
-        "steps after which they get greedy responses, too, such as 2,4,8: a learning curve of the share that is right",
+        "steps after which they get responses, too, such as 2,4,8: learning curves of what is right and of the KL",
         some_steps,
         (),
         metavar="N,N",

@@ -36,7 +36,7 @@ from mapl_explore.models.scoring import encoded_for
 from mapl_explore.models.sharded import filled, is_sharded, without_weights
 from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
-from mapl_explore.runs.measured import BY_SET, learning_curve, write_measured
+from mapl_explore.runs.measured import BY_SET, CURVE, learning_curve, write_measured
 from mapl_explore.runs.record import (
     REFERENCE,
     Run,
@@ -56,13 +56,13 @@ from mapl_explore.training.callbacks import (
     LogRecorder,
     ProbeRecorder,
     Progress,
+    answered_along,
     evaluations_of,
     probe_count,
     steps_of,
-    verdicts_of,
 )
 from mapl_explore.training.engine import require_engine, require_same_engine, uses_fsdp
-from mapl_explore.training.evaluation import HeldOut, Judge, Lender, Measured, estimates, evaluated, intervals, verdicts
+from mapl_explore.training.evaluation import HeldOut, Judge, Lender, Measured, answered, estimates, evaluated, intervals
 from mapl_explore.training.own_loss import require_trained_by
 from mapl_explore.training.schedule import learning_rate, schedule, sets_per_pass, updates
 from mapl_explore.training.settings import Settings
@@ -232,7 +232,7 @@ def _finished(prepared: Prepared, baseline: Baseline, state: TrainerState) -> Ru
     log, evaluations = steps_of(state), evaluations_of(state)
     by_set = {name: after[name].each for name in BY_SET if name in after}
     if settings.answer_at:
-        points = {0: baseline.measured["right"].each.tolist(), **verdicts_of(state)}
+        points = {0: {name: baseline.measured[name].each.tolist() for name in CURVE}, **answered_along(state)}
         by_set |= learning_curve(points, settings.sets_per_step)
     write_measured(prepared.place.folder, by_set, _tokens_read(prepared, baseline, state))
     return replace(baseline.run, after=estimates(after), intervals=found, log=log, evaluations=evaluations)
@@ -381,7 +381,8 @@ def _answering(prepared: Prepared, baseline: Baseline) -> list[TrainerCallback]:
     judge, steps = prepared.judge, prepared.settings.answer_at
     if judge is None or not steps:
         return []
-    return [AnswerRecorder(lambda: verdicts(prepared.scorer, prepared.tokenizer, baseline.held_out, judge), steps)]
+    asked = prepared.scorer, prepared.tokenizer, baseline.held_out, judge, baseline.base
+    return [AnswerRecorder(lambda: answered(*asked), steps)]
 
 
 def _save(folder: Path, run: Run, network: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mapl_explore.experiments.bootstrap import RESAMPLES, expanded_tail, mean_interval, resampled_means
+from mapl_explore.experiments.bootstrap import RESAMPLES, expanded_tail, interval_of, mean_interval, resampled_means
 
 
 def crossed(seeds, questions, rng, *, by_seed=1.0, by_question=1.0):
@@ -58,3 +58,15 @@ def test_the_tail_grows_to_that_of_many_seeds():
     tails = [expanded_tail(seeds) for seeds in (2, 8, 30, 10**6)]
     assert tails == sorted(tails)
     assert tails[-1] == pytest.approx(0.025, rel=1e-4)
+
+
+def test_resamples_without_a_number_count_as_beyond_either_end():
+    draws = np.random.default_rng(0).normal(size=10_000)
+    tail = expanded_tail(8)
+    whole = interval_of(draws, 8)
+    some = interval_of(np.where(np.arange(10_000) < 40, np.nan, draws), 8)  # fewer than the tail, which has 57
+    assert some[0] < whole[0] < whole[1] < some[1]
+    known = np.sort(draws[40:])
+    assert known[round(tail * 10_000) - 42] <= some[0] <= known[round(tail * 10_000) - 38]
+    assert interval_of(np.where(np.arange(10_000) < 60, np.nan, draws), 8) is None
+    assert interval_of(np.full(10_000, np.nan), 8) is None

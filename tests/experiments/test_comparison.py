@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -130,13 +131,15 @@ def test_rates_are_chosen_on_other_questions_and_other_seeds_than_those_reported
     # A learning curve is of no use where only the end of a run chooses; the random model is right nowhere.
     assert [run.answer_at for run in runs_done] == [()] * 4 + [(1,)] * 2
     assert [row.sets_to_80 for row in found.rows] == [Reached(None, None, 2)] * 2
-    assert [line.split("  ")[-1] for line in found.table.splitlines()[1:4]] == [
-        "sets to 80 % [95 %]",
-        *["more than 2"] * 2,
+    assert [re.split(" {2,}", line)[-2:] for line in found.table.splitlines()[1:4]] == [
+        ["sets to 80 % [95 %]", "KL at 80 % [95 %]"],
+        *[["more than 2", "-"]] * 2,
     ]
     report = json.loads((found.folder / "report.json").read_text())
     assert [Row.read(row) for row in report["arms"]] == found.rows
-    assert list(compare(plan, output=tmp_path / "out", progress=False).sets_to_80) == [math.inf] * 2
+    frame = compare(plan, output=tmp_path / "out", progress=False)
+    assert list(frame.sets_to_80) == [math.inf] * 2
+    assert frame[["kl_at_80", "kl_at_80_low", "kl_at_80_high"]].isna().all(axis=None)
 
 
 def test_the_division_is_by_prompt_and_the_same_whatever_the_order():

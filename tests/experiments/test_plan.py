@@ -15,6 +15,7 @@ GOOD = {
 }
 CLAIM = {name: "it" for name in ("id", "words", "source", "scale", "test")}
 CLAIM |= {"rule": {"arm": "other", "expected": "lower", "measure": "sets_to_80"}}
+FAR = CLAIM | {"rule": {"arm": "other", "expected": "lower", "measure": "kl_at_80"}}
 BEYOND = CLAIM | {"rule": {"arm": "other", "than": "one", "expected": "higher", "measure": "others"}}
 SHARES = CLAIM | {"rule": {"arm": "lr", "than": "loss", "expected": "higher", "measure": "variance"}}
 WORLD = {"data": "train.jsonl", "verifier": "world"}
@@ -113,6 +114,7 @@ def test_a_single_rate_needs_no_runs_to_choose_it():
         ({"arms__one__answer_at": [1]}, "[arms.one] must not have answer_at: it decides on what the arms are measured"),
         ({"common__answer_at": [30], "common__verifier": "world"}, "[arms.one] answer_at must be at most the 24 steps"),
         ({"claims": [CLAIM]}, "[[claims]] it: measure 'sets_to_80' needs learning curves: answer_at in [common]"),
+        ({"claims": [FAR]}, "[[claims]] it: measure 'kl_at_80' needs learning curves: answer_at in [common]"),
         (
             {"claims": [BEYOND], "common": WORLD, "arms__one__loss": "SFT()"},
             "[[claims]] it: measure 'others' needs a loss with a pair, not SFT() of [arms.one]",

@@ -1,4 +1,4 @@
-"""Sets to 80 %: where a mean learning curve gets there, by hand and by slow resampling, and where it does not."""
+"""Sets to 80 %, and the KL there: where a mean learning curve gets there, by hand and by slow resampling, or not."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mapl_explore.experiments.bootstrap import expanded_tail
-from mapl_explore.experiments.reaching import Reached, crossing, difference, reached
+from mapl_explore.experiments.reaching import Reached, crossing, difference, kl_at_80, reached
 from mapl_explore.experiments.report import contrast
 
 SETS = np.array([0, 16, 32, 64])
@@ -73,10 +73,69 @@ def test_an_arm_that_is_quicker_is_lower_and_two_that_never_get_there_are_not_to
     assert contrast(slow, quick, "sets_to_80").verdict == "higher"
     never = found([0.1, 0.1, 0.2, 0.3], rng)
     assert contrast(never, found([0.1, 0.1, 0.2, 0.3], rng), "sets_to_80").verdict == "undecided"
-    change, _ = difference(quick, never, range(8))
+    change, _ = difference("sets_to_80", quick, never, range(8))
     assert change == pytest.approx(reached(quick).sets - 64, rel=1e-12)
 
 
 def test_the_same_draws_of_seeds_and_questions_pair_two_arms():
     arm = found([0.4, 0.6, 0.85, 0.95], np.random.default_rng(0))
-    assert difference(arm, arm, range(8)) == (0.0, None)
+    assert difference("sets_to_80", arm, arm, range(8)) == (0.0, None)
+    arm = with_kl(arm, [0.0, 0.1, 0.3, 0.7], np.random.default_rng(1))
+    assert difference("kl_at_80", arm, arm, range(8)) == (0.0, None)
+
+
+def with_kl(arm, means, rng):
+    """Return an arm whose questions have a KL of these means at each point."""
+    noise = rng.normal(size=arm[0]["right_along"].shape)
+    return {seed: one | {"kl_along": np.reshape(means, (-1, 1)) * (1 + 0.1 * noise)} for seed, one in arm.items()}
+
+
+def test_the_kl_where_80_percent_are_right_is_linear_between_the_points_of_both_curves():
+    shares, kl = np.array([[0.5], [0.7], [0.9]]), np.array([[0.0], [0.2], [0.6]])
+    assert crossing(kl, shares) == pytest.approx([0.4], rel=1e-12)
+    assert crossing(kl, shares + 0.3) == [0.0]
+    assert crossing(kl, shares - 0.2) == [math.inf]
+
+
+def test_the_interval_of_the_kl_is_that_of_drawing_seeds_and_then_questions_again_for_both_curves():
+    rng = np.random.default_rng(0)
+    arm = with_kl(found([0.4, 0.6, 0.85, 0.95], rng), [0.0, 0.1, 0.3, 0.7], rng)
+    right, kl = (np.stack([one[name] for one in arm.values()], axis=1) for name in ("right_along", "kl_along"))
+    rng, slow = np.random.default_rng(1), []
+    for _ in range(4000):
+        seeds, questions = rng.integers(8, size=8), rng.integers(40, size=40)
+        shares, far = (each[:, seeds][:, :, questions].mean((1, 2)) for each in (right, kl))
+        slow.append(np.interp(np.interp(0.8, np.maximum.accumulate(shares), SETS), SETS, far))
+    tail = expanded_tail(8)
+    value, interval = kl_at_80(arm)
+    at = np.interp(0.8, right.mean((1, 2)), SETS)
+    assert value == pytest.approx(np.interp(at, SETS, kl.mean((1, 2))), rel=1e-12)
+    for end, expected in zip(interval, np.quantile(slow, [tail, 1 - tail]), strict=True):
+        assert abs(end - expected) < 0.2 * abs(expected - value)  # as for the sets above
+
+
+def test_the_kl_of_an_arm_that_does_not_get_there_is_unknown_and_decides_nothing():
+    rng = np.random.default_rng(0)
+    far, near = ([0.0, 0.2, 0.6, 1.4], [0.0, 0.1, 0.3, 0.7])
+    curve = found([0.4, 0.6, 0.9, 0.95], rng)
+    told = contrast(with_kl(curve, far, rng), with_kl(curve, near, rng), "kl_at_80")
+    assert (told.verdict, told.seeds) == ("higher", 8)
+    values = [kl_at_80(with_kl(curve, means, np.random.default_rng(2)))[0] for means in (far, near)]
+    assert values[0] == pytest.approx(2 * values[1], rel=1e-12)
+    never, late = found([0.1, 0.1, 0.2, 0.3], rng), found([0.4, 0.5, 0.7, 0.82], rng)
+    never, late = (with_kl(arm, near, rng) for arm in (never, late))
+    assert kl_at_80(never) == (None, None)
+    told = contrast(never, with_kl(curve, near, rng), "kl_at_80")
+    assert (told.difference, told.difference_interval, told.verdict) == (None, None, "undecided")
+    assert difference("kl_at_80", never, never, range(8)) == (None, None)
+    value, interval = kl_at_80(late)  # it gets there, and many of the resampled curves do not
+    assert value is not None
+    assert interval is None
+    assert contrast(late, with_kl(curve, far, rng), "kl_at_80").verdict == "undecided"
+
+
+def test_learning_curves_of_an_earlier_version_have_no_kl():
+    arm = found([0.4, 0.6, 0.85, 0.95], np.random.default_rng(0))
+    assert kl_at_80(arm) == (None, None)
+    with pytest.raises(RuntimeError, match=r"an earlier version lack kl_along: remove these run folders"):
+        difference("kl_at_80", arm, arm, range(8))

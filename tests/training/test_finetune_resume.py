@@ -15,7 +15,7 @@ from mapl_explore.notes import Note
 from mapl_explore.runs.checkpoints import last_checkpoint
 from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.record import read_run
-from mapl_explore.training import finetuning, steps
+from mapl_explore.training import evaluation, finetuning, steps
 from mapl_explore.training.finetuning import finetune
 
 
@@ -35,7 +35,7 @@ def cut(whole, tmp_path):
 
 def test_an_interrupted_run_resumes_to_the_bits_of_the_uninterrupted_one(tune, monkeypatch):
     # Verdicts that hang on the weights: none of the random model's answers ends, and so none is right.
-    monkeypatch.setattr(steps, "verdicts", lambda scorer, *_: scorer.model.transformer.ln_f.bias[:2] > 0)
+    monkeypatch.setattr(evaluation, "verdicts", lambda scorer, *_: scorer.model.transformer.ln_f.bias[:2] > 0)
     asked = {"loss": "dpo-smooth", "steps": 6, "answers": 2, "verifier": "exact", "answer_at": [1, 3, 6]}
     whole = tune("whole", **asked)
     with monkeypatch.context() as patched:

@@ -131,7 +131,7 @@ def test_the_same_seed_gives_the_same_bits_also_where_questions_are_answered_on_
     again = tune(loss="dpo", answers=2, verifier="exact", answer_at=[1])
     assert weights(again.folder) == weights(done.folder)
     first, second = timeless(again.run).log
-    assert [{name: first[name] for name in first if name != "right"}, second] == timeless(done.run).log
+    assert [{name: first[name] for name in first if name not in ("right", "kl")}, second] == timeless(done.run).log
     assert again.run.after == done.run.after | {"right": first["right"]}
     assert again.run.arguments == done.run.arguments | {"verifier": "exact", "answer_at": [1]}
 
@@ -255,7 +255,10 @@ def test_the_greedy_answers_are_judged_before_and_after(tmp_path, monkeypatch):
     by_set, _ = read_measured(done.folder)
     assert by_set["sets_read"].tolist() == [0, 4, 8]
     assert by_set["right_along"].mean(1).tolist() == [*along.values()]
-    np.testing.assert_array_equal(by_set["right_along"][-1], by_set["right"])
+    for name in ("right", "kl"):  # the last point is the end of the run
+        np.testing.assert_array_equal(by_set[f"{name}_along"][-1], by_set[name])
+    assert done.run.log[1]["kl"] == done.run.after["kl"] != done.run.log[0]["kl"]
+    assert not by_set["kl_along"][0].any()
     said = f"Right, by steps: {before:.3f} after 0, {along[1]:.3f} after 1, {after:.3f} after 2."
     assert done.run.table.splitlines()[-1] == said
 
