@@ -124,12 +124,11 @@ class Row:
         """Return one value for each column of a table of numbers."""
         record = asdict(self)
         record = {"arm": record.pop("arm"), **record.pop("cell")} | record
-        for name in ("", "difference_", *([f"{KL_AT_80}_"] if self.sets_to_80 else [])):
-            ends = record[f"{name}interval"] or (None, None)
+        for name in ("", "difference_", f"{KL_AT_80}_"):
+            ends = record.pop(f"{name}interval") or (None, None)
             record |= dict(zip((f"{name}low", f"{name}high"), ends, strict=True))
-        hidden = ("runs", "tried", SETS_TO_80, *(name for name in record if name.endswith("interval")))
-        hidden += () if self.sets_to_80 else (KL_AT_80,)
-        columns = {name: value for name, value in record.items() if name not in hidden}
+        hidden = [] if self.sets_to_80 else [name for name in record if name.startswith(KL_AT_80)]
+        columns = {name: value for name, value in record.items() if name not in ("runs", "tried", SETS_TO_80, *hidden)}
         return columns | (self.sets_to_80.columns if self.sets_to_80 else {})
 
     @property

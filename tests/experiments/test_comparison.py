@@ -112,6 +112,7 @@ def test_the_failure_of_one_arm_leaves_the_others(plan, tmp_path, monkeypatch):
     with pytest.warns(Note, match="seed 1 failed"):
         frame = compare(plan, output=tmp_path / "out", progress=False)
     assert list(frame.seeds) == [2, 1]
+    assert not [name for name in frame if "80" in name]  # nor are there learning curves
 
 
 def test_rates_are_chosen_on_other_questions_and_other_seeds_than_those_reported(plan, tmp_path, runs_done):

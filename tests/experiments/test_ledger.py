@@ -18,6 +18,7 @@ from mapl_explore.experiments.claims import Rule
 from mapl_explore.experiments.comparison import compared
 from mapl_explore.experiments.ledger import RESULTS, ledger_of, plans_in, record, result_of
 from mapl_explore.experiments.plan import read_plan
+from mapl_explore.experiments.questions import read_questions
 from mapl_explore.experiments.report import LEAST_SEEDS, Results, contrast_of
 
 # Relative, of a hard margin of 0.59 nats: with plain instructions of the processor and two threads it was off by 5e-7.
@@ -81,6 +82,14 @@ def row(text):
 def test_the_ledger_is_what_plans_and_results_make(monkeypatch):
     monkeypatch.chdir(ROOT)
     assert ledger_of("experiments") == Path("LEDGER.md").read_text(encoding="utf-8"), "make it again, by make ledger"
+
+
+def test_the_ledger_says_how_many_test_questions_its_plans_have(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    asked = {path.stem: len(read_questions(plan).test) for path in PLANS if (plan := read_plan(path)).claims}
+    assert asked == dict.fromkeys(asked, 200) | {"passages": 400, "real": 80}
+    told = "test questions, of which there are 200, in `passages` 400 and in `real` 80."
+    assert told in " ".join(ledger_of("experiments").split())
 
 
 def test_the_ledger_is_made_without_torch():
