@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers.cache_utils import DynamicCache
 
 from mapl_explore.models.choices import BF16
-from mapl_explore.models.heads import LogitMap, headless, plain_head
+from mapl_explore.models.heads import LogitMap, headless, light_embeddings, plain_head
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.likelihood import head_logp, token_logp
 from mapl_explore.models.recomputing import recomputing
@@ -112,7 +112,7 @@ def _token_logp(model: Model, reading: Reading, wanted: int, table: Table, targe
     head = None if reading.apart is None else plain_head(model)
     # Here, not around all parts: what computes a part again in the backward pass must do so in the same way.
     again = recomputing(model) if reading.checkpointing and torch.is_grad_enabled() else contextlib.nullcontext()
-    with again, headless(head) as read:
+    with again, light_embeddings(model, head), headless(head) as read:
         logits = _logits(model, reading, wanted, table)
     [found] = read or [logits]
     found = found[:, -wanted:].flatten(0, 1)
