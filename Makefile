@@ -43,8 +43,8 @@ setup: .venv/.ready
 lab: setup
 	@$(BIN)/mapl-explore lab $(ARGS)
 
-# A process more than there are cores: those with a browser wait for it half of their time.
-TESTERS = $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() + 1))')
+# Two processes a core, four at most: those with a browser, a server or a command wait for it most of their time.
+TESTERS = $(shell $(PYTHON) -c 'import os; print(min(4, 2 * os.cpu_count()))')
 
 # Tests go to whichever process is free, but for those that share a server; a thread each, as all cores are busy.
 test: setup
@@ -129,14 +129,13 @@ ledger: setup
 
 NOTEBOOKS = $(patsubst %,notebooks/%.ipynb,$(or $(ARGS),*))
 
-# Without widget state, exports and a fresh checkout show the PNG; without timing, and with what is printed in one piece,
-# a run changes outputs only. One thread, as in the tests: two give other last digits, and wait for each other on a busy
-# machine (06 took 69 s with one, and was not done after 580 with two).
+# Without widget state, exports and a fresh checkout show the PNG; without timing, a run changes outputs only. One thread,
+# as in the tests: two give other last digits, and wait for each other on a busy machine, where 06 took 69 s with one and
+# was not done after 580 with two.
 # The answers that students' copies recognise are those of the notebooks.
 notebooks: $(NOTEBOOKS) setup
 	@OMP_NUM_THREADS=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level WARN \
 		--ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
-		--ExecutePreprocessor.coalesce_streams=True \
 		$(NOTEBOOKS)
 	@$(BIN)/python -m mapl_explore.course.copies notebooks
 

@@ -183,8 +183,7 @@ def _test(student: Student, one: Question) -> dict[str, Any]:
     cell = student.cells.get(one.key)
     if one.kind == WORDS:
         return {"name": one.key, "score": 0, "max_score": 0, "output": cell or "no words yet"}
-    said = (
-        "no answer yet" if cell is None else f"{'right' if cell else 'not yet right'}, tries: {student.tries[one.key]}"
-    )
+    wrong = "not right" if one.kind == GUESS else "not yet right"  # of a guess the first counts
+    said = "no answer yet" if cell is None else f"{'right' if cell else wrong}, tries: {student.tries[one.key]}"
     status = "passed" if cell else "failed"
     return {"name": one.key, "score": int(cell is True), "max_score": 1, "status": status, "output": said}

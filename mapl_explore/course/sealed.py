@@ -5,9 +5,10 @@ of its hash are written down, the *tag*. Who gives an answer in the right interv
 
     interval of x      sign(x), floor((log|x| - offset) / width),  width = log((1 + rtol) / (1 - rtol))
 
-The offset is such that what lies within ``rtol`` of the answer is one interval, whole and alone. It tells nothing that
-the tags would not tell to somebody who tries every interval. Whoever can program can do that: the hashes make it slow,
-not impossible. And a text of :func:`sealed_text` needs no answer at all, only the function that opens it.
+The offset is such that what lies within ``rtol`` of the answer is one interval, whole and alone. It tells log|x| up to
+a multiple of the width: who goes through a list of simple numbers sees at once, without the tags, which few of them it
+can be. Whoever can program can also try every interval: the hashes make it slow, not impossible. And a text of
+:func:`sealed_text` needs no answer at all, only the function that opens it.
 """
 
 import base64

@@ -98,6 +98,12 @@ def served(folder: Path, program: str = STUDENTS):
     assert process.returncode == 0
 
 
+def complaints(folder: Path) -> list[str]:
+    """Return what a server has said, but that another test's got its port, after which it has started again."""
+    said = (folder / "stderr.txt").read_text().splitlines()
+    return [line for line in said if not re.search("no available port|starts again", line)]
+
+
 @contextmanager
 def browsed():
     """Start a browser."""

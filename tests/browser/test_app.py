@@ -6,7 +6,19 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
-from browser.browsing import SIZES, assert_shows, box, dragged, label, set_to, settings, slider, view, watched
+from browser.browsing import (
+    SIZES,
+    assert_shows,
+    box,
+    complaints,
+    dragged,
+    label,
+    set_to,
+    settings,
+    slider,
+    view,
+    watched,
+)
 from browser.drawn import CONTRAST, PAINTED
 from browser.test_outputs import FAULTS
 
@@ -308,7 +320,7 @@ def test_the_page_asks_this_machine_alone(page, app):
 def test_neither_the_console_nor_the_server_reports_an_error(page, app):
     assert page.errors == []
     assert not re.search("Traceback|Error", page.locator("body").inner_text().replace("Error bounds", ""))
-    assert (app[1] / "stderr.txt").read_text() == ""
+    assert complaints(app[1]) == []
 
 
 def test_the_tests_that_share_the_page_run_in_one_process(request):

@@ -157,7 +157,7 @@ def test_to_frame_has_numbers(explorer):
 # Many where they are quick: a move of "bounds" takes 3 ms, one of "pairs of sets" 60.
 @pytest.mark.parametrize(
     ("name", "moves"),
-    [("bounds", 1000)]
+    [("bounds", 300)]
     + [(name, 30) for name in ("smooth max", "temperature", "loss", "precision", "pairs of sets", "training")],
 )
 def test_changes_from_two_threads_leave_the_picture_of_the_last_settings(name, moves):

@@ -92,7 +92,7 @@ def test_a_server_that_lost_its_port_to_another_starts_again_and_no_address_is_p
 
 
 def test_servers_that_start_in_the_same_moment_are_each_where_their_address_says(tmp_path):
-    program = "from mapl_explore.serving import lab; lab.open_lab(student=True, browser=False)"
+    program = "from mapl_explore.serving.server import serve; serve('A server', 'jupyter_server', [], '', False, None)"
     folders = [tmp_path / name for name in ("one", "two", "three")]
     for folder in folders:
         folder.mkdir()
