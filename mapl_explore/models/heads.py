@@ -12,7 +12,7 @@ from mapl_explore.models.recomputing import answering
 
 TINY, HUGE = 2.0**-40, 2.0**100  # logits that no cap changes by an eps, and that every cap has cut
 SPARSE = ("cpu", "cuda")  # where torch adds a sparse array to a dense one
-NEAR = 8 * torch.finfo(torch.float32).eps  # some models compute in float32 here, whatever they are given
+NEAR = 2.0**-20  # 8 eps of float32: some models compute in float32 here, whatever they are given
 
 
 class LogitMap(NamedTuple):
