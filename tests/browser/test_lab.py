@@ -264,7 +264,7 @@ def test_after_a_restart_of_the_kernel_a_banner_says_what_to_do(stored):
     page.evaluate(SAID)
     slider(view(page), TAU).press("PageUp")
     banner = view(page).locator(".mapl-banner")
-    expect(banner).to_contain_text("Run the cell to bring the sliders to life")
+    expect(banner).to_contain_text("Run the cell, after those above it, to bring the sliders")
     # By the page's own clock: three seconds of patience, and room for what a busy machine adds to a timer.
     assert page.evaluate("window.said - window.moved") < 6000
     expect(box(view(page), TAU)).to_have_value("5")

@@ -346,7 +346,7 @@ class View {
   silent(lost) {
     if (lost) this.stop();
     this.nodes.banner.hidden = !lost;
-    const [page, cell] = [this._("Load the page again: its address has what you have set."), this._("Run the cell to bring the sliders to life.")];
+    const [page, cell] = [this._("Load the page again: its address has what you have set."), this._("Run the cell, after those above it, to bring the sliders to life.")];
     const silent = this._("Python does not answer: it is busy, or not there any more.");
     this.nodes.banner.textContent = lost ? `${silent} ${this.title ? page : cell}` : "";
   }
