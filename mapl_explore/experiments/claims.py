@@ -17,6 +17,8 @@ DIFFERENT, ALIKE = "different", "alike"  # in either direction, and in neither
 OTHERS = "others"
 OF_WHOLE_ARMS = {**reaching.LABELS, shares.VARIANCE: shares.LABEL}  # and of no single question
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
+LONGEST_BRIEF = 12  # words
+MAY_LACK = ("brief", "after")
 
 Place = tuple[str, Mapping[str, Any]]  # the name of an arm, and its cell
 
@@ -89,6 +91,10 @@ class Claim:
         Our test, in one sentence.
     rule : Rule
         How the verdict follows from the report.
+    brief : str
+        What is tested, in at most twelve words that say what holds if the claim does; may be empty.
+    after : str
+        What was known when the claim was added or its rule was changed; empty if nothing of its result was.
     """
 
     id: str
@@ -97,6 +103,8 @@ class Claim:
     scale: str
     test: str
     rule: Rule
+    brief: str = ""
+    after: str = ""
 
 
 def claims_of(tables: Any, baseline: str, measure: str, places: Sequence[Place]) -> tuple[Claim, ...]:
@@ -119,7 +127,10 @@ def _claim(number: int, table: Mapping[str, Any], usual: Mapping[str, str], plac
     keys = [each.name for each in fields(Claim)]
     with placed(f"[[claims]] {number}: "):
         require_known(table, keys, "a claim")
-        texts = {key: text_of(table, key) for key in keys if key != "rule"}
+        texts = {key: text_of(table, key) for key in keys if key != "rule" and (key in table or key not in MAY_LACK)}
+        words = len(texts.get("brief", "").split())
+        if words > LONGEST_BRIEF:
+            raise ValueError(f"brief must have at most {LONGEST_BRIEF} words, not {words}")
         return Claim(**texts, rule=_rule({**usual, **table_in(table, "rule")}, places))
 
 

@@ -2,10 +2,13 @@
 
 FOLDER/NAME.toml            a plan with the claims that it decides
 FOLDER/results/NAME.json    the report of its comparison, without the names of runs
+FOLDER/caveats.md           what a reader must know of these plans, if anything; the ledger has it before its table
 """
 
 import json
 import os
+import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,23 +23,31 @@ from mapl_explore.runs.record import label_of
 
 RESULTS = "results"
 RUNS = "runs/evidence"  # where the commands of the ledger put their runs
-COLUMNS = ("no.", "claim", "effect [95 %]", "of", "seeds", "verdict here")
+CAVEATS = "caveats.md"
+COLUMNS = ("plan and claim", "quotation", "tested here", "effect [95 %]", "verdict")
+AFTER = "†"
+LONGEST_QUOTATION = 130  # characters, in the table
 HEAD = """# Ledger of claims
 
-What others say of losses on pairs and sets of responses, tested here: with the data and the model of each plan, and
-with nothing else. `mapl-explore ledger {folder}` makes this page from the plans in `{folder}` and the results that are
-recorded next to them. An effect is the mean difference of an arm to another one in the same cell of its plan, or to the
-model before training, over seeds and test questions, of which there are 200, in `passages` 400 and in `real` 80. For
-its 95 % interval seeds and questions are drawn again, for an effect on the gradient the seeds alone. A claim *holds*
-here where all of this interval lies on the side that the test names, *fails* where it lies on the other side, and else
-is *undecided*, as it is with fewer than 8 seeds. That two arms are alike no interval shows: such a claim *fails* where
-the interval leaves out 0, and else is undecided. An effect on shares of the variance is that of the learning rate less
-that of the loss, on the questions that choose the rates.
+What others say of losses on pairs and sets of responses, and what a test of it gave here: with the data and the model
+of each plan, and with nothing else. `mapl-explore ledger {folder}` makes this page from the plans in `{folder}` and the
+results that are recorded next to them.
 
-Read it with care. Each interval is for itself: of fifty at 95 %, two or three may miss by chance. They take the chosen
-learning rate as given; the chance in that choice is not in them. Plans share the seeds 0 to 7 and the test questions,
-and some claims share an arm, so they are not independent. Where an arm is near 100 %, as in `few`, `passages`,
-`rounds`, `selected` and the first cells of `noise`, a difference has little room.
+**Verdict.** It is that of *our test*, which the table has in a few words and the section whole, and not that of the
+quotation, which may say more, or something else. A claim *holds* here where all of the 95 % interval lies on the side
+of 0 that the test names, or on either where it names none; it *fails* where all of it lies on the other side; else it
+is *undecided*, as it is with fewer than 8 seeds. Undecided is not “no effect”: the interval has what the runs could
+not exclude, up to its ends. A claim that two arms are alike *fails* where the interval leaves out 0 and else is
+undecided: it can never hold, as no margin was set within which a difference counts as none. {after} marks a claim that
+was added, or whose rule was changed, when something of its result was known; “Set after” in its section says what.
+
+**Effect.** The mean difference of an arm to another one in the same cell of its plan, or to the model before training,
+over seeds and test questions; where 80 % are right, the difference of what their mean learning curves have there. For
+its interval seeds and questions are drawn again, for an effect on the gradient the seeds alone. KL and entropy are
+estimated from one response to each question, sampled from the trained model. For each of its tokens, KL is its log-prob
+less that under the base, and entropy is minus its log-prob; then the mean over responses is taken, in which a short one
+counts as much as a long one. An effect on shares of the variance is the share of the learning rate less that of the
+loss, on the questions that choose the rates.
 """
 NOT_RUN = "not run yet"
 IS_SO = {DIFFERENT: "differs from", ALIKE: "is like"}
@@ -47,6 +58,7 @@ class Entry(NamedTuple):
 
     title: str
     claim: Claim
+    brief: str
     test: str
     rates: str
     effect: str
@@ -55,21 +67,32 @@ class Entry(NamedTuple):
     verdict: str
     command: str
 
+    @property
+    def told(self) -> str:
+        """Return the effect with what it is of, and the seeds."""
+        return self.effect if self.verdict == NOT_RUN else f"{self.effect} {self.measure}, {self.seeds} seeds"
+
+    def heading(self, number: int) -> str:
+        """Return the title of the section."""
+        return f"{number}. {self.title}: {self.verdict}"
+
     def row(self, number: int) -> Sequence[str]:
         """Return the line of the table."""
-        return str(number), f"“{self.claim.words}”", self.effect, self.measure, self.seeds, self.verdict
+        link = f"[{number}. {self.title}](#{_anchor(self.heading(number))}){f' {AFTER}' if self.claim.after else ''}"
+        return link, f"“{_cut(self.claim.words)}”", self.brief, self.told, self.verdict
 
     def section(self, number: int) -> str:
         """Return all that belongs to the claim."""
-        effect = "" if self.verdict == NOT_RUN else f"\n- Effect: {self.effect} {self.measure}, {self.seeds} seeds"
-        return f"""## {number}. {self.title}: {self.verdict}
+        after = f"\n- Set after {self.claim.after}." if self.claim.after else ""
+        effect = "" if self.verdict == NOT_RUN else f"\n- Effect: {self.told}"
+        return f"""## {self.heading(number)}
 
 > {self.claim.words}
 
 {self.claim.source}
 
 - Their scale: {self.claim.scale}
-- Our test: {self.test}
+- Our test: {self.test}{after}
 - Learning rates: {self.rates}{effect}
 - Again: `{self.command}`"""
 
@@ -86,7 +109,13 @@ def ledger_of(folder: str | os.PathLike) -> str:
     rows = [COLUMNS, ["---"] * len(COLUMNS), *(one.row(number) for number, one in enumerate(entries, 1))]
     table = [f"| {' | '.join(map(_in_table, row))} |" for row in rows]
     sections = [one.section(number) for number, one in enumerate(entries, 1)]
-    return "\n".join([HEAD.format(folder=Path(folder).as_posix()), *table, "", "\n\n".join(sections)]) + "\n"
+    return "\n".join([*_head(Path(folder)), *table, "", "\n\n".join(sections)]) + "\n"
+
+
+def _head(folder: Path) -> list[str]:
+    caveats = folder / CAVEATS
+    own = [caveats.read_text(encoding="utf-8")] if caveats.exists() else []
+    return [HEAD.format(folder=folder.as_posix(), after=AFTER), *own]
 
 
 def plans_in(folder: str | os.PathLike) -> list[Path]:
@@ -177,15 +206,17 @@ def entries_of(path: Path) -> Iterator[Entry]:
     result = result_of(path, plan)
     for claim in plan.claims:
         command = f"mapl-explore compare {path.as_posix()} --output {RUNS}"
-        told = _test(claim, plan), _rates(claim, plan, result), *_outcome(claim, plan, result)
-        yield Entry(f"{path.stem}, {claim.id}", claim, *told, command)
+        rule = _rule(claim, plan)
+        told = claim.brief or rule, f"{claim.test} Holds if {rule}.", _rates(claim, plan, result)
+        yield Entry(f"{path.stem}, {claim.id}", claim, *told, *_outcome(claim, plan, result), command)
 
 
-def _test(claim: Claim, plan: Plan) -> str:
+def _rule(claim: Claim, plan: Plan) -> str:
+    """Return what must be so if the claim is to hold."""
     place = f" at {title_of(claim.rule.cell)}" if claim.rule.cell else ""
     measure = f" by {_label(claim.rule.measure, *plan.losses)}" if claim.rule.measure != plan.measure else ""
     is_so = IS_SO.get(claim.rule.expected, f"is {claim.rule.expected} than")
-    return f"{claim.test} Holds if `{claim.rule.arm}` {is_so} `{claim.rule.than}`{measure}{place}."
+    return f"`{claim.rule.arm}` {is_so} `{claim.rule.than}`{measure}{place}"
 
 
 def _rates(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> str:
@@ -211,6 +242,17 @@ def _outcome(claim: Claim, plan: Plan, result: Mapping[str, Any] | None) -> tupl
 
 def _label(measure: str, *losses: str) -> str:
     return OF_WHOLE_ARMS.get(measure) or label_of(measure, *losses)
+
+
+def _cut(words: str) -> str:
+    """Return a quotation for the table: without emphasis, which a cut may break, and not too long."""
+    plain = re.sub(r"[*`]", "", words)
+    return textwrap.shorten(plain, LONGEST_QUOTATION, placeholder=" …", break_on_hyphens=False)
+
+
+def _anchor(heading: str) -> str:
+    """Return the anchor of a heading, as GitHub and the site name it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _in_table(text: str) -> str:

@@ -16,7 +16,15 @@ from mapl_explore import write_sets
 from mapl_explore.cli.main import main
 from mapl_explore.experiments.claims import Rule
 from mapl_explore.experiments.comparison import compared
-from mapl_explore.experiments.ledger import RESULTS, ledger_of, plans_in, record, result_of
+from mapl_explore.experiments.ledger import (
+    CAVEATS,
+    LONGEST_QUOTATION,
+    RESULTS,
+    ledger_of,
+    plans_in,
+    record,
+    result_of,
+)
 from mapl_explore.experiments.plan import read_plan
 from mapl_explore.experiments.questions import read_questions
 from mapl_explore.experiments.report import LEAST_SEEDS, Results, contrast_of
@@ -32,6 +40,7 @@ words = "Smooth | pairs\\nare better."
 source = "A title, arXiv:0000.00000"
 scale = "none"
 test = "Ours."
+brief = "Smooth pair better than | hardest."
 rule = { arm = "smooth", expected = "higher", cell = { sets = 8 } }
 """
 PLAN = """baseline = "hardest"
@@ -75,7 +84,7 @@ def report(home, verdict="higher", seeds=8, **changes):
 
 def row(text):
     """Return the cells of the only claim of a ledger."""
-    [line] = [line for line in text.splitlines() if line.startswith("| 1 |")]
+    [line] = [line for line in text.splitlines() if line.startswith("| [1. ")]
     return [cell.strip() for cell in line.strip("|").split(" | ")]
 
 
@@ -88,8 +97,25 @@ def test_the_ledger_says_how_many_test_questions_its_plans_have(monkeypatch):
     monkeypatch.chdir(ROOT)
     asked = {path.stem: len(read_questions(plan).test) for path in PLANS if (plan := read_plan(path)).claims}
     assert asked == dict.fromkeys(asked, 200) | {"passages": 400, "real": 80}
-    told = "test questions, of which there are 200, in `passages` 400 and in `real` 80."
+    told = "the test questions, of which there are 200, in `passages` 400 and in `real` 80"
     assert told in " ".join(ledger_of("experiments").split())
+
+
+def test_the_ledger_says_how_many_rows_it_has_and_which_seeds():
+    plans = {path.stem: read_plan(path) for path in PLANS}
+    claims = {name: len(plan.claims) for name, plan in plans.items() if plan.claims}
+    text = " ".join((ROOT / "experiments" / CAVEATS).read_text(encoding="utf-8").split())
+    rows = sum(claims.values())
+    assert f"**{rows} rows, not corrected.**" in text
+    assert f"of {rows} at 95 % about {round(rows / 20)} may miss by chance" in text
+    assert {name: plans[name].seeds for name in claims} == dict.fromkeys(claims, tuple(range(8))) | {"real": (0, 1, 2)}
+    chosen = {name: len(plans[name].rate_seeds) for name in claims if len(plans[name].lr) > 1}
+    assert "two other seeds on other questions chose that of each arm (eight in `rates` and `rates-close`)" in text
+    assert chosen == dict.fromkeys(chosen, 2) | {"rates": 8, "rates-close": 8}
+
+
+def test_every_claim_says_in_a_few_words_what_is_tested():
+    assert [claim.id for path in PLANS for claim in read_plan(path).claims if not claim.brief] == []
 
 
 def test_the_ledger_is_made_without_torch():
@@ -150,12 +176,13 @@ def test_a_claim_without_a_direction_holds_with_either_and_one_of_likeness_fails
     [("higher", 8, "holds"), ("lower", 8, "fails"), ("undecided", 8, "undecided")],
 )
 def test_the_verdict_follows_from_the_row_by_the_rule(home, verdict, seeds, said):
-    label = "share of greedy responses that are right"
-    assert row(ledger_of(home))[2:] == ["-", label, "-", "not run yet"]
+    assert row(ledger_of(home))[3:] == ["-", "not run yet"]
     report(home, verdict, seeds)
     assert record(home, "out") == [home / RESULTS / "one.json"]
-    effect = "+0.250 [+0.125, +0.375]"
-    assert row(ledger_of(home)) == ["1", "“Smooth \\| pairs are better.”", effect, label, "8", said]
+    effect = "+0.250 [+0.125, +0.375] share of greedy responses that are right, 8 seeds"
+    link = f"[1. one, first](#1-one-first-{said})"
+    words = ["“Smooth \\| pairs are better.”", "Smooth pair better than \\| hardest."]
+    assert row(ledger_of(home)) == [link, *words, effect, said]
     section = ledger_of(home).split("## 1. ")[1]
     assert section.split("\n") == [
         f"one, first: {said}",
@@ -167,7 +194,7 @@ def test_the_verdict_follows_from_the_row_by_the_rule(home, verdict, seeds, said
         "- Their scale: none",
         "- Our test: Ours. Holds if `smooth` is higher than `hardest` at sets 8.",
         "- Learning rates: one for all; `hardest` 0.001; `smooth` 0.001",
-        f"- Effect: {effect} {label}, 8 seeds",
+        f"- Effect: {effect}",
         "- Again: `mapl-explore compare plans/one.toml --output runs/evidence`",
         "",
     ]
@@ -180,10 +207,40 @@ def test_claims_decide_nothing_of_the_runs_and_may_change_after_them(home):
     report(home)
     record(home, "out")
     (home / "one.toml").write_text(PLAN + CLAIM.replace('"higher"', '"lower"'))
-    assert row(ledger_of(home))[5] == "fails"
+    assert row(ledger_of(home))[4] == "fails"
     with_claims = read_plan(home / "one.toml")
     (home / "one.toml").write_text(PLAN)
     assert read_plan(home / "one.toml").as_record == with_claims.as_record
+
+
+def test_a_claim_that_was_set_after_a_result_is_marked_in_its_row_and_its_section_says_after_what(home):
+    assert "Set after" not in ledger_of(home).split("\n## ")[1]
+    assert not row(ledger_of(home))[0].endswith("†")
+    (home / "one.toml").write_text(PLAN + CLAIM + 'after = "the means\\nwere known"')
+    assert row(ledger_of(home))[0] == "[1. one, first](#1-one-first-not-run-yet) †"
+    assert "\n- Set after the means were known.\n" in ledger_of(home)
+
+
+def test_without_a_few_words_the_row_has_the_rule(home):
+    (home / "one.toml").write_text(PLAN + CLAIM.replace('brief = "Smooth pair better than | hardest."', ""))
+    assert row(ledger_of(home))[2] == "`smooth` is higher than `hardest` at sets 8"
+
+
+def test_a_long_quotation_is_cut_in_its_row_and_whole_in_its_section(home):
+    words = "A *long* quotation, " + "very " * 50 + "long."
+    (home / "one.toml").write_text(PLAN + CLAIM.replace("Smooth | pairs\\nare better.", words))
+    quoted = row(ledger_of(home))[1]
+    assert quoted.startswith("“A long quotation, very very")
+    assert quoted.endswith("very …”")
+    assert len(quoted) <= LONGEST_QUOTATION + 2
+    assert f"> {words}" in ledger_of(home)
+
+
+def test_caveats_of_a_folder_stand_before_its_table(home):
+    assert "Mind the gap" not in ledger_of(home)
+    (home / CAVEATS).write_text("Mind the gap.\n")
+    head, _ = ledger_of(home).split("| plan and claim |")
+    assert head.endswith("\n\nMind the gap.\n\n")
 
 
 @pytest.mark.parametrize(
@@ -218,6 +275,8 @@ def test_a_result_that_is_not_of_its_plan_is_refused_and_nothing_is_recorded(hom
         ('id = "first"', "", "[[claims]] 1: id is missing"),
         ('"A title, arXiv:0000.00000"', '" "', "[[claims]] 1: source must not be empty"),
         ('scale = "none"', "scale = 3", "[[claims]] 1: scale must be text, not 3"),
+        ('"Ours."', '"Ours."\nafter = ""', "[[claims]] 1: after must not be empty"),
+        ("better than", "better than " * 8, "[[claims]] 1: brief must have at most 12 words, not 20"),
         ("scale", "scales", "[[claims]] 1: a claim has no key 'scales'; did you mean scale?"),
         ('"smooth", exp', '"hardest", exp', "[[claims]] 1: rule: arm must not be 'hardest', with which it is"),
         ('"smooth", exp', '"smoth", exp', "[[claims]] 1: rule: the plan has no arm 'smoth' in the cell {'sets': 8}"),
