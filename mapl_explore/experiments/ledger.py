@@ -44,10 +44,10 @@ was added, or whose rule was changed, when something of its result was known; â€
 **Effect.** The mean difference of an arm to another one in the same cell of its plan, or to the model before training,
 over seeds and test questions; where 80 % are right, the difference of what their mean learning curves have there. For
 its interval seeds and questions are drawn again, for an effect on the gradient the seeds alone. KL and entropy are
-estimated from one response to each question, sampled from the trained model. For each of its tokens, KL is its log-prob
-less that under the base, and entropy is minus its log-prob; then the mean over responses is taken, in which a short one
-counts as much as a long one. An effect on shares of the variance is the share of the learning rate less that of the
-loss, on the questions that choose the rates.
+estimated from one response to each question, sampled from the trained model: KL is its log-prob less that under the
+base, entropy minus its log-prob, each divided by its number of tokens. Then the mean over responses is taken, in which
+a short one counts as much as a long one. An effect on shares of the variance is the share of the learning rate less
+that of the loss, on the questions that choose the rates.
 """
 NOT_RUN = "not run yet"
 IS_SO = {DIFFERENT: "differs from", ALIKE: "is like"}
