@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -11,7 +11,7 @@ from mapl_explore.models.kinds import Model
 from mapl_explore.models.recomputing import answering
 
 TINY, HUGE = 2.0**-40, 2.0**100  # logits that no cap changes by an eps, and that every cap has cut
-SPARSE = ("cpu", "cuda")  # where torch adds a sparse array to a dense one
+SPARSE = ("cpu", "cuda")  # where torch adds dense arrays to sparse ones
 NEAR = 2.0**-20  # 8 eps of float32: some models compute in float32 here, whatever they are given
 
 
@@ -81,19 +81,20 @@ def headless(head: torch.nn.Module | None) -> Iterator[list[torch.Tensor]]:
 
 
 @contextlib.contextmanager
-def light_embeddings(model: Model, head: torch.nn.Linear | None) -> Iterator[None]:
-    """Let embeddings that share the head's weights give a gradient of the tokens that are read alone, inside a block.
+def light_embeddings(model: Model, head: torch.nn.Linear) -> Iterator[torch.Tensor]:
+    """Give a block the head's weights; embeddings that share them then add no gradient of their size to the head's.
 
-    In the backward pass that gradient is added to the dense one of the head, which comes first. A dense one would be a
-    second array of the size of the embeddings: 545 MB in float32 for Qwen2.5-0.5B.
+    It would be a second array of 545 MB for Qwen2.5-0.5B in float32. That of the tokens that are read is sparse, and
+    torch adds a dense gradient to it in place if the dense one comes second. So that it does, the weights given are an
+    alias that is older than all that the model computes: what is youngest goes backward first.
     """
-    embeddings = model.get_input_embeddings()
-    tied = head is not None and isinstance(embeddings, torch.nn.Embedding) and embeddings.weight is head.weight
+    embeddings: Any = model.get_input_embeddings()
+    tied = isinstance(embeddings, torch.nn.Embedding) and embeddings.weight is head.weight
     if not tied or head.weight.device.type not in SPARSE:
-        yield
+        yield head.weight
         return
     before, embeddings.sparse = embeddings.sparse, True
     try:
-        yield
+        yield head.weight.expand_as(head.weight)
     finally:
         embeddings.sparse = before

@@ -100,7 +100,7 @@ class _TokenLogp(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, target: torch.Tensor, mapped: LogitMap) -> torch.Tensor:
-        logp, total = _joined(_chunk_logp(mapped, *part) for part in _chunks(logits, target))
+        logp, total = _rows_logp(mapped, logits, target)
         ctx.save_for_backward(logits, target, total)
         ctx.mapped = mapped
         return logp
@@ -128,7 +128,8 @@ class _HeadLogp(torch.autograd.Function):
         mapped: LogitMap,
     ) -> torch.Tensor:
         parts = _some_logits(*_cast(dtype, states, weight, bias), target)
-        logp, total = _joined(_joined(_chunk_logp(mapped, *part) for part in _chunks(*some)) for _, *some in parts)
+        # By map: a loop's variable would keep some logits until the next ones are made.
+        logp, total = _joined(map(lambda part: _rows_logp(mapped, *part[1:]), parts))
         ctx.save_for_backward(states, target, weight, bias, total)
         ctx.dtype, ctx.mapped = dtype, mapped
         return logp
@@ -149,6 +150,7 @@ class _HeadLogp(torch.autograd.Function):
                 _add_product(of_weight, logits.T, rows)
             if of_bias is not None:
                 of_bias += logits.sum(0)
+            del logits  # before the next ones are made
         return of_states, None, of_weight, of_bias, None, None
 
 
@@ -191,6 +193,11 @@ def _write_slope(
 
 def _joined(parts: Iterator[tuple[torch.Tensor, ...]]) -> tuple[torch.Tensor, ...]:
     return tuple(torch.cat(column) for column in zip(*parts, strict=True))
+
+
+def _rows_logp(mapped: LogitMap, logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Return what :func:`_chunk_logp` does, few rows at a time."""
+    return _joined(_chunk_logp(mapped, *part) for part in _chunks(logits, target))
 
 
 def _chunk_logp(mapped: LogitMap, logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -112,14 +112,15 @@ def _token_logp(model: Model, reading: Reading, wanted: int, table: Table, targe
     head = None if reading.apart is None else plain_head(model)
     # Here, not around all parts: what computes a part again in the backward pass must do so in the same way.
     again = recomputing(model) if reading.checkpointing and torch.is_grad_enabled() else contextlib.nullcontext()
-    with again, light_embeddings(model, head), headless(head) as read:
+    light = light_embeddings(model, head) if head else contextlib.nullcontext()
+    with again, light as weight, headless(head) as read:
         logits = _logits(model, reading, wanted, table)
     [found] = read or [logits]
     found = found[:, -wanted:].flatten(0, 1)
-    if reading.apart is None or not head:
+    if reading.apart is None or not head or weight is None:
         return token_logp(found, target)
     dtype = torch.bfloat16 if reading.precision == BF16 else None
-    return head_logp(found, target, head.weight, head.bias, dtype, reading.apart)
+    return head_logp(found, target, weight, head.bias, dtype, reading.apart)
 
 
 def _logits(model: Model, reading: Reading, wanted: int, table: Table) -> torch.Tensor:
