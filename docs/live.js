@@ -30,7 +30,7 @@ function shown(place) {
 
 function answer({ kind, label, value, serial }) {
     let error = "";
-    if (kind === "set") error = go(String(value).trim().replace("−", "-"));
+    if (kind === "set") error = go(value);
     if (kind === "preset" || kind === "reset") {
         track = tracks[label];
         change(shown(track.start));
@@ -38,12 +38,15 @@ function answer({ kind, label, value, serial }) {
     change({ answer: { serial, error } });
 }
 
-function go(text) {
+// What is typed is a text; between two places the nearer one is shown, and that is said.
+function go(value) {
     const { knob } = range;
-    const value = Number(text);
-    if (!text || !(value >= knob.low && value <= knob.high)) return `${knob.label} must be a number in [${knob.low}, ${knob.high}], not ${text}`;
-    change(shown(track.places[range.place(value)]));
-    return "";
+    const text = String(value).trim().replace("−", "-");
+    if (!text || !(text >= knob.low && text <= knob.high)) return `${knob.label} must be a number in [${knob.low}, ${knob.high}], not ${text || "nothing"}`;
+    const place = range.place(Number(text));
+    change(shown(track.places[place]));
+    const near = range.value(place);
+    return typeof value === "string" && near !== Number(text) ? `${text} was not recorded; this is ${near}, the nearest that was.` : "";
 }
 
 function change(news) {
@@ -60,6 +63,8 @@ function followTheme() {
 }
 
 followTheme();
+addEventListener("beforeprint", () => (document.body.dataset.jpThemeLight = true)); // paper is white
+addEventListener("afterprint", followTheme);
 new MutationObserver(followTheme).observe(document.body, { attributeFilter: ["data-theme"] });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", followTheme);
 place.replaceChildren();

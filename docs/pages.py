@@ -53,6 +53,7 @@ def _hide_answers(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = json.dumps(lesson | {"cells": with_outputs(lesson["cells"], path)})
     elif path.name == "INSTRUCTOR.md":
         told = re.sub(r"^((?:\|[^|\n]*){3})\|[^|\n]*\|$", r"\1|", source[0], flags=re.M)  # what students are to find
+        told = re.sub(r"^## Where classes stumble.*?(?=^## )", "", told, flags=re.M | re.S)
         source[0] = re.sub("<details>.*?</details>", "Its answers are in `notebooks/INSTRUCTOR.md`.", told, flags=re.S)
 
 

@@ -1,7 +1,5 @@
 """What arrays torch makes, forward and backward, and what it keeps for the backward pass."""
 
-from collections import Counter
-
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -18,18 +16,6 @@ class LargestArray(TorchDispatchMode):
         found = function(*args, **(kwargs or {}))
         self.sizes |= {each.numel() for each in tree_leaves(found) if isinstance(each, torch.Tensor)}
         return found
-
-
-class Operations(TorchDispatchMode):
-    """Counts the operations, by their names, as long as the block runs."""
-
-    def __init__(self):
-        super().__init__()
-        self.names = Counter()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        self.names[function.overloadpacket.__name__] += 1
-        return function(*args, **(kwargs or {}))
 
 
 def kept_bytes(function):

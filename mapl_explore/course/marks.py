@@ -34,14 +34,16 @@ def kept(key: str, folder: Path) -> dict[str, Any] | None:
 def keep(key: str, given: object, right: bool | None, folder: Path, *, first: bool = False) -> str:
     """Keep an answer; return "", or why it could not be kept.
 
-    What was right stays, whatever is tried later; of a guess, the ``first`` stays. Other windows may write as well.
+    What was right stays, and counts no more tries; of a guess, the ``first`` stays. A cell that is run again with the
+    same answer is no other try. Other windows may write as well.
     """
 
     def added(marks: dict[str, Any]) -> None:
-        old = marks["answers"].get(key, {"tries": 0, "right": None})
-        stays = bool(old["tries"]) and (first or old["right"] is True)
+        old, answer = marks["answers"].get(key, {"tries": 0, "right": None}), _plain(given)
+        if old["right"] is True or (old["tries"] and (old["given"], old["right"]) == (answer, right)):
+            return
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        new = old if stays else {"given": _plain(given), "right": right, "when": now}
+        new = old if old["tries"] and first else {"given": answer, "right": right, "when": now}
         marks["answers"][key] = new | {"tries": old["tries"] + 1}
 
     return _changed(folder, added)

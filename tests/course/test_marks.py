@@ -1,6 +1,7 @@
 """What a student has answered is kept at once, found again, and lost by nobody's window."""
 
 import json
+import math
 import subprocess
 import sys
 
@@ -26,8 +27,16 @@ def test_a_right_answer_stays_and_of_a_guess_the_first(tmp_path):
     for given, right in ((1.0, False), (2.0, True), (3.0, False)):
         keep("01-A", given, right, tmp_path)
         keep("01-guess-1", given, right, tmp_path, first=True)
-    assert [kept("01-A", tmp_path)[name] for name in ("given", "right", "tries")] == [2.0, True, 3]
+    assert [kept("01-A", tmp_path)[name] for name in ("given", "right", "tries")] == [2.0, True, 2]
     assert [kept("01-guess-1", tmp_path)[name] for name in ("given", "right", "tries")] == [1.0, False, 3]
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_a_cell_that_is_run_again_with_the_same_answer_is_no_other_try(tmp_path, right):
+    keep("01-A", 1.0, False, tmp_path)
+    for _ in range(3):
+        keep("01-A", np.array([1.5, math.nan]), right, tmp_path)
+    assert [kept("01-A", tmp_path)[name] for name in ("given", "right", "tries")] == [[1.5, "nan"], right, 2]
 
 
 WRITER = "import sys; from pathlib import Path; from mapl_explore.course.marks import keep\n"

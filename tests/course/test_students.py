@@ -1,14 +1,16 @@
 """Lessons in a student's copy: marked by hidden answers, kept, and found again by the next window or kernel."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mapl_explore.course.lessons import check, own_words, predict
 from mapl_explore.course.marks import FILE, kept, read_marks
-from mapl_explore.course.sealed import sealed_choice, sealed_text, sealed_value
+from mapl_explore.course.sealed import sealed_answer, sealed_choice, sealed_text, sealed_value, verdict
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 OPTIONS, WHY = ["it grows", "it falls"], "Since w<sub>1</sub> is <i>small</i>."
 
 
@@ -117,7 +119,7 @@ def test_an_answer_is_kept_and_told_where_the_cell_has_none(folder):
     mark = check("A", None, key="01-A")
     assert repr(mark) == "A is right (your answer from before: 0.37)"
     assert mark.right
-    assert kept("01-A", folder)["tries"] == 3
+    assert kept("01-A", folder)["tries"] == 2
 
 
 def test_an_answer_that_cannot_be_kept_is_marked_all_the_same(folder):
@@ -164,3 +166,8 @@ def test_without_the_file_of_answers_a_question_says_what_is_missing(folder, ask
     (folder / "answers.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"there is no answers.json next to this notebook: `mapl-explore lab`"):
         ask()
+
+
+@pytest.mark.parametrize(("floor", "said"), [(0.1098, "right"), (0.1099, "right"), (0.11, None), (0.1, None)])
+def test_a_floor_that_is_above_what_is_always_exceeded_is_not_right(floor, said):
+    assert verdict(sealed_answer("02-B", NOTEBOOKS), np.array(floor)) == said

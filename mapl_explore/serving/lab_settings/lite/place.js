@@ -5,9 +5,6 @@ const ROOMY = 1400; // pixels: with the list a smaller window has no room for th
 const MEASURED = 600; // milliseconds: JupyterLab looks 500 after a notebook has appeared which buttons fit beside the list
 const OPENING = ["filebrowser:go-to-path", "filebrowser:open-path"]; // both show the list at their end
 
-// An explorer or a question that a page loaded anew does not have any more: only its cell makes it again.
-const GONE = `.jupyter-widgets:not(:has(*))::after { content: " If it stays so, run its cell again: ▶ above."; }`;
-
 // On paper the open notebook stands alone, and whole: on screen it scrolls in its own box.
 const PAPER = `@media print { body:has(.jp-NotebookPanel:not(.lm-mod-hidden)) {
     &, * { overflow: visible !important; }
@@ -30,7 +27,7 @@ const open = async ({ commands, shell }, path) => {
 };
 
 const activate = (app) => {
-    document.head.append(Object.assign(document.createElement("style"), { textContent: GONE + PAPER }));
+    document.head.append(Object.assign(document.createElement("style"), { textContent: PAPER }));
     const fold = async (wide) => {
         if (innerWidth >= wide) return;
         await app.shell.currentWidget?.revealed;
