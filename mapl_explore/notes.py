@@ -1,4 +1,4 @@
-"""Notes: warnings about results that are right, but that a user should know more about."""
+"""Notes on results that are right but that a user should know more about, and what is refused in one line."""
 
 import contextlib
 import warnings
@@ -9,6 +9,10 @@ _listening: list[list[str]] = []
 
 class Note(UserWarning):
     """A warning that tells what was done, where nothing has failed; the command line prints it as a line."""
+
+
+class Refusal(Exception):
+    """An error that is whole without a traceback: its line says what of a user's is refused, and why."""
 
 
 def note(text: str) -> None:

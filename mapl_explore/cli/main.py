@@ -25,7 +25,7 @@ from mapl_explore.cli.outputs import add_overwrite, require_new
 from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
 from mapl_explore.cli.site import add_site
 from mapl_explore.launch import fails_first, first_heard
-from mapl_explore.notes import Note
+from mapl_explore.notes import Note, Refusal
 from mapl_explore.version import VERSION
 from mapl_explore.words import language, languages
 
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         known = [error.filename, error.strerror]
         return _failed(": ".join(str(one) for one in known if one) if error.strerror else str(error), code=2)
-    except ValueError as error:
+    except (Refusal, ValueError) as error:
         return _failed(str(error), code=2, notes=getattr(error, "__notes__", ()))
     except (ArithmeticError, ImportError, MemoryError, RuntimeError) as error:
         return _failed(str(error) or type(error).__name__, code=1, notes=getattr(error, "__notes__", ()))

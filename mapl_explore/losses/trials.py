@@ -10,13 +10,10 @@ from typing import Any
 import numpy as np
 
 from mapl_explore.losses.sets import ScoredSets
+from mapl_explore.notes import Refusal
 from mapl_explore.numerics.arrays import Array, autograd, has_graph, is_torch, namespace, to_numpy
 
 STEP, NEAR = 1e-5, 1e-4  # of central differences in float64, good to 1e-10; a slope is wrong from NEAR on
-
-
-class Refusal(Exception):
-    """What a trial says of a class of one's own: a line that is whole without a traceback."""
 
 
 class WrongReturn(Refusal, TypeError):

@@ -82,12 +82,13 @@ def load_model(
         raise TypeError(f"name must be that of a model or of its folder, not {shortened(name)}")
     _require_device(device)
     source = os.fspath(name)
+    bases = _bases(source)
     model, tokenizer = _read_by_name(source, _model, given=source, dtype=dtype)
     require_tokenizer(tokenizer, source)
     require_embeddings(tokenizer, model, source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    if bases := _bases(source):
+    if bases := bases or _bases(source):  # of adapters that were fetched meanwhile, too
         note(f"{source!r} holds adapters: they are merged into {', on '.join(map(repr, bases))}")
     model.to(device)  # type: ignore[arg-type]  # transformers wraps it, and its types are lost
     return model.eval(), tokenizer
@@ -120,13 +121,15 @@ def folders_of(name: str | os.PathLike) -> list[Path]:
     return [] if None in found else [folder for folder in found if folder]
 
 
-def _bases(name: str | os.PathLike) -> list[str]:
+def _bases(name: str | os.PathLike, above: tuple[Path, ...] = ()) -> list[str]:
     """Return the name of the model that adapters belong to and, where that holds adapters itself, so on."""
     folder = folder_of(name)
     if folder is None or not holds_adapters(str(folder)):
         return []
+    if (place := folder.resolve()) in above:
+        raise OSError(f"{str(folder)!r} holds adapters of adapters that belong to itself: no model is below them")
     base = base_of_adapters(str(folder))
-    return [base, *_bases(base)]
+    return [base, *_bases(base, (*above, place))]
 
 
 def _require_device(device: str | torch.device) -> None:

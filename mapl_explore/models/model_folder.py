@@ -143,8 +143,27 @@ def first_line(error: Exception) -> str:
     """Return the first line of what an error says, or its kind where it says nothing."""
     if isinstance(error, KeyError):
         return f"there is no {error}"
-    first = next(iter(str(error).splitlines()), type(error).__name__)
+    first, *more = str(error).splitlines() or [type(error).__name__]
+    if first.endswith(":") and more:  # the reason is on the next line
+        return f"{first} {more[0].strip()}"
     return first.removesuffix(" from one of: ")  # transformers' list follows on lines of its own
+
+
+def changed_weights(model: Model, folder: Path) -> list[str]:
+    """Return the names of the weights of a model that are others than in a folder, read one at a time.
+
+    What the folder's files call by another name than the model, in which peft may have put adapters, is passed over.
+    """
+    own = {name.replace(".base_layer", ""): weights for name, weights in model.state_dict().items()}
+    prefix = f"{model.base_model_prefix}."
+    found = []
+    for path in sorted(folder.glob("*.safetensors")):
+        with safetensors.safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118  # it has no other way to name them
+                mine = own.get(name, own.get(prefix + name))
+                if mine is not None and not torch.equal(file.get_tensor(name).to(mine.dtype), mine.cpu()):
+                    found.append(name)
+    return found
 
 
 def require_all_weights(source: str, model: Model, loading: dict) -> None:

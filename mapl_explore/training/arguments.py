@@ -11,6 +11,7 @@ import transformers
 from transformers.integrations import get_reporting_integration_callbacks
 
 from mapl_explore.files import shortened
+from mapl_explore.notes import Refusal
 from mapl_explore.training.settings import Settings
 from mapl_explore.training.trainer import require_supported
 from mapl_explore.training.workplace import Workplace
@@ -52,6 +53,10 @@ DECIDED = {
     "hub_model_id": UPLOAD,
     "hub_token": UPLOAD,
 }
+
+
+class WrongKindError(Refusal, TypeError):
+    """An argument of the Trainer has a value of another kind than its own."""
 
 
 def training_arguments(settings: Settings, place: Workplace, batch_size: int) -> transformers.TrainingArguments:
@@ -137,7 +142,7 @@ def _require_free(added: Mapping[str, Any]) -> None:
             advice = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"training has {name!r}, which TrainingArguments has not{advice}")
         if not _is(value, parts := _parts(kinds[name])):
-            raise TypeError(f"training: {name} must be of the kind {_said(parts)}, not {shortened(value)}")
+            raise WrongKindError(f"training: {name} must be of the kind {_said(parts)}, not {shortened(value)}")
 
 
 def _is(value: Any, kinds: set[Any]) -> bool:

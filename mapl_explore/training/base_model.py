@@ -10,7 +10,9 @@ import transformers
 from mapl_explore.models.adapters import is_wrapped, obstacle, unwrapped, with_adapters
 from mapl_explore.models.checking import require_embeddings, require_tokenizer, require_tokenizer_object
 from mapl_explore.models.choices import BF16_WEIGHTS, FLOAT32
+from mapl_explore.models.kinds import Model
 from mapl_explore.models.loading import folders_of, load_model, load_tokenizer, weights_type
+from mapl_explore.models.model_folder import changed_weights
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.notes import note
 from mapl_explore.training.own_loss import kind_of
@@ -51,6 +53,14 @@ def base_model(model: Any, device: str | torch.device, precision: str = FLOAT32)
 
 def adapted_model(settings: Settings, network: Any) -> Any:
     """Return the model with the adapters that are asked for; say where they are put on others, or are missed."""
+    adapted = is_wrapped(network) != (settings.lora is not None)  # both are refused below
+    lost = (
+        _why_lost(unwrapped(network)) if adapted and not settings.merge and not isinstance(settings.model, str) else ""
+    )
+    if lost and settings.lora is not None:
+        raise ValueError(f"{lost}: merge=True writes the whole model; or save it first, and give what is read there")
+    if lost:
+        note(f"{lost}: save the model below them as well")
     if settings.lora is None:
         if settings.precision == BF16_WEIGHTS and not is_wrapped(network):
             note(
@@ -62,6 +72,16 @@ def adapted_model(settings: Settings, network: Any) -> Any:
         others = "mapl_explore reads the two together, and other tools cannot; merge writes a model that they read"
         note(f"the adapters are put on those of {network.name_or_path!r}: {others}")
     return with_adapters(network, cast(Mapping[str, Any], settings.lora), seed=settings.seed)
+
+
+def _why_lost(network: Model) -> str:
+    """Return why a model that was given itself cannot be read again below the adapters that are saved; "" if it can."""
+    name = network.name_or_path
+    folders = folders_of(name) if name else []
+    if not folders:
+        return "adapters need a model that is found again, which has a folder or a name on the hub"
+    changed = [] if len(folders) > 1 else changed_weights(network, folders[0])
+    return f"adapters would be read on {name!r}, and {changed[0]} of model is another than there" if changed else ""
 
 
 def require_trainable(model: Any, precision: str = FLOAT32) -> None:

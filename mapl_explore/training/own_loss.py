@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from mapl_explore.files import shortened
 from mapl_explore.losses import Loss
 from mapl_explore.losses.loss import try_loss
-from mapl_explore.losses.trials import Refusal
+from mapl_explore.notes import Refusal
 from mapl_explore.own_code import note_own_traceback
 
 

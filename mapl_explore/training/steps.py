@@ -203,6 +203,10 @@ def train(prepared: Prepared, baseline: Baseline) -> tuple[Prepared, TrainerStat
         for callback in _callbacks(prepared, baseline):
             trainer.add_callback(callback)
         trainer.train(resume_from_checkpoint=str(prepared.checkpoint) if prepared.checkpoint else None)
+    if settings.patience is not None and place.first:
+        state = trainer.state
+        ended = f"ended at step {state.global_step} of {settings.steps}"
+        note(f"patience: {ended}, and kept step {state.best_global_step}, whose held-out loss is the lowest")
     return _whole(prepared, empty), trainer.state
 
 

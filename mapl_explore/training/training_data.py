@@ -7,6 +7,8 @@ from typing import Any
 
 from mapl_explore.data import PreferenceSet, prompt_text, read_alike
 from mapl_explore.data.sets import are_graded
+from mapl_explore.files import counted
+from mapl_explore.notes import note
 from mapl_explore.training.own_loss import kind_of
 
 HELD_OUT = 0.1  # part of the prompts, where no evaluation data are given
@@ -44,6 +46,9 @@ def training_data(
     if are_graded(train, "data") != are_graded(held_out, "eval"):
         lacking = "data" if held_out[0].scores else "eval"
         raise ValueError(f"scores must stand in both data and eval or in neither: {lacking} has none")
+    trained = {prompt_text(one.prompt) for one in train}
+    if both := sum(prompt_text(one.prompt) in trained for one in held_out):
+        note(f"eval has {counted(both, 'set')} of {len(held_out)} whose prompt is in data, too: they are not held out")
     return train, held_out
 
 

@@ -86,6 +86,6 @@ def test_a_handle_says_in_german_what_dragging_it_does_and_a_silent_python_is_to
     assert title.text_content() == "ziehen, um Ziel ε zu setzen"
     expect(drawn.page.get_by_role("alert")).to_have_text(
         "Python antwortet nicht: Es ist beschäftigt oder nicht mehr da. "
-        "Führe die Zelle aus, damit die Regler wieder gehen."
+        "Führe die Zelle aus, nach denen darüber, damit die Regler wieder gehen."
     )
     drawn.close()

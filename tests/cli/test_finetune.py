@@ -65,6 +65,7 @@ def test_loss_pair_and_tau_name_one_loss(text, pair, tau, loss):
         (["--loss", "dpo", "--data", "not/there.jsonl"], "not/there.jsonl: No such file or directory"),
         (["--loss", "dpo", "--steps", "0"], "steps must be an integer from 1"),
         (["--loss", "dpo", "--model", "./not/there"], "no folder './not/there'"),
+        (["--loss", "dpo", "--training", "weight_decay=abc"], "weight_decay must be of the kind float, not 'abc'"),
     ],
 )
 def test_a_mistake_in_finetune_is_named_and_leaves_no_output(capsys, sets_file, tmp_path, words, message):

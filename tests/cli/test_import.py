@@ -96,6 +96,25 @@ def test_a_file_named_as_one_of_pythons_own_is_read_for_its_losses_alone(own, se
     assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "Did you mean 'Plain()'?")
 
 
+@pytest.mark.parametrize(
+    ("link", "said"),
+    [
+        ("margin.sum()", "Plain.link must return the shape of the margin (2,), not ()"),
+        (
+            "-margin.detach().numpy()",
+            "Plain.link must return an array of torch where it is given one, not one of numpy",
+        ),
+    ],
+)
+def test_a_loss_that_the_trial_refuses_is_one_line(capsys, own, world_file, link, said):
+    own("mine.py", PLAIN.format(name="Plain").replace("import helper_of_ones_own", "").replace("-margin", link))
+    words = ["finetune", "--import", "mine", "--loss", "Plain()", "--data", str(world_file), "--output", "run"]
+    code, err = refused(capsys, *words)
+    assert code == 2
+    assert err.splitlines()[-1].startswith(f"mapl-explore: error: {said}")
+    assert not Path("run").exists()
+
+
 @pytest.mark.parametrize("name", ["no_such", "no_such.py", "no such"])
 def test_a_module_that_is_not_there_is_said(capsys, own, name):
     code, err = refused(capsys, "finetune", "--import", name, "--loss", "dpo", "--data", "d", "--output", "o")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import shutil
 import sys
 
 import peft
@@ -247,6 +248,15 @@ def test_a_folder_that_names_itself_as_its_base_is_refused(folder):
     path = folder / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": str(folder)}))
     with pytest.raises(OSError, match=r"must name the model of the adapters as base_model_name_or_path, not"):
+        load_model(folder)
+
+
+def test_adapters_that_name_each_other_as_their_base_are_refused(folder, tmp_path):
+    other = shutil.copytree(folder, tmp_path / "other")
+    for one, base in ((folder, other), (other, folder)):
+        path = one / "adapter_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": str(base)}))
+    with pytest.raises(OSError, match="holds adapters of adapters that belong to itself"):
         load_model(folder)
 
 

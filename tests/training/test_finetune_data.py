@@ -44,3 +44,8 @@ def test_tables_and_generators_are_data_like_files(tune):
     table, held_out = (datasets.Dataset.from_list(part) for part in (rows[:8], rows[8:]))
     for name, data, eval in (("table", table, held_out), ("yielded", iter(TRAIN), (one for one in EVAL))):
         assert timeless(tune(name, loss="dpo", steps=1, data=data, eval=eval).run) == timeless(plain.run)
+
+
+def test_held_out_prompts_that_are_trained_on_are_told(tune):
+    with pytest.warns(Note, match="^eval has 1 set of 2 whose prompt is in data, too: they are not held out$"):
+        tune(loss="dpo", steps=1, eval=[EVAL[0], TRAIN[0]])

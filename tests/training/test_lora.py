@@ -195,7 +195,10 @@ def test_activations_computed_again_and_half_precision_train_adapters(tune):
 
 def test_the_best_adapters_are_kept_where_a_run_ends_early(tune):
     training = {"warmup_steps": 0}
-    done = tune(loss="dpo", lora="r=4", steps=8, lr=50.0, save_every=1, patience=2, training=training)
+    with pytest.warns(
+        Note, match=r"^patience: ended at step \d of 8, and kept step \d, whose held-out loss is the low"
+    ):
+        done = tune(loss="dpo", lora="r=4", steps=8, lr=50.0, save_every=1, patience=2, training=training)
     losses = [entry["eval_loss"] for entry in done.run.evaluations]
     assert losses[-1] > min(losses)
     assert abs(done.run.after["loss"] - min(losses)) < 1e-6
@@ -270,6 +273,30 @@ def test_adapters_twice_are_refused(tune, tmp_path):
     with pytest.raises(ValueError, match="lora must not be given with a model that has adapters"):
         tune(loss="dpo", lora="r=4", model=(own_lora(random_gpt2()), byte_tokenizer()))
     assert list(tmp_path.iterdir()) == []
+
+
+LOST = {
+    "adapters need a model that is found again": lambda model: setattr(model, "name_or_path", ""),
+    r"transformer\.h\.0\.attn\.c_attn\.bias of model is another than there": lambda model: torch.nn.init.ones_(
+        model.transformer.h[0].attn.c_attn.bias
+    ),
+}
+
+
+@pytest.mark.parametrize("said", LOST)
+def test_adapters_on_weights_that_are_in_no_folder_are_refused_before_any_work_or_told(tune, base, tmp_path, said):
+    model, tokenizer = load_model(base)
+    LOST[said](model)
+    with pytest.raises(ValueError, match=said):
+        tune(loss="dpo", steps=1, model=(model, tokenizer), lora="r=2")
+    assert list(tmp_path.iterdir()) == []
+    merged = tune("merged", loss="dpo", steps=1, model=(model, tokenizer), lora="r=2", merge=True)
+    saved, whole = (each.state_dict() for each in (load_model(merged.folder)[0], merged.model))
+    assert all(torch.equal(saved[name], whole[name]) for name in saved)
+    model, tokenizer = load_model(base)
+    LOST[said](model)
+    with pytest.warns(Note, match=said):
+        tune("own", loss="dpo", steps=1, model=(own_lora(model), tokenizer))
 
 
 @pytest.fixture

@@ -5,6 +5,12 @@ const ROOMY = 1400; // pixels: with the list a smaller window has no room for th
 const MEASURED = 600; // milliseconds: JupyterLab looks 500 after a notebook has appeared which buttons fit beside the list
 const OPENING = ["filebrowser:go-to-path", "filebrowser:open-path"]; // both show the list at their end
 
+// A question that a page loaded anew shows as it was saved: one broken link for all its parts, and what to do.
+const SAVED = `.jupyter-widgets-disconnected .jupyter-widgets-disconnected::before { content: none; }
+.jp-OutputArea-output > .jupyter-widgets-disconnected:not(:has(.mapl-view))::after {
+    content: "Run its cell again, after those above it: ▶ above."; font-style: italic; padding: 0.3em;
+}`;
+
 // On paper the open notebook stands alone, and whole: on screen it scrolls in its own box.
 const PAPER = `@media print { body:has(.jp-NotebookPanel:not(.lm-mod-hidden)) {
     &, * { overflow: visible !important; }
@@ -27,7 +33,7 @@ const open = async ({ commands, shell }, path) => {
 };
 
 const activate = (app) => {
-    document.head.append(Object.assign(document.createElement("style"), { textContent: PAPER }));
+    document.head.append(Object.assign(document.createElement("style"), { textContent: SAVED + PAPER }));
     const fold = async (wide) => {
         if (innerWidth >= wide) return;
         await app.shell.currentWidget?.revealed;
