@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+import torch
 import transformers
 from transformers.integrations import get_reporting_integration_callbacks
 
@@ -87,7 +88,9 @@ def require_arguments(settings: Settings, place: Workplace) -> None:
     arguments = training_arguments(replace(settings, lr=settings.lr or 1.0), place, 1)  # whichever it will be
     require_supported(arguments)
     try:
-        transformers.Trainer.get_optimizer_cls_and_kwargs(arguments)
+        optimizer, options = transformers.Trainer.get_optimizer_cls_and_kwargs(arguments)
+        if optimizer.__module__.startswith("torch.optim"):  # others may ask for the model
+            optimizer([torch.nn.Parameter(torch.zeros(1))], **options)
         for reporter in get_reporting_integration_callbacks(arguments.report_to):
             reporter()
     except (ValueError, ImportError, RuntimeError) as error:

@@ -19,7 +19,7 @@ from typing import Any
 from mapl_explore.data import PreferenceSet, read_sets
 from mapl_explore.data.records import Source
 from mapl_explore.data.sets import are_graded
-from mapl_explore.files import atomic_writer, sole_writer
+from mapl_explore.files import atomic_writer, counted, sole_writer
 from mapl_explore.launch import launched
 from mapl_explore.losses import loss_of
 from mapl_explore.models.choices import BF16_WEIGHTS, FLOAT32
@@ -263,6 +263,8 @@ def _sample(settings: RoundSettings, number: int, sets: Path, draws: Path) -> No
         )
     except NothingKept as error:
         kinds = ", ".join(f"{count} {what}" for what, count in sorted(error.report.outcomes.items()))
+        if error.report.unfinished:
+            kinds += f"; {counted(error.report.unfinished, 'response')} cut off: max_tokens sets the limit"
         raise ValueError(
             f"round {number} has nothing to train on, as no prompt has right and wrong responses ({kinds}); the rounds"
             f" before it stay in {settings.output!r}"

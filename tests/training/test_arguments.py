@@ -72,6 +72,7 @@ def test_arguments_read_as_text_are_those_given_in_python():
         ({"weight_decay": "much"}, "training: weight_decay must be of the kind float, not 'much'"),
         ({"weight_decay": True}, "training: weight_decay must be of the kind float, not True"),
         ({"eval_accumulation_steps": 1.5}, "must be of the kind int or nothing, not 1.5"),
+        ({"adam_beta1": 5.0}, "training: Invalid beta parameter"),
         ({"optim": "no such"}, "training: no such is not a valid OptimizerNames"),
         ({"neftune_noise_alpha": 5.0}, "PreferenceTrainer has no neftune_noise_alpha"),
         ({"report_to": "no_such"}, "training: no_such is not supported"),

@@ -159,6 +159,11 @@ def test_a_round_with_nothing_to_train_on_says_so(prompts, tmp_path, monkeypatch
         rounds(prompts, output="rounds", **QUICK | {"verifier": "easy_judge:judge"})
 
 
+def test_a_round_whose_responses_are_all_cut_off_names_the_limit(prompts, tmp_path):
+    with pytest.raises(ValueError, match=r"responses? cut off: max_tokens sets the limit"):
+        rounds(prompts, output=tmp_path / "rounds", **QUICK | {"max_tokens": 1})
+
+
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
