@@ -11,7 +11,6 @@ from mapl_explore.models.kinds import Model
 from mapl_explore.models.recomputing import answering
 
 TINY, HUGE = 2.0**-40, 2.0**100  # logits that no cap changes by an eps, and that every cap has cut
-SPARSE = ("cpu", "cuda")  # where torch adds dense arrays to sparse ones
 NEAR = 2.0**-20  # 8 eps of float32: some models compute in float32 here, whatever they are given
 
 
@@ -86,11 +85,12 @@ def light_embeddings(model: Model, head: torch.nn.Linear) -> Iterator[torch.Tens
 
     It would be a second array of 545 MB for Qwen2.5-0.5B in float32. That of the tokens that are read is sparse, and
     torch adds a dense gradient to it in place if the dense one comes second. So that it does, the weights given are an
-    alias that is older than all that the model computes: what is youngest goes backward first.
+    alias that is older than all that the model computes: what is youngest goes backward first. On a CPU alone:
+    elsewhere the order of such sums, and with it the last bits of a run that is resumed, may differ from run to run.
     """
     embeddings: Any = model.get_input_embeddings()
     tied = isinstance(embeddings, torch.nn.Embedding) and embeddings.weight is head.weight
-    if not tied or head.weight.device.type not in SPARSE:
+    if not tied or head.weight.device.type != "cpu":
         yield head.weight
         return
     before, embeddings.sparse = embeddings.sparse, True

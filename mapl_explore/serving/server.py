@@ -1,6 +1,7 @@
 """A Jupyter server on this machine alone: started, its address printed, ended on ctrl-C together with its kernels."""
 
 import json
+import math
 import os
 import re
 import secrets
@@ -27,6 +28,7 @@ OPTIONS = (
     "--KernelManager.transport_encryption=auto",  # else each kernel warns on the terminal that it has none
     "--ServerApp.log_level=ERROR",
 )
+ALIVE = 10  # seconds after its record in which a server that lost its port has ended
 STARTS = 5  # of servers that start in the same moment, one gets the port at each try
 
 
@@ -130,6 +132,7 @@ def running_as(server: subprocess.Popen, name: str) -> dict:
     """Return the server's own record of where it is, once it answers there.
 
     A server looks for a free port, writes its record, and then takes the port, which another may have taken meanwhile.
+    One that lives on without an answer counts as well: a user's own settings may ask for a certificate or a password.
 
     Raises
     ------
@@ -137,6 +140,7 @@ def running_as(server: subprocess.Popen, name: str) -> dict:
         If the server has ended: a PortTakenError where it had written its record.
     """
     record, running = Path(jupyter_runtime_dir()) / f"jpserver-{server.pid}.json", {}
+    written = math.inf
     while True:
         ended = server.poll() is not None
         with suppress(FileNotFoundError, json.JSONDecodeError):  # not there yet, or half written
@@ -144,8 +148,10 @@ def running_as(server: subprocess.Popen, name: str) -> dict:
         if ended:
             kind = PortTakenError if running else RuntimeError
             raise kind(f"{name} ended with exit code {server.returncode} before it was ready")
-        if running and _asked(running, "api/status", "GET"):
-            return running
+        if running:
+            written = min(written, time.monotonic())
+            if _asked(running, "api/status", "GET") or time.monotonic() - written > ALIVE:
+                return running
         time.sleep(0.01)  # a server that does not get its port takes its record away in some hundredths of a second
 
 

@@ -53,10 +53,8 @@ def base_model(model: Any, device: str | torch.device, precision: str = FLOAT32)
 
 def adapted_model(settings: Settings, network: Any) -> Any:
     """Return the model with the adapters that are asked for; say where they are put on others, or are missed."""
-    adapted = is_wrapped(network) != (settings.lora is not None)  # both are refused below
-    lost = (
-        _why_lost(unwrapped(network)) if adapted and not settings.merge and not isinstance(settings.model, str) else ""
-    )
+    apart = is_wrapped(network) != (settings.lora is not None) and not settings.merge  # both are refused below
+    lost = _why_lost(unwrapped(network)) if apart and not isinstance(settings.model, str) else ""
     if lost and settings.lora is not None:
         raise ValueError(f"{lost}: merge=True writes the whole model; or save it first, and give what is read there")
     if lost:

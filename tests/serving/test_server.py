@@ -91,6 +91,16 @@ def test_a_server_that_lost_its_port_to_another_starts_again_and_no_address_is_p
     assert err.count("starts again") == starts - 1
 
 
+def test_a_server_that_does_not_answer_us_and_lives_on_is_where_it_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(serving, "ALIVE", 0)
+    with subprocess.Popen(
+        [sys.executable, "-c", LOST.replace("sys.exit(1)", "__import__('time').sleep(600)")]
+    ) as server:
+        assert serving.running_as(server, "The lab") == {"url": "http://127.0.0.1:9/", "token": "t"}
+        server.kill()
+
+
 def test_servers_that_start_in_the_same_moment_are_each_where_their_address_says(tmp_path):
     program = "from mapl_explore.serving.server import serve; serve('A server', 'jupyter_server', [], '', False, None)"
     folders = [tmp_path / name for name in ("one", "two", "three")]
