@@ -9,32 +9,27 @@ import contextlib
 import io
 import json
 import os
-import platform
-import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, Field, fields, replace
-from importlib import metadata
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from mapl_explore.cli.course import add_marks
 from mapl_explore.cli.data import add_data, add_sample
 from mapl_explore.cli.experiments import add_compare, add_ledger
 from mapl_explore.cli.outputs import add_overwrite, require_new
+from mapl_explore.cli.parsing import Parser, Version
 from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
 from mapl_explore.cli.site import add_site
 from mapl_explore.launch import fails_first, first_heard
 from mapl_explore.notes import Note, Refusal
-from mapl_explore.version import VERSION
 from mapl_explore.words import language, languages
 
 if TYPE_CHECKING:  # each command loads what it needs, and no other
     from mapl_explore.losses import Loss
 
-ActionT = TypeVar("ActionT", bound=argparse.Action)
 PAIRS = ("first", "mean", "hardest", "smooth", "mellow")
-PACKAGES = ("numpy", "scipy", "torch", "transformers")  # whose versions --version tells
 LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")  # which process this is, and of how many
 READERS: dict[Any, Any] = {int: int, int | None: int, float: float, float | None: float}  # of settings that are numbers
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports where the reader of a program's output has gone
@@ -126,68 +121,14 @@ def _write_out() -> None:
         raise OSError(error.errno, error.strerror, "the standard output") from None
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and whose help keeps the lines of its example."""
-
-    def __init__(self, *, example: str, **kwargs: Any) -> None:
-        super().__init__(formatter_class=_Help, epilog=f"example:\n  {example}", **kwargs)
-        # argparse takes -3e6 and -.5e-3 for options: it knows no exponents.
-        self._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
-
-    def _add_action(self, action: ActionT) -> ActionT:
-        # The parser of a command judges the words after it.
-        if action.type is None and not isinstance(action, argparse._SubParsersAction):
-            action.type = _not_empty
-        return super()._add_action(action)
-
-    def _print_message(self, message: str | None, file: Any = None) -> None:
-        # argparse ignores errors here: help that is written to a full disk would end with 0.
-        with contextlib.suppress(AttributeError):  # there is no such stream
-            (file or sys.stderr).write(message or "")
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"mapl-explore: error: {message} ('{self.prog} --help' explains)\n" * fails_first())
-
-
-def _not_empty(text: str) -> str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("must not be empty")
-    return text
-
-
-class _Version(argparse.Action):
-    """Print the versions of packages without loading them."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(nargs=0, **kwargs)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
-        print(f"mapl-explore {VERSION} (python {platform.python_version()}{''.join(map(_version, PACKAGES))})")
-        parser.exit()
-
-
-def _version(package: str) -> str:
-    try:
-        return f", {package} {metadata.version(package)}"
-    except metadata.PackageNotFoundError:
-        return f", no {package}"
-
-
-class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Show defaults where there are any, and the example as it is typed."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return super()._get_help_string(action) if action.default not in (None, False, ()) else action.help
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="mapl-explore",
         description="See, trust and train with the mathematics of smoothed max-min preference learning.",
         example="mapl-explore tau --n 8 --gap 0.5 --epsilon 0.05",
     )
     parser.set_defaults(after_interrupt=lambda _: "", extra="train")
-    parser.add_argument("--version", action=_Version, help="show the version, and those of the main packages")
+    parser.add_argument("--version", action=Version, help="show the version, and those of the main packages")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     first = (_add_lab, _add_app, add_site, add_tau, add_select, add_score, _add_finetune, _add_rounds)
     for add in (*first, add_compare, add_ledger, _add_show, _add_pretrain, add_data, add_sample, add_marks):

@@ -192,7 +192,19 @@ def workbench(plan: str | os.PathLike | Mapping[str, Any], output: str | os.Path
     arms = tuple(replace(arm, settings=replace(arm.settings, **given)) for arm in read.arms)
     read = replace(read, arms=arms)
     require_writable(output)
-    return Workbench(read, read_questions(read), Path(output))
+    bench = Workbench(read, read_questions(read), Path(output))
+    _require_models(bench.missing)
+    return bench
+
+
+def _require_models(jobs: Sequence[Job]) -> None:
+    """Raise OSError where a model that these jobs begin with cannot be read: each of them would fail for it."""
+    names = sorted({str(name) for job in jobs for name in (job.settings.model, job.settings.reference) if name})
+    if names:
+        from mapl_explore.models.loading import load_tokenizer  # 2 s for a plan of which every run is there
+
+        for name in names:
+            load_tokenizer(name)
 
 
 def _reported(

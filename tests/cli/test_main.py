@@ -14,6 +14,7 @@ from command_lines import refused
 
 import mapl_explore
 from mapl_explore.cli import main as cli
+from mapl_explore.cli import parsing
 from mapl_explore.words import language, languages
 
 COMMANDS = ("lab", "app", "tau", "select", "score", "finetune", "rounds", "show", "pretrain", "data", "sample")
@@ -217,9 +218,8 @@ def test_the_version_is_told_with_those_of_the_packages_and_loads_none_of_them()
     assert loaded == "False"
 
 
-def test_a_package_that_is_missing_is_said_in_the_version(monkeypatch):
-    monkeypatch.setattr(cli, "PACKAGES", ("no_such_package",))
-    assert cli._version("no_such_package") == ", no no_such_package"
+def test_a_package_that_is_missing_is_said_in_the_version():
+    assert parsing._version("no_such_package") == ", no no_such_package"
 
 
 @pytest.mark.parametrize(
@@ -238,6 +238,22 @@ def test_an_empty_argument_is_refused_by_name(capsys, words, named):
     code, err = refused(capsys, *words)
     assert code == 2
     assert f"argument {named}: must not be empty" in err
+
+
+def test_the_file_that_score_writes_may_stand_behind_options(sets_file, tmp_path):
+    outputs = [tmp_path / "before.csv", tmp_path / "behind.csv"]
+    words = ["--model", "tiny"]
+    for given in ([str(outputs[0]), *words], [*words, str(outputs[1])]):
+        assert cli.main(["score", str(sets_file), *given]) == 0
+    before, behind = (path.read_text() for path in outputs)
+    assert before == behind
+
+
+@pytest.mark.parametrize("more", [["a.csv", "b.csv"], ["--wrong", "a.csv"]])
+def test_a_word_too_many_and_an_option_that_is_none_are_refused_behind_options_too(sets_file, more, capsys):
+    code, err = refused(capsys, "score", str(sets_file), "--model", "tiny", *more)
+    assert code == 2
+    assert "unrecognized arguments" in err
 
 
 def test_show_refuses_a_picture_that_cannot_be_written_before_it_reads_a_run(capsys, tmp_path):

@@ -94,6 +94,15 @@ def test_a_comparison_that_was_killed_goes_on_to_the_same_result(plan, tmp_path,
     assert not list((tmp_path / "out" / "runs").glob("*/checkpoints"))
 
 
+@pytest.mark.parametrize("name", ["model", "reference"])
+def test_a_model_that_is_not_there_is_refused_before_any_run(plan, tmp_path, name):
+    missing = str(tmp_path / "no_model")
+    plan["arms"]["other"][name] = missing
+    with pytest.raises(OSError, match=re.escape(missing)):
+        compared(plan, output=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_failure_of_one_arm_leaves_the_others(plan, tmp_path, monkeypatch):
     real = finetuning.finetune
 
