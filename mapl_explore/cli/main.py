@@ -22,7 +22,7 @@ from mapl_explore.cli.outputs import add_overwrite, require_new
 from mapl_explore.cli.parsing import Parser, Version
 from mapl_explore.cli.scoring import add_import, add_score, add_select, add_tau
 from mapl_explore.cli.site import add_site
-from mapl_explore.launch import fails_first, first_heard
+from mapl_explore.launch import fails_first, first_heard, is_first
 from mapl_explore.notes import Note, Refusal
 from mapl_explore.words import language, languages
 
@@ -250,8 +250,7 @@ def _app(arguments: argparse.Namespace) -> None:
 
 def _finetune(arguments: argparse.Namespace) -> None:
     loss = _loss(arguments.loss, arguments.pair, arguments.tau)
-    for path in filter(None, (arguments.data, arguments.eval)):
-        _check_there(path)  # now, not after the seconds that torch takes to load
+    _check_places(arguments, arguments.data, arguments.eval)
     from mapl_explore.training.finetuning import finetune
 
     print(f"loss: {loss!r}", flush=True)
@@ -263,8 +262,7 @@ def _finetune(arguments: argparse.Namespace) -> None:
 
 def _rounds(arguments: argparse.Namespace) -> None:
     loss = _loss(arguments.loss, arguments.pair, arguments.tau)
-    for path in (arguments.prompts, arguments.eval):
-        _check_there(path)
+    _check_places(arguments, arguments.prompts, arguments.eval)
     from mapl_explore.training.round_settings import RoundSettings
     from mapl_explore.training.rounds import each_round
 
@@ -289,12 +287,19 @@ def _show(arguments: argparse.Namespace) -> None:
         print(f"curves written to {arguments.out}", file=sys.stderr if arguments.json else sys.stdout)
 
 
-def _check_there(path: str) -> None:
-    """Raise the error of a file that is not there; a name without a file's suffix may be on the hub."""
-    from mapl_explore.data.records import SUFFIXES
+def _check_places(arguments: argparse.Namespace, *sources: str | None) -> None:
+    """Raise where data are not there or the output is not new: now, not after the seconds that torch takes to load.
 
-    if path.endswith(SUFFIXES):
-        os.stat(path)
+    A name without a file's suffix may be on the hub.
+    """
+    from mapl_explore.data.records import SUFFIXES
+    from mapl_explore.runs.record import require_new
+
+    for path in filter(None, sources):
+        if path.endswith(SUFFIXES):
+            os.stat(path)
+    if not arguments.resume and is_first():
+        require_new(arguments.output)
 
 
 def _after_finetune(arguments: argparse.Namespace) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 from mapl_explore.data import PreferenceSet
 from mapl_explore.experiments.round_jobs import run_rounds
 from mapl_explore.files import atomic_writer, sole_writer
-from mapl_explore.runs.record import RECORD, fingerprint
-from mapl_explore.training.round_settings import ROUNDS
+from mapl_explore.runs.record import RECORD, ROUNDS, fingerprint
 from mapl_explore.training.settings import Settings
 
 DONE = "done.json"  # written last: a run folder without it is gone on with

@@ -31,6 +31,7 @@ from mapl_explore.runs.checkpoints import last_checkpoint
 from mapl_explore.words import N_
 
 RECORD = "run.json"
+ROUNDS = "rounds.json"  # of several rounds, each with its run folder: there as soon as they have begun
 PROBES = "probes.npz"
 REFERENCE = "reference.npz"
 MEASURES = {
@@ -321,7 +322,8 @@ def require_new(folder: str | os.PathLike) -> None:
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"output {str(folder)!r} is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()):
-        hint = "; --resume goes on with the run in it" if (folder / RECORD).exists() else ""
+        begun = any((folder / name).exists() for name in (RECORD, ROUNDS))
+        hint = "; --resume goes on with what is begun in it" if begun else ""
         raise FileExistsError(f"output {str(folder)!r} is not empty: name a new folder{hint}")
 
 

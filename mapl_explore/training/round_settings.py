@@ -23,7 +23,6 @@ from mapl_explore.training.settings import (
     whole,
 )
 
-ROUNDS = "rounds.json"  # the record of rounds, there as soon as they have begun
 REFERENCES = ("first", "round")
 
 

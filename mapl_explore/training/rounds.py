@@ -26,7 +26,7 @@ from mapl_explore.models.choices import BF16_WEIGHTS, FLOAT32
 from mapl_explore.models.loading import load_model, weights_type
 from mapl_explore.models.processes import require_device
 from mapl_explore.rounding import known
-from mapl_explore.runs.record import RECORD, Run, fingerprint, read_run, require_new, require_writable, versions
+from mapl_explore.runs.record import RECORD, ROUNDS, Run, fingerprint, read_run, require_new, require_writable, versions
 from mapl_explore.sampling.answers import Drawing, sample_sets
 from mapl_explore.sampling.kept import NothingKept
 from mapl_explore.sampling.verifiers import Question, read_questions
@@ -34,7 +34,7 @@ from mapl_explore.sampling.verifiers import verifier as judging
 from mapl_explore.training.arguments import require_arguments
 from mapl_explore.training.finetuning import finetune
 from mapl_explore.training.own_loss import require_trained_by
-from mapl_explore.training.round_settings import ROUNDS, RoundSettings
+from mapl_explore.training.round_settings import RoundSettings
 from mapl_explore.training.settings import takes_settings
 from mapl_explore.training.training_data import given_sets
 from mapl_explore.training.workplace import Workplace
@@ -154,7 +154,7 @@ def each_round(settings: RoundSettings) -> Generator[Round, None, None]:
 def _begun(settings: RoundSettings, folder: Path) -> tuple[dict[str, Any], list[PreferenceSet]]:
     """Read and check all that the rounds need, begin their folder, and return what was asked and the held-out sets."""
     if not settings.resume:
-        _require_new(folder)
+        require_new(folder)
     held_out = given_sets(settings.eval, "eval", None)
     asked = _asked(settings, held_out)
     if settings.resume:
@@ -173,12 +173,6 @@ def _require_place(settings: RoundSettings, folder: Path) -> None:
     require_trained_by(loss_of(settings.loss))
     require_writable(folder)
     require_arguments(settings, Workplace(folder, "cpu", 0, 1, lambda: None))
-
-
-def _require_new(folder: Path) -> None:
-    if (folder / ROUNDS).exists():
-        raise FileExistsError(f"output {str(folder)!r} holds rounds: --resume goes on with them, or name a new folder")
-    require_new(folder)
 
 
 def _asked(settings: RoundSettings, held_out: list[PreferenceSet]) -> dict[str, Any]:

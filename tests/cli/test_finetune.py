@@ -1,6 +1,7 @@
 """The command finetune passes on what it is given, and says how to go on."""
 
 import inspect
+import subprocess
 import sys
 
 import pytest
@@ -132,7 +133,20 @@ def test_a_run_folder_that_exists_is_refused_with_the_way_on(capsys, sets_file, 
     words = ["--loss", "dpo", "--data", str(sets_file), "--output", str(tmp_path / "run")]
     code, err = refused(capsys, "finetune", *words)
     assert code == 2
-    assert "is not empty: name a new folder; --resume goes on with the run in it" in err
+    assert "is not empty: name a new folder; --resume goes on with what is begun in it" in err
+
+
+@pytest.mark.parametrize("record", ["run.json", "rounds.json"])
+@pytest.mark.parametrize("command", ["finetune", "rounds"])
+def test_an_output_that_is_not_new_is_told_before_torch_loads(command, record, sets_file, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / record).write_text("{}")
+    data = ["--data", sets_file] if command == "finetune" else [sets_file, "--eval", sets_file, "--verifier", "world"]
+    code = "import sys, mapl_explore.cli.main as m\ntry: m.main(sys.argv[1:])\nfinally: print('torch' in sys.modules)"
+    words = [command, "--loss", "dpo", *data, "--output", tmp_path / "out"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["False"]
+    assert "is not empty: name a new folder; --resume goes on with what is begun in it" in done.stderr
 
 
 @pytest.mark.parametrize("option", ["--data", "--eval"])

@@ -110,7 +110,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
 
 def test_a_folder_with_a_run_is_refused_with_the_way_to_go_on(tmp_path):
     write_run(tmp_path, RUN)
-    with pytest.raises(FileExistsError, match="--resume goes on with the run in it"):
+    with pytest.raises(FileExistsError, match="--resume goes on with what is begun in it"):
         require_new(tmp_path)
 
 

@@ -123,7 +123,9 @@ def test_more_rounds_go_on_from_the_last_and_other_arguments_are_refused(prompts
     given = QUICK | {"loss": "dpo-smooth", "reference": "round", "answers": 0}
     (one,) = rounds(prompts, output=folder, **given | {"rounds": 1})
     assert one.sampled.used == sum(len(set(each.responses)) for each in read_sets(folder / "sets-1.jsonl"))
-    with pytest.raises(FileExistsError, match="holds rounds: --resume goes on with them, or name a new folder"):
+    with pytest.raises(
+        FileExistsError, match="is not empty: name a new folder; --resume goes on with what is begun in it"
+    ):
         rounds(prompts, output=folder, **given)
     with pytest.raises(ValueError, match="were started with k 4, not 5"):
         rounds(prompts, output=folder, resume=True, **given | {"k": 5})
