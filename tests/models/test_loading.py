@@ -13,6 +13,7 @@ from tiny_models import byte_tokenizer, random_gpt2, save_tiny
 
 from conftest import assert_close
 from mapl_explore.models.loading import load_model
+from mapl_explore.models.model_folder import first_line
 from mapl_explore.models.scoring import score_sets
 from mapl_explore.notes import Note
 
@@ -276,3 +277,17 @@ def test_a_model_with_a_nan_among_its_weights_is_named_and_not_its_log_probs_ret
         model.transformer.ln_f.weight[0] = math.nan
     with pytest.raises(FloatingPointError, match=f"the model '{tmp_path}' gives log-probs that are not finite"):
         score_sets(model, tokenizer, SETS)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("one reason\nand a long list"), "one reason"),
+        (ValueError("one is refused:\n  top_k must be > 0\nand a long list"), "one is refused: top_k must be > 0"),
+        (ValueError("give a tokenizer from one of: \n(1) a file\n(2) a class"), "give a tokenizer"),
+        (ValueError(""), "ValueError"),
+        (KeyError("model"), "there is no 'model'"),
+    ],
+)
+def test_what_an_error_says_is_one_line_that_has_the_reason(error, line):
+    assert first_line(error) == line
