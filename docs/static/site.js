@@ -14,3 +14,13 @@ document.addEventListener("DOMContentLoaded", () => {
     }
     for (const head of document.querySelectorAll("th")) if (!head.textContent.trim()) head.setAttribute("role", "cell");
 });
+// What is found is quoted as text, in which a formula would be its TeX source, cut off somewhere.
+document.addEventListener("DOMContentLoaded", () => {
+    if (typeof Search === "undefined") return;
+    const textOf = Search.htmlToText;
+    Search.htmlToText = (page, anchor) => {
+        const read = new DOMParser().parseFromString(page, "text/html");
+        for (const formula of read.querySelectorAll(".math")) formula.textContent = "…";
+        return textOf(read.documentElement.outerHTML, anchor);
+    };
+});

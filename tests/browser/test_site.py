@@ -342,6 +342,14 @@ def test_each_page_leads_to_its_notebook_in_the_browser(page, address):
     page.locator(".jp-Notebook .jp-Cell").first.wait_for()
 
 
+def test_what_is_found_by_search_has_no_source_of_a_formula(page, address):
+    page.goto(f"{address}/search.html?q=leader")
+    found = page.locator("#search-results .context")
+    page.get_by_text("Search finished").wait_for()
+    until(page, lambda: found.count() > 3)
+    assert not [text for text in found.all_inner_texts() if "\\" in text]
+
+
 def test_the_explorer_of_the_start_page_shows_what_python_computes(browser):
     page = browser.new_page(viewport={"width": 1280, "height": 720})
     page.set_default_timeout(LIMIT)
