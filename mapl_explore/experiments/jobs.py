@@ -16,6 +16,7 @@ from mapl_explore.files import atomic_writer, sole_writer
 from mapl_explore.runs.record import RECORD, ROUNDS, fingerprint
 from mapl_explore.training.settings import Settings
 
+BASES = "bases"  # next to the runs: what their bases make of the data, computed by the first one that needs it
 DONE = "done.json"  # written last: a run folder without it is gone on with
 ONLY_TO_GO_ON = ("checkpoints", "reference.npz")  # removed from a run that is done
 
@@ -140,8 +141,10 @@ def _run(settings: Settings, sampling: Mapping[str, Any]) -> None:
         run_rounds(settings, sampling)
         return
     from mapl_explore.training.finetuning import finetune
+    from mapl_explore.training.kept import shared_in
 
-    finetune(settings)
+    with shared_in(Path(settings.output).parents[1] / BASES):
+        finetune(settings)
 
 
 def _settle(folder: Path, seconds: float | None) -> None:

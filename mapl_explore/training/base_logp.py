@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mapl_explore.files import atomic_writer, counted
+from mapl_explore.files import counted
 from mapl_explore.launch import is_first
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import weights_checksum
 from mapl_explore.models.processes import told_by_first
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
-from mapl_explore.runs.checkpoints import UNREADABLE
+from mapl_explore.training.kept import keep, read_kept
 
 
 def reference_logp(
@@ -40,7 +40,7 @@ def reference_logp(
         Which of them are needed.
     kept : path
         The file to read them from, if it holds those of this very model, precision and data. Otherwise they are
-        computed and written there.
+        computed and written there, see :mod:`mapl_explore.training.kept`.
     checksum : str, optional
         That of the base's weights, if it is known already: for a large model it takes a second.
     batch_size : int, optional
@@ -50,16 +50,16 @@ def reference_logp(
     """
     key = _key(scorer, encoded, rows, checksum) if is_first() else ""
     # One process reads the file and tells the others: if each read it, one could find the file and another one not.
-    known = told_by_first(_read(kept, key) if is_first() else None)
+    known = told_by_first(read_kept(key, kept) if is_first() else None)
     if known is not None:
-        return torch.from_numpy(known)
+        return torch.from_numpy(known["logp"])
     if progress and is_first():
         print(f"scoring {counted(len(rows), 'set')} under the base", file=sys.stderr, flush=True)
     found = score_encoded(scorer, [encoded[row] for row in rows], batch_size=batch_size, progress=progress, shared=True)
     logp = np.zeros((len(encoded), max(len(one.responses) for one in encoded)))
     logp[list(rows), : found.shape[1]] = found.numpy()
     if is_first():
-        _write(kept, key, logp)
+        keep(key, {"logp": logp}, kept)
     return torch.from_numpy(logp)
 
 
@@ -69,17 +69,3 @@ def _key(scorer: SetScorer, encoded: Sequence[EncodedSet], rows: Sequence[int], 
     for one in encoded:
         digest.update(repr((one.prompt, one.responses)).encode())
     return digest.hexdigest()
-
-
-def _read(kept: Path, key: str) -> np.ndarray | None:
-    """Return the log-probabilities in a file, None if they are of something else, or there is no file to be read."""
-    try:
-        with np.load(kept, allow_pickle=False) as arrays:
-            return arrays["logp"] if str(arrays["key"]) == key else None
-    except UNREADABLE:
-        return None
-
-
-def _write(kept: Path, key: str, logp: np.ndarray) -> None:
-    with atomic_writer(kept, binary=True) as file:
-        np.savez(file, key=np.array(key), logp=logp)

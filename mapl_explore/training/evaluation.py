@@ -1,7 +1,8 @@
 """How a model does on held-out sets and on responses of its own, with the uncertainty of having few of them."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +112,13 @@ class HeldOut:
     chat: Chat = "auto"
     batch_size: int | None = None
 
+    @property
+    def decisive(self) -> tuple[Any, ...]:
+        """Return what decides the responses of a model."""
+        pairs = zip(self.encoded, self.questions, strict=False)
+        asked = [(one.prompt, prompt_text(each.prompt)) for one, each in pairs]
+        return asked, bool(self.judge), self.seed, self.answer_tokens, self.chat, self.batch_size
+
     def scored(
         self, scorer: SetScorer, sets: Sequence[EncodedSet] | None = None, *, progress: bool = False
     ) -> torch.Tensor:
@@ -119,52 +127,99 @@ class HeldOut:
         return score_encoded(scorer, sets, batch_size=self.batch_size, progress=progress)
 
 
-def evaluated(
-    loss: Loss,
-    scorer: SetScorer,
-    tokenizer: PreTrainedTokenizerBase,
-    held_out: HeldOut,
-    logp: torch.Tensor,
-    base: Lender | None = None,
-) -> Measured:
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """What a model has responded to each question.
+
+    Parameters
+    ----------
+    tokens : array (questions,)
+        The length of a sampled response.
+    cut : array (questions,)
+        Whether it was cut off before it ended.
+    logp, ref_logp : array (questions,)
+        Its log-prob under the model, and under the base.
+    greedy : sequence of str or None
+        The greedy response, None for one that was cut off; empty where there is no judge.
+    """
+
+    tokens: np.ndarray
+    cut: np.ndarray
+    logp: np.ndarray
+    ref_logp: np.ndarray
+    greedy: Sequence[str | None] = ()
+
+    @classmethod
+    def of(
+        cls,
+        scorer: SetScorer,
+        tokenizer: PreTrainedTokenizerBase,
+        held_out: HeldOut,
+        base: Lender | None = None,
+    ) -> "Responses | None":
+        """Return the responses of a model, None where nothing is asked; no random number of a training is drawn.
+
+        ``base`` is what the model began with, or is compared with; it is not needed where the model is still that.
+        """
+        if not held_out.questions:
+            return None
+        around = _around(scorer, tokenizer, held_out)
+        sampled = _drawn(scorer.model, held_out, around, temperature=1)
+        asked = [EncodedSet(one.prompt, (ids,), 1) for one, ids in zip(held_out.encoded, sampled, strict=False)]
+        own = held_out.scored(scorer, asked)[:, 0].numpy()
+        with base.scorer(scorer) if base else contextlib.nullcontext(scorer) as lent:
+            other = held_out.scored(lent, asked)[:, 0].numpy() if base else own
+        ends = [ending.ends for ending in around]
+        cut = np.array([ids[-1] not in each for ids, each in zip(sampled, ends, strict=True)])
+        greedy = _drawn(scorer.model, held_out, around, temperature=0) if held_out.judge else []
+        texts = [answer_text(tokenizer, ids, ending) for ids, ending in zip(greedy, around, strict=False)]
+        return cls(np.array([float(len(ids)) for ids in sampled]), cut, own, other, texts)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Responses":
+        """Return what :attr:`arrays` holds."""
+        return cls(**{**arrays, "greedy": json.loads(str(arrays["greedy"]))})
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return them as arrays that a file can hold."""
+        return {**vars(self), "greedy": np.array(json.dumps(self.greedy))}
+
+    def measured(self, held_out: HeldOut) -> Measured:
+        """Return ``kl``, ``entropy``, ``answer_length`` and ``cut`` and, with a judge, ``right``."""
+        found = {"kl": Ratio(self.logp - self.ref_logp, self.tokens), "entropy": Ratio(-self.logp, self.tokens)}
+        found |= {"answer_length": Ratio.mean(self.tokens), "cut": Ratio.mean(self.cut)}
+        if judge := held_out.judge:
+            pairs = zip(held_out.questions, self.greedy, strict=True)
+            found["right"] = Ratio.mean([text is not None and judge(question, text) for question, text in pairs])
+        return found
+
+
+def evaluated(loss: Loss, held_out: HeldOut, logp: torch.Tensor, responses: Responses | None = None) -> Measured:
     """Return the measures of a model, each as a ratio of sums over the held-out sets.
 
-    These are all of :func:`mapl_explore.losses.measures.measures`. Then one response to each question is sampled from
-    the model: ``kl`` is its log-prob minus that under the base and ``entropy`` is minus its log-prob, both for each
-    token; ``answer_length`` is in tokens, and ``cut`` says whether it was cut off before it ended. With a judge,
-    ``right`` says whether the greedy response has ended and is right.
+    These are all of :func:`mapl_explore.losses.measures.measures`. Of one sampled response to each question, ``kl`` is
+    its log-prob minus that under the base and ``entropy`` is minus its log-prob, both for each token;
+    ``answer_length`` is in tokens, and ``cut`` says whether it was cut off before it ended. With a judge, ``right``
+    says whether the greedy response has ended and is right.
 
     Parameters
     ----------
     loss : Loss
         Whose margins are meant, as it is at this point of the training.
-    scorer, tokenizer
-        The model.
     held_out : HeldOut
-        What it is judged on.
+        What the model is judged on.
     logp : tensor (sets, n)
         The log-probabilities of the held-out sets under it.
-    base : BaseWeights or OtherModel, optional
-        What the model began with, or is compared with; not needed where it is still that.
+    responses : Responses, optional
+        Its responses to the questions, if there are any.
     """
     table = sides(held_out.encoded)
     n = table["label"].shape[1]
     sets = ScoredSets.unchecked(logp=logp[:, :n], ref_logp=held_out.ref_logp[:, :n], **table)
     with blamed_on(loss):
         found = {name: Ratio.mean(np.asarray(value)) for name, value in measures(loss, sets).items()}
-    if held_out.questions:
-        found |= _of_samples(scorer, held_out, _around(scorer, tokenizer, held_out), base)
-        if held_out.judge:
-            found["right"] = Ratio.mean(verdicts(scorer, tokenizer, held_out, held_out.judge))
-    return found
-
-
-def answered(
-    scorer: SetScorer, tokenizer: PreTrainedTokenizerBase, held_out: HeldOut, judge: Judge, base: Lender | None
-) -> Measured:
-    """Return ``right`` and ``kl`` as :func:`evaluated` does; no random number of the training is drawn."""
-    sampled = _of_samples(scorer, held_out, _around(scorer, tokenizer, held_out), base)
-    return {"right": Ratio.mean(verdicts(scorer, tokenizer, held_out, judge)), "kl": sampled["kl"]}
+    return found | (responses.measured(held_out) if responses else {})
 
 
 def estimates(measured: Measured) -> dict[str, float]:
@@ -194,35 +249,13 @@ def intervals(before: Measured, after: Measured, *, seed: int) -> dict[str, dict
     return found
 
 
-def verdicts(scorer: SetScorer, tokenizer: PreTrainedTokenizerBase, held_out: HeldOut, judge: Judge) -> list[bool]:
-    """Return whether the greedy response to each question has ended and is right; no random number is drawn."""
-    around = _around(scorer, tokenizer, held_out)
-    responses = _responses(scorer.model, held_out, around, temperature=0)
-    texts = [answer_text(tokenizer, ids, ending) for ids, ending in zip(responses, around, strict=True)]
-    pairs = zip(held_out.questions, texts, strict=True)
-    return [text is not None and judge(question, text) for question, text in pairs]
-
-
 def _around(scorer: SetScorer, tokenizer: PreTrainedTokenizerBase, held_out: HeldOut) -> Sequence[Ending]:
     """Return what ends a response to each question."""
     prompts = [question.prompt for question in held_out.questions]
     return endings(tokenizer, prompts, held_out.chat, end_tokens(tokenizer, scorer.model))
 
 
-def _of_samples(scorer: SetScorer, held_out: HeldOut, around: Sequence[Ending], base: Lender | None) -> Measured:
-    """Return what is measured on one response to each question, drawn from the model."""
-    responses = _responses(scorer.model, held_out, around, temperature=1)
-    asked = [EncodedSet(one.prompt, (ids,), 1) for one, ids in zip(held_out.encoded, responses, strict=False)]
-    own = held_out.scored(scorer, asked)[:, 0].numpy()
-    with base.scorer(scorer) if base else contextlib.nullcontext(scorer) as lent:
-        other = held_out.scored(lent, asked)[:, 0].numpy() if base else own
-    tokens = np.array([float(len(ids)) for ids in responses])
-    cut = Ratio.mean([ids[-1] not in ending.ends for ids, ending in zip(responses, around, strict=True)])
-    found = {"kl": Ratio(own - other, tokens), "entropy": Ratio(-own, tokens)}
-    return found | {"answer_length": Ratio.mean(tokens), "cut": cut}
-
-
-def _responses(
+def _drawn(
     model: PreTrainedModel, held_out: HeldOut, around: Sequence[Ending], *, temperature: float
 ) -> list[tuple[int, ...]]:
     """Return the token ids of one response to each question, the one that ended it last."""

@@ -7,9 +7,11 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mapl_explore.runs.record import Run
+from mapl_explore.training.baseline import measure
 from mapl_explore.training.own_loss import kind_of
+from mapl_explore.training.preparing import prepare
 from mapl_explore.training.settings import Settings, takes_settings
-from mapl_explore.training.steps import finish, measure, prepare, train
+from mapl_explore.training.steps import finish, train
 from mapl_explore.training.workplace import workplace
 
 

@@ -32,7 +32,7 @@ from mapl_explore.files import sole_writer
 from mapl_explore.notes import Note
 from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.record import read_run
-from mapl_explore.training import finetuning, rounds
+from mapl_explore.training import base_logp, baseline, finetuning, rounds
 
 ALONG = {"answers": 2, "answer_at": [1], "verifier": "exact"}
 
@@ -68,6 +68,25 @@ def test_a_plan_is_compared_and_a_changed_arm_alone_is_run_again(plan, tmp_path,
     assert [settings.loss.pair.tau for settings in runs_done[4:]] == [2.0, 2.0]
 
 
+def test_runs_with_one_base_and_the_same_data_share_what_it_makes_of_them(plan, tmp_path, monkeypatch):
+    plan["common"] |= {"answers": 3, "verifier": "exact"}
+    plan["seeds"] = [0, 1]
+    scored, responded = [], []
+    score, respond = base_logp.score_encoded, baseline.Responses.of
+    monkeypatch.setattr(base_logp, "score_encoded", lambda *args, **more: scored.append(1) or score(*args, **more))
+    monkeypatch.setattr(baseline.Responses, "of", lambda *args: responded.append(1) or respond(*args))
+    found = compared(plan, output=tmp_path / "out", progress=False)
+    # Each seed draws its own order of sets and its own responses; both arms have it.
+    assert len(scored) == 2
+    assert len(responded) == 2 + 4  # of the base, and of what each run has trained
+    for row in found.rows:
+        for seed, name in zip(plan["seeds"], row.runs, strict=True):
+            run = read_run(tmp_path / "out" / "runs" / name)
+            [job] = [job for job in workbench(plan, tmp_path / "out").all_jobs if job.folder.name == name]
+            again = finetuning.finetune(replace(job.settings, output=tmp_path / f"{row.arm}-{seed}"))
+            assert (run.before, run.after) == (again.run.before, again.run.after)
+
+
 @pytest.mark.parametrize("moment", ["_begin", "train", "finish"])
 def test_a_comparison_that_was_killed_goes_on_to_the_same_result(plan, tmp_path, monkeypatch, moment):
     whole = compared(plan, output=tmp_path / "whole", progress=False)
@@ -79,7 +98,7 @@ def test_a_comparison_that_was_killed_goes_on_to_the_same_result(plan, tmp_path,
             raise KeyboardInterrupt
         return real(*arguments)
 
-    place = "mapl_explore.training.steps" if moment == "_begin" else "mapl_explore.training.finetuning"
+    place = "mapl_explore.training.preparing" if moment == "_begin" else "mapl_explore.training.finetuning"
     with monkeypatch.context() as patched:
         module = __import__(place, fromlist=[moment])
         real = getattr(module, moment)

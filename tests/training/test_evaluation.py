@@ -16,7 +16,7 @@ from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.sampling.verifiers import Question
 from mapl_explore.training.base_model import BaseWeights
-from mapl_explore.training.evaluation import HeldOut, Ratio, estimates, evaluated, intervals
+from mapl_explore.training.evaluation import HeldOut, Ratio, Responses, estimates, evaluated, intervals
 
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}"], [" no", " x"][: 1 + i % 2]) for i in range(6)]
 TOKENIZER = byte_tokenizer()
@@ -40,7 +40,7 @@ def held_out(model, **options):
 def judged(policy, base, **options):
     sets = held_out(base, **options)
     logp = score_encoded(SetScorer(policy), sets.encoded, progress=False)
-    return evaluated(DPO(), SetScorer(policy), TOKENIZER, sets, logp, BaseWeights(base))
+    return evaluated(DPO(), sets, logp, Responses.of(SetScorer(policy), TOKENIZER, sets, BaseWeights(base)))
 
 
 def greedy_by_hand(model, prompt, room=51):
@@ -73,7 +73,7 @@ def test_the_share_of_right_answers_is_what_the_judge_says():
 
 def test_the_share_of_answers_cut_off_is_that_of_the_sampled_ones_that_did_not_end():
     model, sets = ending(), held_out(ending(), answer_tokens=9)
-    parts = evaluated(DPO(), SetScorer(model), TOKENIZER, sets, sets.ref_logp)
+    parts = evaluated(DPO(), sets, sets.ref_logp, Responses.of(SetScorer(model), TOKENIZER, sets))
     cut, tokens = parts["cut"].values, parts["answer_length"].values
     assert 0 < estimates(parts)["cut"] < 1
     assert set(tokens[cut == 1]) == {9.0}
@@ -89,7 +89,8 @@ def test_an_answer_may_fill_the_context_behind_its_own_prompt():
     encoded = encode_sets(TOKENIZER, sets, context=64)
     questions = [Question(one.prompt) for one in sets]
     ref_logp = score_encoded(SetScorer(model), encoded, progress=False)
-    parts = evaluated(DPO(), SetScorer(model), TOKENIZER, HeldOut(encoded, ref_logp, questions), ref_logp)
+    asked = HeldOut(encoded, ref_logp, questions)
+    parts = evaluated(DPO(), asked, ref_logp, Responses.of(SetScorer(model), TOKENIZER, asked))
     assert parts["answer_length"].values.tolist() == [56, 24]
     assert estimates(parts)["cut"] == 1.0
 
@@ -121,7 +122,8 @@ def test_kl_and_entropy_approach_their_exact_values_on_answers_of_one_token():
     questions = [Question(f"{number}") for number in range(600)]
     sets = HeldOut(encoded, ref_logp, questions)
     logp = score_encoded(SetScorer(policy), encoded, progress=False)
-    found = evaluated(DPO(), SetScorer(policy), TOKENIZER, sets, logp, BaseWeights(base))
+    responses = Responses.of(SetScorer(policy), TOKENIZER, sets, BaseWeights(base))
+    found = evaluated(DPO(), sets, logp, responses)
     spread = {name: found[name].values.std() / math.sqrt(600) for name in ("kl", "entropy")}
     # Five standard errors of the mean of 600 samples.
     assert abs(estimates(found)["kl"] - kl) <= 5 * spread["kl"] < kl / 2
