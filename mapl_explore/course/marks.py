@@ -26,9 +26,7 @@ EMPTY: dict[str, Any] = {"format": 1, "name": "", "answers": {}}
 
 def kept(key: str, folder: Path) -> dict[str, Any] | None:
     """Return what was answered to a question; None if there is nothing, or nothing that can be read."""
-    with contextlib.suppress(OSError, ValueError):
-        return read_marks(folder / FILE)["answers"].get(key)
-    return None
+    return _written(folder)["answers"].get(key)
 
 
 def keep(key: str, given: object, right: bool | None, folder: Path, *, first: bool = False) -> str:
@@ -59,11 +57,13 @@ def sign(name: str) -> str:
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {shortened(name)}")
-    if not name.strip():
+    name = name.strip()
+    fault = _changed(Path.cwd(), lambda marks: marks.update(name=name)) if name else ""
+    name = name or _written(Path.cwd())["name"]
+    if not name:
         return _("no name yet: the table of the class has the name of the folder")
-    fault = _changed(Path.cwd(), lambda marks: marks.update(name=name.strip()))
     kept_as = _("your marks are kept in {file}, as those of {name}")
-    return fault or kept_as.format(file=FILE, name=name.strip())
+    return fault or kept_as.format(file=FILE, name=name)
 
 
 def read_marks(path: Path) -> dict[str, Any]:
@@ -119,6 +119,13 @@ def _changed(folder: Path, change: Any) -> str:
     except (OSError, ValueError) as error:
         return _("not kept: {error}").format(error=error)
     return ""
+
+
+def _written(folder: Path) -> dict[str, Any]:
+    """Return the marks in a folder; empty ones if there are none, or none that can be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return read_marks(folder / FILE)
+    return EMPTY
 
 
 @contextlib.contextmanager

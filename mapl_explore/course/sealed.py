@@ -1,18 +1,19 @@
 """Answers that can be recognised and not read: salted slow hashes, and texts that only a key opens.
 
 An answer becomes words, such as the number of the interval it lies in; words become a key; of the key, the first bytes
-of its hash are written down, the *tag*. Who gives an answer in the right interval gets the right tag.
+of its hash are written down, the *tag*. Who gives an answer in the right interval gets the right tag, and the key then
+opens the number itself, with which the answer is compared.
 
-    interval of x      sign(x), floor((log|x| - offset) / width),  width = log((1 + rtol) / (1 - rtol))
+    interval of x      sign(x), floor((log|x| - offset) / width),  width = -2 log(1 - rtol)
 
-The offset is such that what lies within ``rtol`` of the answer is one interval, whole and alone. It tells log|x| up to
-a multiple of the width: who goes through a list of simple numbers sees at once, without the tags, which few of them it
-can be. Whoever can program can also try every interval: the hashes make it slow, not impossible. And a text of
-:func:`sealed_text` needs no answer at all, only the function that opens it.
+The offset is drawn, so that it tells nothing of the answer. What lies within ``rtol`` of the answer is in its interval
+or in the next one on the nearer side, and both open. Whoever can program can try every interval: the hashes make it
+slow, not impossible. And a text of :func:`sealed_text` needs no answer at all, only the function that opens it.
 """
 
 import base64
 import hashlib
+import itertools
 import json
 import math
 import secrets
@@ -30,7 +31,8 @@ FILE = "answers.json"
 ROUNDS = 50_000
 OCTAVES = 20  # how far from 1 an advice still tells sides apart, in powers of 2
 SLACK = 1e-12  # 1.01 - 1 is 0.010000000000000009 in floats
-VERDICTS = ("right", "low", "high")
+MOST = 4  # numbers of one answer: 2 intervals of each make 16 keys
+PLACES = 2**32  # how finely an offset is drawn
 
 
 def sealed_answer(key: str, folder: Path) -> dict[str, Any]:
@@ -115,21 +117,37 @@ def sealed_value(expected: np.ndarray, *, rtol: float, sides: bool, rounds: int 
     ['right', 'low', 'high']
     """
     grids = _grids(expected, rtol)
-    known = dict(_sides(float(expected), grids[0]) if sides else ()) | {_words(expected, grids)[0]: "right"}
+    known: dict[str, Any] = dict(_sides(float(expected), grids[0])) if sides else {}
+    known |= dict.fromkeys(_openings(expected, grids), expected)
     salt, boxes = secrets.token_hex(8), {}
-    for words, said in known.items():
+    for words, target in known.items():
         key = _key(salt, words, rounds)
-        boxes[_tag(key)] = VERDICTS.index(said) ^ _mask(key)
-    return {"salt": salt, "rounds": rounds, "grids": grids, "boxes": dict(sorted(boxes.items()))}
+        boxes[_tag(key)] = _crossed(key, _number_bytes(target) if grids else b"")
+    found = {"salt": salt, "rounds": rounds, "rtol": rtol, "sides": sides}
+    return found | {"grids": grids, "boxes": dict(sorted(boxes.items()))}
 
 
 def verdict(entry: dict[str, Any], given: np.ndarray) -> str | None:
     """Return "right", "low" or "high" for an answer of the kind and shape of the right one; None if otherwise wrong."""
     for words in _words(given, entry["grids"]):
         key = _key(entry["salt"], words, entry["rounds"])
-        if (code := entry["boxes"].get(_tag(key))) is not None:
-            return VERDICTS[code ^ _mask(key)]
+        if (box := entry["boxes"].get(_tag(key))) is not None:
+            target = np.frombuffer(_opened(key, box)).reshape(given.shape) if entry["grids"] else given
+            return _compared(given, target, entry)
     return None
+
+
+def _compared(given: np.ndarray, target: np.ndarray, entry: dict[str, Any]) -> str | None:
+    """Return what an answer is, next to the right one or, where it is far from that, to infinity on that side."""
+    if not entry["grids"]:
+        return "right"
+    if np.isfinite(target).all() and (abs(given - target) <= (entry["rtol"] + SLACK) * abs(target)).all():
+        return "right"
+    return ("low" if given < target else "high") if entry["sides"] else None
+
+
+def _number_bytes(numbers: Any) -> bytes:
+    return np.asarray(numbers, dtype=float).tobytes()
 
 
 def _grids(expected: np.ndarray, rtol: float) -> list[tuple[float, float]]:
@@ -140,8 +158,23 @@ def _grids(expected: np.ndarray, rtol: float) -> list[tuple[float, float]]:
         raise ValueError(f"rtol must be > 0 and < 1 for an answer that is hidden, not {rtol!r}")
     if not (np.isfinite(expected) & (expected != 0)).all():
         raise ValueError(f"a number that is hidden must be finite and not 0, not {expected!r}")
-    low, high = math.log1p(-rtol) - SLACK, math.log1p(rtol) + SLACK
-    return [((math.log(abs(x)) + low) % (high - low), high - low) for x in expected.astype(float).ravel().tolist()]
+    if expected.size > MOST:
+        raise ValueError(f"an answer that is hidden must have at most {MOST} numbers, not {expected.size}")
+    width = -2 * math.log1p(-rtol) + SLACK
+    return [(width * secrets.randbelow(PLACES) / PLACES, width) for _ in range(expected.size)]
+
+
+def _openings(expected: np.ndarray, grids: Sequence[tuple[float, float]]) -> list[str]:
+    """Return the words of every answer that may be right: for each number its interval, and the next nearer one."""
+    if not grids:
+        return _words(expected, grids)
+    each = [_nearest(float(x), *grid) for x, grid in zip(expected.ravel().tolist(), grids, strict=True)]
+    return [json.dumps(one) for one in itertools.product(*each)]
+
+
+def _nearest(x: float, offset: float, width: float) -> list[str]:
+    place = (math.log(abs(x)) - offset) / width
+    return [f"{_sign(x)}{math.floor(place) + step}" for step in (0, 1 if place % 1 > 0.5 else -1)]
 
 
 def _words(given: np.ndarray, grids: Sequence[Sequence[float]]) -> list[str]:
@@ -169,22 +202,25 @@ def _sign(x: float) -> str:
     return "0" if x == 0 else "+" if x > 0 else "-"
 
 
-def _sides(target: float, grid: tuple[float, float]) -> Iterator[tuple[str, str]]:
-    """Yield what a wrong number may be, and its side: intervals of the target's octave, other octaves, other signs."""
+def _sides(target: float, grid: tuple[float, float]) -> Iterator[tuple[str, float]]:
+    """Yield what a wrong number may be, with infinity on the target's side of it.
+
+    These are the intervals of the target's octave, the other octaves and the other signs.
+    """
     sign, own = math.copysign(1, target), math.floor(math.log2(abs(target)))
     if abs(own) >= OCTAVES:
         raise ValueError(f"a hidden number whose sides are told must be of a size from 2^-19 to 2^19, not {target!r}")
-    first, last = (math.floor((math.log(2) * power - grid[0]) / grid[1]) for power in (own, own + 1))
-    place = math.floor((math.log(abs(target)) - grid[0]) / grid[1])
-    side = {-1: "low", 1: "high"}
+    first, last, place = (
+        math.floor((size - grid[0]) / grid[1])
+        for size in (math.log(2) * own, math.log(2) * (own + 1), math.log(abs(target)))
+    )
     for k in range(first, last + 1):
-        if k != place:
-            yield json.dumps([f"{_sign(target)}{k}"]), side[int(math.copysign(1, (k - place) * sign))]
+        yield json.dumps([f"{_sign(target)}{k}"]), math.copysign(math.inf, (place - k) * sign)
     for power in range(-OCTAVES, OCTAVES + 1):
         if power != own:
-            yield f"{_sign(target)} octave {power}", side[int(math.copysign(1, (power - own) * sign))]
+            yield f"{_sign(target)} octave {power}", math.copysign(math.inf, (own - power) * sign)
     for other in {"0", "+", "-"} - {_sign(target)}:
-        yield other, side[int(-sign)]
+        yield other, sign * math.inf
 
 
 def _key(salt: str, words: str, rounds: int) -> bytes:
@@ -199,15 +235,15 @@ def _tag(key: bytes) -> str:
     return hashlib.sha256(b"tag" + key).hexdigest()[:16]
 
 
-def _mask(key: bytes) -> int:
-    return hashlib.sha256(b"mask" + key).digest()[0]
-
-
 def _crossed(key: bytes, data: bytes) -> str:
     """Return bytes combined with as many that follow from the key: done twice, they are as before."""
     stream = hashlib.shake_256(b"text" + key).digest(len(data))
     return base64.b64encode(bytes(a ^ b for a, b in zip(data, stream, strict=True))).decode()
 
 
+def _opened(key: bytes, box: str) -> bytes:
+    return base64.b64decode(_crossed(key, base64.b64decode(box)))
+
+
 def _plain(key: bytes, text: str) -> str:
-    return base64.b64decode(_crossed(key, base64.b64decode(text))).decode()
+    return _opened(key, text).decode()

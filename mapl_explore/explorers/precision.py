@@ -194,8 +194,9 @@ class PrecisionExplorer(Stage):
             "In float32 the obvious way has {naive} right digits, this library {ours}.",
             int(naive),
         ).format(naive=naive, ours=ours)
+        missing = "" if "bfloat16" in DTYPES else " " + _("bfloat16 is not here: it needs the package ml_dtypes.")
         why = self._source.why_idle(reading.scores.size)
-        return f"<p>{true} {right}{why}</p>{table(caption, rows, head)}"
+        return f"<p>{true} {right}{missing}{why}</p>{table(caption, rows, head)}"
 
     def headline(self, reading: PrecisionReading) -> dict[str, float]:
         return {_("true E"): reading.truth}

@@ -88,6 +88,7 @@ def test_a_name_is_kept_next_to_the_answers_and_an_empty_one_changes_nothing(tmp
     assert not (tmp_path / FILE).exists()
     keep("01-A", 1.0, True, tmp_path)
     assert sign(" Ada Lovelace ") == "your marks are kept in marks.json, as those of Ada Lovelace"
+    assert sign("") == "your marks are kept in marks.json, as those of Ada Lovelace"
     marks = read_marks(tmp_path / FILE)
     assert (marks["name"], list(marks["answers"])) == ("Ada Lovelace", ["01-A"])
     with pytest.raises(TypeError, match="name must be a string, not 3"):

@@ -84,6 +84,18 @@ def test_a_hidden_answer_shows_no_word_of_itself_and_two_of_them_look_different(
     assert "falls" not in told
 
 
+def test_where_the_intervals_lie_tells_nothing_of_the_answer():
+    grids = [sealed_value(np.asarray(0.25), rtol=0.01, sides=False, rounds=1)["grids"] for _ in range(300)]
+    places = [(math.log(0.25) - offset) / width % 1 for [(offset, width)] in grids]
+    # All of 300 drawn places lie outside a tenth of the interval in one of 10^13 runs.
+    assert all(any(low <= place < low + 0.1 for place in places) for low in np.arange(10) / 10)
+
+
+def test_an_answer_of_many_numbers_is_refused():
+    with pytest.raises(ValueError, match="must have at most 4 numbers, not 5"):
+        said([1.0] * 5, [1.0] * 5)
+
+
 def test_the_order_of_what_is_hidden_tells_nothing():
     boxes = sealed_value(np.asarray(0.37), rtol=0.01, sides=True, rounds=QUICK)["boxes"]
     assert list(boxes) == sorted(boxes)

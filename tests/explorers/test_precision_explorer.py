@@ -9,7 +9,7 @@ import torch
 from explorer_controls import press
 
 from mapl_explore.course.naive_formulas import FORMULAS, naive_error, right_digits, true_error
-from mapl_explore.explorers import BoundsExplorer, PrecisionExplorer
+from mapl_explore.explorers import BoundsExplorer, PrecisionExplorer, precision
 
 
 def test_the_true_error_has_fifty_digits_and_naive_ones_are_those_of_the_type():
@@ -87,6 +87,12 @@ def test_the_readout_leads_with_the_right_digits_and_every_column_has_a_heading(
     explorer = PrecisionExplorer(tau=5.0, level=-100.0)
     assert "In float32 the obvious way has 4 right digits, this library 7." in explorer.widget.says
     assert '<th scope="col"></th>' not in explorer.widget.says
+
+
+def test_a_type_that_is_not_here_is_told(monkeypatch):
+    assert "ml_dtypes" not in PrecisionExplorer().widget.says
+    monkeypatch.setattr(precision, "DTYPES", ("float16", "float32", "float64"))
+    assert "bfloat16 is not here: it needs the package ml_dtypes." in PrecisionExplorer().widget.says
 
 
 def test_the_preset_of_a_small_error_shows_the_digits_that_float32_loses():
