@@ -199,11 +199,12 @@ def workbench(plan: str | os.PathLike | Mapping[str, Any], output: str | os.Path
 
 def _require_models(jobs: Sequence[Job]) -> None:
     """Raise OSError where a model that these jobs begin with cannot be read: each of them would fail for it."""
-    names = sorted({str(name) for job in jobs for name in (job.settings.model, job.settings.reference) if name})
+    names = {str(job.settings.model) for job in jobs}
+    names |= {str(job.settings.reference) for job in jobs if job.settings.reference and not job.sampling}
     if names:
         from mapl_explore.models.loading import load_tokenizer  # 2 s for a plan of which every run is there
 
-        for name in names:
+        for name in sorted(names):
             load_tokenizer(name)
 
 

@@ -307,7 +307,7 @@ def test_an_arm_of_rounds_goes_on_after_a_kill_and_is_measured_at_its_end(tmp_pa
     write_sets(tmp_path / "eval.jsonl", sets[6:])
     common = {"data": str(tmp_path / "train.jsonl"), "eval": str(tmp_path / "eval.jsonl"), "verifier": "world"}
     common |= {"prompts": 4, "rounds": 2, "k": 4, "max_tokens": 16, "steps": 1, "sets_per_step": 2, "device": "cpu"}
-    common |= {"answers": 2, "save_every": 0}
+    common |= {"answers": 2, "save_every": 0, "reference": "round"}
     plan = {"baseline": "rloo", "seeds": 1, "lr": 1e-3, "common": common, "arms": {"rloo": {"loss": "rloo"}}}
     real, calls = rounds.finetune, []
 
