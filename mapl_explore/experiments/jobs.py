@@ -13,12 +13,12 @@ from typing import Any
 from mapl_explore.data import PreferenceSet
 from mapl_explore.experiments.round_jobs import run_rounds
 from mapl_explore.files import atomic_writer, sole_writer
-from mapl_explore.runs.record import RECORD, ROUNDS, fingerprint
+from mapl_explore.runs.record import HELD_OUT, RECORD, REFERENCE, ROUNDS, fingerprint
 from mapl_explore.training.settings import Settings
 
 BASES = "bases"  # next to the runs: what their bases make of the data, computed by the first one that needs it
 DONE = "done.json"  # written last: a run folder without it is gone on with
-ONLY_TO_GO_ON = ("checkpoints", "reference.npz")  # removed from a run that is done
+ONLY_TO_GO_ON = ("checkpoints", REFERENCE, HELD_OUT)  # removed from a run that is done
 
 
 @dataclass(frozen=True)

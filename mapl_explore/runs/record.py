@@ -4,7 +4,8 @@
     README.md       the same in short, for people
     probes.npz      a few held-out sets, scored at some steps of the training
     measured.npz    some measures of each held-out set, and how many response tokens the training read
-    reference.npz   log-probs of the data under the base model, with a hash of both
+    reference.npz   log-probs of the data under the base model, with a hash of both; those of the held-out sets are in
+                    reference-held-out.npz where the training computes in bfloat16, which measures do not
     tensorboard/    the steps for TensorBoard, if asked for
     checkpoints/    where an interrupted run goes on from
     the rest        the model and its tokenizer, as transformers reads them
@@ -33,7 +34,7 @@ from mapl_explore.words import N_
 RECORD = "run.json"
 ROUNDS = "rounds.json"  # of several rounds, each with its run folder: there as soon as they have begun
 PROBES = "probes.npz"
-REFERENCE = "reference.npz"
+REFERENCE, HELD_OUT = "reference.npz", "reference-held-out.npz"
 MEASURES = {
     "right": N_("share of greedy responses that are right"),
     "loss": N_("loss"),

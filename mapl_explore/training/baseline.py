@@ -9,16 +9,15 @@ import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
 from mapl_explore.files import counted
+from mapl_explore.models.choices import BF16
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.turns import end_tokens
-from mapl_explore.runs.record import (
-    REFERENCE,
-    Run,
-)
+from mapl_explore.runs.record import HELD_OUT, REFERENCE, Run
 from mapl_explore.training.base_logp import reference_logp
 from mapl_explore.training.base_model import BaseWeights
 from mapl_explore.training.evaluation import (
@@ -65,7 +64,7 @@ def measure(prepared: Prepared) -> Baseline:
     """Compute what the base makes of the data: the log-probabilities of all sets, and the held-out measures."""
     settings, encoded, count = prepared.settings, [*prepared.train, *prepared.held_out], len(prepared.train)
     order = schedule(count, settings.steps * settings.sets_per_step, settings.seed)
-    ref_logp = _ref_logp(prepared, encoded, sorted({*order, *range(count, len(encoded))}))
+    ref_logp = _ref_logp(prepared, encoded, sorted({*order}), range(count, len(encoded)))
     examples = [Example.of(encoded[row], ref_logp[row]) for row in order]
     held_out = _held_out(prepared, ref_logp[count:])
     if not prepared.place.first:
@@ -76,19 +75,20 @@ def measure(prepared: Prepared) -> Baseline:
     return Baseline(examples, held_out, replace(prepared.run, before=estimates(measured)), measured, base)
 
 
-def _ref_logp(prepared: Prepared, encoded: Sequence[EncodedSet], rows: Sequence[int]) -> torch.Tensor:
+def _ref_logp(
+    prepared: Prepared, encoded: Sequence[EncodedSet], trained: Sequence[int], measured: Sequence[int]
+) -> torch.Tensor:
     """Return the log-probabilities under the base or, where there is one, the reference, of the sets in these rows."""
-    place, run, scorer = prepared.place, prepared.run, prepared.scorer
+    run, settings, folder = prepared.run, prepared.settings, prepared.place.folder
+    known: dict[str, Any] = {"checksum": run.reference_checksum or run.weights_checksum}
+    known |= {"batch_size": settings.batch_size, "progress": settings.progress}
+    scorer = prepared.scorer
     with prepared.reference.scorer(scorer) if prepared.reference else contextlib.nullcontext(scorer) as lent:
-        return reference_logp(
-            lent,
-            encoded,
-            rows,
-            place.folder / REFERENCE,
-            checksum=run.reference_checksum or run.weights_checksum,
-            batch_size=prepared.settings.batch_size,
-            progress=prepared.settings.progress,
-        )
+        if settings.precision != BF16:
+            return reference_logp(lent, encoded, [*trained, *measured], folder / REFERENCE, **known)
+        logp = reference_logp(lent, encoded, trained, folder / REFERENCE, **known)
+        with lent.measuring():
+            return logp + reference_logp(lent, encoded, measured, folder / HELD_OUT, **known)
 
 
 def _held_out(prepared: Prepared, ref_logp: torch.Tensor) -> HeldOut:

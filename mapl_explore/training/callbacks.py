@@ -93,7 +93,8 @@ class ProbeRecorder(TrainerCallback):
             self._write()
 
     def _scored(self) -> np.ndarray:
-        return score_encoded(self.scorer, self.probes, batch_size=self.batch_size, progress=False).numpy()
+        with self.scorer.measuring():
+            return score_encoded(self.scorer, self.probes, batch_size=self.batch_size, progress=False).numpy()
 
     def _write(self) -> None:
         if not is_first():

@@ -124,7 +124,8 @@ class HeldOut:
     ) -> torch.Tensor:
         """Return the log-probabilities (sets, n) of these sets, or of others, under a model."""
         sets = self.encoded if sets is None else sets
-        return score_encoded(scorer, sets, batch_size=self.batch_size, progress=progress)
+        with scorer.measuring():
+            return score_encoded(scorer, sets, batch_size=self.batch_size, progress=progress)
 
 
 @dataclass(frozen=True, eq=False)

@@ -244,9 +244,9 @@ class Settings:
         metavar="N",
     )
     precision: str = choice(
-        "in which the model computes; log-probs and the loss stay in float32, and so do the weights, except with"
-        " bf16-weights: half the memory, but a weight moves by at least a 256th of itself or not at all, so that small"
-        " updates are lost; adapters stay in float32",
+        "in which the model computes where it learns; the loss and all that is measured stay in float32, and so do the"
+        " weights, except with bf16-weights: half the memory, but a weight moves by at least a 256th of itself or not"
+        " at all, so that small updates are lost; adapters stay in float32",
         PRECISIONS,
     )
     checkpointing: bool = switch(

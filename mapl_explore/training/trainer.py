@@ -234,7 +234,7 @@ class PreferenceTrainer(transformers.Trainer):
     ) -> tuple[Any, Any, Any]:
         """Return loss, log-probs and labels of a batch that is not trained on."""
         batch = self._prepare_inputs(inputs)
-        with torch.no_grad():
+        with torch.no_grad(), self.model.measuring():  # type: ignore[union-attr, operator]  # it is a SetScorer
             loss, outputs = self.compute_loss(model, batch, return_outputs=True)
         # Of all processes, without the sets that only fill up the last batch.
         self._measured[-1] = self.accelerator.gather_for_metrics(self._measured[-1])

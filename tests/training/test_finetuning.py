@@ -21,6 +21,7 @@ from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.notes import Note
 from mapl_explore.runs.measured import read_measured
+from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import fingerprint, read_run
 from mapl_explore.training import base_logp, evaluation, schedule
 from mapl_explore.training.finetuning import finetune
@@ -203,11 +204,26 @@ def test_kept_log_probs_of_another_model_data_or_precision_are_not_taken(base, t
     assert torch.equal(found, score_encoded(scorer, encoded))
 
 
+def test_what_is_measured_is_as_exact_as_ever_where_training_computes_in_bf16(tune, monkeypatch):
+    trained = {"loss": "dpo", "lr": 1e-12, "steps": 2, "patience": 1, "save_every": 1, "answers": 2}
+    half, full = tune("half", **trained, precision="bf16"), tune("full", **trained)
+    assert half.run.before == pytest.approx(full.run.before, abs=1e-6)  # the sets were scored in other passes
+    # Weights that stay: what is left is what Adam's steps of 1e-12 do, and nothing of bfloat16.
+    for name in ("hard_margin", "chosen", "kl"):
+        assert abs(half.run.after[name] - half.run.before[name]) <= 1e-4
+    assert abs(half.run.evaluations[0]["eval_hard_margin"]) <= 1e-4
+    probes = read_probes(half.folder).sets
+    assert np.abs(np.asarray(probes[-1].logp) - np.asarray(probes[0].logp)).max() <= 1e-4
+    # A run that goes on has them from its files.
+    monkeypatch.setattr(base_logp, "score_encoded", None)
+    assert timeless(tune("half", **trained, precision="bf16", resume=True).run) == timeless(half.run)
+
+
 def test_in_bf16_the_model_computes_coarsely_and_the_loss_does_not(tune, base, done):
     half = tune(loss=DPO(pair=First()), precision="bf16").run
     # Policy and reference are both coarse, alike but for what rounding in another batch does: the loss starts at log 2.
     assert abs(half.log[0]["loss"] - math.log(2)) <= 1e-3
-    assert 1e-4 < abs(half.before["chosen"] - done.run.before["chosen"]) < 1
+    assert 1e-4 < abs(half.log[0]["chosen"] - done.run.log[0]["chosen"]) < 1
     model, tokenizer = load_model(base)
     batch = collate(encode_sets(tokenizer, TRAIN))
     assert SetScorer(model, precision="bf16")(**batch).dtype == torch.float64

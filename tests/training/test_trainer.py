@@ -103,11 +103,11 @@ def test_epochs_in_place_of_steps_train_and_anneal_to_the_end(made):
     )
 
 
-def test_bf16_computes_the_model_in_halves_in_training_and_evaluation(made):
+def test_bf16_computes_the_model_in_halves_in_training_alone(made):
     trainer, full = made(bf16=True), made()
     assert trainer.model.precision == "bf16"
     first, plain = (each.evaluate()["eval_chosen"] for each in (trainer, full))
-    assert 1e-4 < abs(first - plain) < 1
+    assert first == plain
     trainer.train()
     full.train()
     assert 1e-4 < abs(steps(trainer)[0]["chosen"] - steps(full)[0]["chosen"]) < 1
