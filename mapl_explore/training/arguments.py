@@ -12,7 +12,10 @@ import transformers
 from transformers.integrations import get_reporting_integration_callbacks
 
 from mapl_explore.files import shortened
-from mapl_explore.notes import Refusal
+from mapl_explore.losses import Loss, loss_of
+from mapl_explore.losses.measures import measures, side_measures
+from mapl_explore.losses.trials import made_up_sets
+from mapl_explore.notes import Refusal, note
 from mapl_explore.training.settings import Settings
 from mapl_explore.training.trainer import require_supported
 from mapl_explore.training.workplace import Workplace
@@ -87,6 +90,10 @@ def require_arguments(settings: Settings, place: Workplace) -> None:
     """Raise, before any work, where the Trainer could not do what ``settings.training`` asks for."""
     arguments = training_arguments(replace(settings, lr=settings.lr or 1.0), place, 1)  # whichever it will be
     require_supported(arguments)
+    _require_in_range(arguments)
+    if arguments.torch_compile and place.on_cpu:
+        raise ValueError("training must not have torch_compile on a CPU: embeddings have a sparse gradient there")
+    _require_metric(arguments.metric_for_best_model, loss_of(settings.loss))
     try:
         optimizer, options = transformers.Trainer.get_optimizer_cls_and_kwargs(arguments)
         if optimizer.__module__.startswith("torch.optim"):  # others may ask for the model
@@ -95,6 +102,26 @@ def require_arguments(settings: Settings, place: Workplace) -> None:
             reporter()
     except (ValueError, ImportError, RuntimeError) as error:
         raise ValueError(f"training: {' '.join(str(error).split())}") from error
+
+
+def _require_in_range(arguments: transformers.TrainingArguments) -> None:
+    """Raise where a number is one that the Trainer takes and that makes no sense; note a rate that never gets there."""
+    if arguments.weight_decay < 0:
+        raise ValueError(f"training: weight_decay must be >= 0, not {arguments.weight_decay:g}")
+    if arguments.eval_steps is not None and arguments.eval_steps <= 0:
+        raise ValueError(f"training: eval_steps must be > 0, not {arguments.eval_steps:g}")
+    warmup = arguments.get_warmup_steps(arguments.max_steps)
+    if warmup > arguments.max_steps:
+        reached = arguments.max_steps / warmup
+        note(f"training: warmup_steps is {warmup}, so that after all steps the rate is {reached:.0%} of lr")
+
+
+def _require_metric(name: str | None, loss: Loss) -> None:
+    """Raise unless the measure that is to choose the best checkpoint is one that an evaluation gives."""
+    sets = made_up_sets(torch.empty(0))
+    known = [*measures(loss, sets), *side_measures(loss, sets)]
+    if name is not None and name.removeprefix("eval_") not in known:
+        raise ValueError(f"training: metric_for_best_model must be one of {', '.join(known)}, not {name!r}")
 
 
 def _ours(settings: Settings, place: Workplace, batch_size: int) -> dict[str, Any]:

@@ -76,6 +76,10 @@ def test_arguments_read_as_text_are_those_given_in_python():
         ({"optim": "no such"}, "training: no such is not a valid OptimizerNames"),
         ({"neftune_noise_alpha": 5.0}, "PreferenceTrainer has no neftune_noise_alpha"),
         ({"report_to": "no_such"}, "training: no_such is not supported"),
+        ({"torch_compile": True}, "training must not have torch_compile on a CPU"),
+        ({"weight_decay": -1.0}, "training: weight_decay must be >= 0, not -1"),
+        ({"eval_strategy": "steps", "eval_steps": -3}, "training: eval_steps must be > 0, not -3"),
+        ({"metric_for_best_model": "hard_margn"}, "metric_for_best_model must be one of loss, .*, not 'hard_margn'"),
         ({"load_best_model_at_end": True}, "training: .*load_best_model_at_end requires"),
     ],
 )
@@ -84,6 +88,16 @@ def test_an_argument_that_does_nothing_or_harm_is_refused_before_any_work(tune, 
         tune(loss="dpo", training=training)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("metric", ["eval_hard_margin", "negative_tau"])
+def test_a_measure_of_the_loss_may_choose_the_best_checkpoint(tune, metric):
+    tune(loss="dpo-smooth", steps=2, save_every=1, patience=1, training={"metric_for_best_model": metric})
+
+
+def test_a_rate_that_never_gets_where_it_is_to_go_is_noted(tune):
+    with pytest.warns(Note, match="warmup_steps is 50, so that after all steps the rate is 4% of lr"):
+        tune(loss="dpo", steps=2, training={"warmup_steps": 50})
 
 
 @pytest.mark.parametrize("value", [3, "weight_decay=1", ["weight_decay"], {"a": object()}, {"a": float("nan")}])
