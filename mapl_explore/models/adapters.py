@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from mapl_explore.models.model_folder import ADAPTER_CONFIG, ADAPTERS, GENERATIO
 
 WHOLE = ("model*.safetensors", "config.json", GENERATION, INDEX)  # the files of a whole model
 LINEAR = (torch.nn.Linear, Conv1D)  # the latter is GPT-2's
+RECORD = "run.json"  # of the run that adapters come from, where it is one of finetune
 ONE = "default"  # what peft calls an adapter that was given no name
 
 
@@ -167,15 +169,34 @@ def merged(model: Model, folder: str | os.PathLike) -> Model:
     return whole
 
 
+def recorded_base(model: Model, folder: str | os.PathLike) -> tuple[str, str] | None:
+    """Return checksum and precision of the weights that adapters were trained on, as the record next to them tells.
+
+    None where there is no such record; or where tokens had been added to the model, whose weights are then no base's.
+    """
+    try:
+        record = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
+        known = str(record["weights_checksum"]), str(record["arguments"]["precision"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return None if _saved_rows(model, folder) else known
+
+
 def _resize(model: Model, folder: str | os.PathLike) -> None:
     """Give a model as many embeddings as adapters were saved with, where tokens had been added to it before."""
+    rows = _saved_rows(model, folder)
+    table: Any = model.get_input_embeddings()
+    if rows and rows != {len(table.weight)}:
+        model.resize_token_embeddings(max(rows), mean_resizing=False)
+
+
+def _saved_rows(model: Model, folder: str | os.PathLike) -> set[int]:
+    """Return how many embeddings are saved whole with adapters; nothing where none are."""
     table: Any = model.get_input_embeddings()
     [prefix] = [f"base_model.model.{name}." for name, module in model.named_modules() if module is table]
     saved = load_file(Path(folder) / ADAPTERS)
     whole = [name for name in saved if name.startswith(prefix) and name.endswith("weight") and "lora_" not in name]
-    rows = {len(saved[name]) for name in whole}
-    if rows and rows != {len(table.weight)}:
-        model.resize_token_embeddings(max(rows), mean_resizing=False)
+    return {len(saved[name]) for name in whole}
 
 
 def merged_in(wrapped: Any) -> Model:

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from mapl_explore.files import shipped, shortened
-from mapl_explore.models.adapters import merged, require_peft
+from mapl_explore.models.adapters import merged, recorded_base, require_peft
 from mapl_explore.models.checking import VOCABULARIES, require_embeddings, require_tokenizer, vocabulary_advice
 from mapl_explore.models.choices import BF16_WEIGHTS
 from mapl_explore.models.kinds import Model, Tokenizer
@@ -139,10 +139,14 @@ def _require_device(device: str | torch.device) -> None:
         raise ValueError(f"device must be one that torch can use here, such as 'cpu', not {device!r}") from error
 
 
-def weights_checksum(model: torch.nn.Module) -> str:
-    """Return the sha256 of the names and bytes of all weights of a model, whatever device they are on."""
+def weights_checksum(model: torch.nn.Module, dtype: torch.dtype | None = None) -> str:
+    """Return the sha256 of the names and bytes of all weights of a model, whatever device they are on.
+
+    With a ``dtype`` it is that of a model whose weights are of this type.
+    """
     digest = hashlib.sha256()
-    for name, weights in model.state_dict().items():
+    for name, stored in model.state_dict().items():
+        weights = stored.to(dtype) if dtype and stored.is_floating_point() else stored
         digest.update(name.encode())
         digest.update(weights.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
@@ -188,10 +192,20 @@ def _from_adapters(source: str, name: str, dtype: torch.dtype) -> tuple[Model, T
         advice = f"; base_model_name_or_path in its {ADAPTER_CONFIG} names that model, and may be changed"
         raise OSError(f"{name!r} holds adapters of a model that cannot be read: {error}{advice}") from error
     with quiet_transformers(), readable(source, f"no adapters of {base!r}"):
+        _note_other_base(model, source, base)
         model = merged(model, source)
         model.to(dtype)  # type: ignore[arg-type]  # as above
     model.name_or_path = name  # adapters of this model are not adapters of its base
     return model, _tokenizer(source)
+
+
+def _note_other_base(model: Model, source: str, base: str) -> None:
+    """Say where a model has other weights than those that adapters were trained on."""
+    known = recorded_base(model, source)
+    if known and weights_checksum(model, weights_type(known[1])) != known[0]:
+        note(
+            f"{source!r} holds adapters that were trained on other weights than {base!r} has now: they fit them no more"
+        )
 
 
 def _from_hub(name: str, read: Callable[..., Read], **options: Any) -> Read:

@@ -16,7 +16,7 @@ from mapl_explore.losses import LOSSES
 from mapl_explore.models.adapters import unwrapped
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.scoring import score_sets
-from mapl_explore.notes import Note
+from mapl_explore.notes import Note, heard
 from mapl_explore.runs.checkpoints import last_checkpoint
 from mapl_explore.runs.record import read_run
 from mapl_explore.training.finetuning import finetune
@@ -91,6 +91,23 @@ def test_the_card_of_adapters_on_adapters_says_that_other_tools_do_not_read_them
     assert (fields["library_name"], fields["base_model"]) == ("peft", adapted.folder.name)
     assert "`mapl_explore.load_model` on it gives the model; other tools do not read the two together" in words
     assert (logits(load_model(done.folder)[0]) - logits(done.model)).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16-weights"])
+@pytest.mark.filterwarnings("ignore:precision 'bf16-weights'")
+def test_adapters_whose_base_has_other_weights_now_are_told(tune, base, tmp_path, precision):
+    model, tokenizer = load_model(base)
+    for part in (model, tokenizer):
+        part.save_pretrained(tmp_path / "own")
+    folder = tune(loss="dpo", model=tmp_path / "own", lora="r=2", precision=precision).folder
+    with heard() as notes:
+        load_model(folder)
+    assert not [note for note in notes if "other weights" in note]
+    with torch.no_grad():
+        model.transformer.ln_f.bias[3] += 0.5
+    model.save_pretrained(tmp_path / "own")
+    with pytest.warns(Note, match=r"trained on other weights than '.*own' has now: they fit them no more"):
+        load_model(folder)
 
 
 def test_the_card_of_merged_adapters_is_that_of_any_model(tune):
