@@ -48,18 +48,18 @@ def description(
     """
     positives, negatives = ([one.positives for one in sets], [one.negatives for one in sets])
     lengths = [[len(text) for side in sides for text in side] for sides in (positives, negatives)]
-    blank = sum(not text.strip() for one in sets for text in one.responses)
     prompts = counted(len({one.prompt for one in sets}), "prompt")
     responses = f"{counted(len(lengths[0]), 'positive')}, {counted(len(lengths[1]), 'negative')}"
     rows = {
         "sets": f"{len(sets)}, of {prompts}; {responses}",
         "positives": f"{_range(map(len, positives))[0]} a set, median {_range(map(len, positives))[1]}",
         "negatives": f"{_range(map(len, negatives))[0]} a set, median {_range(map(len, negatives))[1]}",
-        "prompts": "{} characters, median {}".format(*_range(len(prompt_text(one.prompt)) for one in sets)),
+        "prompts": "{} characters, median {}".format(*_range(len(prompt_text(one.prompt)) for one in sets))
+        + _blank(_said(one.prompt) for one in sets),
         **_conversations(sets),
         "responses": "{} characters, median {}".format(*_range(lengths[0] + lengths[1]))
         + f"; positives {median(lengths[0]):g}, negatives {median(lengths[1]):g}"
-        + f"; {blank} with nothing in them" * (blank > 0),
+        + _blank(text for one in sets for text in one.responses),
         **_scores(sets, averaged),
         "duplicates": _duplicates(sets, repeated, same),
         "contradictions": _contradictions(sets),
@@ -99,6 +99,17 @@ def _fault_line(alike: Sequence[Fault], records: int) -> str:
 def _range(numbers: Iterable[int]) -> tuple[str, str]:
     numbers = list(numbers)
     return f"{min(numbers)} to {max(numbers)}", f"{median(numbers):g}"
+
+
+def _said(prompt: Prompt) -> str:
+    """Return what stands in a prompt, without the names of those who say it."""
+    return prompt if isinstance(prompt, str) else "".join(message.content for message in prompt)
+
+
+def _blank(texts: Iterable[str]) -> str:
+    """Return how many texts are empty or white space, as the end of a line; "" where none is."""
+    blank = sum(not text.strip() for text in texts)
+    return f"; {blank} with nothing in them" * (blank > 0)
 
 
 def _conversations(sets: Sequence[PreferenceSet]) -> dict[str, str]:

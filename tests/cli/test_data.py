@@ -44,6 +44,15 @@ def test_the_description_counts_responses_with_nothing_in_them_and_texts_with_tw
     assert "another score" not in plain
 
 
+def test_the_description_counts_prompts_with_nothing_in_them():
+    blank = ["", " \n", [user("")], [user(" "), assistant(""), user("\t")]]
+    prompts = [*blank, "p", [user("p")], [user(""), assistant("a"), user("")]]
+    lines = description([PreferenceSet(prompt, ["a"], ["b"]) for prompt in prompts]).splitlines()
+    (line,) = [line for line in lines if line.startswith("prompts ")]
+    assert line.endswith(" characters, median 1; 4 with nothing in them")
+    assert "nothing in them" not in "".join(lines).replace(line, "")
+
+
 def test_check_counts_the_duplicates_among_scored_completions_that_are_left_out(tmp_path, capsys):
     record = {"prompt": "p", "responses": ["a", "b", "b", "b", "a", "c"], "scores": [3, 2, 2, 2, 3, 1]}
     path = str(written(tmp_path / "data.jsonl", record))
