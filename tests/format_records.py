@@ -71,6 +71,11 @@ RECORDS = {
         {"prompt": [{**user("2 + 2 ="), "tool_calls": None}], "tools": [], "images": None,
          "chosen": [{**assistant("4"), "tool_calls": []}], "rejected": [assistant("5")]}, SPOKEN,
     ),
+    "trl, no reasoning, and fields of messages that say nothing": (
+        {"prompt": [{**user("2 + 2 ="), "name": "Ann"}], "chosen": [{**assistant("4"), "reasoning_content": None}],
+         "rejected": [{**assistant("5"), "reasoning_content": "\n\n", "thinking": "", "reasoning_details": []}]},
+        SPOKEN,
+    ),
     "sharegpt": (
         {"conversations": [human("2 + 2 =")], "chosen": gpt("4"), "rejected": gpt("5"), "tools": "[]"}, SPOKEN,
     ),

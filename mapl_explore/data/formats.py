@@ -15,12 +15,12 @@ scored      ``prompt`` (or ``instruction``) and ``completions``: objects with ``
             best and the worst, as those between are left out
 ==========  ============================================================================================================
 
-A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "value": str}``; its content may be a list
-of parts of text, which are put together. Tool calls, images and sound have no place in a preference set, and a record
-with them is a fault. A conversation stays one: the prompt of the set is its messages, and each side is the content of
-the assistant's message that ends it. Where the sides differ earlier, each of them has several messages, and all of it
-becomes text: a transcript as hh-rlhf writes them. A transcript that is given stays text. In ours and in scored, a
-prompt may be a list of messages.
+A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "value": str}``; its content may be a
+list of parts of text, which are put together. Tool calls, images and sound, and reasoning in a field of its own, have
+no place in a preference set, and a record with them is a fault; other fields of a message are not read. A conversation
+stays one: the prompt of the set is its messages, and each side is the content of the assistant's message that ends it.
+Where the sides differ earlier, each of them has several messages, and all of it becomes text: a transcript as hh-rlhf
+writes them. A transcript that is given stays text. In ours and in scored, a prompt may be a list of messages.
 
 Pairs may have ``score_chosen`` and ``score_rejected``, which become the scores of the set.
 
@@ -33,6 +33,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mapl_explore.data.messages import (
+    NO_TEXT,
     TURN,
     Message,
     Prompt,
@@ -59,7 +60,6 @@ ONE_SIDED = {  # well-known formats by the fields that tell them: they have no r
     "TRL's prompts with a completion": ("prompt", "completion"),
 }
 ASKING = {"prompt": "TRL", "instruction": "Alpaca", "conversations": "ShareGPT", "messages": "OpenAI"}  # whose prompt
-NO_TEXT = ("images", "image", "videos", "video", "audios", "audio")  # fields of a record
 WHOLE_TABLE = (
     "not one record but a whole table, as pandas writes it by default"
     "; write it by frame.to_json(FILE, orient='records', lines=True)"

@@ -13,6 +13,14 @@ ROLES = {  # as they are given, and as they are kept
 }
 SPEAKERS = {"user": "Human", "assistant": "Assistant", "system": "System", "developer": "System", "tool": "Tool"}
 CALLS = ("function", "function_call", "observation")  # roles of calls; the last two are ShareGPT's
+NO_TEXT = ("images", "image", "videos", "video", "audios", "audio")  # fields of a record, and of a message
+BESIDE = {  # fields in which a message says more than its content, by what that is
+    **dict.fromkeys(("tool_calls", "function_call"), "tool calls are"),
+    **dict.fromkeys(NO_TEXT, "images and sound are"),
+    **dict.fromkeys(
+        ("reasoning_content", "reasoning", "reasoning_details", "thinking"), "reasoning outside of a content is"
+    ),
+}
 PARTS = ("text", "input_text", "output_text")  # types of a part of a content that are text
 
 
@@ -134,13 +142,22 @@ def conversation(name: str, side: Any) -> list[Message]:
     return messages
 
 
+def refuse_beside(place: str, message: dict) -> None:
+    """Raise if a message says more than its content: tool calls, images and sound, or reasoning."""
+    for name, what in BESIDE.items():
+        value = message.get(name)
+        if value.strip() if isinstance(value, str) else value:
+            raise ValueError(f"{what} not supported ({place}.{name})")
+
+
 def _message(place: str, message: object) -> Message:
     message = message._asdict() if isinstance(message, Message) else message
     if not isinstance(message, dict):
         raise ValueError(f"{place} must be a message with role and content, not {shortened(message)}")
     role, content = ("from", "value") if message.get("role") is None and "from" in message else ("role", "content")
-    if message.get(role) in CALLS or message.get("tool_calls") or message.get("function_call"):
+    if message.get(role) in CALLS:
         raise ValueError(f"tool calls are not supported ({place})")
+    refuse_beside(place, message)
     if message.get(role) not in [*ROLES]:
         raise ValueError(f"{place} must have a role of {', '.join(ROLES)}, not {shortened(message)}")
     return Message(ROLES[message[role]], _text(f"{place}.{content}", message.get(content)))

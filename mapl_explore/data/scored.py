@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import mean
 from typing import Any
 
-from mapl_explore.data.messages import asking_messages, unasked
+from mapl_explore.data.messages import asking_messages, refuse_beside, unasked
 from mapl_explore.data.sets import PreferenceSet, checked_score
 from mapl_explore.files import shortened
 
@@ -99,6 +99,9 @@ def _scored(name: str, listed: Sequence) -> list[tuple[Any, float]]:
         raise ValueError(f"{place} must be an object with text and score, or scores stand next to {name}, not {shown}")
     used = next((each for each in SCORES if any(each in one for one in listed)), None)
     names = SCORES if used is None else (used,)
+    for place, one in zip(places, listed, strict=True):
+        if "role" in one:
+            refuse_beside(place, one)
     return [_text_and_score(one, f"{place}.", names) for place, one in zip(places, listed, strict=True)]
 
 

@@ -102,7 +102,8 @@ def test_check_tells_faults_of_one_kind_in_one_line(tmp_path, capsys):
     assert cli.main(["data", "check", str(path)]) == 1
     out, err = capsys.readouterr()
     first, second = [line for line in out.splitlines() if line.startswith("fault: ")]
-    assert f"{path}:2: tool calls are not supported (prompt[1]); and 1 more like it (2 of 3,003 records)" in first
+    calls = "tool calls are not supported (prompt[1].tool_calls)"
+    assert f"{path}:2: {calls}; and 1 more like it (2 of 3,003 records)" in first
     assert f"{path}:3: chosen must be text, not 0; and 2,999 more like it (3,000 of 3,003 records)" in second
     assert "3002 of 3003 records cannot be read" in err
 
