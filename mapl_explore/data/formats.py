@@ -19,8 +19,8 @@ A message is ``{"role": str, "content": str}``, or ShareGPT's ``{"from": str, "v
 list of parts of text, which are put together. Tool calls, images and sound, and reasoning in a field of its own, have
 no place in a preference set, and a record with them is a fault; other fields of a message are not read. A conversation
 stays one: the prompt of the set is its messages, and each side is the content of the assistant's message that ends it.
-Where the sides differ earlier, each of them has several messages, and all of it becomes text: a transcript as hh-rlhf
-writes them. A transcript that is given stays text. In ours and in scored, a prompt may be a list of messages.
+Where a side has more messages of its own, all of it becomes text: a transcript as hh-rlhf writes them, which is told.
+A transcript that is given stays text. In ours and in scored, a prompt may be a list of messages.
 
 Pairs may have ``score_chosen`` and ``score_rejected``, which become the scores of the set.
 
@@ -99,6 +99,10 @@ class Format:
         """Return whether a record has the fields of this format, and no null there."""
         given = [record.get(name) is not None for name in self.fields]
         return (any if self.alike else all)(given) and self.also(record)
+
+    def makes_text(self, record: dict, one: PreferenceSet) -> bool:
+        """Return whether the sides of a record are messages, and its set is text: a transcript."""
+        return self.pairs and isinstance(one.prompt, str) and not isinstance(record[self.fields[0]], str)
 
 
 def format_of(record: dict) -> str:

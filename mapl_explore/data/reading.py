@@ -50,6 +50,8 @@ class Reading:
         Scored responses that are left out, whose text another one of their record has.
     averaged : int
         Texts that have several different scores for one prompt; their mean is taken.
+    transcripts : sequence of str
+        The place of each record whose conversations became text, because a side has more than one message of its own.
     same : sequence of (str, str)
         Of each record with the prompt and the sides of an earlier one, its place and that of the earlier one.
     ungraded : str
@@ -65,6 +67,7 @@ class Reading:
     apart: int = 0
     repeated: int = 0
     averaged: int = 0
+    transcripts: Sequence[str] = ()
     same: Sequence[tuple[str, str]] = ()
     ungraded: str = ""
 
@@ -78,7 +81,14 @@ class Reading:
             text += f"; {counted(self.between, 'response')} between best and worst left out (a threshold keeps all)"
         if self.apart:
             text += f"; {counted(self.apart, 'pair')} kept apart, at odds with another of the same prompt"
+        if self.transcripts:
+            text += f"; {self.as_transcripts()}"
         return text
+
+    def as_transcripts(self) -> str:
+        """Return in words that conversations became text, and why."""
+        made = f"{counted(len(self.transcripts), 'record')} made text (Human: ... Assistant: ...), first"
+        return f"{made} {self.transcripts[0]}, as chosen or rejected has more than one message of its own"
 
 
 def read_sets(source: Source, *, format: str | None = None, threshold: float | None = None) -> list[PreferenceSet]:
@@ -90,6 +100,7 @@ def read_sets(source: Source, *, format: str | None = None, threshold: float | N
     passed over), or a JSON array of objects, or objects over several lines, in UTF-8, compressed by gzip or not; or it
     is a parquet table. Its content tells which. Further fields are allowed and not read.
 
+    A pair of conversations of which one has several messages of its own becomes text, a transcript; a note counts them.
     Pairs of the same prompt become one set, each text once. Pairs with a text that another pair of the prompt has on
     the other side stay sets of their own. A text with several different scores for one prompt gets their mean, in pairs
     and in scored completions; a note counts such texts.
@@ -156,6 +167,8 @@ def _sets_of(source: Source, reading: Reading) -> list[PreferenceSet]:
             f"{counted(reading.between, 'response')} with scores between the best and the worst of their prompt left"
             " out; a --threshold of data convert or finetune keeps all"
         )
+    if reading.transcripts:
+        note(reading.as_transcripts())
     return reading.sets
 
 
@@ -174,7 +187,7 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
     if threshold is not None and not (isinstance(threshold, int | float) and abs(threshold) < math.inf):
         raise ValueError(f"threshold must be a finite number, not {shortened(threshold)}")
     read = told_set if format is None else lambda record, name, threshold: FORMATS[name].read(record, threshold)
-    sets, faults, one_sided, between, repeated, averaged, count = [], [], 0, 0, 0, 0, 0
+    sets, faults, transcripts, one_sided, between, repeated, averaged, count = [], [], [], 0, 0, 0, 0, 0
     for place, content in records(source):
         count += 1
         try:
@@ -187,6 +200,7 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
             one_sided += one is None
             if one is not None:
                 sets.append(one.at(place))
+                transcripts += [place] * FORMATS[format].makes_text(record, one)
             if one is not None and format == "scored":
                 left_out = _left_out(record, one)
                 between, repeated = between + left_out[0], repeated + left_out[1]
@@ -201,7 +215,8 @@ def read_all(source: Source, *, format: str | None = None, threshold: float | No
     ungraded, same, apart = scores_fault(sets), _same(sets), 0
     if format is not None and FORMATS[format].pairs:
         sets, apart, averaged = merged(sets)
-    return Reading(format, count, sets, faults, one_sided, between, apart, repeated, averaged, same, ungraded)
+    counts = (one_sided, between, apart, repeated, averaged)
+    return Reading(format, count, sets, faults, *counts, transcripts, same, ungraded)
 
 
 def _same(sets: Sequence[PreferenceSet]) -> list[tuple[str, str]]:

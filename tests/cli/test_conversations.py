@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from chat_templates import CHATML
+from format_records import RECORDS, assistant, user, written
 from sampled_worlds import chatty
 
 from mapl_explore.cli import main as cli
@@ -112,3 +113,27 @@ def test_an_interrupted_sampling_of_an_earlier_version_goes_on(tmp_path, monkeyp
     asked = sampled_worlds.asked(monkeypatch)
     sampled_worlds.sampled(source, output, batch_size=2)
     assert len(asked) == 6
+
+
+def test_conversations_that_become_text_are_counted_by_what_reads_them(tmp_path, model, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ask, longer = user("Hi"), [assistant("Hello"), user("2 + 2?"), assistant("4")]
+    trl = {"prompt": [ask], "chosen": longer, "rejected": [assistant("Go.")]}
+    shared = {"prompt": [ask], "chosen": longer, "rejected": [*longer[:-1], assistant("5")]}
+    alone = {"chosen": [ask, assistant("a")], "rejected": [ask, *longer]}
+    openai = {"input": {"messages": [ask]}, "preferred_output": [assistant("a")], "non_preferred_output": longer}
+    said = "{} made text (Human: ... Assistant: ...), first {}, as chosen or rejected has more than one message of its"
+    for count, first, records in (("2 records", 2, [shared, trl, alone]), ("1 record", 1, [openai])):
+        written(tmp_path / "talks.jsonl", *records)
+        line = said.format(count, f"talks.jsonl:{first}") + " own"
+        assert f"; {line}\n" in ran(capsys, "data", "check", "talks.jsonl")
+        assert f"; {line}, written to" in ran(capsys, "data", "convert", "talks.jsonl", "sets.jsonl", "--overwrite")
+        run = ["--output", f"run{first}", "--eval", "talks.jsonl"]
+        out = ran(capsys, *TUNE, *run, "--data", "talks.jsonl", "--model", model)
+        assert f"note: {line}\n" in out
+
+
+def test_transcripts_and_what_both_sides_share_are_told_as_nothing(tmp_path, capsys):
+    for name in ("trl, what came before and a longer beginning", "hh-rlhf", "trl, plain", "ours"):
+        path = written(tmp_path / "data.jsonl", RECORDS[name][0])
+        assert "made text" not in ran(capsys, "data", "check", str(path))
