@@ -167,7 +167,10 @@ class LogRecorder(TrainerCallback):
 
 
 class Progress(TrainerCallback):
-    """Show step, loss and hard margin on stderr: on a terminal one line that moves, otherwise ten lines in all."""
+    """Show step, loss and hard margin on stderr: on a terminal one line that moves, otherwise ten lines in all.
+
+    Each evaluation on the way has a line of its own.
+    """
 
     def on_train_begin(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Start the clock."""
@@ -194,6 +197,20 @@ class Progress(TrainerCallback):
             left = seconds / (step - self.first) * (last - step)
             text = ", ".join(f"{name} {value}" for name, value in shown.items())
             print(f"step {step} of {last}: {text}, {seconds:.0f} s, {left:.0f} s to go", file=sys.stderr, flush=True)
+
+    def on_evaluate(
+        self,
+        args: Any,
+        state: TrainerState,
+        control: Any,
+        metrics: Mapping | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Show what the held-out sets say on the way."""
+        found = metrics or {}
+        if "eval_loss" in found and "eval_hard_margin" in found:
+            shown = f"loss {found['eval_loss']:.4f}, hard margin {found['eval_hard_margin']:.2f}"
+            tqdm.write(f"held out, after step {state.global_step}: {shown}", file=sys.stderr)
 
     def on_train_end(self, args: Any, state: TrainerState, control: Any, **kwargs: Any) -> None:
         """Leave the line as it is."""

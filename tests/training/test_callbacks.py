@@ -225,6 +225,16 @@ def test_the_tokens_of_a_step_are_those_that_were_read_without_padding(tune, bas
     assert run.log[0]["tokens_per_second"] == tokens / 0.5
 
 
+def test_each_evaluation_on_the_way_is_a_line(tune, capfd):
+    done = tune(loss="dpo", steps=4, save_every=2, patience=5, progress=True)
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("held out, after step")]
+    first, second = done.run.evaluations
+    assert lines == [
+        f"held out, after step {each['step']}: loss {each['eval_loss']:.4f}, hard margin {each['eval_hard_margin']:.2f}"
+        for each in (first, second)
+    ]
+
+
 def test_without_a_terminal_progress_is_ten_lines(tune, capfd):
     tune(steps=12, sets_per_step=1, progress=True)
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("step ")]
