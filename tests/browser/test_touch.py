@@ -40,8 +40,9 @@ def test_a_finger_takes_the_line_along_and_the_page_does_not_scroll(phone):
     assert phone.page.evaluate("scrollY") == 0
 
 
-def test_a_finger_takes_the_target_up_and_the_page_does_not_scroll(phone):
-    swipe(phone, *grip(phone, "epsilon"), 3, -5)
+def test_a_finger_takes_the_target_up_by_its_grip_and_the_page_does_not_scroll(phone):
+    dot = phone.page.locator(".mapl-grip").bounding_box()
+    swipe(phone, dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2, 3, -5)
     phone.answer()
     assert phone.explorer.settings["epsilon"] > 0.3
     assert phone.page.evaluate("scrollY") == 0
@@ -50,6 +51,16 @@ def test_a_finger_takes_the_target_up_and_the_page_does_not_scroll(phone):
 def test_a_finger_that_goes_across_the_way_of_a_handle_scrolls_the_page(phone):
     before = phone.explorer.settings
     swipe(phone, *grip(phone, "tau"), 3, -15)
+    phone.page.wait_for_function("scrollY > 50")
+    assert phone.answer() == 0
+    assert phone.explorer.settings == before
+
+
+@pytest.mark.parametrize("off", [-10, 0, 10])
+def test_a_finger_that_scrolls_from_a_line_that_lies_leaves_its_value(phone, off):
+    before = phone.explorer.settings
+    x, y = grip(phone, "epsilon")
+    swipe(phone, x, y + off, 1, -9)
     phone.page.wait_for_function("scrollY > 50")
     assert phone.answer() == 0
     assert phone.explorer.settings == before

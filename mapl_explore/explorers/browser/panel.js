@@ -28,7 +28,7 @@ class Panel {
     this.inside.replaceChildren();
     this.outside.replaceChildren();
     this.marks = spec.marks.map((mark) => this.made(mark, before.get(`${mark.kind} ${mark.name}`)));
-    const kept = new Set(this.marks.flatMap((mark) => mark.handles.map((handle) => handle?.node)));
+    const kept = new Set(this.marks.flatMap((mark) => mark.handles.flatMap((handle) => handle?.nodes)));
     for (const node of [...this.handles.children]) if (!kept.has(node)) node.remove();
     this.own.replaceChildren(...spec.key.map((mark) => this.view.sample(mark)));
     this.own.hidden = !spec.key.length;
@@ -190,18 +190,24 @@ class Handle {
       "aria-orientation": drag.along === "x" ? "horizontal" : "vertical",
     };
     this.node = shape(mark.kind === "rule" ? "path" : "circle", attributes, shape("title", {}, panel.view._("drag to set {label}").replace("{label}", this.knob.label)));
-    this.node.addEventListener("pointerdown", (event) => this.take(event));
-    this.node.addEventListener("pointermove", (event) => this.pull(event));
-    // Comes after the move of the pointer, which has told whether the finger drags; else it scrolls the page.
-    this.node.addEventListener("touchmove", (event) => this.taken && event.preventDefault(), { passive: false });
-    this.node.addEventListener("lostpointercapture", () => this.leave());
+    // A finger that scrolls crosses a line that lies: there it takes the grip at its start alone.
+    if (mark.kind === "rule" && drag.along === "y") this.grip = shape("circle", { class: "mapl-grip", r: 6, "aria-hidden": "true" });
+    this.nodes = [this.node, this.grip].filter(Boolean);
+    for (const node of this.nodes) {
+      node.addEventListener("pointerdown", (event) => this.take(event));
+      node.addEventListener("pointermove", (event) => this.pull(event));
+      // Comes after the move of the pointer, which has told whether the finger drags; else it scrolls the page.
+      node.addEventListener("touchmove", (event) => this.taken && event.preventDefault(), { passive: false });
+      node.addEventListener("lostpointercapture", () => this.leave());
+    }
     this.node.addEventListener("keydown", (event) => this.key(event));
-    panel.handles.append(this.node);
+    panel.handles.append(...this.nodes);
   }
 
   move(at, area) {
     const { node, mark, drag, index } = this;
     put(node, mark.kind === "rule" ? { d: across(drag.along, at("at")[0], area) } : { cx: at("x")[index], cy: at("y")[index], r: 22 });
+    if (this.grip) put(this.grip, { cx: area.left, cy: at("at")[0] });
     const value = this.panel.view.values[drag.knob];
     put(node, { "aria-valuenow": value, "aria-valuetext": spoken(this.knob, value) });
     node.toggleAttribute("aria-disabled", this.panel.view.idle.includes(drag.knob));
@@ -209,7 +215,8 @@ class Handle {
 
   take(event) {
     if (event.button || this.panel.view.idle.includes(this.drag.knob)) return;
-    this.node.setPointerCapture(event.pointerId);
+    if (event.pointerType === "touch" && this.grip && event.currentTarget !== this.grip) return;
+    event.currentTarget.setPointerCapture(event.pointerId);
     this.node.focus({ preventScroll: true });
     this.from = event.pointerType === "touch" ? event : null;
     this.taken = !this.from;

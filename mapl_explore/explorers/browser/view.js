@@ -313,7 +313,7 @@ class View {
     for (const svg of this.nodes.picture.querySelectorAll("svg")) {
       const copy = svg.cloneNode(true);
       copyStyles(svg, copy);
-      copy.querySelectorAll(".mapl-handle").forEach((handle) => handle.remove());
+      copy.querySelectorAll(".mapl-handle, .mapl-grip").forEach((handle) => handle.remove());
       const { width, height, ...box } = svg.getBoundingClientRect().toJSON();
       file.append(put(copy, { ...within(box), width, height }));
     }
