@@ -66,6 +66,25 @@ def test_a_finger_that_scrolls_from_a_line_that_lies_leaves_its_value(phone, off
     assert phone.explorer.settings == before
 
 
+@pytest.mark.parametrize("step", [-9, 9])
+def test_a_finger_that_scrolls_from_a_slider_leaves_its_value(phone, step):
+    before = phone.explorer.settings
+    start = phone.page.evaluate("scrollTo(0, 300), scrollY")
+    box = phone.page.get_by_role("slider", name="target ε (nats)").bounding_box()
+    swipe(phone, box["x"] + 0.2 * box["width"], box["y"] + box["height"] / 2, 1, step)
+    phone.page.wait_for_function("(start) => Math.abs(scrollY - start) > 50", arg=start)
+    phone.answer()
+    assert phone.explorer.settings == before
+
+
+def test_a_finger_takes_a_slider_along(phone):
+    phone.page.evaluate("scrollTo(0, 300)")
+    box = phone.page.get_by_role("slider", name="target ε (nats)").bounding_box()
+    swipe(phone, box["x"] + 0.2 * box["width"], box["y"] + box["height"] / 2, 4, 1)
+    phone.answer()
+    assert 0.001 < phone.explorer.settings["epsilon"] != 0.05
+
+
 def test_a_tap_shows_the_numbers_until_the_next_one_elsewhere(phone):
     panel = phone.page.locator(".mapl-panel").first.bounding_box()
     tip = phone.page.locator(".mapl-tip")

@@ -25,9 +25,16 @@ class Control {
     box.addEventListener("blur", () => (this.typing = false));
     box.addEventListener("keydown", ({ key }) => key === "Escape" && this.takeBack());
     box.addEventListener("keydown", ({ key }) => key === "Enter" && this.typed()); // JupyterLite keeps it from being a change
-    slider.addEventListener("pointerdown", () => this.view.stop());
+    slider.addEventListener("pointerdown", () => this.touch());
+    slider.addEventListener("pointercancel", () => this.view.set(this.knob.name, this.before)); // the finger scrolls the page
     slider.addEventListener("input", () => this.view.set(this.knob.name, this.range.value(Number(slider.value))));
     this.row.append(element("label", {}, element("span", { text: name }), box), slider);
+  }
+
+  // A browser moves a slider to where a finger comes down, whatever that finger is about to do.
+  touch() {
+    this.before = this.view.values[this.knob.name];
+    this.view.stop();
   }
 
   // What is being typed stays: the answer to an earlier change would put the old number in its place.
