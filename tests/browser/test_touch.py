@@ -85,6 +85,13 @@ def test_a_finger_takes_a_slider_along(phone):
     assert 0.001 < phone.explorer.settings["epsilon"] != 0.05
 
 
+def test_every_control_is_high_enough_for_a_finger_and_a_slider_has_the_whole_width(phone):
+    controls = phone.page.locator(".mapl-view :is(button, summary, select, input):visible")
+    assert min(controls.evaluate_all("(all) => all.map((one) => one.offsetHeight)")) >= 32
+    sliders = phone.page.locator("input[type=range]:visible")
+    assert min(sliders.evaluate_all("(all) => all.map((one) => one.offsetWidth)")) > 0.9 * 390
+
+
 def test_a_tap_shows_the_numbers_until_the_next_one_elsewhere(phone):
     panel = phone.page.locator(".mapl-panel").first.bounding_box()
     tip = phone.page.locator(".mapl-tip")
