@@ -282,6 +282,23 @@ def test_a_phone_shows_the_notebook_that_its_address_names_and_comes_back_to_it(
     page.close()
 
 
+def test_on_a_phone_a_wide_formula_scrolls_by_itself_and_folded_cells_show_their_dots(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(LIMIT)
+    page.goto(f"{address}/lite/lab/index.html?path=02_error_bounds.ipynb")
+    formulas, dots = page.locator('.jp-Notebook mjx-container[display="true"]'), page.locator(".jp-MoreHorizIcon")
+    until(page, lambda: formulas.count() and dots.count())
+    formula = formulas.first
+    formula.evaluate("(formula) => { formula.scrollLeft = 1000; }")
+    assert formula.evaluate("(formula) => formula.scrollLeft") > 100
+    assert formula.evaluate("(formula) => formula.scrollHeight - formula.clientHeight") == 0
+    text = formula.locator('xpath=ancestor::*[contains(@class, "jp-RenderedMarkdown")][1]')
+    assert text.evaluate("(text) => text.scrollWidth - text.clientWidth") == 0
+    edge = page.locator(".jp-CodeCell .jp-InputArea-editor:visible").first.evaluate("(box) => box.getBoundingClientRect().right")
+    assert max(dots.evaluate_all("(all) => all.map((one) => one.getBoundingClientRect().right)")) <= edge
+    page.close()
+
+
 def test_a_notebook_is_printed_whole_and_a_page_of_text_as_well(page, address):
     opened(page, address, "01_smooth_maximum.ipynb")
     page.emulate_media(media="print")

@@ -11,6 +11,22 @@ const SAVED = `.jupyter-widgets-disconnected .jupyter-widgets-disconnected::befo
     content: "Run its cell again, after those above it: ▶ above."; font-style: italic; padding: 0.3em;
 }`;
 
+// What is wider than a phone: a formula scrolls by itself, and a folded cell is cut before its dots; there the prompt, which
+// is above an open cell, has no place next to a folded one.
+// The shade at the right end of a formula goes where that end is in sight.
+const WIDE = `mjx-container[display="true"] {
+    overflow: auto hidden; padding-block: 0.3em; background:
+        linear-gradient(to left, var(--jp-layout-color0) 1em, transparent 2em) right / 2em 100% no-repeat local,
+        linear-gradient(to left, var(--jp-layout-color3), transparent) right / 1em 100% no-repeat;
+}
+.jp-Placeholder, .jp-Placeholder-content { min-width: 0; }
+.jp-PlaceholderText { text-overflow: ellipsis; }
+.jp-MoreHorizIcon { flex: none; }
+@media (max-width: 760px) {
+    .jp-Placeholder-prompt { display: none; }
+    .jp-Placeholder-content { margin-left: var(--jp-cell-padding); }
+}`;
+
 // On paper the open notebook stands alone, and whole: on screen it scrolls in its own box.
 const PAPER = `@media print { body:has(.jp-NotebookPanel:not(.lm-mod-hidden)) {
     &, * { overflow: visible !important; }
@@ -33,7 +49,7 @@ const open = async ({ commands, shell }, path) => {
 };
 
 const activate = (app) => {
-    document.head.append(Object.assign(document.createElement("style"), { textContent: SAVED + PAPER }));
+    document.head.append(Object.assign(document.createElement("style"), { textContent: SAVED + WIDE + PAPER }));
     const fold = async (wide) => {
         if (innerWidth >= wide) return;
         await app.shell.currentWidget?.revealed;
