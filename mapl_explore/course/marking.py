@@ -11,9 +11,9 @@ from mapl_explore.course.marks import keep, kept
 from mapl_explore.course.sealed import sealed_answer, verdict
 from mapl_explore.words import _
 
-# Blue and vermilion differ for every kind of colour vision, and each has a contrast above 5 to 1 on white; the white
-# goes along, for a dark theme.
-COLORS = {True: "#005a9c", False: "#b03a00", None: "#555555"}
+# Of the bar before the words, which have the colour of the page's own: blue and vermilion differ for every kind of colour
+# vision, and each has a contrast above 3 to 1 on white and on a dark page.
+COLORS = {True: "#0072b2", False: "#d55e00", None: "#767676"}
 SIGNS = {True: "✓", False: "✗", None: "…"}
 
 
@@ -153,7 +153,7 @@ class Mark:
 
 def signed(state: bool | None, text: str) -> str:
     """Return a text with the sign and the colour of right, wrong or neither."""
-    look = f"color: {COLORS[state]}; background: #ffffff; padding: 0.1em 0.4em; font-weight: bold"
+    look = f"display: inline-block; border-left: 0.3em solid {COLORS[state]}; padding: 0.1em 0.5em; font-weight: bold"
     return f'<span style="{look}">{SIGNS[state]} {escape(text)}</span>'
 
 

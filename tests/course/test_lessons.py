@@ -250,6 +250,14 @@ def luminance(color):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+@pytest.mark.parametrize("page", ["#ffffff", "#111111"])
 @pytest.mark.parametrize("color", COLORS.values())
-def test_every_colour_can_be_read_on_white(color):
-    assert 1.05 / (luminance(color) + 0.05) >= 4.5
+def test_the_bar_of_a_mark_stands_out_on_a_light_and_on_a_dark_page(color, page):
+    dark, light = sorted(map(luminance, (color, page)))
+    assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+@pytest.mark.parametrize("given", [1, 2, None])
+def test_the_words_of_a_mark_have_the_colours_of_the_page(given):
+    style = check("A", given, 1)._repr_html_().split('"')[1].split("; ")
+    assert not [one for one in style if one.startswith(("color:", "background"))]
