@@ -92,6 +92,16 @@ def test_every_control_is_high_enough_for_a_finger_and_a_slider_has_the_whole_wi
     assert min(sliders.evaluate_all("(all) => all.map((one) => one.offsetWidth)")) > 0.9 * 390
 
 
+def test_where_nobody_answers_whoever_holds_the_last_slider_sees_what_to_do(phone):
+    phone.page.evaluate("window.model.send = () => {}")
+    slider = phone.page.locator("input[type=range]:visible").last
+    slider.evaluate("(slider) => slider.scrollIntoView({ block: 'end' })")
+    slider.press("PageUp")
+    banner = phone.page.locator(".mapl-banner")
+    expect(banner).to_contain_text("Run the cell")
+    expect(banner).to_be_in_viewport(ratio=1)
+
+
 def test_a_tap_shows_the_numbers_until_the_next_one_elsewhere(phone):
     panel = phone.page.locator(".mapl-panel").first.bounding_box()
     tip = phone.page.locator(".mapl-tip")

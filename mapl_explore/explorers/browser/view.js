@@ -27,8 +27,8 @@ class View {
     };
     const { banner, key, panels, picture, tools, knobs, refusal, says, status, below } = this.nodes;
     picture.append(key, panels);
-    below.append(element("div", { class: "mapl-set" }, refusal, knobs), says);
-    this.root = element("div", { class: "mapl-view", lang: model.get("language") }, banner, picture, tools, below, status, this.tip.node);
+    below.append(element("div", { class: "mapl-set" }, banner, refusal, knobs), says);
+    this.root = element("div", { class: "mapl-view", lang: model.get("language") }, picture, tools, below, status, this.tip.node);
     el.append(this.root);
     says.addEventListener("click", ({ target }) => this.unfold(target.closest("summary")));
     this.root.addEventListener("pointerdown", () => this.tip.hide()); // a tap elsewhere
