@@ -38,11 +38,13 @@ function answer({ kind, label, value, serial }) {
     change({ answer: { serial, error } });
 }
 
+const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i; // JavaScript reads 0x10 as 16
+
 // What is typed is a text; between two places the nearer one is shown, and that is said.
 function go(value) {
     const { knob } = range;
     const text = String(value).trim().replace("−", "-");
-    if (!text || !(text >= knob.low && text <= knob.high)) return `${knob.label} must be a number in [${knob.low}, ${knob.high}], not ${text || "nothing"}`;
+    if (!NUMBER.test(text) || text < knob.low || text > knob.high) return `${knob.label} must be a number in [${knob.low}, ${knob.high}], not ${text || "nothing"}`;
     const place = range.place(Number(text));
     change(shown(track.places[place]));
     const near = range.value(place);

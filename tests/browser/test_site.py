@@ -365,6 +365,7 @@ def test_what_is_found_by_search_has_no_source_of_a_formula(page, address):
     page.get_by_text("Search finished").wait_for()
     until(page, lambda: found.count() > 3)
     assert not [text for text in found.all_inner_texts() if "\\" in text]
+    assert page.locator("h1").all_inner_texts() == ["Search"]
 
 
 def test_the_explorer_of_the_start_page_shows_what_python_computes(browser):
@@ -392,9 +393,11 @@ def test_the_explorer_of_the_start_page_shows_what_python_computes(browser):
     box.fill("2")
     box.press("Enter")
     shown(tau=2.0)
-    box.fill("200")
-    box.press("Enter")
-    assert page.get_by_role("alert").text_content() == "inverse temperature τ must be a number in [0.1, 100], not 200"
+    for wrong in ("200", "0x10", "Infinity"):
+        box.fill(wrong)
+        box.press("Enter")
+        said = f"inverse temperature τ must be a number in [0.1, 100], not {wrong}"
+        assert page.get_by_role("alert").text_content() == said
     page.get_by_role("button", name="runners-up far apart").click()
     shown(spread=10.0)
     slider.press("ArrowRight")
