@@ -23,7 +23,7 @@ from mapl_explore.plots.panels import (
 from mapl_explore.words import N_, _
 
 BOUNDS = ("exact", "upper", "lower", "asymptote")
-POST: Look = {"style": Style("sky", FINE), "label": N_("the post's formula")}
+POST: Look = {"style": Style("amber", FINE), "label": N_("the post's formula")}
 BOTTOM = 5e-5  # nats, the lower end of the vertical axis
 AXES: dict[str, tuple[str, Scale]] = {
     "tau": (N_("inverse temperature τ (1/nats)"), "log"),

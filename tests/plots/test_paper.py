@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import rgb_to_hsv, to_hex
 from matplotlib.patches import Rectangle
 
-from mapl_explore.plots.bounds import error_panel
+from mapl_explore.plots.bounds import POST, error_panel
 from mapl_explore.plots.looks import LINES, MARKS, PALETTE, SCALES
 from mapl_explore.plots.panels import Axis, Panel
 from mapl_explore.plots.paper import artists_of, figure_of
@@ -36,6 +36,12 @@ def test_shares_are_written_so_that_a_small_one_is_not_zero():
 def test_no_two_curves_look_alike_without_their_colours():
     assert len({look["style"].dash for look in LINES.values()}) == len(LINES)
     assert len({shape for shape, _ in MARKS.values()}) == len({sign for _, sign in MARKS.values()}) == len(MARKS)
+
+
+@pytest.mark.parametrize("tone", [0, 1], ids=["light", "dark"])
+def test_the_posts_formula_has_the_hue_of_no_other_curve(tone):
+    hue = lambda look: rgb_to_hsv(rgb(PALETTE[look["style"].color][tone]) / 255)[0]  # noqa: E731
+    assert min(abs(hue(POST) - hue(LINES[name])) for name in ("upper", "lower", "asymptote")) > 0.03
 
 
 @pytest.mark.parametrize("tone", [0, 1], ids=["light", "dark"])
