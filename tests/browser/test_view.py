@@ -340,6 +340,20 @@ def test_on_a_phone_the_widest_table_that_of_responses_with_rewards_has_its_whol
     drawn.close()
 
 
+def test_words_that_are_wider_than_their_panel_have_smaller_letters(browser):
+    drawn = Drawn(browser, BoundsExplorer(tau=100.0), 720, 500)
+    words = drawn.page.get_by_text("others < 0.001%")
+    inside = """(text) => {
+        const [word, panel] = [text, text.closest("svg")].map((one) => one.getBoundingClientRect());
+        return [word.left - panel.left, panel.right - word.right];
+    }"""
+    assert min(words.evaluate(inside)) >= 0
+    drawn.page.set_viewport_size({"width": 1280, "height": 720})
+    drawn.page.evaluate(PAINTED)
+    assert words.evaluate("(text) => text.style.fontSize") == ""
+    drawn.close()
+
+
 @pytest.mark.parametrize("height", [400, 600, 720])
 def test_in_a_low_window_no_word_of_a_picture_is_cut_or_covered_by_the_key(browser, height):
     drawn = Drawn(browser, LossExplorer(curves="weights"), height=height)

@@ -77,12 +77,20 @@ const MARKS = {
       const [xs, ys] = [at("x"), at("y")];
       keep(node, xs.length, "text").forEach((word, i) => {
         put(word, { x: xs[i].toFixed(2), y: ys[i].toFixed(2) });
-        const text = words[mark.texts[0] + i];
-        if (word.textContent !== text) word.textContent = text;
+        fit(word, words[mark.texts[0] + i], area.right - area.left);
       });
     },
   },
 };
+
+// Words that are wider than their panel have smaller letters.
+function fit(word, text, room) {
+  if (word.textContent === text && word.room === room) return;
+  Object.assign(word, { textContent: text, room });
+  word.style.fontSize = "";
+  const part = room / word.getComputedTextLength();
+  if (part < 1) word.style.fontSize = `${part}em`;
+}
 
 // The colour at a place of a scale, from -1 through its middle at 0 to 1.
 const shade = (scale, value) => {
