@@ -85,6 +85,11 @@ def test_a_finger_takes_a_slider_along(phone):
     assert 0.001 < phone.explorer.settings["epsilon"] != 0.05
 
 
+def test_a_phone_shows_the_whole_picture_with_its_first_slider(phone):
+    first = phone.page.locator("input[type=range]:visible").first.bounding_box()
+    assert first["y"] + first["height"] <= 844
+
+
 def test_every_control_is_high_enough_for_a_finger_and_a_slider_has_the_whole_width(phone):
     controls = phone.page.locator(".mapl-view :is(button, summary, select, input):visible")
     assert min(controls.evaluate_all("(all) => all.map((one) => one.offsetHeight)")) >= 32

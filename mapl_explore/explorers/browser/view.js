@@ -138,7 +138,7 @@ class View {
     const place = [this.full, width, window.innerWidth, window.innerHeight].join();
     if (place !== this.place) this.again();
     this.place = place;
-    const height = narrow ? clamp(Math.min(width * 0.7, this.shown - RIM), 200, 320) : this.high(width, type);
+    const height = narrow ? clamp(Math.min(width * 0.5, this.shown - RIM), 180, 300) : this.high(width, type);
     const size = [width, height, type].join();
     if (size === this.size) return;
     this.size = size;
