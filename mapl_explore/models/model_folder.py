@@ -25,6 +25,8 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 # Tables that older versions of transformers saved with the weights, and that it computes by itself.
 BUFFERS = ("bias", "masked_bias", "inv_freq", "position_ids", "_float_tensor", "version")
 SAVE = "write it again with save_pretrained"
+RUN, ROUNDS = "run.json", "rounds.json"  # the records that fine-tuning begins a folder with; the model comes last
+POINTER = b"version https://git-lfs.github.com/spec/"  # how a file begins that git-lfs has not fetched
 
 
 def holds_adapters(source: str) -> bool:
@@ -51,11 +53,18 @@ def base_of_adapters(source: str) -> str:
 def require_files(source: str) -> None:
     """Raise OSError unless a folder has a configuration, all files of its weights, and no damaged generation file."""
     if not os.path.isfile(os.path.join(source, "config.json")):
-        raise OSError(f"{source!r} holds no model: there is no config.json in it")
+        raise OSError(f"{source!r} holds no model: {_why_none(Path(source))}")
     _require_safetensors(source)
     _require_all_shards(source)
     if os.path.isfile(os.path.join(source, GENERATION)):
         _require_generation(source)
+
+
+def _why_none(folder: Path) -> str:
+    begun, rounds = ((folder / name).is_file() for name in (RUN, ROUNDS))
+    if begun and not rounds:
+        return f"its run has not ended, as its {RUN} says; finetune with --resume goes on with it"
+    return "there is no config.json in it"
 
 
 def _require_safetensors(source: str) -> None:
@@ -108,10 +117,23 @@ def readable(source: str, what: str, advice: Callable[[], str] = str) -> Iterato
         yield
     except safetensors.SafetensorError as error:
         words = f"its weights are damaged or cut short ({first_line(error)}); fetch or save them again"
-        raise OSError(f"{source!r} holds {what} that can be read: {words}") from error
+        raise OSError(f"{source!r} holds {what} that can be read: {_pointer(source) or words}") from error
     except Exception as error:  # a file from elsewhere may be wrong in any way
-        reason = _damage(source) or f"{first_line(error)}{advice()}"
+        reason = _pointer(source) or _damage(source) or f"{first_line(error)}{advice()}"
         raise OSError(f"{source!r} holds {what} that can be read: {reason}") from error
+
+
+def _pointer(source: str) -> str:
+    """Return which file of a folder is a pointer of git-lfs and what to do about it, "" where none is."""
+    for path in sorted(Path(source).glob("*")):
+        if path.is_file() and _begins_as_pointer(path):
+            return f"{path.name} is a pointer of git-lfs, not the file itself; run 'git lfs pull' in that folder"
+    return ""
+
+
+def _begins_as_pointer(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(POINTER)) == POINTER
 
 
 def _damage(source: str) -> str:

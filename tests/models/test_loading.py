@@ -89,9 +89,19 @@ def test_weights_that_are_cut_short_are_refused_by_folder(tmp_path, left):
     assert repr(str(tmp_path)) in str(raised.value)
 
 
-def test_a_pointer_in_place_of_weights_is_refused(tmp_path):
-    (save_tiny(tmp_path) / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
-    with pytest.raises(OSError, match="damaged or cut short"):
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_pointer_of_git_lfs_in_place_of_a_file_is_named_with_what_to_do(tmp_path, name):
+    (save_tiny(tmp_path) / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(OSError, match=rf"{name} is a pointer of git-lfs, not the file itself; run 'git lfs pull' in"):
+        load_model(tmp_path)
+
+
+def test_the_folder_of_a_run_that_has_not_ended_says_how_it_goes_on(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(OSError, match=r"its run has not ended, as its run\.json says; finetune with --resume goes on"):
+        load_model(tmp_path)
+    (tmp_path / "rounds.json").write_text("{}")
+    with pytest.raises(OSError, match=r"holds no model: there is no config\.json in it$"):
         load_model(tmp_path)
 
 
