@@ -1,6 +1,7 @@
 """The commands that ask what a model makes of preference sets: ``tau``, ``select`` and ``score``."""
 
 import argparse
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -336,15 +337,31 @@ def _scored_by_both(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespa
     from mapl_explore.models.kept_scores import scores_by_name
 
     options = {name: getattr(arguments, name) for name in ("chat", "device", "batch_size", "precision", "fresh")}
+    if arguments.reference in (None, arguments.model):  # it is its own reference
+        return scores_by_name(arguments.model, sets, **options)
+    options["before"] = functools.cache(functools.partial(_require_alike, sets, arguments))  # once for both
     own = scores_by_name(arguments.model, sets, **options)
-    if arguments.reference is None:
-        return own
-    if arguments.reference == arguments.model:  # else the second scoring would say that it found an earlier command's
-        return replace(own, ref_logp=own.logp)
     other = scores_by_name(arguments.reference, sets, **options)
-    if own.length.tolist() != other.length.tolist():
+    _require_same_tokens(arguments, own.length.tolist(), other.length.tolist())
+    return replace(own, ref_logp=other.logp)
+
+
+def _require_alike(sets: "Sequence[PreferenceSet]", arguments: argparse.Namespace) -> None:
+    """Raise, before either model scores, unless both can read the sets, and as the same tokens."""
+    from mapl_explore.models.checking import told_of
+    from mapl_explore.models.kept_scores import lengths_by_name
+
+    read = []
+    for argument in ("model", "reference"):
+        with told_of(argument, name := getattr(arguments, argument)):
+            read.append(lengths_by_name(name, sets, arguments.chat))
+    _require_same_tokens(arguments, *read)
+
+
+def _require_same_tokens(arguments: argparse.Namespace, own: list[list[int]], other: list[list[int]]) -> None:
+    """Raise ValueError unless two models read responses of the same lengths (sets, n)."""
+    if own != other:
         raise ValueError(
             f"--reference {arguments.reference} reads the responses as other tokens than --model {arguments.model}:"
             " log-ratios need two models with one tokenizer and room for the same texts"
         )
-    return replace(own, ref_logp=other.logp)

@@ -214,6 +214,28 @@ def require_model(name: str, model: object) -> None:
         raise TypeError(f"{name} must be a model, such as the first of what load_model returns, not {_kind(model)}")
 
 
+def first_not_finite(network: torch.nn.Module) -> tuple[str, torch.Tensor] | None:
+    """Return the name and the values of the first weight that is NaN or infinite in places, None if there is none."""
+    return next((each for each in network.named_parameters() if not each[1].isfinite().all()), None)
+
+
+def require_finite(network: torch.nn.Module, name: str) -> None:
+    """Raise ValueError where a weight of a model is NaN or infinite."""
+    wrong = first_not_finite(network)
+    if wrong is not None:
+        raise ValueError(f"the weights of the model {name!r} must be finite, but {wrong[0]} holds a NaN or inf")
+
+
+@contextlib.contextmanager
+def told_of(argument: str, name: str) -> Iterator[None]:
+    """Make an error of a model say for which argument it was given, and name the model if it does not itself."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        told = argument if repr(name) in str(error) else f"{argument} {name!r}"
+        raise (OSError if isinstance(error, OSError) else ValueError)(f"{told}: {error}") from error
+
+
 def require_tokenizer_object(tokenizer: object) -> None:
     """Raise TypeError unless an argument is a tokenizer of ``transformers``."""
     if not callable(tokenizer) or not hasattr(tokenizer, "eos_token_id"):

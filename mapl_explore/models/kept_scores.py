@@ -9,7 +9,8 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from mapl_explore.data import PreferenceSet
 from mapl_explore.files import atomic_writer
 from mapl_explore.launch import is_first
 from mapl_explore.losses import ScoredSets
-from mapl_explore.models.choices import FLOAT32
-from mapl_explore.models.loading import folders_of, load_model, weights_type
+from mapl_explore.models.checking import require_finite, require_known_tokens
+from mapl_explore.models.choices import FLOAT32, Chat
+from mapl_explore.models.encoding import sides
+from mapl_explore.models.loading import folders_of, load_model, load_outline, weights_type
 from mapl_explore.models.processes import processes_of, require_device, told_by_first
-from mapl_explore.models.scoring import score_sets
-from mapl_explore.notes import heard, note
+from mapl_explore.models.scoring import encoded_for, score_sets
+from mapl_explore.notes import Note, heard, note
 
 VARIABLE = "MAPL_CACHE"  # names the folder in place of the usual one; where it is empty, nothing is kept
 MOST = 256  # files: some 10 kB for 100 sets each
@@ -42,6 +45,7 @@ def scores_by_name(
     batch_size: int | None = None,
     precision: str = FLOAT32,
     fresh: bool = False,
+    before: Callable[[], None] = lambda: None,
 ) -> ScoredSets:
     """Return what :func:`score_sets` makes of sets under a model, kept by an earlier command or computed now.
 
@@ -63,6 +67,8 @@ def scores_by_name(
         Of which type the weights are.
     fresh : bool
         Compute, whatever was kept, and keep that.
+    before : function
+        Called before a model is loaded, and not where the scores are kept ones.
 
     Returns
     -------
@@ -76,12 +82,27 @@ def scores_by_name(
         kept = told_by_first(None if fresh or file is None else _read(file))
         if kept is not None:
             return kept
+        before()
         with heard() as notes:
-            model = load_model(name, device=place, dtype=weights_type(precision))
-            scored = score_sets(*model, sets, chat=chat, batch_size=batch_size, shared=True)
+            model, tokenizer = load_model(name, device=place, dtype=weights_type(precision))
+            require_finite(model, name)
+            scored = score_sets(model, tokenizer, sets, chat=chat, batch_size=batch_size, shared=True)
     if file is not None:
         _write(file, scored, notes)
     return scored
+
+
+def lengths_by_name(name: str, sets: Sequence[PreferenceSet], chat: Chat) -> list[list[int]]:
+    """Return the lengths that :func:`scores_by_name` would, without the weights of the model, and raise what it would.
+
+    It says nothing: the notes come with the scores.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Note)
+        model, tokenizer = load_outline(name)
+        encoded = encoded_for(model, tokenizer, sets, chat=chat)
+    require_known_tokens(model, encoded)
+    return sides(encoded)["length"].tolist()
 
 
 def _file(name: str, sets: Sequence[PreferenceSet], chat: str, device: str, precision: str) -> Path | None:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,15 +84,32 @@ def load_model(
     _require_device(device)
     source = os.fspath(name)
     bases = _bases(source)
-    model, tokenizer = _read_by_name(source, _model, given=source, dtype=dtype)
-    require_tokenizer(tokenizer, source)
-    require_embeddings(tokenizer, model, source)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    model, tokenizer = _fitting(source, dtype=dtype)
     if bases := bases or _bases(source):  # of adapters that were fetched meanwhile, too
         note(f"{source!r} holds adapters: they are merged into {', on '.join(map(repr, bases))}")
     model.to(device)  # type: ignore[arg-type]  # transformers wraps it, and its types are lost
     return model.eval(), tokenizer
+
+
+def load_outline(name: str | os.PathLike) -> tuple[Model, Tokenizer]:
+    """Return a model without its weights, on the device "meta", and its tokenizer, in seconds.
+
+    Of the weights the names and sizes are read; what is raised is what :func:`load_model` raises.
+    """
+    with warnings.catch_warnings():
+        # Adapters are merged, too: that makes nothing, and torch says so of each.
+        warnings.filterwarnings("ignore", ".*copying from a non-meta parameter", UserWarning)
+        return _fitting(os.fspath(name), dtype=torch.float32, device_map="meta")
+
+
+def _fitting(source: str, **options: Any) -> tuple[Model, Tokenizer]:
+    """Return a model and a tokenizer that fits it."""
+    model, tokenizer = _read_by_name(source, _model, given=source, **options)
+    require_tokenizer(tokenizer, source)
+    require_embeddings(tokenizer, model, source)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer
 
 
 def weights_type(precision: str) -> torch.dtype:
@@ -175,19 +193,19 @@ def _read_by_name(name: str | os.PathLike, read: Callable[..., Read], **options:
 
 def _model(source: str, *, given: str, dtype: torch.dtype, **options: Any) -> tuple[Model, Tokenizer]:
     if os.path.isdir(source) and holds_adapters(source):
-        return _from_adapters(source, given, dtype)
+        return _from_adapters(source, given, dtype, **options)
     if os.path.isdir(source):
         with quiet_transformers():
             require_files(source)
     return _from_pretrained(source, dtype=dtype, **options)
 
 
-def _from_adapters(source: str, name: str, dtype: torch.dtype) -> tuple[Model, Tokenizer]:
+def _from_adapters(source: str, name: str, dtype: torch.dtype, **options: Any) -> tuple[Model, Tokenizer]:
     """Return the model that adapters belong to, with them merged into it."""
     base = base_of_adapters(source)
     require_peft(f"the folder of adapters {name!r}")
     try:
-        model, _ = _read_by_name(base, _model, given=base, dtype=torch.float32)
+        model, _ = _read_by_name(base, _model, given=base, dtype=torch.float32, **options)
     except OSError as error:
         advice = f"; base_model_name_or_path in its {ADAPTER_CONFIG} names that model, and may be changed"
         raise OSError(f"{name!r} holds adapters of a model that cannot be read: {error}{advice}") from error
@@ -253,7 +271,7 @@ def _from_pretrained(source: str, *, dtype: torch.dtype, **options: Any) -> tupl
     with quiet:
         with readable(source, "no causal language model"):
             transformers.AutoConfig.from_pretrained(source, trust_remote_code=False, **options)
-        tokenizer = _tokenizer(source, **options)
+        tokenizer = _tokenizer(source, **{name: each for name, each in options.items() if name != "device_map"})
         with readable(source, "no causal language model"):
             options |= {"trust_remote_code": False, "dtype": dtype, "use_safetensors": True}
             options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}  # they are refused below, by name

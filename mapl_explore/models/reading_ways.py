@@ -106,11 +106,12 @@ def logit_map(model: Model) -> LogitMap | None:
     It is read off the model, which is given made-up logits, in float64, in the place of those of its head. The names in
     a configuration do not tell: Granite divides by its ``logits_scaling``, HyperCLOVA X multiplies by it. What is found
     must hold for made-up logits from -100 to 100, which show a cap that the model's own are too small for, and for its
-    own. Where the model does something else, a :class:`~mapl_explore.notes.Note` says so.
+    own. Where the model does something else, a :class:`~mapl_explore.notes.Note` says so; of one whose logits are NaN
+    nothing is known, and it is refused where it scores.
     """
     with undisturbed(model), contextlib.suppress(Exception):  # any model may fail in a way of its own
         found = _tried_map(model)
-        if found:
+        if found or own_logits(model, probes(model)[1].prompt).log_softmax(-1).isnan().any():
             return found
     why = "its head is no plain linear layer, or it does more to its logits than to scale and to cap them"
     note(f"{type(model).__name__} is read with the logits of all tokens of a pass in memory: {why}")

@@ -8,7 +8,13 @@ import torch
 import transformers
 
 from mapl_explore.models.adapters import is_wrapped, obstacle, unwrapped, with_adapters
-from mapl_explore.models.checking import require_embeddings, require_tokenizer, require_tokenizer_object
+from mapl_explore.models.checking import (
+    require_embeddings,
+    require_finite,
+    require_tokenizer,
+    require_tokenizer_object,
+    told_of,
+)
 from mapl_explore.models.choices import BF16_WEIGHTS, FLOAT32
 from mapl_explore.models.kinds import Model
 from mapl_explore.models.loading import folders_of, load_model, load_tokenizer, weights_type
@@ -16,8 +22,7 @@ from mapl_explore.models.model_folder import changed_weights
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.notes import note
 from mapl_explore.training.own_loss import kind_of
-from mapl_explore.training.settings import Settings
-from mapl_explore.training.trainer import first_not_finite
+from mapl_explore.training.settings import Settings, name_of
 
 ModelAndTokenizer = tuple[transformers.PreTrainedModel, transformers.PreTrainedTokenizerBase]
 
@@ -47,7 +52,7 @@ def base_model(model: Any, device: str | torch.device, precision: str = FLOAT32)
     network, tokenizer = (
         load_model(model, device=device, dtype=weights_type(precision)) if named else _given(model, device)
     )
-    _require_finite(network, model if named else network.name_or_path or type(network).__name__)
+    require_finite(network, model if named else network.name_or_path or type(network).__name__)
     return network, tokenizer
 
 
@@ -180,8 +185,11 @@ def reference_model(model: Any, base: transformers.PreTrainedModel, precision: s
         return None
     if unwrapped(model) is unwrapped(base):
         raise ValueError("reference must be another model than model, which is trained in place; leave it out for that")
-    network = load_model(model, dtype=weights_type(precision))[0] if isinstance(model, str) else model
-    _require_finite(network, model if isinstance(model, str) else network.name_or_path or type(network).__name__)
+    network, name = model, name_of(model) or type(model).__name__
+    with told_of("reference", name):
+        if isinstance(model, str):
+            network, _ = load_model(model, dtype=weights_type(precision))
+        require_finite(network, name)
     return OtherModel(network, precision)
 
 
@@ -235,9 +243,3 @@ def _obstacles(network: transformers.PreTrainedModel, precision: str) -> Iterato
     hint = f"; precision {BF16_WEIGHTS!r} trains these" if kinds == {"torch.bfloat16"} else ""
     yield f"has weights in {', '.join(sorted(kinds))}, not {wanted.removeprefix('torch.')}: {way}{hint}" * bool(kinds)
     yield "has no weight that requires_grad" * (not any(each.requires_grad for each in weights))
-
-
-def _require_finite(network: torch.nn.Module, name: str) -> None:
-    wrong = first_not_finite(network)
-    if wrong is not None:
-        raise ValueError(f"the weights of the model {name!r} must be finite, but {wrong[0]} holds a NaN or inf")

@@ -13,7 +13,7 @@ from transformers import (
 from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import Loss, loss_of
 from mapl_explore.models.adapters import is_wrapped, require_peft
-from mapl_explore.models.checking import context_length, require_known_tokens
+from mapl_explore.models.checking import context_length, require_known_tokens, told_of
 from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import weights_checksum
 from mapl_explore.models.scorer import SetScorer
@@ -38,7 +38,7 @@ from mapl_explore.training.evaluation import (
 )
 from mapl_explore.training.own_loss import require_trained_by
 from mapl_explore.training.schedule import learning_rate, updates
-from mapl_explore.training.settings import Settings
+from mapl_explore.training.settings import Settings, name_of
 from mapl_explore.training.training_data import training_data
 from mapl_explore.training.workplace import Workplace
 
@@ -183,5 +183,6 @@ def _encoded(
     longest = min(settings.max_length or math.inf, context_length(reference.network) if reference else math.inf)
     found = encoded_for(network, tokenizer, sets, truncate=settings.truncate, chat=settings.chat, longest=longest)
     if reference:
-        require_known_tokens(reference.network, found)
+        with told_of("reference", name_of(settings.reference) or type(reference.network).__name__):
+            require_known_tokens(reference.network, found)
     return found

@@ -19,6 +19,7 @@ from mapl_explore.files import counted, shortened
 from mapl_explore.losses import Loss, ScoredSets, loss_of
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
 from mapl_explore.models.adapters import is_wrapped, obstacle, read_adapters, save_weights
+from mapl_explore.models.checking import first_not_finite
 from mapl_explore.models.choices import BF16, Chat
 from mapl_explore.models.encoding import EncodedSet, collate, sides
 from mapl_explore.models.loading import load_model
@@ -327,11 +328,6 @@ class PreferenceTrainer(transformers.Trainer):
             return
         saved, _ = load_model(resume_from_checkpoint)
         take_weights(given, saved.state_dict())
-
-
-def first_not_finite(network: torch.nn.Module) -> tuple[str, torch.Tensor] | None:
-    """Return the name and the values of the first weight that is NaN or infinite in places, None if there is none."""
-    return next((each for each in network.named_parameters() if not each[1].isfinite().all()), None)
 
 
 def _require_arguments(args: Any) -> None:

@@ -44,6 +44,9 @@ def no_model(monkeypatch):
         monkeypatch.setattr(
             f"mapl_explore.models.{room}.load_model", lambda *_, **__: pytest.fail("a model was loaded")
         )
+        monkeypatch.setattr(
+            f"mapl_explore.models.{room}.load_outline", lambda *_, **__: pytest.fail("a model was read")
+        )
 
 
 @pytest.fixture(scope="module")

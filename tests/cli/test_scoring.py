@@ -274,7 +274,7 @@ def test_chat_is_passed_on_to_the_scoring_of_both_models(command, given, chat, s
 
     asked = []
 
-    def scores_by_name(model, sets, *, chat, device, batch_size, precision, fresh):
+    def scores_by_name(model, sets, *, chat, device, batch_size, precision, fresh, before):
         assert (device, batch_size, precision, fresh) == ("auto", None, "float32", False)
         asked.append((model, chat))
         logp = np.array([[-1.0, -2.0, -2.5]] * len(sets)) * (1 if model == "m" else 1.5)

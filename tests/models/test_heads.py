@@ -1,6 +1,7 @@
 """Logits of a large vocabulary never exist all at once; log-probabilities and gradients are those of all at once."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -186,6 +187,16 @@ def test_a_model_that_does_something_else_to_its_logits_makes_all_of_them_and_on
     with pytest.warns(Note, match=f"^{kind.__name__} is read with the logits of all tokens") as said:
         assert [logit_map(model), logit_map(model)] == [None, None]
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_of_weights_that_are_not_finite_no_line_says_that_the_head_is_at_fault(value):
+    model = random_gpt2()
+    with torch.no_grad():
+        model.transformer.ln_f.weight[0] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Note)
+        assert logit_map(model) is None
 
 
 def test_a_head_that_is_changed_after_the_trial_is_called_as_it_is(monkeypatch):
