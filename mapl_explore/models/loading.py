@@ -218,8 +218,8 @@ def _from_adapters(source: str, name: str, dtype: torch.dtype, **options: Any) -
 
 
 def _note_other_base(model: Model, source: str, base: str) -> None:
-    """Say where a model has other weights than those that adapters were trained on."""
-    known = recorded_base(model, source)
+    """Say where a model has other weights than those that adapters were trained on; an outline has none."""
+    known = None if model.device.type == "meta" else recorded_base(model, source)
     if known and weights_checksum(model, weights_type(known[1])) != known[0]:
         note(
             f"{source!r} holds adapters that were trained on other weights than {base!r} has now: they fit them no more"

@@ -14,7 +14,7 @@ from tuned_runs import EVAL, QUICK, TRAIN, interrupted, timeless
 
 from mapl_explore.losses import LOSSES
 from mapl_explore.models.adapters import unwrapped
-from mapl_explore.models.loading import load_model
+from mapl_explore.models.loading import load_model, load_outline
 from mapl_explore.models.scoring import score_sets
 from mapl_explore.notes import Note, heard
 from mapl_explore.runs.checkpoints import last_checkpoint
@@ -108,6 +108,11 @@ def test_adapters_whose_base_has_other_weights_now_are_told(tune, base, tmp_path
     model.save_pretrained(tmp_path / "own")
     with pytest.warns(Note, match=r"trained on other weights than '.*own' has now: they fit them no more"):
         load_model(folder)
+
+
+def test_the_outline_of_adapters_on_a_model_is_read_without_its_weights(adapted):
+    model, _ = load_outline(adapted.folder)
+    assert model.device.type == "meta"
 
 
 def test_the_card_of_merged_adapters_is_that_of_any_model(tune):
