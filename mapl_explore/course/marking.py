@@ -11,8 +11,8 @@ from mapl_explore.course.marks import keep, kept
 from mapl_explore.course.sealed import sealed_answer, verdict
 from mapl_explore.words import _
 
-# Of the bar before the words, which have the colour of the page's own: blue and vermilion differ for every kind of colour
-# vision, and each has a contrast above 3 to 1 on white and on a dark page.
+# Of the bar before the words, which themselves are in the page's colour: blue and vermilion differ for every kind of
+# colour vision, and each has a contrast above 3 to 1 on white and on a dark page.
 COLORS = {True: "#0072b2", False: "#d55e00", None: "#767676"}
 SIGNS = {True: "✓", False: "✗", None: "…"}
 

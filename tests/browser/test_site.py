@@ -294,7 +294,9 @@ def test_on_a_phone_a_wide_formula_scrolls_by_itself_and_folded_cells_show_their
     assert formula.evaluate("(formula) => formula.scrollHeight - formula.clientHeight") == 0
     text = formula.locator('xpath=ancestor::*[contains(@class, "jp-RenderedMarkdown")][1]')
     assert text.evaluate("(text) => text.scrollWidth - text.clientWidth") == 0
-    edge = page.locator(".jp-CodeCell .jp-InputArea-editor:visible").first.evaluate("(box) => box.getBoundingClientRect().right")
+    edge = page.locator(".jp-CodeCell .jp-InputArea-editor:visible").first.evaluate(
+        "(box) => box.getBoundingClientRect().right"
+    )
     assert max(dots.evaluate_all("(all) => all.map((one) => one.getBoundingClientRect().right)")) <= edge
     page.close()
 
