@@ -293,7 +293,7 @@ def _check_places(arguments: argparse.Namespace, *sources: str | None) -> None:
     A name without a file's suffix may be on the hub.
     """
     from mapl_explore.data.records import SUFFIXES
-    from mapl_explore.runs.record import require_new
+    from mapl_explore.runs.run_folder import require_new
 
     for path in filter(None, sources):
         if path.endswith(SUFFIXES):
@@ -303,7 +303,7 @@ def _check_places(arguments: argparse.Namespace, *sources: str | None) -> None:
 
 
 def _after_finetune(arguments: argparse.Namespace) -> str:
-    from mapl_explore.runs.record import way_on
+    from mapl_explore.runs.run_folder import way_on
 
     way = way_on(arguments.output)
     return way and f"; {way}"

@@ -17,7 +17,8 @@ from mapl_explore.experiments.report import Results, Row, write_report
 from mapl_explore.files import sole_writer, whole_number
 from mapl_explore.notes import note
 from mapl_explore.runs.measured import SAMPLES, read_measured
-from mapl_explore.runs.record import Run, read_run, require_writable
+from mapl_explore.runs.record import Run, read_run
+from mapl_explore.runs.run_folder import require_writable
 
 RUNS, REPORTS = "runs", "reports"
 

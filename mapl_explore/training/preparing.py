@@ -20,14 +20,8 @@ from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import encoded_for
 from mapl_explore.notes import note
 from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
-from mapl_explore.runs.record import (
-    Run,
-    fingerprint,
-    require_new,
-    require_same,
-    require_same_weights,
-    write_run,
-)
+from mapl_explore.runs.record import Run, fingerprint, write_run
+from mapl_explore.runs.run_folder import require_new, require_same, require_same_weights
 from mapl_explore.sampling.verifiers import Question
 from mapl_explore.sampling.verifiers import verifier as judging
 from mapl_explore.training.arguments import require_arguments

@@ -26,7 +26,8 @@ from mapl_explore.models.choices import BF16_WEIGHTS, FLOAT32
 from mapl_explore.models.loading import load_model, weights_type
 from mapl_explore.models.processes import require_device
 from mapl_explore.rounding import known
-from mapl_explore.runs.record import RECORD, ROUNDS, Run, fingerprint, read_run, require_new, require_writable, versions
+from mapl_explore.runs.record import RECORD, ROUNDS, Run, fingerprint, read_run, versions
+from mapl_explore.runs.run_folder import require_new, require_writable
 from mapl_explore.sampling.answers import Drawing, sample_sets
 from mapl_explore.sampling.kept import NothingKept
 from mapl_explore.sampling.verifiers import Question, read_questions

@@ -10,7 +10,7 @@ import torch
 from mapl_explore.files import sole_writer
 from mapl_explore.launch import first_heard
 from mapl_explore.models.processes import processes_of, require_device
-from mapl_explore.runs.record import require_writable, way_on
+from mapl_explore.runs.run_folder import require_writable, way_on
 from mapl_explore.training.disk import disk_errors
 from mapl_explore.training.settings import Settings
 

@@ -7,18 +7,8 @@ import pytest
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.notes import Note
-from mapl_explore.runs.record import (
-    MEASURES,
-    Run,
-    fingerprint,
-    label_of,
-    read_run,
-    require_new,
-    require_same,
-    require_same_weights,
-    versions,
-    write_run,
-)
+from mapl_explore.runs.record import MEASURES, Run, fingerprint, label_of, read_run, versions, write_run
+from mapl_explore.runs.run_folder import require_new, require_same, require_same_weights
 
 BEFORE = dict.fromkeys(MEASURES, 1.0)
 AFTER = dict.fromkeys(MEASURES, 0.25)
