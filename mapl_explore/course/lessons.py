@@ -196,7 +196,7 @@ class OwnWords:
 
     def _make_widgets(self) -> None:
         self._text = widgets.Textarea(
-            placeholder=_("A sentence of your own"), layout=widgets.Layout(width="min(100%, 50em)")
+            placeholder=_("A sentence of your own"), layout=widgets.Layout(width="calc(min(100%, 50em) - 4px)")
         )
         self._button = widgets.Button(
             description=_("Show"), tooltip=_("Show the answer, once you have written"), disabled=True

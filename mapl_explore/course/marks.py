@@ -1,6 +1,6 @@
 """What a student has answered, kept in ``marks.json`` next to the notebooks: written at once, found again later.
 
-{"format": 1, "name": "Ada", "answers": {"01-A": {"given": 20.8, "right": true, "tries": 2, "when": "2026-..."}}}
+{"format": 1, "name": "Ada", "answers": {"01-A": {"given": 3.5, "right": false, "tries": 2, "when": "2026-..."}}}
 """
 
 import contextlib

@@ -59,8 +59,8 @@ def sealed_choice(answer: str, text: str, *, rounds: int = ROUNDS) -> dict[str, 
 
     Examples
     --------
-    >>> opened_choice(sealed_choice("falls", "Its slope is negative.", rounds=10), ["grows", "falls"])
-    ('falls', 'Its slope is negative.')
+    >>> opened_choice(sealed_choice("red", "It is the longest wave.", rounds=10), ["blue", "red"])
+    ('red', 'It is the longest wave.')
     """
     salt = secrets.token_hex(8)
     key = _key(salt, answer, rounds)

@@ -383,6 +383,16 @@ def test_forced_colours_leave_every_line_visible(browser):
     drawn.close()
 
 
+def test_a_number_box_has_the_menu_of_the_browser_and_a_picture_that_of_the_page(drawn):
+    drawn.page.evaluate(
+        "window.heard = []; document.addEventListener('contextmenu', ({ target }) => window.heard.push(target.tagName))"
+    )
+    for where in ('.mapl-knob input[type="text"]', "svg.mapl-panel"):
+        drawn.page.locator(where).first.click(button="right")
+    assert "INPUT" not in drawn.page.evaluate("window.heard")
+    assert len(drawn.page.evaluate("window.heard")) == 1
+
+
 def test_letters_typed_on_a_control_stay_with_it_and_commands_go_on(drawn):
     drawn.page.evaluate("window.heard = []; document.addEventListener('keydown', ({ key }) => window.heard.push(key))")
     for control in (

@@ -38,6 +38,8 @@ class View {
       const command = event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && event.key === "Enter");
       if (!command) event.stopPropagation();
     });
+    // A box has its own menu, with what is copied and pasted; JupyterLab's would take the keys that write a number.
+    this.root.addEventListener("contextmenu", (event) => event.target.matches("input, select") && event.stopPropagation());
     this.line = new Line(model, (lost) => this.silent(lost), (message, error) => this.answered(message, error));
     this.line.idle = () => this.settled();
     this.waiting = [];
