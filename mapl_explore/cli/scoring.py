@@ -363,5 +363,5 @@ def _require_same_tokens(arguments: argparse.Namespace, own: list[list[int]], ot
     if own != other:
         raise ValueError(
             f"--reference {arguments.reference} reads the responses as other tokens than --model {arguments.model}:"
-            " log-ratios need two models with one tokenizer and room for the same texts"
+            " log-ratios need one tokenizer, one chat template (or --chat never) and room for the same texts"
         )

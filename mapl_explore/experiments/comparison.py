@@ -203,10 +203,10 @@ def _require_models(jobs: Sequence[Job]) -> None:
     names = {str(job.settings.model) for job in jobs}
     names |= {str(job.settings.reference) for job in jobs if job.settings.reference and not job.sampling}
     if names:
-        from mapl_explore.models.loading import load_tokenizer  # 2 s for a plan of which every run is there
+        from mapl_explore.models.loading import load_outline  # 2 s for a plan of which every run is there
 
         for name in sorted(names):
-            load_tokenizer(name)
+            load_outline(name)
 
 
 def _reported(

@@ -188,6 +188,8 @@ def quiet_transformers() -> Iterator[None]:
 def _read_by_name(name: str | os.PathLike, read: Callable[..., Read], **options: Any) -> Read:
     """Return what a function reads of a model with such a name, from the folder that has it, or from the hub."""
     source = str(shipped("data") / "tiny-gpt2") if name == "tiny" else os.fspath(name)
+    if os.path.isfile(source):
+        raise OSError(f"{source!r} is a file, not the folder of a model")
     return read(source, **options) if os.path.isdir(source) else _from_hub(source, read, **options)
 
 

@@ -19,8 +19,6 @@ def require_new(folder: str | os.PathLike) -> None:
     home = folder.absolute().parent
     if not home.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(home.parent)!r} to make {home.name}/{folder.name} in")
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"output {str(folder)!r} is a file, not a folder")
     if folder.is_dir() and any(folder.iterdir()):
         begun = any((folder / name).exists() for name in (RECORD, ROUNDS))
         hint = "; --resume goes on with what is begun in it" if begun else ""
@@ -28,7 +26,9 @@ def require_new(folder: str | os.PathLike) -> None:
 
 
 def require_writable(folder: str | os.PathLike) -> None:
-    """Raise PermissionError if a folder, or the existing one to make it in, may not be written into."""
+    """Raise OSError if a folder is a file, or it or the existing one to make it in may not be written into."""
+    if Path(folder).is_file():
+        raise FileExistsError(f"output {str(folder)!r} is a file, not a folder")
     existing = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
     if not existing.is_dir() and existing != Path(folder).absolute():
         raise NotADirectoryError(f"output {str(folder)!r} cannot be made: {str(existing)!r} is a file")

@@ -74,7 +74,9 @@ def train(prepared: Prepared, baseline: Baseline) -> tuple[Prepared, TrainerStat
     if settings.patience is not None and place.first:
         state = trainer.state
         ended = f"ended at step {state.global_step} of {settings.steps}"
-        note(f"patience: {ended}, and kept step {state.best_global_step}, whose held-out loss is the lowest")
+        measure = str(trainer.args.metric_for_best_model).removeprefix("eval_").replace("_", " ")
+        best = f"{measure} is the {'largest' if trainer.args.greater_is_better else 'smallest'}"
+        note(f"patience: {ended}, and kept step {state.best_global_step}, whose held-out {best}")
     return _whole(prepared, empty), trainer.state
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from patience import HANG
 from small_plans import EVAL
+from tiny_models import save_tiny
 from tuned_runs import SETS
 
 from mapl_explore import compare, write_sets
@@ -111,6 +112,19 @@ def test_a_comparison_that_was_killed_goes_on_to_the_same_result(plan, tmp_path,
         (row.mean, row.interval, row.runs) for row in whole.rows
     ]
     assert not list((tmp_path / "out" / "runs").glob("*/checkpoints"))
+
+
+def test_a_model_that_is_cut_short_and_an_output_that_is_a_file_are_refused_before_any_run(plan, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(FileExistsError, match=r"output '.*file' is a file, not a folder"):
+        compared(plan, output=file, progress=False)
+    weights = save_tiny(tmp_path / "short") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    plan["common"]["model"] = str(tmp_path / "short")
+    with pytest.raises(OSError, match="its weights are damaged or cut short"):
+        compared(plan, output=tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("name", ["model", "reference"])

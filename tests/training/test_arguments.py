@@ -90,9 +90,14 @@ def test_an_argument_that_does_nothing_or_harm_is_refused_before_any_work(tune, 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("metric", ["eval_hard_margin", "negative_tau"])
-def test_a_measure_of_the_loss_may_choose_the_best_checkpoint(tune, metric):
-    tune(loss="dpo-smooth", steps=2, save_every=1, patience=1, training={"metric_for_best_model": metric})
+@pytest.mark.parametrize(
+    ("metric", "greater", "said"),
+    [("eval_hard_margin", None, "hard margin is the largest"), ("negative_tau", False, "negative tau is the smallest")],
+)
+def test_a_measure_of_the_loss_may_choose_the_best_checkpoint(tune, metric, greater, said):
+    training = {"metric_for_best_model": metric} | ({} if greater is None else {"greater_is_better": greater})
+    with pytest.warns(Note, match=f"patience: ended .* and kept step ., whose held-out {said}"):
+        tune(loss="dpo-smooth", steps=2, save_every=1, patience=1, training=training)
 
 
 def test_a_rate_that_never_gets_where_it_is_to_go_is_noted(tune):
