@@ -218,7 +218,7 @@ def test_activations_computed_again_and_half_precision_train_adapters(tune):
 def test_the_best_adapters_are_kept_where_a_run_ends_early(tune):
     training = {"warmup_steps": 0}
     with pytest.warns(
-        Note, match=r"^patience: ended at step \d of 8, and kept step \d, whose held-out loss is the low"
+        Note, match=r"^patience: ended at step \d of 8, and kept step \d, whose held-out loss is the smallest"
     ):
         done = tune(loss="dpo", lora="r=4", steps=8, lr=50.0, save_every=1, patience=2, training=training)
     losses = [entry["eval_loss"] for entry in done.run.evaluations]
