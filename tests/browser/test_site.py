@@ -286,6 +286,7 @@ def test_a_phone_shows_the_notebook_that_its_address_names_and_comes_back_to_it(
         page.locator(".jp-Notebook h1", has_text="01").wait_for()
         page.wait_for_url("**?path=01_smooth_maximum.ipynb")
         page.locator(".jp-FileBrowser").wait_for(state="hidden")
+        page.locator(".jp-SideBar.jp-mod-right").wait_for(state="hidden")
         page.reload()
     page.close()
 

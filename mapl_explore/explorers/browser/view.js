@@ -261,10 +261,15 @@ class View {
   }
 
   addTools() {
-    const made = this.model.get("buttons").map(({ label, text, tip, kind }) => button(text, tip, () => this.tell({ kind, label })));
+    const presets = element("div", { class: "mapl-presets" });
+    for (const { label, text, tip, kind } of this.model.get("buttons")) {
+      const made = button(text, tip, () => this.tell({ kind, label }));
+      (kind === "preset" ? presets : this.nodes.tools).append(made);
+    }
     this.nodes.pin = button(this._("pin"), this.pinTip, () => this.tell({ kind: "pin" }));
     this.nodes.play = button(this._("play"), this._("go along the horizontal axis from end to end"), () => this.play());
-    this.nodes.tools.append(...made, this.nodes.pin, this.nodes.play, this.menu());
+    this.nodes.tools.prepend(presets);
+    this.nodes.tools.append(this.nodes.pin, this.nodes.play, this.menu());
   }
 
   menu() {

@@ -64,6 +64,8 @@ const activate = (app) => {
         const [launcher, document] = app.shell.widgets("main"); // JupyterLab fills an empty window with a launcher
         if (document && !launcher.context) launcher.close();
         fold(ROOMY);
+        // A tenth of a phone's width, for what no lesson uses.
+        if (innerWidth < PHONE && app.shell.isSideTabBarVisible("right")) app.shell.toggleSideTabBarVisibility("right");
         app.shell.currentPathChanged.connect((_, { newValue: path }) => {
             if (path && path !== named().at(-1)) history.pushState(null, "", `?path=${encodeURIComponent(path)}`);
         });
