@@ -13,7 +13,8 @@ const SAVED = `.jupyter-widgets-disconnected .jupyter-widgets-disconnected::befo
 
 // What is wider than a phone: a formula scrolls by itself, and a folded cell is cut before its dots; there the prompt, which
 // is above an open cell, has no place next to a folded one.
-// The shade at the right end of a formula goes where that end is in sight.
+// The shade at the right end of a formula goes where that end is in sight. Printed lines and code in a text break between
+// words, and inside one only where it is wider than the page.
 const WIDE = `mjx-container[display="true"] {
     overflow: auto hidden; padding-block: 0.3em; background:
         linear-gradient(to left, var(--jp-layout-color0) 1em, transparent 2em) right / 2em 100% no-repeat local,
@@ -22,6 +23,8 @@ const WIDE = `mjx-container[display="true"] {
 .jp-Placeholder, .jp-Placeholder-content { min-width: 0; }
 .jp-PlaceholderText { text-overflow: ellipsis; }
 .jp-MoreHorizIcon { flex: none; }
+.jp-RenderedText pre { word-break: normal; }
+:is(.jp-RenderedText pre, .jp-RenderedMarkdown code) { overflow-wrap: anywhere; }
 @media (max-width: 760px) {
     .jp-Placeholder-prompt { display: none; }
     .jp-Placeholder-content { margin-left: var(--jp-cell-padding); }
