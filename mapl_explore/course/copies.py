@@ -11,16 +11,7 @@ from typing import Any
 
 from mapl_explore.course.given import as_array, kind
 from mapl_explore.course.marking import check
-from mapl_explore.course.questions import (
-    EXERCISE,
-    FOLDED,
-    GUESS,
-    WORDS,
-    Question,
-    call_in,
-    questions_of,
-    read_notebook,
-)
+from mapl_explore.course.questions import EXERCISE, FOLDED, GUESS, WORDS, Question, call_in, questions_of, read_notebook
 from mapl_explore.course.sealed import (
     FILE,
     ROUNDS,

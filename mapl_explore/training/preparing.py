@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformers import (
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import Loss, loss_of
@@ -27,9 +24,7 @@ from mapl_explore.sampling.verifiers import verifier as judging
 from mapl_explore.training.arguments import require_arguments
 from mapl_explore.training.base_model import OtherModel, adapted_model, base_model, reference_model
 from mapl_explore.training.engine import require_engine, require_same_engine
-from mapl_explore.training.evaluation import (
-    Judge,
-)
+from mapl_explore.training.evaluation import Judge
 from mapl_explore.training.own_loss import require_trained_by
 from mapl_explore.training.schedule import learning_rate, updates
 from mapl_explore.training.settings import Settings, name_of

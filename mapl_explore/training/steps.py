@@ -22,10 +22,7 @@ from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.sharded import filled, is_sharded, without_weights
 from mapl_explore.notes import note
 from mapl_explore.runs.measured import BY_SET, CURVE, learning_curve, write_measured
-from mapl_explore.runs.record import (
-    Run,
-    write_run,
-)
+from mapl_explore.runs.record import Run, write_run
 from mapl_explore.training.arguments import training_arguments
 from mapl_explore.training.baseline import Baseline, tell
 from mapl_explore.training.callbacks import (
@@ -39,13 +36,7 @@ from mapl_explore.training.callbacks import (
     steps_of,
 )
 from mapl_explore.training.engine import uses_fsdp
-from mapl_explore.training.evaluation import (
-    Measured,
-    Responses,
-    estimates,
-    evaluated,
-    intervals,
-)
+from mapl_explore.training.evaluation import Measured, Responses, estimates, evaluated, intervals
 from mapl_explore.training.preparing import Prepared
 from mapl_explore.training.schedule import sets_per_pass
 from mapl_explore.training.trainer import Example, PreferenceTrainer

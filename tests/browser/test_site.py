@@ -128,7 +128,7 @@ def test_every_cell_runs_or_says_what_it_needs_and_an_explorer_answers(page, add
     pictures = page.locator('.jp-MarkdownCell img[alt="what the cell showed"]')
     assert pictures.count() == sum(len(cell.get("attachments", {})) for cell in cells)
     until(page, lambda: pictures.evaluate_all(LOADED))
-    breaks = page.locator(".jp-RenderedText pre").evaluate_all("(all) => all.map((one) => getComputedStyle(one).wordBreak)")
+    breaks = page.locator(".jp-RenderedText pre").evaluate_all("all => all.map(one => getComputedStyle(one).wordBreak)")
     assert {*breaks} == {"normal"}  # JupyterLab's own breaks a printed line inside its words
     if any(source.startswith("from mapl_explore.explorers import") for source in sources):
         view = page.locator(".mapl-view").first

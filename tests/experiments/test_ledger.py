@@ -16,15 +16,7 @@ from mapl_explore import write_sets
 from mapl_explore.cli.main import main
 from mapl_explore.experiments.claims import Rule
 from mapl_explore.experiments.comparison import compared
-from mapl_explore.experiments.ledger import (
-    CAVEATS,
-    LONGEST_QUOTATION,
-    RESULTS,
-    ledger_of,
-    plans_in,
-    record,
-    result_of,
-)
+from mapl_explore.experiments.ledger import CAVEATS, LONGEST_QUOTATION, RESULTS, ledger_of, plans_in, record, result_of
 from mapl_explore.experiments.plan import read_plan
 from mapl_explore.experiments.questions import read_questions
 from mapl_explore.experiments.report import LEAST_SEEDS, Results, contrast_of

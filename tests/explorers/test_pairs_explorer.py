@@ -7,13 +7,7 @@ from mapl_explore.explorers import LossExplorer, PairsExplorer
 from mapl_explore.explorers.readout import digits, percent
 from mapl_explore.losses import ScoredSets, parse
 from mapl_explore.sampling.kernels import Band, Bell
-from mapl_explore.sampling.pairs import (
-    RejectionSampler,
-    closest_pairs,
-    easiest_pairs,
-    hardest_pairs,
-    pair_margins,
-)
+from mapl_explore.sampling.pairs import RejectionSampler, closest_pairs, easiest_pairs, hardest_pairs, pair_margins
 
 EPS = np.finfo(float).eps
 SETS = ScoredSets(

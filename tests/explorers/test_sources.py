@@ -5,13 +5,7 @@ import pytest
 import torch
 from explorer_controls import SETS
 
-from mapl_explore.explorers import (
-    BoundsExplorer,
-    LossExplorer,
-    PairsExplorer,
-    SmoothMaxExplorer,
-    TemperatureExplorer,
-)
+from mapl_explore.explorers import BoundsExplorer, LossExplorer, PairsExplorer, SmoothMaxExplorer, TemperatureExplorer
 from mapl_explore.explorers.sources import arranged, rows_of
 from mapl_explore.losses import ScoredSets
 

@@ -5,12 +5,7 @@ from dataclasses import replace
 import pytest
 from every_loss import make_sets
 
-from mapl_explore.losses import (
-    LOSSES,
-    MaxMin,
-    ScoredSets,
-    explain,
-)
+from mapl_explore.losses import LOSSES, MaxMin, ScoredSets, explain
 
 
 def test_explain_gives_equal_scores_one_rank_and_says_with_how_many_they_tie():

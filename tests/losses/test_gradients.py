@@ -9,15 +9,7 @@ import torch
 from every_loss import COMPARING, EVERY, PAIRS, SMOOTH, batch, flat_loss, make_sets, replace_logp
 
 from conftest import EPS, assert_close, numbers
-from mapl_explore.losses import (
-    DPO,
-    RLOO,
-    LeaderShare,
-    MaxMin,
-    OneSided,
-    ScoredSets,
-    Smooth,
-)
+from mapl_explore.losses import DPO, RLOO, LeaderShare, MaxMin, OneSided, ScoredSets, Smooth
 
 
 @pytest.mark.parametrize("loss", EVERY, ids=repr)

@@ -6,18 +6,7 @@ import numpy as np
 import pytest
 from every_loss import EVERY, OBJECTIVES, PAIRS, RULES, make_sets
 
-from mapl_explore.losses import (
-    DPO,
-    LOSSES,
-    Anneal,
-    First,
-    Hardest,
-    Loss,
-    MaxMin,
-    Pair,
-    Smooth,
-    parse,
-)
+from mapl_explore.losses import DPO, LOSSES, Anneal, First, Hardest, Loss, MaxMin, Pair, Smooth, parse
 
 
 @pytest.mark.parametrize("loss", [*EVERY, *LOSSES.values()], ids=repr)

@@ -15,15 +15,7 @@ from browser.browsing import NOTEBOOKS
 
 import mapl_explore
 from mapl_explore.serving import browser_python
-from mapl_explore.serving.browser_course import (
-    AHEAD,
-    GAVE,
-    NAMES,
-    NOTE,
-    ROOMS,
-    put_course,
-    without_torch,
-)
+from mapl_explore.serving.browser_course import AHEAD, GAVE, NAMES, NOTE, ROOMS, put_course, without_torch
 from mapl_explore.serving.browser_python import own_wheel
 from mapl_explore.serving.site import (
     FIRST_SCRIPT,
