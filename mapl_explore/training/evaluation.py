@@ -262,10 +262,17 @@ def _drawn(
     """Return the token ids of one response to each question, the one that ended it last."""
     prompts = [one.prompt for one in held_out.encoded[: len(held_out.questions)]]
     names = [prompt_text(question.prompt) for question in held_out.questions]
-    told = [question.named for question in held_out.questions]
-    options: dict[str, Any] = {"max_tokens": held_out.answer_tokens, "seed": held_out.seed}
-    options |= {"ends": [ending.ends for ending in around], "batch_size": held_out.batch_size}
-    options |= {"told": told}
-    batches = token_batches(model, prompts, names, k=1, temperature=temperature, **options)
+    batches = token_batches(
+        model,
+        prompts,
+        names,
+        k=1,
+        temperature=temperature,
+        max_tokens=held_out.answer_tokens,
+        seed=held_out.seed,
+        ends=[ending.ends for ending in around],
+        batch_size=held_out.batch_size,
+        told=[question.named for question in held_out.questions],
+    )
     found = {row: tuple(ids) for rows, drawn in batches for row, [ids] in zip(rows, drawn, strict=True)}
     return [found[row] for row in range(len(prompts))]
