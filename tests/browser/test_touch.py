@@ -113,6 +113,7 @@ def test_every_control_is_high_enough_for_a_finger_and_a_slider_has_the_whole_wi
 
 def test_where_nobody_answers_whoever_holds_the_last_slider_sees_what_to_do(phone):
     phone.page.evaluate("window.model.send = () => {}")
+    phone.page.set_viewport_size({"width": 390, "height": 300})  # fewer sliders are in sight than there are
     slider = phone.page.locator("input[type=range]:visible").last
     slider.evaluate("(slider) => slider.scrollIntoView({ block: 'end' })")
     slider.press("PageUp")
