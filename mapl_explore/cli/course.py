@@ -15,7 +15,12 @@ def add_marks(commands: argparse._SubParsersAction) -> None:
     example = "mapl-explore marks class/* --out class.csv"
     parser = commands.add_parser("marks", help=text, description=text, example=example)
     add = parser.add_argument
-    add("folders", metavar="FOLDER", nargs="+", help="a student's folder, with the marks.json of the notebooks in it")
+    add(
+        "folders",
+        metavar="FOLDER",
+        nargs="+",
+        help="a student's folder, with the marks.json of the notebooks in it; or such a file, by any name",
+    )
     add("--out", metavar="FILE", help="where the table is written; by default it is printed")
     add_overwrite(parser, "FILE")
     add("--lessons", metavar="01,02", help="these lessons only; by default all that have questions")

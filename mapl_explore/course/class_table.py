@@ -32,9 +32,9 @@ class Student:
     Parameters
     ----------
     name : str
-        The name that was given; else that of the folder.
+        The name that was given; else that of the folder, or of the file without its ending.
     folder : str
-        Where the marks lie.
+        Where the marks lie: a folder or a file.
     cells : dict
         For each question that was answered whether it is right; of own words the words.
     tries : dict
@@ -88,10 +88,12 @@ def _lesson(one: Question) -> str:
 def read_student(folder: Path, questions: Iterable[Question]) -> Student:
     """Return what a student has answered, marked; the marks are in the folder, or in the copies that lab made there.
 
+    Such a file itself may be given, too, under whatever name it was handed in.
+
     Raises
     ------
     OSError
-        If there is no such folder, or no ``marks.json`` in it.
+        If there is no such folder or file, or no ``marks.json`` in the folder.
     ValueError
         If that is malformed; the message names the file and the rule.
     """
@@ -99,20 +101,19 @@ def read_student(folder: Path, questions: Iterable[Question]) -> Student:
     questions = list(questions)
     answers = {one.key: marks["answers"][one.key] for one in questions if one.key in marks["answers"]}
     cells = {one.key: _cell(one, answers[one.key]["given"]) for one in questions if one.key in answers}
-    name = marks["name"].strip() or folder.resolve().name
+    name = marks["name"].strip() or (folder.stem if folder.is_file() else folder.resolve().name)
     tries = {key: answer["tries"] for key, answer in answers.items()}
     return Student(name, str(folder), cells, tries, tuple(sorted({*marks["answers"]} - {*answers})))
 
 
 def places_of(folder: Path) -> list[Path]:
-    """Return where the marks of a student may lie: in the folder, or in the copies that lab made there."""
-    return [folder / FILE, folder / STUDENTS_FOLDER / FILE]
+    """Return where the marks of a student may lie: in the folder, in the copies that lab made there, or in a file."""
+    return [folder] if folder.is_file() else [folder / FILE, folder / STUDENTS_FOLDER / FILE]
 
 
 def _marks_in(folder: Path) -> Path:
-    if not folder.is_dir():
-        there = "a file" if folder.exists() else "not there"
-        raise FileNotFoundError(f"{folder}: must be a student's folder, and is {there}")
+    if not folder.exists():
+        raise FileNotFoundError(f"{folder}: must be a student's folder or file of marks, and is not there")
     found = [path for path in places_of(folder) if path.is_file()]
     if len(found) > 1:
         raise ValueError(f"{folder}: has two, {FILE} and {STUDENTS_FOLDER}/{FILE}: name the folder of one")

@@ -9,12 +9,12 @@ from typing import Any
 import ipywidgets as widgets
 
 from mapl_explore.course.marking import Mark, check, signed
-from mapl_explore.course.marks import keep, kept, sign
+from mapl_explore.course.marks import hand_in, keep, kept, sign
 from mapl_explore.course.progress import course_map
 from mapl_explore.course.sealed import opened_choice, opened_text, sealed_answer
 from mapl_explore.words import _, speaking, spoken
 
-__all__ = ["Mark", "OwnWords", "Prediction", "check", "course_map", "own_words", "predict", "sign"]
+__all__ = ["Mark", "OwnWords", "Prediction", "check", "course_map", "hand_in", "own_words", "predict", "sign"]
 
 # ipywidgets gives an option one line of 20 pixels, whatever it holds, and puts the button after it; ours may wrap, with
 # the button at the first line. Wide windows are projectors.
@@ -175,7 +175,7 @@ class Prediction:
             )
         self.guess = guess
         self._radio.disabled = self._button.disabled = True
-        said = _("Your guess is right: {answer}") if self.right else _("You guessed: {guess}. Right is: {answer}")
+        said = _("Your guess is right: “{answer}”") if self.right else _("You guessed “{guess}”. Right is “{answer}”")
         verdict = signed(self.right, said.format(guess=self.guess, answer=self.answer))
         self._verdict.value = f'<div role="alert">{verdict}{_paragraph(self.why)}</div>'
 

@@ -99,8 +99,10 @@ def _checked_by_key(exercise: str, given: object, key: str) -> "Mark":
     answer = as_array(given)
     fault = fault_of(answer, entry["kind"], entry["shape"])
     said = None if fault else verdict(entry, answer)
-    words = "" if said == "right" else _not_yet(fault or (said and entry[said]) or entry["hint"])
-    return Mark(exercise, said == "right", words, note=keep(key, given, said == "right", folder))
+    right, before = said == "right", kept(key, folder)
+    words = "" if right else _not_yet(fault or (said and entry[said]) or entry["hint"])
+    stays = _("your right answer from before still counts") if before and before["right"] and not right else ""
+    return Mark(exercise, right, words, note=keep(key, given, right, folder) or stays)
 
 
 def _kept_mark(exercise: str, key: str, folder: Path) -> "Mark":

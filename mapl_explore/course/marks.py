@@ -3,12 +3,15 @@
 {"format": 1, "name": "Ada", "answers": {"01-A": {"given": 3.5, "right": false, "tries": 2, "when": "2026-..."}}}
 """
 
+import base64
 import contextlib
 import json
 import math
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ import numpy as np
 
 from mapl_explore.course.given import as_array, kind
 from mapl_explore.files import require_folder, shortened, write_json
-from mapl_explore.words import _
+from mapl_explore.words import _, ngettext
 
 FILE, LOCK = "marks.json", ".marks.lock"
 PATIENCE = 10  # seconds that a window waits for another one: a file of 40 answers is written in a few milliseconds
@@ -64,6 +67,56 @@ def sign(name: str) -> str:
         return _("no name yet: the table of the class has the name of the folder")
     kept_as = _("your marks are kept in {file}, as those of {name}")
     return fault or kept_as.format(file=FILE, name=name)
+
+
+@dataclass(frozen=True)
+class HandIn:
+    """A link that saves ``marks.json``, as it is now, from a page that has no other way to it; made by :func:`hand_in`.
+
+    Parameters
+    ----------
+    marks : str
+        The content of the file; empty where there is none.
+    answers : int
+        How many answers it has.
+    """
+
+    marks: str
+    answers: int
+
+    def __repr__(self) -> str:
+        """Return what there is to hand in."""
+        if not self.marks:
+            return _("there is nothing to hand in yet")
+        said = ngettext("{file} with {count} answer", "{file} with {count} answers", self.answers)
+        return said.format(file=FILE, count=self.answers)
+
+    def _repr_html_(self) -> str:
+        if not self.marks:
+            return escape(repr(self))
+        content = base64.b64encode(self.marks.encode()).decode()
+        label = _("save {what}").format(what=repr(self))
+        return f'<a download="{FILE}" href="data:application/json;base64,{content}">{escape(label)}</a>'
+
+
+def hand_in() -> HandIn:
+    """Return a link that saves the marks of this folder as a file, with the answers up to now.
+
+    Raises
+    ------
+    OSError, ValueError
+        If they cannot be read.
+
+    Examples
+    --------
+    >>> hand_in()
+    there is nothing to hand in yet
+    """
+    path = Path.cwd() / FILE
+    if not path.exists():
+        return HandIn("", 0)
+    marks = read_marks(path)
+    return HandIn(json.dumps(marks, ensure_ascii=False), len(marks["answers"]))
 
 
 def read_marks(path: Path) -> dict[str, Any]:

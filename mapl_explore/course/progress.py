@@ -10,6 +10,7 @@ from mapl_explore.course.questions import read_notebook
 from mapl_explore.words import _, ngettext
 
 SECTION = re.compile(r"^## (\d+) · (.*) \((\d+) minutes?\)$", re.MULTILINE)
+CELL = '<td style="text-align: left">'  # JupyterLab puts the words of a table at its right
 KEY = re.compile(r'key="([^"]+)"')
 
 
@@ -37,8 +38,8 @@ class CourseMap:
 
     def _repr_html_(self) -> str:
         rows = "".join(  # a name may be broken: on a phone the ticks need the room
-            f'<tr><td><a href="{escape(name)}.ipynb">{escape(name).replace("_", "_<wbr>")}</a></td>'
-            f"<td>{_ticks(sections)}</td><td>{_left(sections)}</td></tr>"
+            f'<tr>{CELL}<a href="{escape(name)}.ipynb">{escape(name).replace("_", "_<wbr>")}</a></td>'
+            f"{CELL}{_ticks(sections)}</td>{CELL}{_left(sections)}</td></tr>"
             for name, sections in self.lessons.items()
         )
         return f"<table>{rows}</table>"

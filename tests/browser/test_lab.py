@@ -195,7 +195,7 @@ def test_a_guess_is_asked_for_before_the_answer_is_shown(lesson):
     expect(reveal).to_be_disabled()
     asked.get_by_label("as far down as possible").check()
     reveal.click()
-    expect(asked.get_by_role("alert")).to_contain_text(f"You guessed: as far down as possible. Right is: {answer}")
+    expect(asked.get_by_role("alert")).to_contain_text(f"You guessed “as far down as possible”. Right is “{answer}”")
     expect(asked.get_by_label(answer)).to_be_disabled()
 
 
@@ -224,7 +224,7 @@ def test_what_was_answered_is_there_when_all_is_run_again(lesson):
     run_all(lesson)
     asked = lesson.locator(".mapl-predict").first
     expect(asked.get_by_label("as far down as possible")).to_be_checked()
-    expect(asked.get_by_role("alert")).to_contain_text("You guessed: as far down as possible")
+    expect(asked.get_by_role("alert")).to_contain_text("You guessed “as far down as possible”")
     words = lesson.locator(".mapl-predict", has_text="What is wrong?").first
     expect(words.get_by_role("textbox")).to_have_value("A ceiling is no floor.")
 

@@ -97,12 +97,17 @@ def run(page):
     page.wait_for_function(DONE)
 
 
-def rerun(page, text):
-    """Replace the text of the first cell, run it, and return its explorer."""
+def replace_first(page, text):
+    """Replace the text of the first cell, and run it."""
     page.locator(".jp-CodeCell .cm-content").first.click()
     page.keyboard.press("Control+A")
     page.keyboard.insert_text(text)
     page.keyboard.press("Control+Enter")
+
+
+def rerun(page, text):
+    """Replace the text of the first cell, run it, and return its explorer."""
+    replace_first(page, text)
     view = page.locator(".mapl-view").first
     view.locator("svg").first.wait_for()
     return view
@@ -187,43 +192,21 @@ def says_of(view):
     return view.locator(".mapl-says").element_handle()
 
 
-MARKS = '.jp-DirListing-item[title*="marks.json"]'
-
-
-def downloaded(page, path):
-    """Return the marks of the file list."""
-    came = []
-    page.on("download", lambda download: came.append(download))
-
-    def asked():
-        """Ask as often as need be: the list, drawn anew where any file has changed, forgets what its menu is about."""
-        if not came:
-            page.locator(MARKS).click(button="right")
-            page.get_by_role("menuitem", name="Download").click()
-        return came
-
-    until(page, asked)
-    came[0].save_as(path)
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def test_marks_are_downloaded_and_make_the_table_of_a_class(page, address, tmp_path):
+def test_marks_are_saved_by_a_link_and_make_the_table_of_a_class(page, address, tmp_path):
     opened(page, address, "01_smooth_maximum.ipynb")
-    page.locator(".jp-FileBrowser").wait_for(state="hidden")  # folded, for the explorers
-    page.get_by_role("tab", name="File Browser").click()
     run(page)
     guesses = page.locator(".mapl-predict")
-    listed = []  # the entries of the marks in the file list, with their size
     for row in range(2):
         guesses.nth(row).locator("input[type=radio]").first.check()
         guesses.nth(row).get_by_role("button", name="Reveal").click()
         guesses.nth(row).get_by_text(re.compile("Your guess is right|You guessed")).wait_for()
-        # An answer is kept after it is shown.
-        until(page, lambda: page.locator(MARKS).count() and page.locator(MARKS).get_attribute("title") not in listed)
-        listed.append(page.locator(MARKS).get_attribute("title"))
     assert page.get_by_text("not kept").count() == 0
+    replace_first(page, "from mapl_explore.course.lessons import hand_in\n\nhand_in()")
     (tmp_path / "Ada").mkdir()
-    assert len(downloaded(page, tmp_path / "Ada/marks.json")["answers"]) == 2
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="save marks.json with 2 answers").click()
+    assert saved.value.suggested_filename == "marks.json"
+    saved.value.save_as(tmp_path / "Ada/marks.json")
     names = [str(tmp_path / "Ada"), "--out", str(tmp_path / "class.csv")]
     subprocess.run([sys.executable, "-m", "mapl_explore", "marks", *names], check=True)
     with open(tmp_path / "class.csv", encoding="utf-8-sig", newline="") as file:

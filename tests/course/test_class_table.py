@@ -103,7 +103,7 @@ def test_a_bad_folder_is_told_in_a_line_and_the_others_are_counted(folder, tmp_p
     first, second, third, count, last = capsys.readouterr().err.splitlines()
     assert first.startswith(f"passed over: {os.path.join(bad, 'marks.json')}: must be JSON in UTF-8: ")
     assert second == f"passed over: {none}: has no marks.json"
-    assert third == f"passed over: {tmp_path / 'away'}: must be a student's folder, and is not there"
+    assert third == f"passed over: {tmp_path / 'away'}: must be a student's folder or file of marks, and is not there"
     assert count == f"1 student, {len(QUESTIONS)} questions"
     assert last == "mapl-explore: error: 3 of 4 folders could not be read"
 
@@ -118,6 +118,18 @@ def test_which_of_two_files_of_marks_counts_is_asked_and_a_second_download_is_na
     assert f"{both}: has two, marks.json and mapl_explore_student/marks.json: name the folder of one" in told
     assert f"{second}: has no marks.json, but 'marks (1).json'" in told
     assert inner.is_dir()
+
+
+def test_a_file_of_marks_counts_by_any_name_which_is_the_students_where_none_was_signed(folder, tmp_path, capsys):
+    signed, unsigned = tmp_path / "late_1234_marks.json", tmp_path / "bo.json"
+    Path(folder("ada", all_right(), "Ada Lovelace"), "marks.json").rename(signed)
+    Path(folder("cy", {}), "marks.json").rename(unsigned)
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", str(signed), str(unsigned), "--out", str(out)]) == 0
+    assert [(row["name"], row["folder"]) for row in rows(out)] == [("Ada Lovelace", str(signed)), ("bo", str(unsigned))]
+    before = unsigned.read_bytes()
+    assert cli.main(["marks", str(unsigned), "--format", "gradescope", "--out", str(unsigned), "--overwrite"]) == 2
+    assert unsigned.read_bytes() == before
 
 
 def test_of_nothing_but_bad_folders_no_table_is_written(folder, tmp_path, capsys):

@@ -57,8 +57,8 @@ def test_an_option_must_be_chosen_before_the_answer_can_be_revealed(prediction):
 @pytest.mark.parametrize(
     ("guess", "said"),
     [
-        ("yes, always", "✓ Your guess is right: yes, always"),
-        ("at τ > 1", "✗ You guessed: at τ &gt; 1. Right is: yes, always"),
+        ("yes, always", "✓ Your guess is right: “yes, always”"),
+        ("at τ > 1", "✗ You guessed “at τ &gt; 1”. Right is “yes, always”"),
     ],
 )
 def test_the_reveal_says_whether_the_guess_was_right_what_is_and_why(prediction, guess, said):

@@ -4,12 +4,14 @@ import json
 import math
 import subprocess
 import sys
+from urllib.request import urlopen
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 
-from mapl_explore.course.marks import FILE, keep, kept, read_marks, sign
+from mapl_explore.course.marks import FILE, hand_in, keep, kept, read_marks, sign
 
 GIVEN = {"given": 1.5, "right": False, "tries": 1, "when": "2026-01-01T00:00:00+00:00"}
 GOOD = {"format": 1, "name": "Ada", "answers": {"01-A": GIVEN}}
@@ -93,6 +95,21 @@ def test_a_name_is_kept_next_to_the_answers_and_an_empty_one_changes_nothing(tmp
     assert (marks["name"], list(marks["answers"])) == ("Ada Lovelace", ["01-A"])
     with pytest.raises(TypeError, match="name must be a string, not 3"):
         sign(3)
+
+
+def test_what_is_handed_in_is_the_file_as_it_is_now(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert hand_in()._repr_html_() == "there is nothing to hand in yet"
+    sign("Łukasz <b>")
+    assert repr(hand_in()) == "marks.json with 0 answers"
+    keep("01-A", 1.0, True, tmp_path)
+    link = ElementTree.fromstring(hand_in()._repr_html_())
+    assert (link.get("download"), link.text) == (FILE, "save marks.json with 1 answer")
+    with urlopen(link.get("href")) as content:
+        assert json.load(content) == read_marks(tmp_path / FILE)
+    (tmp_path / FILE).write_text("{half")
+    with pytest.raises(ValueError, match="must be JSON"):
+        hand_in()
 
 
 @pytest.mark.parametrize(

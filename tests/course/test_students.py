@@ -42,8 +42,8 @@ def guess(prediction, option):
 @pytest.mark.parametrize(
     ("option", "said", "right"),
     [
-        ("it falls", "✓ Your guess is right: it falls", True),
-        ("it grows", "✗ You guessed: it grows. Right is: it falls", False),
+        ("it falls", "✓ Your guess is right: “it falls”", True),
+        ("it grows", "✗ You guessed “it grows”. Right is “it falls”", False),
     ],
 )
 def test_a_guess_reveals_the_hidden_answer_and_is_kept(folder, option, said, right):
@@ -83,7 +83,7 @@ def test_a_guess_is_there_again_in_the_next_kernel_and_cannot_be_changed(folder)
     again = guessing()
     assert (again.guess, again.right) == ("it grows", False)
     assert [again._radio.value, again._radio.disabled, again._button.disabled] == ["it grows", True, True]
-    assert "Right is: it falls" in again._verdict.value
+    assert "Right is “it falls”" in again._verdict.value
     guess(again, "it falls")
     assert kept("01-guess-1", folder)["given"] == "it grows"
 
@@ -105,8 +105,8 @@ def test_an_answer_is_marked_by_the_hidden_one_and_a_wrong_one_gets_its_hint(giv
 
 
 def test_words_are_marked_by_the_hidden_ones():
-    assert repr(check("B", " Mean", key="01-B")) == "B is right"
     assert repr(check("B", "first", key="01-B")) == "B: not yet, look again"
+    assert repr(check("B", " Mean", key="01-B")) == "B is right"
 
 
 def test_an_answer_is_kept_and_told_where_the_cell_has_none(folder):
@@ -115,7 +115,9 @@ def test_an_answer_is_kept_and_told_where_the_cell_has_none(folder):
     check("A", 0.2, key="01-A")
     assert repr(check("A", None, key="01-A")) == "A: not yet (your answer from before: 0.2)"
     check("A", 0.37, key="01-A")
-    check("A", 5.0, key="01-A")
+    worse = check("A", 5.0, key="01-A")
+    assert repr(worse).endswith(" (your right answer from before still counts)")
+    assert not worse.right
     mark = check("A", None, key="01-A")
     assert repr(mark) == "A is right (your answer from before: 0.37)"
     assert mark.right

@@ -219,7 +219,7 @@ def test_questions_are_framed_in_german(tmp_path, monkeypatch, foreign):
         re.sub(r"\b(A|answers\.json|marks\.json|Ada|nan)\b", " ", text) for one in shown for text in Visible(one).texts
     ]
     assert english([text for text in texts if "mapl-predict" not in text], foreign) == {}
-    assert "Deine Vermutung: BB. Richtig ist: AA" in guess._verdict.value
+    assert "Deine Vermutung: „BB“. Richtig ist „AA“" in guess._verdict.value
     assert "Was ist falsch?" in words_asked.widget.children[0].value
     assert repr(check("A", 0.3, 0.37)) == "A: noch nicht"
 
