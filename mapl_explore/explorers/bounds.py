@@ -183,7 +183,9 @@ class BoundsExplorer(Stage):
         if not reading.roots:
             now = _("One score: the smooth maximum is the maximum, and the smoothing error is 0 at every τ.")
             return f"<p>{now}{self._source.why_idle(1)}</p>"
-        caption = _("Where each curve is ε = {epsilon} nats (surely: whatever the scores after the second)")
+        caption = _(
+            "τ where each curve is ε = {epsilon} nats (surely: as rounded, whatever the scores after the second)"
+        )
         caption = caption.format(epsilon=digits(reading.epsilon))
         rows = [(_signed(name), shown_root(name, tau), _(MEANINGS[name])) for name, tau in reading.roots.items()]
         return f"<p>{self._sentences(reading)}</p>{table(caption, rows)}"
