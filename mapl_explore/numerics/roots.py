@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mapl_explore.numerics import tsallis_roots
-from mapl_explore.numerics.arrays import Array, column, detach, in_blocks, like, namespace, row_sum, to_numpy
+from mapl_explore.numerics.arrays import Array, column, detach, in_blocks, like, namespace, row_sum, softplus, to_numpy
 from mapl_explore.numerics.unchecked import log_sum, split_off_leader, terms_beyond
 
 Parameter: TypeAlias = Array | float
@@ -38,9 +38,9 @@ def _tau_upper_of_block(method: str, epsilon: Array, others: Array, gap: Array) 
     log_n = xp.log1p(others)
     # Two upper brackets: the root at gap 0, and the root once log(expm1(t)) is replaced by its lower bound
     # log(t) + t/2, which leaves a Lambert W; its approximation makes the second a start value only.
-    start = xp.minimum(log_n, _lambert_w(others * (a + 0.5)) / (a + 0.5))
+    start = xp.minimum(log_n, _lambert_w(xp.log(others) + xp.log(a + 0.5)) / (a + 0.5))
     # The tangent of the convex log(1 + others*exp(-a*t)) at t = 0 meets t below the root.
-    low = log_n / (1 + a * others / (1 + others))
+    low = log_n / (1 + a * (others / (1 + others)))
     tau = _root(_upper_equation, (1.0, a, xp.log(others)), start, (low, log_n), method) / detach(epsilon)
     return _with_gradient(_upper_equation, (epsilon, gap, xp.log(others)), tau)
 
@@ -52,8 +52,10 @@ def tau_asymptotic(epsilon: Array, others: Array, gap: Array) -> Array:
 
 def _tau_asymptotic_of_block(epsilon: Array, others: Array, gap: Array) -> Array:
     xp, a = namespace(gap), gap / epsilon
+    with np.errstate(divide="ignore"):  # by a gap of 0, where W is 0
+        log_a = xp.log(a)
     # (n-1) exp(-W) is W/a, and right at a = 0 as well.
-    start = others * xp.exp(-_lambert_w(others * a))
+    start = others * xp.exp(-_lambert_w(xp.log(others) + log_a))
     tau = _root(_asymptotic_equation, (1.0, a, others), start, None, "newton") / detach(epsilon)
     return _with_gradient(_asymptotic_equation, (epsilon, gap, others), tau)
 
@@ -117,8 +119,12 @@ def _upper_equation(tau: Array, epsilon: Parameter, gap: Array, log_others: Arra
 
 def _asymptotic_equation(tau: Array, epsilon: Parameter, gap: Array, others: Array) -> Residual:
     """Return log(tau*epsilon/(n-1)) + tau*gap, and its slope in log tau."""
-    # One log of the quotient: at a small gap log(t) - log(n-1) cancels, and was 8 eps off.
-    return namespace(tau).log(tau * epsilon / others) + tau * gap, 1 + tau * gap
+    t, xp = tau * epsilon, namespace(tau)
+    # One log of the quotient where t is large: at a small gap log(t) - log(n-1) cancels, and was 8 eps off. Where t is
+    # small the two have one sign, and the quotient may be below the dtype.
+    large = t > 1
+    log = xp.log(xp.where(large, t, 1.0) / others) + xp.log(xp.where(large, 1.0, t))
+    return log + tau * gap, 1 + tau * gap
 
 
 def _exact_equation(tau: Array, epsilon: Parameter, distance: Array, others: Array) -> Residual:
@@ -190,12 +196,10 @@ def _bracketed(equation: Equation, parameters: Parameters, low: Array, high: Arr
     def residual(t: np.ndarray, row: np.ndarray) -> Array:
         return equation(t, *(parameter[row] for parameter in flat))[0]
 
-    result = find_root(residual, ends, args=(np.arange(ends[0].size),))
-    # Where gap/epsilon overflows the equation has no numbers, and the root finder calls its end of the bracket a root.
-    if not np.all(result.success & np.isfinite(result.f_x)):
-        raise RuntimeError(
-            "no convergence of the bracketing root finder, as where gap/epsilon is beyond the range of float64"
-        )
+    # The least root there is has a few eps, too: no tolerance but a relative one.
+    result = find_root(residual, ends, args=(np.arange(ends[0].size),), tolerances={"xatol": 0.0})
+    if not np.all(result.success):
+        raise RuntimeError("no convergence of the bracketing root finder")
     return like(result.x.reshape(tuple(low.shape)), low)
 
 
@@ -226,8 +230,8 @@ def _log_odds(share: Array) -> Array:
     return namespace(share).log1p((2 * share - 1) / (1 - share))
 
 
-def _lambert_w(x: Array) -> Array:
+def _lambert_w(log_x: Array) -> Array:
     """Return W0(x) for x >= 0 to 2 percent, a start value (Iacono and Boyd 2017, doi:10.1007/s10444-017-9530-3)."""
-    xp = namespace(x)
-    log = xp.log1p(x)
-    return log * (1 - xp.log1p(log) / (2 + log))
+    # From its log: (n-1) times the largest gap/epsilon is beyond the dtype.
+    log = softplus(log_x)
+    return log * (1 - namespace(log).log1p(log) / (2 + log))

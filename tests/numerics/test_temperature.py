@@ -339,6 +339,20 @@ def solve_exactly(*, n, gap, epsilon, method):
 
 
 @METHODS
+@pytest.mark.parametrize(("dtype", "epsilon", "gap"), [("float32", 1e-8, 3.3e30), ("float64", 1e-8, 1.7e300)])
+def test_the_largest_ratios_have_a_root_for_any_number_of_scores(library, dtype, epsilon, gap, method):
+    epsilon, gap = library(epsilon, dtype), library(gap, dtype)
+    for n in (2, 1000, 10**6):
+        # tau*epsilon is so small that expm1 of it is tau*epsilon: the asymptote is the bound.
+        known = float(oracle.tau_asymptotic(float(epsilon), n, float(gap)))
+        assert_close(solve_tau_upper(epsilon=epsilon, n=n, gap=gap, method=method), known, k=4)
+        assert_close(solve_tau_asymptotic(epsilon=epsilon, n=n, gap=gap), known, k=4)
+    scores = library([0.0] + [-float(gap)] * 999, dtype)
+    known = float(oracle.tau_asymptotic(float(epsilon), 1000, float(gap)))
+    assert_close(solve_tau_exact(scores, epsilon=epsilon, method=method), known, k=4)
+
+
+@METHODS
 def test_a_score_that_is_too_far_to_matter_does_not_matter(method):
     alone = solve_tau_exact([0.0, -1.0], epsilon=1e-10, method=method)
     assert_close(solve_tau_exact([0.0, -1.0, -1e300], epsilon=1e-10, method=method), float(alone), k=4)
