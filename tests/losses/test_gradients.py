@@ -58,6 +58,18 @@ def test_second_derivatives_of_the_one_sided_loss_are_the_slopes_of_the_first():
     assert torch.autograd.gradgradcheck(one_sided, (sets.logp.clone().requires_grad_(),))
 
 
+@pytest.mark.parametrize("alpha", [1.0, 1.2, 1.5, 2.0])
+@pytest.mark.parametrize("scores", [[1.0, 1.0, 0.5], [1.0, 0.8, 0.8], [0.3, 1.0, 1.0, -9.0]], ids=str)
+def test_second_derivatives_at_ties_are_those_of_the_weights(scores, alpha):
+    # The weights move by tau (u_i [i = j] - u_i u_j / sum u) with u = w**(2 - alpha), 0 where there is no weight.
+    logp, label = torch.tensor([0.0, *scores], dtype=torch.float64), torch.tensor([1] + [-1] * len(scores))
+    pair = Smooth(tau=0.5, alpha=alpha)
+    hessian = torch.autograd.functional.hessian(lambda r: -pair.margin(r, label), logp)[1:, 1:]
+    w = pair.side(logp[1:]).weights
+    u = torch.where(w > 0, w ** (2 - alpha), 0.0)
+    assert_close(hessian, numbers(0.5 * (torch.diag(u) - torch.outer(u, u) / u.sum())), k=8, atol=EPS["float64"])
+
+
 def test_second_derivatives_take_the_tau_of_a_rule_as_a_constant():
     sets = ScoredSets(*map(torch.as_tensor, ([-1.0, -2.0, -4.0], [0.0] * 3, [3] * 3, [1, -1, -1])))
     sets = ScoredSets(sets.logp.double(), sets.ref_logp.double(), sets.length, sets.label)
