@@ -106,6 +106,13 @@ def test_a_pair_that_is_not_smooth_has_a_tau_and_no_error():
     assert (side.error, side.lower, side.upper) == (None,) * 3
 
 
+def test_the_error_and_its_bounds_are_those_of_the_smoothing_of_the_pair():
+    # Sparsemax at tau*gap = 3/4: of two scores (1 - 3/4)**2 / (4 tau), of three with tied others (1 - 3/4)**2 / (3 tau).
+    side = measured_sides(MaxMin(pair=Smooth(tau=0.5, alpha=2.0)), SETS)["negative"]
+    for value, known in ((side.error, 1 / 32), (side.lower, 1 / 32), (side.upper, 1 / 24)):
+        assert_close(value[:1], np.array([known]), k=8)
+
+
 @pytest.mark.parametrize("loss", [InfoNCA(), PlackettLuce(), RLOO(), GRPO(), SFT(), OneSided()], ids=repr)
 def test_a_loss_that_makes_no_pair_has_no_margin_of_its_own(loss):
     assert {"loss", "hard_margin"} <= measures(loss, SETS).keys()
