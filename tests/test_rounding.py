@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mapl_explore.rounding import surely
+from mapl_explore.rounding import known, surely
 
 
 @pytest.mark.parametrize("digits", [1, 3, 4, 6, 17])
@@ -21,3 +21,7 @@ def test_a_rounded_number_lies_on_its_side_and_next_to_the_number(digits):
 @pytest.mark.parametrize("value", [5.99, 0.001, 1000.0, 2.0, 0.0, float("inf")])
 def test_what_has_few_digits_stays_as_it_is(value):
     assert surely(value, up=True) == surely(value, up=False) == value
+
+
+def test_a_zero_is_known():
+    assert [known(0.0, ".3f"), known(None, ".3f")] == ["0.000", "-"]

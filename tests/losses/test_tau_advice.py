@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conftest import assert_close
+from conftest import EPS, assert_close
 from mapl_explore.losses import DPO, MaxMin, ScoredSets
 from mapl_explore.losses.tau_advice import advise
 from mapl_explore.numerics.smoothing import smooth_max_weights
@@ -51,6 +51,16 @@ def test_the_reason_holds_the_shares_that_one_number_would_give():
     shares = smooth_max_weights(np.stack([0 * gaps, -gaps], 1), tau=advice.fixed)[:, 0]
     assert_close(np.asarray(advice.fixed_shares), np.quantile(shares, [0.05, 0.5, 0.95]), k=64)
     assert f"{advice.fixed_shares[2]:.1%}" in str(advice)
+
+
+def test_what_is_printed_of_a_bound_keeps_its_promise():
+    advice = advise(sets_with(np.linspace(1.0, 3.0, 21)), MaxMin())
+    rows = {line.split()[0]: np.array(line.split()[1:], float) for line in str(advice).split("leader's")[0].splitlines()
+            if "epsilon" in line}  # fmt: skip
+    for rule, kept in (("UpperBound", np.greater_equal), ("LowerBound", np.less_equal)):
+        name = f"{rule}(epsilon=0.1)"
+        assert kept(rows[name], advice.taus[name]).all()
+        assert_close(rows[name], np.asarray(advice.taus[name]), k=1e-3 / EPS["float64"])
 
 
 def test_data_of_single_answers_need_no_tau_and_say_so():
