@@ -1,4 +1,6 @@
-"""The few things that differ between the array libraries."""
+"""The few things that differ between the array libraries, and what no function of numbers takes."""
+
+import math
 
 import mpmath
 import numpy as np
@@ -9,7 +11,16 @@ import torch
 
 from conftest import EPS, assert_close
 from mapl_explore.numerics.arrays import held, row_sum, sigmoid, softplus
-from mapl_explore.numerics.smoothing import smooth_max
+from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
+from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smooth_min, smoothing_error, top_gap
+from mapl_explore.numerics.temperature import (
+    solve_tau_asymptotic,
+    solve_tau_exact,
+    solve_tau_lower,
+    solve_tau_share,
+    solve_tau_share_exact,
+    solve_tau_upper,
+)
 
 
 def test_a_strided_axis_is_summed_as_accurately_as_a_contiguous_one():
@@ -77,3 +88,48 @@ def test_a_column_of_pandas_is_refused_in_one_line_that_says_what_to_do(column):
     with pytest.raises(TypeError, match=r"not a \w+: give its \.to_numpy\(\)$") as caught:
         smooth_max(column, tau=1.0)
     assert "\n" not in str(caught.value)
+
+
+# What each function takes, and for each argument what is refused and the line that is said.
+TAKES = {
+    smooth_max: ("scores", "tau", "alpha"),
+    smooth_min: ("scores", "tau", "alpha"),
+    smooth_max_weights: ("scores", "tau", "alpha"),
+    smoothing_error: ("scores", "tau", "alpha"),
+    top_gap: ("scores",),
+    error_upper_bound: ("n", "gap", "tau", "alpha"),
+    error_lower_bound: ("gap", "tau", "alpha"),
+    error_asymptote: ("n", "gap", "tau"),
+    solve_tau_upper: ("epsilon", "n", "gap", "alpha"),
+    solve_tau_lower: ("epsilon", "gap", "alpha"),
+    solve_tau_asymptotic: ("epsilon", "n", "gap"),
+    solve_tau_exact: ("scores", "epsilon", "alpha"),
+    solve_tau_share: ("share", "gap", "alpha"),
+    solve_tau_share_exact: ("scores", "share", "alpha"),
+}
+GOOD = {"scores": [0.0, -1.0], "tau": 1.0, "alpha": 1.0, "n": 2, "gap": 1.0, "epsilon": 0.1, "share": 0.9}
+REFUSED = {
+    "scores": ([0.0, math.nan], "scores must be finite, or -inf for padding, not nan"),
+    "tau": (0.0, "tau must be > 0 and finite, not 0.0"),
+    "alpha": (2.5, r"alpha must be one number from 1 \(log-sum-exp\) to 2 \(sparsemax\), not 2.5"),
+    "n": (0, "n must be >= 1, not 0"),
+    "gap": (-0.5, "gap must be >= 0, not -0.5"),
+    "epsilon": (math.inf, "epsilon must be > 0 and finite, not inf"),
+    "share": (0.5, "share must be strictly between 1/2 and 1, not 0.5"),
+}
+
+
+@pytest.mark.parametrize("function", TAKES)
+def test_every_function_refuses_each_argument_outside_its_domain_by_name_rule_and_value(function):
+    good = {name: GOOD[name] for name in TAKES[function]}
+    function(**good)
+    for name in good:
+        wrong, message = REFUSED[name]
+        with pytest.raises(ValueError, match=f"^{message}$"):
+            function(**good | {name: wrong})
+
+
+@pytest.mark.parametrize("function", [one for one, takes in TAKES.items() if "epsilon" in takes])
+def test_every_root_for_an_error_refuses_a_ratio_that_overflows(function):
+    with pytest.raises(ValueError, match=r"^gap/epsilon must be <= 1.8e\+308, not 1.0/1e-310$"):
+        function(**{name: GOOD[name] for name in TAKES[function]} | {"epsilon": 1e-310})
