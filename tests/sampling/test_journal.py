@@ -39,6 +39,16 @@ def test_an_interrupted_run_goes_on_without_asking_again_and_ends_as_a_whole_one
     assert not list(tmp_path.glob("*progress*"))
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "then"), [("k", 8, 9), ("temperature", 1.0, 0.5), ("seed", 0, 1), ("max_tokens", 16, 15)]
+)
+def test_what_decides_the_responses_must_stay_as_it_was(name, first, then, world_file, tmp_path, monkeypatch):
+    output = tmp_path / "out.jsonl"
+    stopped(1, world_file, output, monkeypatch)
+    with pytest.raises(ValueError, match=f"was finished with {name} {first}, not {then}: give that again"):
+        sampled(world_file, output, **{name: then})
+
+
 def test_answers_are_kept_and_judged_again_where_the_verifier_was_mended(world_file, judges, monkeypatch, capsys):
     right = "def right(prompt, answer): return answer.strip().endswith('].')\n"
     judges.write_text(right)

@@ -77,6 +77,13 @@ def test_accepted_pairs_follow_the_kernel_exactly(kernel):
     assert report.rate == pytest.approx(report.expected_rate, rel=0.05)
 
 
+def test_the_ends_of_a_domain_and_of_a_band_belong_to_it():
+    assert Band(low=0.0, high=1.0)(MARGINS).tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0]
+    assert MARGINS[Band(low=0.25, high=0.25)(MARGINS) > 0].tolist() == [0.25]
+    assert QuantileBand(low=0.5, high=0.5).fitted(MARGINS) == Band(low=0.25, high=0.25)
+    assert [QuantileBell(center=end).fitted(MARGINS).center for end in (0, 1)] == [-4.0, 8.0]
+
+
 def test_the_report_counts_proposals_up_to_the_last_one_needed():
     indices, report = RejectionSampler(Band(low=-9, high=9)).sample(np.random.default_rng(0), MARGINS, 50)
     assert (indices.size, report.accepted, report.proposals, report.rate) == (50, 50, 50, 1.0)
@@ -135,7 +142,8 @@ def drawn(*, kernel=Bell(), rng=None, margins=MARGINS, size=3):  # noqa: B008  (
         (lambda: drawn(size=True), "size must be an integer from 1 to 10000000, not True"),
         (lambda: drawn(size=10**11), "size must be an integer from 1 to 10000000, not 100000000000"),
         (lambda: closest_pairs(MARGINS, -1), "size must be an integer from 1 to 10000000, not -1"),
-        (lambda: drawn(kernel=Odd()), r"Odd\(\) must give every margin a probability in \[0, 1\]"),
+        (lambda: drawn(kernel=Odd(), margins=[-0.5, 0.5]), r"Odd\(\) must give every margin a probability in \[0, 1\]"),
+        (lambda: drawn(kernel=Odd(), margins=[0.5, 1.5]), r"Odd\(\) must give every margin a probability in \[0, 1\]"),
     ],
 )
 def test_bad_kernels_and_pools_are_refused(make, message):
