@@ -85,7 +85,7 @@ class Knob:
     def typed(self, text: str) -> float:
         """Return the value that a person has typed, or raise the error that has the words next to the slider."""
         try:
-            number = float(text.strip().translate(MINUS))
+            number = float(text.translate(MINUS))
         except ValueError:
             rule = _("{name} must be a number, such as {default:g}, not {shown!r}")
             if "," in text:

@@ -47,7 +47,7 @@ class Loss(Named, ABC):
         super().__init_subclass__(**kwargs)
         # A link is of use to Comparing alone. Losses of one's own that name Loss as their base go on working: the four
         # methods of a loss that compares are the same under either name.
-        if "link" in vars(cls) and cls.__module__ != __name__:
+        if "link" in vars(cls):
             cls.__bases__ = tuple(Comparing if base is Loss else base for base in cls.__bases__)
 
     @property

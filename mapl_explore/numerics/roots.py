@@ -196,7 +196,7 @@ def _bracketed(equation: Equation, parameters: Parameters, low: Array, high: Arr
     def residual(t: np.ndarray, row: np.ndarray) -> Array:
         return equation(t, *(parameter[row] for parameter in flat))[0]
 
-    # The least root there is has a few eps, too: no tolerance but a relative one.
+    # Roots are as small as numbers get: only a relative tolerance keeps their digits.
     result = find_root(residual, ends, args=(np.arange(ends[0].size),), tolerances={"xatol": 0.0})
     if not np.all(result.success):
         raise RuntimeError("no convergence of the bracketing root finder")

@@ -106,7 +106,7 @@ def log_sum(distance: Array, others: Array, tau: Array) -> Array:
     # The nearest's own term is 1. It enters as expm1, 0 with its gradient, and log1p adds the 1: log(1 + tiny) would
     # round tiny away, and with it the root for a share near 1/2 (8,500 eps at 0.500003).
     own = xp.expm1(-column(tau) * beyond)
-    rest = row_sum(xp.where(others & (positions(distance) == place), own, terms))
+    rest = row_sum(xp.where(positions(distance) == place, own, terms))
     return xp.log1p(rest) - tau * nearest
 
 
@@ -138,7 +138,7 @@ def exp_over(z: Array, tau: Array, *, outer: Callable[[Array], Array]) -> Array:
 def upper_bound(others: Array, gap: Array, tau: Array, alpha: float = 1.0) -> Array:
     """Return the upper bound on the error (...), others being n - 1; the lower bound is that of one other."""
     if alpha > 1:
-        xp, paired = namespace(gap), (others > 0) & (gap < math.inf)
+        xp, paired = namespace(gap), gap < math.inf
         x, count = xp.broadcast_arrays(xp.where(paired, gap, 0.0) * tau, xp.where(paired, others, 0.0))
         error, _ = tsallis.error_with_weights(column(x), column(count), alpha)
         return error / tau

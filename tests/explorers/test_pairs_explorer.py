@@ -155,6 +155,13 @@ def test_a_pair_that_the_loss_does_not_push_has_no_gradient_and_says_so():
     assert repr(explorer).endswith("mean margin 11; no gradient")
 
 
+def test_the_smooth_pair_takes_the_hardest_for_sure_and_the_others_in_proportion():
+    reading = PairsExplorer(strategy="smooth", tau=0.5).reading
+    np.testing.assert_allclose(
+        reading.chance, np.exp(-0.5 * (reading.pairs.margin - reading.pairs.margin.min())), 1e-12
+    )
+
+
 def test_rewards_are_shades_of_the_responses_where_they_stand_in_the_map_and_under_the_gradient():
     graded = ScoredSets(**SETS.columns(), reward=[[1.0, 9.0, 5.0, 2.0], [0.0, 4.0, 3.0, 0.0], [6.0] * 4])
     explorer = PairsExplorer(graded, loss="cpo", set=1)

@@ -343,7 +343,15 @@ def test_while_one_thread_is_inside_a_move_another_waits(monkeypatch, act):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0, "0"), (0.012345, "0.0123"), (999.4, "999"), (41588.1, "41,588"), (1e12, "1e+12"), (7e-221, "under 1e−12")],
+    [
+        (0.0, "0"),
+        (0.012345, "0.0123"),
+        (999.4, "999"),
+        (1000.0, "1,000"),
+        (41588.1, "41,588"),
+        (1e12, "1e+12"),
+        (7e-221, "under 1e−12"),
+    ],
 )
 def test_digits_are_three_or_whole_and_a_speck_has_a_bound(value, text):
     assert digits(value) == text

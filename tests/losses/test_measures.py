@@ -30,7 +30,7 @@ from mapl_explore.losses import (
     ScoredSets,
     Smooth,
 )
-from mapl_explore.losses.measures import losses_and_sides, measured_sides, measures, side_measures
+from mapl_explore.losses.measures import losses_and_sides, means, measured_sides, measures, side_measures
 from mapl_explore.numerics import roots
 from mapl_explore.training.trainer import PreferenceTrainer
 
@@ -100,6 +100,15 @@ def test_the_share_is_that_of_the_hardest_which_the_first_pair_may_leave_out():
     assert (side.tau, side.error, side.lower, side.upper) == (None,) * 4
 
 
+def test_the_mean_of_a_side_leaves_out_sets_without_it_and_that_of_another_measure_does_not():
+    names = ["positive_tau", "negative_tau", "loss"]
+    table = torch.tensor([[math.nan, 2.0, 1.0], [math.nan, math.nan, math.nan], [math.nan, 4.0, 3.0]])
+    told = means(table, names)
+    assert list(told) == names[1:]
+    assert told["negative_tau"] == 3.0
+    assert math.isnan(told["loss"])
+
+
 def test_a_pair_that_is_not_smooth_has_a_tau_and_no_error():
     side = measured_sides(DPO(pair=Mellow(tau=2.0)), SETS)["negative"]
     assert side.tau.tolist() == [2, 2]
@@ -107,7 +116,7 @@ def test_a_pair_that_is_not_smooth_has_a_tau_and_no_error():
 
 
 def test_the_error_and_its_bounds_are_those_of_the_smoothing_of_the_pair():
-    # Sparsemax at tau*gap = 3/4: of two scores (1 - 3/4)**2 / (4 tau), of three with tied others (1 - 3/4)**2 / (3 tau).
+    # Sparsemax at tau*gap = 3/4: (1 - 3/4)**2 / (4 tau) of two scores, and / (3 tau) of three with tied others.
     side = measured_sides(MaxMin(pair=Smooth(tau=0.5, alpha=2.0)), SETS)["negative"]
     for value, known in ((side.error, 1 / 32), (side.lower, 1 / 32), (side.upper, 1 / 24)):
         assert_close(value[:1], np.array([known]), k=8)

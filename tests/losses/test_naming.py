@@ -1,12 +1,15 @@
 """The names of losses: parse reads what repr writes, and answers a near miss."""
 
-from dataclasses import dataclass
+import contextlib
+import inspect
+from dataclasses import dataclass, fields
 
 import numpy as np
 import pytest
 from every_loss import EVERY, OBJECTIVES, PAIRS, RULES, make_sets
 
 from mapl_explore.losses import DPO, LOSSES, Anneal, First, Hardest, Loss, MaxMin, Pair, Smooth, parse
+from mapl_explore.losses.naming import KINDS
 
 
 @pytest.mark.parametrize("loss", [*EVERY, *LOSSES.values()], ids=repr)
@@ -163,6 +166,32 @@ def test_the_mark_stands_under_the_place():
         parse("DPO(beta=0.1, pear=Mean())")
     _, line, mark, *_ = str(caught.value).splitlines()
     assert line[mark.index("^") :].startswith("pear")
+
+
+def test_the_mark_stands_where_python_stops_to_read():
+    with pytest.raises(ValueError, match="no such form") as caught:
+        parse("DPO(beta=0.1) ?")
+    _, line, mark, *_ = str(caught.value).splitlines()
+    assert line[mark.index("^")] == "?"
+
+
+def fields_that_take(value):
+    """Return the numbers of all classes that may have a value."""
+    found = set()
+    for name, kind in KINDS.items():
+        for one in fields(kind) if kind.__module__.startswith("mapl_explore.") and not inspect.isabstract(kind) else ():
+            with contextlib.suppress(ValueError, TypeError):
+                found |= {(name, one.name)} if getattr(kind(**{one.name: value}), one.name) == value else set()
+    return found
+
+
+def test_the_numbers_that_may_be_zero_or_below_are_these():
+    any_number = {("SimPO", "gamma"), ("DynamicBeta", "threshold"), ("Band", "low"), ("Bell", "center")}
+    zero = {("CDPO", "smoothing"), ("RobustDPO", "smoothing"), ("CPO", "alpha"), ("ORPO", "lam"), ("OneSided", "lam")}
+    zero |= {("RLOO", "beta"), ("GRPO", "beta"), ("DynamicBeta", "alpha")}
+    zero |= {("Band", "high"), ("QuantileBand", "low"), ("QuantileBell", "center")}
+    assert fields_that_take(-1.0) == any_number
+    assert fields_that_take(0.0) == any_number | zero
 
 
 def test_a_class_of_a_name_that_is_taken_is_refused_and_the_name_keeps_its_meaning():

@@ -96,6 +96,10 @@ def test_dpo_on_the_smooth_pair_with_tau_beta_is_s_dpo_on_one_positive(positive,
     assert_close(DPO(beta=beta, pair=Smooth(tau=beta))(sets), expected, k=64 * (1 + beta * 50))
 
 
+def test_the_preset_s_dpo_has_the_tau_that_makes_it_s_dpo():
+    assert LOSSES["s-dpo"] == DPO(beta=0.1, pair=Smooth(tau=0.1))
+
+
 @given(finite, finite, st.floats(0.01, 5))
 def test_dpo_on_the_smooth_pair_with_tau_beta_is_the_circle_form_on_sets(positives, negatives, gamma):
     sets = make_sets(positives + negatives, [1] * len(positives) + [-1] * len(negatives))

@@ -125,6 +125,9 @@ MISTAKES = {
     "Mine.score_slope must return the slope of score in logp: 1 for made-up sets, not 2": {
         "score_slope": lambda self, sets: 2.0
     },
+    "Mine.link_slope must return the slope of link: -0.67583 for made-up sets, not nan": {
+        "link_slope": lambda self, m: slope(self, m) * np.nan
+    },
     "Mine.link_slope must return the shape of the margin (2,), not -1.0": {"link_slope": lambda self, m: -1.0},
     "Mine.weights must return the slopes of its loss in logp: ": {
         "__call__": lambda self, sets: 2 * Loss.__call__(self, sets)

@@ -111,6 +111,7 @@ def test_a_side_hands_out_the_tau_it_was_made_with(pair):
         (Mellow(tau=1e-46), r"^tau must be > 0 and finite in float32, not 0\.0$"),
         (Smooth(tau=UpperBound(epsilon=1e-46)), r"^epsilon must be > 0 and finite in float32, not 0\.0$"),
         (Smooth(tau=LeaderShare(share=1 - 1e-12)), r"^share must be strictly between 1/2 and 1 in float32, not 1\.0$"),
+        (Smooth(tau=LeaderShare(share=0.5 + 1e-12)), r"^share must be .* between 1/2 and 1 in float32, not 0\.5$"),
         (Smooth(tau=Anneal(start=1e300)), r"^start must be > 0 and finite in float32, not inf$"),
     ],
 )

@@ -131,5 +131,9 @@ def test_every_function_refuses_each_argument_outside_its_domain_by_name_rule_an
 
 @pytest.mark.parametrize("function", [one for one, takes in TAKES.items() if "epsilon" in takes])
 def test_every_root_for_an_error_refuses_a_ratio_that_overflows(function):
-    with pytest.raises(ValueError, match=r"^gap/epsilon must be <= 1.8e\+308, not 1.0/1e-310$"):
-        function(**{name: GOOD[name] for name in TAKES[function]} | {"epsilon": 1e-310})
+    for kind, tiny, message in (
+        (np.float64, 1e-310, "1.8e.308, not 1.0/1e-310"),
+        (np.float32, 1e-40, "3.4e.38, not 1.0/"),
+    ):
+        with pytest.raises(ValueError, match=f"^gap/epsilon must be <= {message}"):
+            function(**{name: GOOD[name] for name in TAKES[function]} | {"epsilon": kind(tiny)})

@@ -256,11 +256,20 @@ def test_no_gradient_is_nan_or_infinite_at_any_extreme(dtype):
         assert all(torch.isfinite(g).all() for g in gradients)
 
 
+def test_no_gradient_is_nan_where_n_over_tau_is_beyond_the_dtype_and_the_error_is_not(library):
+    scores, tau = library(np.zeros(1000)), 1e-306
+    assert_close(smoothing_error(scores, tau=tau), math.log(1000) / tau, k=8)
+    if isinstance(scores, torch.Tensor):
+        (gradient,) = torch.autograd.grad(smoothing_error(scores.requires_grad_(), tau=tau), scores)
+        assert_close(gradient, np.append(1 / 1000 - 1, np.full(999, 1 / 1000)), k=8)
+
+
 BAD_SCORES = [
     ("text", TypeError, "scores must be numbers.*'text'"),
     (["a", "b"], TypeError, r"scores must be numbers.*\['a', 'b'\]"),
     (None, TypeError, "scores must be numbers.*None"),
     (True, TypeError, "scores must be numbers.*True"),
+    ("x" * 100, TypeError, r"not 'x{56}\.\.\.$"),
     ([[1.0, 2.0], [3.0]], TypeError, "scores must be numbers.* of one length"),
     (np.array([1, 2]), TypeError, "scores must be a floating-point array.*int64"),
     (torch.tensor([1, 2]), TypeError, "scores must be a floating-point array.*int64"),

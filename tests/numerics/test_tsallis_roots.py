@@ -95,6 +95,14 @@ def test_with_a_single_other_the_certain_share_is_the_share(library, dtype, alph
         assert abs(x / ((share**c - (1 - share) ** c) / (c * oracle.exact(kind(0.7)))) - 1) <= 4 * EPS[dtype]
 
 
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 2.0])
+def test_a_score_that_is_too_far_to_matter_does_not_matter(library, alpha):
+    alone, far = (
+        solve_tau_exact(library(each), epsilon=1e-10, alpha=alpha) for each in ([0.0, -1.0], [0.0, -1.0, -1e300])
+    )
+    assert_close(far, float(alone), k=4)
+
+
 def test_the_root_at_alpha_2_is_its_closed_form():
     for n, gap, epsilon in ((4, 1.0, 0.1), (2, 0.3, 5.0), (100, 40.0, 1e-3)):
         c = n * epsilon / (n - 1)

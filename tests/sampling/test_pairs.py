@@ -106,6 +106,13 @@ def test_a_kernel_that_accepts_nothing_is_refused_with_the_margins_there_are():
         RejectionSampler(Band(low=20, high=30)).sample(np.random.default_rng(0), MARGINS, 1)
 
 
+def test_a_kernel_must_accept_one_of_a_million():
+    margins = np.append(np.zeros(999_999), 5.0)
+    assert drawn(kernel=Band(low=4, high=6), margins=margins, size=1)[0].tolist() == [999_999]
+    with pytest.raises(ValueError, match="none of 1000001 margins"):
+        drawn(kernel=Band(low=4, high=6), margins=np.append(0.0, margins), size=1)
+
+
 @dataclass(frozen=True)
 class Odd(Kernel):
     """A kernel whose probabilities are none."""
@@ -193,4 +200,6 @@ def test_the_strategies_take_what_their_names_say():
     assert MARGINS[hardest_pairs(MARGINS, 2)].tolist() == [-4.0, -1.0]
     assert MARGINS[easiest_pairs(MARGINS, 2)].tolist() == [8.0, 3.0]
     assert MARGINS[closest_pairs(MARGINS, 3)].tolist() == [0.0, 0.25, -0.5]
+    for strategy in (hardest_pairs, easiest_pairs, closest_pairs):  # of those that tie, the first
+        assert strategy([1.0, 1.0, 1.0], 2).tolist() == [0, 1]
     assert set(random_pairs(np.random.default_rng(0), MARGINS, 500)) == set(range(MARGINS.size))

@@ -66,6 +66,12 @@ def test_a_record_without_a_prompt_is_named_by_its_line(record, tmp_path):
         read_questions(written(tmp_path / "q.jsonl", record))
 
 
+def test_a_file_without_a_prompt_is_refused(tmp_path):
+    (tmp_path / "q.jsonl").write_text("\n")
+    with pytest.raises(ValueError, match="q.jsonl: there is no prompt in it"):
+        read_questions(tmp_path / "q.jsonl")
+
+
 def test_a_prompt_of_another_world_is_named_by_its_line(tmp_path):
     path = tmp_path / "q.jsonl"
     path.write_text(json.dumps({"prompt": WORLD[0].prompt}) + '\n{"prompt": "Q"}\n')
