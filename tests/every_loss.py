@@ -50,8 +50,10 @@ def make_sets(logp, label, ref=None, library=np.asarray):
     logp = library(logp)
     ref = library(np.zeros(logp.shape) if ref is None else ref)
     label = np.asarray(label)
-    label = label if isinstance(logp, np.ndarray) else torch.as_tensor(label)
-    return ScoredSets(logp=logp, ref_logp=ref, length=abs(label) * 0 + 3, label=label)
+    length = 3 + np.cumsum(label != 0, axis=-1) % 4  # not all of one length, and the same with padding between them
+    if not isinstance(logp, np.ndarray):
+        label, length = torch.as_tensor(label), torch.as_tensor(length)
+    return ScoredSets(logp=logp, ref_logp=ref, length=length, label=label)
 
 
 def batch(library, seed=0, scale=3.0):

@@ -26,6 +26,12 @@ def explorer():
     return BoundsExplorer()
 
 
+def test_what_is_compared_with_the_pin_is_the_error_and_the_percentage_of_the_leader(explorer):
+    error, share = explorer.headline(explorer.reading).values()
+    assert error == explorer.reading.errors["exact"]
+    assert share == pytest.approx(100 * math.exp(-explorer.reading.tau * error), rel=64 * EPS)
+
+
 def scores_of(n, gap, spread, **_):
     """The set the docstring promises, score by score."""
     steps = max(n - 2, 1)

@@ -5,7 +5,7 @@ import pytest
 
 from mapl_explore.explorers import LossExplorer, PairsExplorer
 from mapl_explore.explorers.readout import digits, percent
-from mapl_explore.losses import ScoredSets, parse
+from mapl_explore.losses import ORPO, ScoredSets, parse
 from mapl_explore.sampling.kernels import Band, Bell
 from mapl_explore.sampling.pairs import RejectionSampler, closest_pairs, easiest_pairs, hardest_pairs, pair_margins
 
@@ -153,6 +153,12 @@ def test_a_pair_that_the_loss_does_not_push_has_no_gradient_and_says_so():
     assert "inf" not in explorer.widget.says + repr(explorer).removeprefix("PairsExplorer")
     assert "Its margin is 11 nats. The loss does not push it." in explorer.widget.says
     assert repr(explorer).endswith("mean margin 11; no gradient")
+
+
+def test_a_loss_that_never_pushes_has_a_slope_of_zero():
+    reading = PairsExplorer(loss=ORPO(lam=0.0)).reading
+    assert not reading.push.any()
+    assert reading.gradients["random"].size == 0
 
 
 def test_the_smooth_pair_takes_the_hardest_for_sure_and_the_others_in_proportion():

@@ -34,6 +34,16 @@ def test_each_root_of_the_temperature_explorer_meets_its_target():
         assert abs(reading.others[name] / float(others) - 1) <= 64 * EPS
 
 
+def test_what_is_compared_with_the_pin_is_the_root_its_error_and_the_percentage_of_the_others():
+    explorer = TemperatureExplorer(epsilon=0.1, n=2, wide_gap=1.0, rule="exact")
+    tau, error, others = explorer.headline(explorer.reading).values()
+    # With one runner-up, exp(-tau*E) is the leader's share.
+    assert (error, others) == (
+        pytest.approx(0.1, rel=64 * EPS),
+        pytest.approx(-100 * np.expm1(-tau * 0.1), rel=64 * EPS),
+    )
+
+
 def test_an_error_in_nats_starves_the_others_as_the_gap_grows_and_a_share_does_not():
     explorer = TemperatureExplorer(epsilon=0.1, n=2, rule="exact")
     # With one runner-up the error is log1p(exp(-tau*gap))/tau, solved here by bisection, and its share 1-exp(-tau*0.1).
