@@ -10,7 +10,7 @@ from explorer_controls import EPS, SETS, press, shown
 from mapl_explore.explorers import LossExplorer
 from mapl_explore.explorers.readout import digits
 from mapl_explore.explorers.stage import REST
-from mapl_explore.losses import LOSSES, ScoredSets, parse
+from mapl_explore.losses import LOSSES, RLOO, ScoredSets, parse
 from mapl_explore.plots.rewards import reward_cells
 
 LARGEST = float(np.finfo("float64").max)
@@ -103,6 +103,12 @@ def test_a_kept_curve_leaves_the_axes_to_the_loss_as_set():
         assert bottom <= low < high <= top
         assert top - bottom <= 3 * (high - low) * (1 + EPS)
     assert beside.reading.reach[2] <= 7 * alone.reading.reach[2]
+
+
+def test_that_advantages_are_fixed_is_said_where_they_depend_on_the_scores():
+    for beta, said in ((0.1, True), (0.0, False)):
+        explorer = LossExplorer(RLOO(beta=beta))
+        assert ("It compares all responses by their rewards. Its slope takes" in explorer.widget.says) == said
 
 
 def test_a_response_may_be_named_by_its_sign():

@@ -157,6 +157,12 @@ def test_each_objective_is_its_formula(loss, library):
         assert_close(got, float(expected), k=64, atol=64 * EPS["float64"])
 
 
+def test_at_its_kink_the_hinge_no_longer_pushes(library):
+    sets = make_sets([[-1.0, -3.0], [-1.0, -2.5]], [[1, -1], [1, -1]], None, library)  # margins 2 and 1.5
+    assert numbers(Hinge(beta=0.5)(sets)).tolist() == [0.0, 0.25]
+    assert numbers(Hinge(beta=0.5).weights(sets)).tolist() == [[0.0, 0.0], [-0.5, 0.5]]
+
+
 @pytest.mark.parametrize("kind", [CDPO, RobustDPO])
 def test_without_flips_conservative_and_robust_dpo_are_dpo(kind, library):
     sets = batch(library)

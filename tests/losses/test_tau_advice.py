@@ -36,6 +36,13 @@ def test_like_gaps_get_one_number_and_unlike_ones_the_rule():
     assert advise(sets_with(np.geomspace(0.1, 1000, 21)), MaxMin(), share=0.9).recommended == "LeaderShare(share=0.9)"
 
 
+@pytest.mark.parametrize(("gap", "steady"), [(0.15, False), (0.2, True), (2.0, True), (2.3, False)])
+def test_a_number_does_where_it_leaves_the_leader_from_60_to_99_percent(gap, steady):
+    # At tau = log(9)/1 the leader has 9**gap / (1 + 9**gap): 58, 61, 98.8 and 99.4 percent.
+    advice = advise(sets_with([1.0] * 11 + [gap] * 10), MaxMin(), share=0.9)
+    assert advice.recommended == ("2.2" if steady else "LeaderShare(share=0.9)")
+
+
 def test_the_advice_for_an_alpha_is_that_of_its_smoothing():
     gaps = np.geomspace(0.1, 1000, 21)
     advice = advise(sets_with(gaps), MaxMin(), epsilon=0.05, alpha=2.0)

@@ -129,6 +129,10 @@ def test_every_function_refuses_each_argument_outside_its_domain_by_name_rule_an
             function(**good | {name: wrong})
 
 
+def test_no_numbers_at_all_are_no_error_though_an_empty_list_has_no_type():
+    assert error_upper_bound(n=[], gap=[], tau=1.0).shape == solve_tau_upper(epsilon=0.1, n=[], gap=[]).shape == (0,)
+
+
 @pytest.mark.parametrize("function", [one for one, takes in TAKES.items() if "epsilon" in takes])
 def test_every_root_for_an_error_refuses_a_ratio_that_overflows(function):
     for kind, tiny, message in (

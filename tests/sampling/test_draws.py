@@ -10,9 +10,12 @@ from sampled_worlds import WORLD, asked, sampled, stopped
 from mapl_explore.cli import main as cli
 from mapl_explore.data import read_sets
 from mapl_explore.data.world import is_right
+from mapl_explore.models.generating import Draw
 from mapl_explore.models.loading import load_model
 from mapl_explore.notes import Note
+from mapl_explore.sampling.draws import draw_rows
 from mapl_explore.sampling.journal import Answered, Journal
+from mapl_explore.sampling.verifiers import Question
 
 NUMBERS = "def grade(prompt, answer): return {}\n"
 
@@ -42,6 +45,13 @@ def test_every_draw_has_its_tokens_and_says_whether_it_ended_is_a_duplicate_and_
         assert {row["response"] for row in mine} == {*one.responses}
         first = [row["response"] for row in mine if not row["duplicate"]]
         assert sorted(first) == sorted(one.responses)
+
+
+def test_a_response_that_was_cut_off_is_no_duplicate_and_makes_none():
+    draws = [Draw((1, 2), "a", False), Draw((1, 0), "a", True), Draw((1, 2), "a", False), Draw((1, 0), "a", True)]
+    rows = draw_rows([Question("p")], [Answered(("a",), (True,), duplicates=1, unfinished=2, draws=tuple(draws))])
+    assert [row["duplicate"] for row in rows] == [False, False, False, True]
+    assert [row["right"] for row in rows] == [None, True, None, True]
 
 
 def test_draws_leave_the_sets_as_they_are_and_are_a_table_in_every_format(world_file, tmp_path, capsys):

@@ -68,7 +68,7 @@ def test_a_record_without_a_prompt_is_named_by_its_line(record, tmp_path):
 
 def test_a_file_without_a_prompt_is_refused(tmp_path):
     (tmp_path / "q.jsonl").write_text("\n")
-    with pytest.raises(ValueError, match="q.jsonl: there is no prompt in it"):
+    with pytest.raises(ValueError, match=r"q\.jsonl: there is no prompt in it$"):
         read_questions(tmp_path / "q.jsonl")
 
 
