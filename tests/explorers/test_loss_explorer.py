@@ -111,6 +111,14 @@ def test_that_advantages_are_fixed_is_said_where_they_depend_on_the_scores():
     assert compared(RLOO(beta=0.0)) == " It compares all responses by their rewards."
 
 
+def test_a_loss_that_is_set_from_python_is_listed_once_and_a_preset_not_again():
+    explorer = LossExplorer()
+    listed = list(explorer.widget.options["loss"])
+    for loss in ("dpo", "DPO(beta=0.3)", "dpo", "DPO(beta=0.3)"):
+        explorer.set(loss=loss)
+    assert explorer.widget.options["loss"] == [*listed, "DPO(beta=0.3, pair=Hardest())"]
+
+
 def test_a_response_may_be_named_by_its_sign():
     explorer = LossExplorer(moved="−2")
     assert explorer.settings["moved"] == "n2"
