@@ -36,6 +36,12 @@ def test_scores_are_taken_as_smooth_max_takes_them(show):
         show(np.array([3, 1, 0]))
 
 
+@pytest.mark.parametrize("show", [BoundsExplorer, TemperatureExplorer])
+def test_scores_of_several_sets_are_refused(show):
+    with pytest.raises(ValueError, match=r"scores must be one set, an array \(n,\), not shape \(2, 3\)$"):
+        show(np.zeros((2, 3)))
+
+
 def test_sets_in_halves_are_shown():
     columns = torch.tensor([[-3.0, -1.0, -2.0]]).bfloat16(), torch.full((1, 3), -2.0).bfloat16()
     sets = ScoredSets.unchecked(*columns, torch.full((1, 3), 3), torch.tensor([[1, -1, -1]]))

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from every_loss import make_sets
 
-from mapl_explore.losses import LOSSES, MaxMin, ScoredSets, explain
+from mapl_explore.losses import LOSSES, MaxMin, ScoredSets, Smooth, explain
 
 
 def test_explain_gives_equal_scores_one_rank_and_says_with_how_many_they_tie():
@@ -17,6 +18,18 @@ def test_explain_gives_equal_scores_one_rank_and_says_with_how_many_they_tie():
         *["the hardest negative, tied with 2 others"] * 3,
         "negative 4 of 4, hardest first",
     ]
+
+
+@pytest.mark.parametrize(
+    ("share", "texts"),
+    [(0.9951, ("over 99%", "0.49%")), (0.9949, ("99%", "0.51%")), (0.91, ("91%", "9%")), (0.903, ("90%", "10%"))],
+)
+def test_a_share_is_said_in_two_digits_and_never_as_all_or_nothing(share, texts):
+    # At tau = 1 a gap of log(share / (1 - share)) gives the leader the share.
+    sets = ScoredSets([-1.0, -2.0, -2.0 - np.log(share / (1 - share))], [0.0] * 3, [1] * 3, [1, -1, -1])
+    told = explain(MaxMin(pair=Smooth(tau=1.0)), sets)
+    assert [row.why.split()[3] if "over" not in row.why else "over 99%" for row in told[1:]] == list(texts)
+    assert told[0].why.startswith("pushed up with 100%")
 
 
 def test_explain_has_the_reward_of_each_response_where_there_is_one():

@@ -115,6 +115,11 @@ def test_a_pair_that_is_not_smooth_has_a_tau_and_no_error():
     assert (side.error, side.lower, side.upper) == (None,) * 3
 
 
+def test_a_set_whose_hardest_responses_tie_is_not_told_apart():
+    sets = ScoredSets([[-1.0, -1.0], [-1.0, -2.0]], [[0.0, 0.0]] * 2, [[1, 1]] * 2, [[1, -1]] * 2)
+    assert measures(MaxMin(), sets)["accuracy"].tolist() == [0.0, 1.0]
+
+
 def test_the_error_and_its_bounds_are_those_of_the_smoothing_of_the_pair():
     # Sparsemax at tau*gap = 3/4: (1 - 3/4)**2 / (4 tau) of two scores, and / (3 tau) of three with tied others.
     side = measured_sides(MaxMin(pair=Smooth(tau=0.5, alpha=2.0)), SETS)["negative"]

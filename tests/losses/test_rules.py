@@ -78,6 +78,7 @@ def test_a_side_of_one_takes_the_upper_end_and_every_root_stays_in_the_clamp(rul
     taus = numbers(narrow.tau(library(sides)))
     assert taus[0] == 3.0
     assert ((taus >= 2.0) & (taus <= 3.0)).all()
+    assert (numbers(replace(rule, low=2.5, high=2.5).tau(library(sides))) == 2.5).all()
     assert numbers(LeaderShare(high=7.0).tau(library([[1.0, 1.0, 0.0]])))[0] == 7.0
 
 
@@ -119,6 +120,7 @@ def test_a_loss_without_annealing_is_the_same_at_any_progress():
         (lambda: ExactError(low=2, high=1), r"ExactError: low must be <= high, not 2.0 > 1.0"),
         (lambda: Anneal(shape="square"), "Anneal: shape must be one of linear, cosine, geometric, not 'square'"),
         (lambda: Anneal().at(1.5), r"progress must be in \[0, 1\], not 1.5"),
+        (lambda: Anneal().at(-0.5), r"progress must be in \[0, 1\], not -0.5"),
         (lambda: CPO(alpha=-1), "CPO: alpha must be >= 0 and finite, not -1.0"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from conftest import EPS, assert_close
-from mapl_explore.numerics.arrays import held, row_sum, sigmoid, softplus
+from mapl_explore.numerics.arrays import autograd, held, row_sum, sigmoid, softplus
 from mapl_explore.numerics.bounds import error_asymptote, error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smooth_min, smoothing_error, top_gap
 from mapl_explore.numerics.temperature import (
@@ -127,6 +127,10 @@ def test_every_function_refuses_each_argument_outside_its_domain_by_name_rule_an
         wrong, message = REFUSED[name]
         with pytest.raises(ValueError, match=f"^{message}$"):
             function(**good | {name: wrong})
+
+
+def test_what_does_not_depend_on_a_tensor_has_slopes_of_zero():
+    assert autograd(lambda x: torch.ones(2), torch.zeros(2, 3)).tolist() == [[0.0] * 3] * 2
 
 
 def test_no_numbers_at_all_are_no_error_though_an_empty_list_has_no_type():
