@@ -22,7 +22,7 @@ def test_explain_gives_equal_scores_one_rank_and_says_with_how_many_they_tie():
 
 @pytest.mark.parametrize(
     ("share", "texts"),
-    [(0.9951, ("over 99%", "0.49%")), (0.9949, ("99%", "0.51%")), (0.91, ("91%", "9%")), (0.903, ("90%", "10%"))],
+    [(0.9951, ("over 99%", "0.49%")), (0.9949, ("99%", "0.51%")), (0.944, ("94%", "5.6%")), (0.903, ("90%", "10%"))],
 )
 def test_a_share_is_said_in_two_digits_and_never_as_all_or_nothing(share, texts):
     # At tau = 1 a gap of log(share / (1 - share)) gives the leader the share.
