@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, and have one writer at a time."""
 
 import errno
+import math
 import os
 import shutil
 import subprocess
@@ -9,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from mapl_explore.files import atomic_writer, require_folder, require_other, shortened, sole_writer
+from mapl_explore.files import (
+    atomic_writer,
+    read_json,
+    require_folder,
+    require_new_file,
+    require_other,
+    shortened,
+    sole_writer,
+    write_json,
+)
 
 HOLDING = """
 import sys, time
@@ -26,11 +36,12 @@ def write_and_fail(path, error):
         raise error
 
 
-def test_a_failed_writer_leaves_what_was_there(tmp_path):
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failed_writer_leaves_what_was_there(tmp_path, error):
     path = tmp_path / "a.txt"
     path.write_text("before")
-    with pytest.raises(RuntimeError, match="stop"):
-        write_and_fail(path, RuntimeError("stop"))
+    with pytest.raises(error, match="stop"):
+        write_and_fail(path, error("stop"))
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "before"
 
@@ -41,6 +52,31 @@ def test_a_full_disk_is_told_with_the_name_that_was_asked_for(tmp_path):
         write_and_fail(path, OSError(errno.ENOSPC, "No space left on device"))
     assert caught.value.filename == os.fspath(path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_has_the_permissions_of_any_new_one_and_those_of_the_next_stay(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with atomic_writer(tmp_path / "a.txt"):
+            pass
+        assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+
+
+def test_json_has_no_number_that_other_programs_cannot_read(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", {"a": math.nan})
+    assert read_json(tmp_path / "a.json") == {"a": 1}
+
+
+def test_a_link_to_nothing_is_no_new_file(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(FileExistsError, match=r"OUT must be a new file, but .*link' exists"):
+        require_new_file("OUT", tmp_path / "link")
+    require_new_file("OUT", tmp_path / "link", overwrite=True)
 
 
 def test_a_missing_folder_is_told_before_anything_is_opened(tmp_path):
@@ -101,7 +137,9 @@ def test_a_folder_that_may_not_hold_the_lock_leaves_it_to_the_temporary_one(tmp_
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
     with sole_writer(tmp_path / "out"):
         assert os.listdir(tmp_path) == ["out"]
-        with pytest.raises(BlockingIOError), sole_writer(tmp_path / "out"):
+        with sole_writer(tmp_path / "other"):  # has a lock of its own
+            pass
+        with pytest.raises(BlockingIOError), sole_writer(os.path.relpath(tmp_path / "out")):
             raise AssertionError("the block must not run")
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mapl_explore.course.copies import STUDENTS_FOLDER
+from mapl_explore.course.copies import RTOL, STUDENTS_FOLDER
 from mapl_explore.course.marking import check
 from mapl_explore.course.marks import FILE, read_marks
 from mapl_explore.course.questions import GUESS, WORDS, Question, questions_of
@@ -172,7 +172,7 @@ def _cell(one: Question, given: object) -> bool | str:
         return given if isinstance(given, str) else repr(given)
     if one.kind == GUESS:
         return given == one.expected
-    return check(one.asked, given, one.expected, rtol=one.settings.get("rtol", 0.01)).right
+    return check(one.asked, given, one.expected, rtol=one.settings.get("rtol", RTOL)).right
 
 
 def _safe(text: str) -> str:

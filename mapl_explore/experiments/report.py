@@ -193,7 +193,7 @@ def _contrast_of_shares(arms: Sequence[Tried]) -> Contrast:
 def verdict_of(interval: Interval, seeds: int) -> str:
     """Return what may be said of a difference.
 
-    >>> verdict_of((0.1, 0.2), 8), verdict_of((-0.1, 0.2), 8), verdict_of((0.1, 0.2), 7)
+    >>> verdict_of((0.1, 0.2), 8), verdict_of((0.0, 0.2), 8), verdict_of((0.1, 0.2), 7)
     ('higher', 'undecided', 'too few seeds for a claim')
     """
     if seeds < LEAST_SEEDS:

@@ -139,7 +139,9 @@ def test_of_nothing_but_bad_folders_no_table_is_written(folder, tmp_path, capsys
     assert not (tmp_path / "class.csv").exists()
 
 
-@pytest.mark.parametrize("text", ["=1+1", "@sum", "+1", "-1", "\t=1", "\r=1", "\n=1", "＝1", " =1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "@sum", "+1", "-1", "\t=1", "\r=1", "\n=1", "＝1", "＋1", "－1", "＠a", " =1"]
+)
 def test_a_spreadsheet_does_not_run_what_a_student_wrote(folder, tmp_path, text):
     out = tmp_path / "class.csv"
     assert cli.main(["marks", folder("ada", {"01-words-5": answer(text)}, text), "--out", str(out)]) == 0
@@ -152,6 +154,21 @@ def test_what_windows_needs_to_read_utf_8_stands_before_the_table(folder, tmp_pa
     out = tmp_path / "class.csv"
     assert cli.main(["marks", folder("jü", {}), "--out", str(out)]) == 0
     assert out.read_bytes().startswith(b"\xef\xbb\xbfname,")
+
+
+@pytest.mark.parametrize(("key", "right", "wrong"), [("02-A", 8.81, 8.82), ("02-B", 0.10996, 0.10998)])
+def test_an_answer_has_the_tolerance_of_its_question_and_else_one_percent(folder, tmp_path, key, right, wrong):
+    # 8.72958 and 1 %; 0.109861 and 0.1 %
+    folders = [folder(name, {key: answer(given)}) for name, given in (("ada", right), ("bo", wrong))]
+    out = tmp_path / "class.csv"
+    assert cli.main(["marks", *folders, "--out", str(out)]) == 0
+    assert [row[key] for row in rows(out)] == ["1", "0"]
+
+
+def test_a_student_without_a_name_has_that_of_the_folder_however_it_is_given(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder("ada", {}, "  "))
+    assert cli.main(["marks", ".", "--out", str(tmp_path / "class.csv")]) == 0
+    assert [row["name"] for row in rows(tmp_path / "class.csv")] == ["ada"]
 
 
 def test_copies_that_lab_made_in_a_students_folder_are_found(folder, tmp_path):
@@ -208,6 +225,7 @@ def test_a_question_that_the_course_does_not_have_is_passed_over_and_told(folder
 
 def test_gradescope_gets_one_test_for_each_question_with_points_for_what_is_right(folder, tmp_path):
     answers = {"01-A": answer(20.8), "01-B": answer(0.9), "01-words-5": answer("the sign")}
+    answers["01-guess-1"] = answer("none of them")
     out = tmp_path / "results.json"
     assert cli.main(["marks", folder("ada", answers), "--format", "gradescope", "--out", str(out)]) == 0
     results = json.loads(out.read_text(encoding="utf-8"))
@@ -217,6 +235,7 @@ def test_gradescope_gets_one_test_for_each_question_with_points_for_what_is_righ
     right = {"score": 1, "max_score": 1, "status": "passed", "output": "right, tries: 2"}
     assert tests["01-A"] == {"name": "01-A"} | right
     assert tests["01-B"]["output"] == "not yet right, tries: 2"
+    assert tests["01-guess-1"]["output"] == "not right, tries: 2"  # the first guess counts
     assert (tests["01-B"]["score"], tests["01-B"]["status"]) == (0, "failed")
     assert tests["02-A"] == {"name": "02-A", "score": 0, "max_score": 1, "status": "failed", "output": "no answer yet"}
     assert tests["01-words-5"] == {"name": "01-words-5", "score": 0, "max_score": 0, "output": "the sign"}

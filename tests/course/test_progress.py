@@ -18,13 +18,15 @@ CELLS = [
 ]
 
 
+def written(path, cells):
+    made = [{"cell_type": kind, "id": f"c{i}", "metadata": {}, "source": text} for i, (kind, text) in enumerate(cells)]
+    path.write_text(json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     for name, cells in (("00_start.ipynb", CELLS[:1]), ("01_more.ipynb", CELLS), ("own.ipynb", CELLS)):
-        made = [
-            {"cell_type": kind, "id": f"c{i}", "metadata": {}, "source": text} for i, (kind, text) in enumerate(cells)
-        ]
-        (tmp_path / name).write_text(json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+        written(tmp_path / name, cells)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -48,6 +50,17 @@ def test_a_lesson_without_an_open_question_is_done(folder):
     for key in ("01-guess-1", "01-A", "01-B"):
         keep(key, "a", False, folder)
     assert lines() == ["00_start  ✓1  done", "01_more   ✓1 ✓2 ✓3 ✓4  done"]
+
+
+def test_a_section_without_questions_is_done_when_a_later_one_has_an_answer(tmp_path):
+    ask = [("code", f'check("{name}", mine, key="01-{name}")') for name in "ABC"]
+    sections = [("markdown", f"## {number} · Any (2 minutes)") for number in range(1, 5)]
+    # What a question before the first section asks is of no section.
+    written(tmp_path / "01_a&b.ipynb", [ask[0], sections[0], ask[0], *sections[1:3], ask[1], sections[3], ask[2]])
+    for key in ("01-A", "01-B"):
+        keep(key, 1.0, True, tmp_path)
+    assert repr(course_map(tmp_path)) == "01_a&b  ✓1 ✓2 ✓3 ○4  2 minutes left"
+    assert ">01_<wbr>a&amp;b</a>" in course_map(tmp_path)._repr_html_()
 
 
 def test_in_a_notebook_the_names_lead_to_the_lessons(folder):

@@ -1,5 +1,6 @@
 """Hidden answers: what is right is recognised, within its tolerance and no further, and nothing else is told."""
 
+import hashlib
 import json
 import math
 
@@ -40,7 +41,8 @@ def test_the_side_of_a_wrong_number_is_told_however_near_it_is_and_however_far(t
     # On both sides, 0 and the other sign included; between 2^-20 and 2^20 no number goes without advice.
     near = [target + 0.0101 * side * abs(target) for side in (-1, 1)]
     far = [sign * 4 * 10.0**power for sign in (-1, 1) for power in range(-9, 10)]
-    for x in (*near, *far, 0.0, math.inf, -math.inf, 1.9 * target, 0.51 * target):
+    end = math.copysign(2.0 ** (math.floor(math.log2(abs(target))) + 1), target)  # of its octave
+    for x in (*near, *far, 0.0, math.inf, -math.inf, 1.9 * target, 0.51 * target, 0.999999 * end, end):
         assert verdict(entry, np.asarray(x)) == ("low" if x < target else "high"), x
     assert verdict(entry, np.asarray(target)) == "right"
 
@@ -60,6 +62,8 @@ def test_lists_words_and_truth_values_are_recognised_whole():
         (0.0, 0.01, "a number that is hidden must be finite and not 0"),
         (np.inf, 0.01, "a number that is hidden must be finite and not 0"),
         (1.0, 0.0, "rtol must be > 0 and < 1 for an answer that is hidden, not 0.0"),
+        (1.0, 1.0, "rtol must be > 0 and < 1 for an answer that is hidden, not 1.0"),
+        (2.0**20, 0.01, "of a size from 2.-19 to 2.19, not 1048576.0"),
         (1e9, 0.01, "of a size from 2.-19 to 2.19, not 1000000000.0"),
     ],
 )
@@ -79,6 +83,11 @@ def test_a_hidden_answer_shows_no_word_of_itself_and_two_of_them_look_different(
     one, other = (sealed_text(text, rounds=QUICK) for _ in range(2))
     assert opened_text(one) == opened_text(other) == text
     assert one["text"] != other["text"]
+    for made in (
+        lambda: sealed_choice("falls", text, rounds=QUICK),
+        lambda: sealed_value(np.asarray("small"), rtol=0.01, sides=False, rounds=QUICK),
+    ):
+        assert made()["salt"] != made()["salt"]
     told = json.dumps([one, sealed_choice("falls", text, rounds=QUICK)])
     assert "sign" not in told
     assert "falls" not in told
@@ -102,8 +111,17 @@ def test_the_order_of_what_is_hidden_tells_nothing():
     assert len(set(boxes.values())) > 3  # masked: not one number for each side
 
 
-def test_a_key_is_slow_enough_that_a_thousand_guesses_take_their_time():
+def test_a_key_is_slow_enough_that_a_thousand_guesses_take_their_time(monkeypatch):
     assert ROUNDS >= 50_000  # 0.04 seconds when this was written
+    calls, sha256 = [], hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", lambda data: calls.append(data) or sha256(data))
+    sealed_text("any", rounds=7)
+    assert len(calls) == 1 + 7
+
+
+def test_a_tag_is_too_short_to_be_the_key_of_its_text():
+    entry = sealed_choice("falls", "text", rounds=QUICK)
+    assert len(bytes.fromhex(entry["tag"])) == 8
 
 
 def test_an_answer_that_is_not_there_is_told_by_name(tmp_path):

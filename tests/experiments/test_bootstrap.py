@@ -42,7 +42,17 @@ def test_the_same_seed_gives_the_same_interval_and_pairs_of_equal_arms_give_none
     assert mean_interval(values) == mean_interval(values.copy())
     assert mean_interval(values) != mean_interval(values, seed=1)
     assert mean_interval(values - values) is None
+    assert mean_interval(np.full((8, 30), 0.1)) is None  # whose sums round
     assert mean_interval(values[:1]) is None
+    low, high = mean_interval(values[:2])
+    assert low < values[:2].mean() < high
+
+
+def test_an_interval_moves_with_its_values_however_narrow_it_is_next_to_them():
+    values = crossed(8, 30, np.random.default_rng(0))
+    moved = np.subtract(mean_interval(values + 1e6), 1e6)
+    # Sums near 10^6 are rounded by 10^-10.
+    assert moved == pytest.approx(mean_interval(values), abs=1e-8)
 
 
 def test_a_shared_difficulty_of_questions_leaves_the_paired_difference_sharp():

@@ -60,6 +60,9 @@ def test_what_is_not_reached_is_more_than_the_last_point():
     assert str(reached(late)).endswith(", more than 64]")
     assert reached(late).columns["sets_to_80_high"] == math.inf
     assert reached({0: late[0]}).interval is None
+    assert [*reached({0: late[0]}).columns.values()] == [math.inf, None, None]
+    last = {"sets_read": SETS, "right_along": np.array([[0] * 5, [0] * 5, [1] * 3 + [0] * 2, [1] * 4 + [0]])}
+    assert reached({0: last}) == Reached(64, None, 64)
     assert reached({0: {"right": np.ones(3)}}) is None
 
 
@@ -75,6 +78,8 @@ def test_an_arm_that_is_quicker_is_lower_and_two_that_never_get_there_are_not_to
     assert contrast(never, found([0.1, 0.1, 0.2, 0.3], rng), "sets_to_80").verdict == "undecided"
     change, _ = difference("sets_to_80", quick, never, range(8))
     assert change == pytest.approx(reached(quick).sets - 64, rel=1e-12)
+    longer = found([0.1, 0.1, 0.2, 0.3], rng, sets=2 * SETS)
+    assert difference("sets_to_80", quick, longer, range(8))[0] == change
 
 
 def test_the_same_draws_of_seeds_and_questions_pair_two_arms():
@@ -132,6 +137,23 @@ def test_the_kl_of_an_arm_that_does_not_get_there_is_unknown_and_decides_nothing
     assert value is not None
     assert interval is None
     assert contrast(late, with_kl(curve, far, rng), "kl_at_80").verdict == "undecided"
+
+
+def test_the_interval_of_a_difference_is_that_of_the_opposite_one_whichever_arm_does_not_always_get_there():
+    rng = np.random.default_rng(0)
+    late = found([0.4, 0.6, 0.85, 0.93], rng)  # 29 of 10,000 resampled curves do not, fewer than the tail
+    late, quick = (with_kl(arm, [0.0, 0.1, 0.3, 0.7], rng) for arm in (late, found([0.4, 0.9, 0.95, 1.0], rng)))
+    low, high = difference("kl_at_80", late, quick, range(8))[1]
+    assert difference("kl_at_80", quick, late, range(8))[1] == pytest.approx((-high, -low), rel=1e-12)
+
+
+def test_two_seeds_have_an_interval():
+    rng = np.random.default_rng(0)
+    arm = with_kl(found([0.4, 0.9, 0.95, 1.0], rng, seeds=2), [0.0, 0.1, 0.3, 0.7], rng)
+    low, high = reached(arm).interval
+    assert low < reached(arm).sets < high
+    value, (low, high) = kl_at_80(arm)
+    assert low < value < high
 
 
 def test_learning_curves_of_an_earlier_version_have_no_kl():

@@ -29,6 +29,7 @@ def test_the_shares_are_those_that_least_squares_explains(seed):
     assert rate == pytest.approx(explained(table, 1), rel=1e-12)  # a few dozen sums in float64
     assert loss == pytest.approx(explained(table, 0), rel=1e-12)
     assert rate + loss < 1  # the rest is of the interaction
+    assert shares(table + 1e4) == (pytest.approx(rate, rel=1e-9), pytest.approx(loss, rel=1e-9))  # rounded by 1e-12
 
 
 def test_equal_results_have_no_shares():

@@ -1,6 +1,7 @@
 """Runs side by side say in what they differ, and those that differ in the seed alone are one arm with an interval."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,6 +35,10 @@ def test_differences_are_the_arguments_and_the_data_that_are_not_the_same_in_all
     assert "the seed alone" not in "\n".join(lines)
 
 
+def test_one_of_many_that_differs_is_found_at_the_beginning_too():
+    assert differing(named(run(0, 0.5, lr=1e-4), run(0, 0.5), run(0, 0.5))) == {"lr": [1e-4, 1e-3, 1e-3]}
+
+
 def test_runs_that_differ_in_nothing_but_the_loss_have_no_table_of_differences():
     text = runs_table(named(run(0, 0.5), run(0, 0.25, loss="MaxMin()")))
     assert text.split("\n\n")[2].startswith("After training")
@@ -60,10 +65,20 @@ def test_two_seeds_have_a_mean_and_no_interval():
     assert t_interval([1.0, 2.0]) is None
 
 
+def test_a_measure_that_one_run_of_an_arm_lacks_has_no_mean():
+    runs = run(0, 0.25), run(7, 0.75)
+    [arm] = arms_of(named(replace(runs[0], after=runs[0].after | {"kl": 0.5}), runs[1]))
+    assert arm.mean == {"right": 0.5, "chosen": -2.0}
+
+
 def test_the_seed_may_draw_the_data_but_two_runs_of_one_seed_on_other_data_are_not_alike():
     drawn = [run(seed, 0.5, train=f"drawn by {seed}") for seed in range(3)]
     assert [arm.seeds for arm in arms_of(named(*drawn))] == [[0, 1, 2]]
     assert arms_of(named(*drawn, run(0, 0.5, train="with wrong labels"))) == []
+    held_out = [replace(one, data=one.data | {"eval": {"sets": 4, "sha256": str(one.arguments)}}) for one in drawn]
+    assert [arm.seeds for arm in arms_of(named(*held_out))] == [[0, 1, 2]]
+    more = [replace(one, data=one.data | {"train": {"sets": 16, "sha256": "abc"}}) for one in drawn[1:2]]
+    assert [arm.seeds for arm in arms_of(named(drawn[0], *more))] == []
 
 
 def test_the_interval_of_a_mean_holds_it_as_often_as_it_says():
