@@ -8,17 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mapl_explore.files import (
     atomic_writer,
+    counted,
     read_json,
     require_folder,
     require_new_file,
     require_other,
     shortened,
     sole_writer,
+    whole_number,
     write_json,
+    write_or_print,
 )
 
 HOLDING = """
@@ -204,6 +208,27 @@ def test_a_value_that_python_cannot_show_is_told_by_its_kind():
         deep = [deep]
     assert shortened(deep) == "a value of type list that cannot be shown"
     assert shortened(10**5000) == "a value of type int that cannot be shown"
+
+
+def test_what_is_told_of_a_value_and_of_a_count_is_as_long_as_it_should_be():
+    assert shortened("x" * 58) == repr("x" * 58)
+    assert shortened("x" * 59) == f"'{'x' * 56}..."
+    assert [counted(number, "set") for number in (0, 1, 2)] == ["0 sets", "1 set", "2 sets"]
+
+
+def test_a_whole_number_may_be_either_end_of_its_range_and_is_no_truth_value():
+    assert [whole_number("n", value, 1, 3) for value in (1, 3, np.int64(2))] == [1, 3, 2]
+    for value in (0, 4, True, 1.0, "1", None):
+        with pytest.raises(ValueError, match=f"^n must be an integer from 1 to 3, not {value!r}$"):
+            whole_number("n", value, 1, 3)
+    with pytest.raises(ValueError, match=r"^n must be an integer >= 1, not 0$"):
+        whole_number("n", 0, 1)
+
+
+def test_a_text_goes_to_the_terminal_as_it_is_where_no_file_is_named(tmp_path, capsys):
+    for path in (None, tmp_path / "a.txt"):
+        write_or_print("one\ntwo\n", path)
+    assert capsys.readouterr().out == (tmp_path / "a.txt").read_text() == "one\ntwo\n"
 
 
 @pytest.mark.parametrize(("binary", "content"), [(False, "ä\n"), (True, b"\x00\r\n")])
