@@ -75,7 +75,9 @@ def test_the_seed_may_draw_the_data_but_two_runs_of_one_seed_on_other_data_are_n
     drawn = [run(seed, 0.5, train=f"drawn by {seed}") for seed in range(3)]
     assert [arm.seeds for arm in arms_of(named(*drawn))] == [[0, 1, 2]]
     assert arms_of(named(*drawn, run(0, 0.5, train="with wrong labels"))) == []
-    held_out = [replace(one, data=one.data | {"eval": {"sets": 4, "sha256": str(one.arguments)}}) for one in drawn]
+    held_out = [
+        replace(one, data=one.data | {"eval": {"sets": 4, "sha256": f"by {one.arguments['seed']}"}}) for one in drawn
+    ]
     assert [arm.seeds for arm in arms_of(named(*held_out))] == [[0, 1, 2]]
     more = [replace(one, data=one.data | {"train": {"sets": 16, "sha256": "abc"}}) for one in drawn[1:2]]
     assert [arm.seeds for arm in arms_of(named(drawn[0], *more))] == []

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from whole_checkpoints import WEIGHTS, checkpoint
 
-from mapl_explore.runs.checkpoints import broken_checkpoints, last_checkpoint
+from mapl_explore.runs.checkpoints import broken_checkpoints, has_finite_weights, last_checkpoint
 
 
 def sharded(path):
@@ -141,6 +141,16 @@ def test_a_state_of_an_empty_archive_is_passed_over(tmp_path):
     checkpoint(tmp_path, 1)
     zipfile.ZipFile(checkpoint(tmp_path, 2) / "optimizer.pt", "w").close()
     assert last_checkpoint(tmp_path).name == "checkpoint-1"
+
+
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+def test_one_weight_of_many_that_is_not_finite_is_found(tmp_path, value):
+    path = checkpoint(tmp_path, 1)
+    assert has_finite_weights(path)
+    half = torch.ones(5).bfloat16()
+    half[3] = value
+    safetensors.torch.save_file({**WEIGHTS, "half": half}, path / "model.safetensors")
+    assert not has_finite_weights(path)
 
 
 def test_nothing_is_unpickled(tmp_path):

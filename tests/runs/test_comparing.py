@@ -195,9 +195,29 @@ def test_curves_are_written_whole_in_the_format_of_the_ending(tmp_path):
     picture = np.asarray(Image.open(io.BytesIO((tmp_path / "curves.png").read_bytes())))
     assert picture.shape[1] == 1600
     assert len(np.unique(picture.reshape(-1, picture.shape[-1]), axis=0)) > 50
-    save_curves(tmp_path / "curves.svg", [("a", run())])
-    assert "<svg" in (tmp_path / "curves.svg").read_text()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "curves.svg"]
+    save_curves(tmp_path / "curves.SVG", [("a", run())])
+    assert "<svg" in (tmp_path / "curves.SVG").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.SVG", "curves.png"]
+
+
+def test_a_picture_has_what_was_held_out_before_and_after_and_taus_over_decades(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "mapl_explore.plots.run_figure", lambda *args, **kw: seen.append((args, kw)) or run_figure(*args)
+    )
+    save_curves(tmp_path / "curves.png", [("a", run(chosen=0.25))])
+    [(([curve], _), options)] = seen
+    assert (curve.held_out["chosen"], curve.held_out["rejected"]) == ((1.0, 0.25), (1.0, 1.0))
+    assert "negative_tau" in options["log"]
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_one_that_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "curves.png"
+    path.write_bytes(b"before")
+    monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        save_curves(path, [("a", run())])
+    assert path.read_bytes() == b"before"
 
 
 def test_the_loss_is_drawn_for_runs_of_one_loss_only(tmp_path, monkeypatch):
