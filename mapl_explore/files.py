@@ -9,10 +9,18 @@ import math
 import os
 import sys
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from numbers import Integral
 from pathlib import Path
 from typing import Any
+
+# What the readers of JSON, headers of safetensors, numpy's arrays and zip archives raise at damaged files.
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 @contextlib.contextmanager
@@ -76,6 +84,26 @@ def write_json(path: str | os.PathLike, content: Any) -> None:
 def read_json(path: str | os.PathLike) -> Any:
     """Return the object of a file in JSON."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def read_arrays(path: str | os.PathLike) -> dict[str, Any]:
+    """Return the arrays of a file of numpy's ``savez`` by their names; nothing is unpickled.
+
+    Raises
+    ------
+    ValueError
+        If the file is no such archive, or damaged; it does not say which file.
+    OSError
+        If it cannot be read.
+    """
+    import numpy as np
+
+    content = io.BytesIO(Path(path).read_bytes())  # read whole: numpy leaves a damaged file open
+    try:
+        with np.load(content, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays}
+    except UNREADABLE as error:
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 def shipped(folder: str) -> Path:

@@ -7,19 +7,17 @@ the type of the weights, and the versions of the packages.
 
 import contextlib
 import hashlib
-import io
 import os
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from mapl_explore.data import PreferenceSet
-from mapl_explore.files import atomic_writer
+from mapl_explore.files import atomic_writer, read_arrays
 from mapl_explore.launch import is_first
 from mapl_explore.losses import ScoredSets
 from mapl_explore.models.checking import require_finite, require_known_tokens
@@ -133,10 +131,8 @@ def _home() -> Path | None:
 def _read(file: Path) -> ScoredSets | None:
     """Return kept scores and say so, with the notes of when they were computed; None if there are none to be read."""
     try:
-        # Read whole: numpy leaves a damaged file open.
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-            columns = {name: arrays[name] for name in arrays}
-    except (OSError, ValueError, EOFError, BadZipFile):
+        columns = read_arrays(file)
+    except (OSError, ValueError):
         return None
     for text in columns.pop(NOTES).tolist():
         note(text)

@@ -6,19 +6,15 @@ Nothing is unpickled. A file is checked by its structure, and by the checksums i
 import json
 import os
 import zipfile
-import zlib
 from pathlib import Path
+
+from mapl_explore.files import UNREADABLE
 
 STATE = "trainer_state.json"  # transformers writes it last, and not atomically
 NEEDED = (STATE, "scheduler.pt")
 OPTIMIZERS = {False: "optimizer.pt", True: "optimizer.bin"}  # without FSDP2, and with it
 TORCH = (".pt", ".pth", ".bin")  # files of torch.save
 ADAPTERS = {"adapter_config.json", "adapter_model.safetensors"}
-# What the readers of json, safetensors headers and zip archives raise at damaged files.
-UNREADABLE = (
-    *(OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 
 
 def last_checkpoint(folder: str | os.PathLike) -> Path | None:

@@ -1,14 +1,13 @@
 """``measured.npz`` of a run: what each held-out set adds to the measures after training, and what the training read."""
 
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mapl_explore.files import atomic_writer
+from mapl_explore.files import atomic_writer, read_arrays
 
 MEASURED = "measured.npz"
 # The measures that are kept set by set; the last two are those of one response, a token.
@@ -72,8 +71,7 @@ def read_measured(folder: str | os.PathLike) -> tuple[dict[str, np.ndarray], int
     """
     path = Path(folder) / MEASURED
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
+        found = read_arrays(path)
         return found, int(found.pop(TOKENS))
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not the measures of a run ({type(error).__name__})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not the measures of a run ({error})") from None

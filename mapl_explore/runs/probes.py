@@ -2,12 +2,12 @@
 
 import os
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mapl_explore.files import read_arrays
 from mapl_explore.losses import ScoredSets
 from mapl_explore.runs.record import PROBES
 
@@ -90,12 +90,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     if path.exists() and not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not the probes of a run (no .npz archive)")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in SHAPES if name not in OPTIONAL or name in archive}
-    except KeyError as error:
-        raise ValueError(f"{path}: not the probes of a run ({str(error.args[0]).split()[0]} is missing)") from None
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        found = read_arrays(path)
+    except ValueError as error:
         raise ValueError(f"{path}: the archive is broken ({error})") from None
+    arrays = {name: found[name] for name in SHAPES if name in found}
+    if missing := [name for name in SHAPES if name not in (*OPTIONAL, *arrays)]:
+        raise ValueError(f"{path}: not the probes of a run ({missing[0]} is missing)")
     # Some files hold float32, from a GPU, others float64: what is shown is computed in float64 in any case.
     kinds = {name: np.float64 for name in ("logp", "ref_logp") if arrays[name].dtype.kind == "f"}
     return {name: array.astype(kinds.get(name, array.dtype)) for name, array in arrays.items()}

@@ -13,13 +13,12 @@ import numpy as np
 from tqdm import tqdm
 from transformers import TrainerCallback, TrainerState
 
-from mapl_explore.files import atomic_writer
+from mapl_explore.files import UNREADABLE, atomic_writer, read_arrays
 from mapl_explore.launch import is_first
 from mapl_explore.models.encoding import EncodedSet, sides
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
 from mapl_explore.notes import note
-from mapl_explore.runs.checkpoints import UNREADABLE
 from mapl_explore.runs.record import PROBES, Run, write_run
 from mapl_explore.training.evaluation import Measured
 from mapl_explore.training.settings import SMALL
@@ -256,8 +255,8 @@ def evaluations_of(state: TrainerState) -> list[dict]:
 def _read(path: Path) -> dict[int, np.ndarray]:
     """Return the log-probs of the probes by step; none, with a note, if the file cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(zip(arrays["step"].tolist(), arrays["logp"], strict=True))
+        arrays = read_arrays(path)
+        return dict(zip(arrays["step"].tolist(), arrays["logp"], strict=True))
     except UNREADABLE:
         note(f"{path.name} cannot be read: the probes before the checkpoint are lost, except those of the base")
         return {}

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mapl_explore.files import atomic_writer
-from mapl_explore.runs.checkpoints import UNREADABLE
+from mapl_explore.files import atomic_writer, read_arrays
 
 KEY = "key"
 _SHARED: ContextVar[Path | None] = ContextVar("_SHARED", default=None)
@@ -47,7 +46,7 @@ def _places(key: str, own: Path | None) -> list[Path]:
 def _read(path: Path, key: str) -> dict[str, np.ndarray] | None:
     """Return the arrays in a file, None if they are of something else, or there is no file to be read."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays if name != KEY} if str(arrays[KEY]) == key else None
-    except UNREADABLE:
+        arrays = read_arrays(path)
+        return arrays if str(arrays.pop(KEY)) == key else None
+    except (OSError, ValueError, KeyError):
         return None

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from mapl_explore.experiments.bootstrap import mean_interval
+from mapl_explore.experiments.claims import Rule
 from mapl_explore.experiments.plan import read_plan
+from mapl_explore.experiments.reaching import kl_at_80
 from mapl_explore.experiments.report import Results, contrast_of, rows_of, write_report
 from mapl_explore.notes import Note
 
@@ -83,10 +85,30 @@ def test_a_claim_is_decided_in_its_cell_and_against_the_base_from_0():
     assert (to_one.verdict, to_one.seeds, to_base.verdict) == ("lower", 8, "higher")
 
 
+def test_shares_of_the_variance_are_those_of_one_cell():
+    tried = [
+        {"0.1": np.full((8, 2), low), "1": np.full((8, 2), high)} for low, high in ((1, 3), (1, 3), (1, 1), (3, 3))
+    ]
+    both = [replace(one, tried=each) for one, each in zip(RESULTS, tried, strict=True)]
+    found = [contrast_of(Rule("lr", "higher", cell, "loss", "variance"), both).difference for cell in CELLS]
+    assert found == pytest.approx([1, -1], rel=1e-12)
+
+
+def test_a_row_has_the_kl_where_its_curve_reaches_80_percent():
+    curve = {"sets_read": np.array([0, 16]), "right_along": np.array([[0.0] * 12, [1.0] * 12])}
+    curve["kl_along"] = np.array([[0.0] * 12, [0.5] * 12])
+    one = replace(RESULTS[0], found={seed: found | curve for seed, found in RESULTS[0].found.items()})
+    [row] = rows_of([one], "one", "right")
+    assert (row.kl_at_80, row.kl_at_80_interval) == kl_at_80(one.found)
+    assert row.kl_at_80 == pytest.approx(0.4, rel=1e-12)
+
+
 def test_what_failed_and_what_is_lacking_is_told_and_the_others_are_drawn(tmp_path):
     lacking = [replace(RESULTS[1], found={}), *RESULTS[2:]]
-    rows, table = write_report(tmp_path, plan(), [RESULTS[0], *lacking], ["other, seed 0 failed"], {"numpy": "2"})
+    asked = plan(claims=[claim("less than one", expected="lower", cell=CELLS[1])])
+    rows, table = write_report(tmp_path, asked, [RESULTS[0], *lacking], ["other, seed 0 failed"], {"numpy": "2"})
     report = json.loads((tmp_path / "report.json").read_text())
+    assert report["claims"]["less than one"]["difference"] == rows[3].difference
     assert (report["failures"], report["versions"]) == (["other, seed 0 failed"], {"numpy": "2"})
     assert (rows[1].mean, rows[1].interval, rows[1].seeds) == (None, None, 0)
     assert "0 of 8" in table

@@ -102,5 +102,8 @@ def test_show_as_json_has_what_the_table_tells(tmp_path, capsys):
     assert told["differ"] == {"seed": [0, 1, 2]}
     assert told["arms"][0]["mean"]["right"] == 0.75
     assert told["arms"][0]["seeds"] == [0, 1, 2]
+    assert [one["finished"] for one in told["runs"]] == [True] * 3
+    write_run(tmp_path / "a", run(0, 0.5, finished=False))
     assert main(["show", names[0], "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["arms"] == []
+    told = json.loads(capsys.readouterr().out)
+    assert (told["arms"], told["runs"][0]["finished"], told["runs"][0]["after"]) == ([], False, None)

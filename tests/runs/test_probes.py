@@ -52,8 +52,8 @@ def test_a_reward_is_read_where_there_is_one(tmp_path):
 def test_float32_and_padding_of_any_kind_are_read(tmp_path):
     logp = GOOD["logp"].astype(np.float32)
     logp[:, 1, 2:] = np.nan
-    sets = read_probes(written(tmp_path, logp=logp)).sets
-    assert sets.logp.dtype == np.float64
+    sets = read_probes(written(tmp_path, logp=logp, ref_logp=GOOD["ref_logp"].astype(np.float32))).sets
+    assert sets.logp.dtype == sets.ref_logp.dtype == np.float64
     np.testing.assert_array_equal(sets.logp[:, 1, 2:], 0.0)
 
 

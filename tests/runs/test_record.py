@@ -136,6 +136,28 @@ def test_a_fingerprint_knows_scores_and_is_the_former_one_without_them():
     assert fingerprint([one])["sha256"] == "61f603c1360c1f7d9fea145fa8f650402747bcca63b3d1f6f8a144845b3f7794"
 
 
+def test_a_fingerprint_of_a_conversation_is_that_of_its_text():
+    talk = PreferenceSet([{"role": "system", "content": "s"}, {"role": "user", "content": "p"}], ["a"], ["b"])
+    assert fingerprint([talk]) == fingerprint([talk.as_text()])
+
+
+def test_a_learning_curve_begins_at_the_base():
+    log = [{"step": 1, "loss": 0.5}, {"step": 2, "right": 0.75}]
+    run = Run(loss="DPO()", arguments={}, data=DATA, before={"right": 0.5}, log=log)
+    assert run.right_along == {0: 0.5, 2: 0.75}
+    assert replace(run, after={"right": 1.0}).table.endswith("\nRight, by steps: 0.500 after 0, 0.750 after 2.")
+    assert replace(run, log=log[:1]).right_along == {}
+
+
+def test_a_beta_that_was_held_at_its_floor_is_counted_and_what_others_have_of_the_gradient_is_what_leaders_have_not():
+    log = [{"step": step, "beta": beta, "beta_at_floor": held, "positive_leader": 0.75, "negative_leader": 0.25}
+           for step, beta, held in ((1, 0.1, 0.0), (2, 0.025, 0.5), (3, 0.02, 1.0))]  # fmt: skip
+    run = replace(RUN, log=[{"step": 0, "positive_leader": 0.9}, *log])
+    assert run.table.endswith("\nIn 3 steps beta was 0.02 to 0.1; in 2 of them it was held at its floor.")
+    assert run.others == pytest.approx(1 - (0.9 + 3 * 0.75 + 3 * 0.25) / 7, rel=1e-12)
+    assert RUN.others is None
+
+
 def test_a_fingerprint_tells_one_side_from_the_other():
     one, two = PreferenceSet("p", ["a", "b"], ["c"]), PreferenceSet("p", ["a"], ["b", "c"])
     assert fingerprint([one]) != fingerprint([two])
@@ -219,12 +241,13 @@ def test_columns_stay_apart_where_numbers_are_large():
         loss="DPO()",
         arguments={},
         data={"eval": {"sets": 3}},
-        before={"loss": 0.5, "chosen": -1100000.25},
+        before={"loss": 0.5e10, "chosen": -1100000.25},
         after={"loss": 0.25, "chosen": -99.9876},
         intervals={"before": wide, "after": wide, "change": wide},
     )
     *lines, _ = run.table.splitlines()
     assert len({len(line) for line in lines}) == 1
+    assert lines[1].split() == ["loss", "5e+09", "0.250", "-5e+09"]
     assert "-1100000.2 [-1234567.9, -1000000.5]" in lines[2]
     assert "  -99.988 [-1234567.9, -1000000.5]  " in lines[2]
 
@@ -237,6 +260,7 @@ def test_columns_stay_apart_where_numbers_are_large():
         ({"before": {"loss": 1.0}, "after": {"loss": 1.0, "kl": 0.0}}, "kl is in after, not in before"),
         ({"before": {"loss": 1.0}, "after": {"loss": "1"}}, "loss of after is '1'"),
         ({"before": {"loss": None}}, "loss of before is None"),
+        ({"before": {"right": True}}, "right of before is True"),
     ],
 )
 def test_a_record_whose_measures_cannot_be_compared_is_refused_with_the_reason(tmp_path, measured, reason):
