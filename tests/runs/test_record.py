@@ -63,8 +63,11 @@ def test_a_run_is_finished_when_it_has_an_after():
 
 
 def test_an_unfinished_run_has_a_card_that_says_so(tmp_path):
-    write_run(tmp_path, Run(loss="DPO()", arguments={"steps": 2}, data=DATA))
-    assert "has not come to its end" in (tmp_path / "README.md").read_text()
+    write_run(tmp_path, replace(RUN, after=None))
+    card = (tmp_path / "README.md").read_text()
+    assert "```\nThe run has not come to its end.\n```" in card
+    assert "The model is not here yet." in card
+    assert "from_pretrained" not in card
 
 
 def test_the_card_of_a_finished_run_holds_loss_arguments_data_and_table(tmp_path):
@@ -90,6 +93,12 @@ def test_what_is_no_record_is_refused_with_its_path(tmp_path, text):
 def test_a_new_or_empty_folder_may_be_used(tmp_path):
     require_new(tmp_path / "new")
     require_new(tmp_path)
+
+
+def test_a_mistyped_path_makes_no_tree_of_folders(tmp_path):
+    require_new(tmp_path / "new" / "run")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*new' to make runs/run in"):
+        require_new(tmp_path / "new" / "runs" / "run")
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
