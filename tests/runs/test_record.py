@@ -95,12 +95,6 @@ def test_a_new_or_empty_folder_may_be_used(tmp_path):
     require_new(tmp_path)
 
 
-def test_a_mistyped_path_makes_no_tree_of_folders(tmp_path):
-    require_new(tmp_path / "new" / "run")
-    with pytest.raises(FileNotFoundError, match=r"there is no folder .*new' to make runs/run in"):
-        require_new(tmp_path / "new" / "runs" / "run")
-
-
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(FileExistsError, match=f"'{tmp_path}' is not empty: name a new folder$"):
