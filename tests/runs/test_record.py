@@ -71,9 +71,10 @@ def test_an_unfinished_run_has_a_card_that_says_so(tmp_path):
 
 
 def test_the_card_of_a_finished_run_holds_loss_arguments_data_and_table(tmp_path):
-    write_run(tmp_path, RUN)
+    write_run(tmp_path, replace(RUN, weights_checksum="c" * 64))
     card = (tmp_path / "README.md").read_text()
     for part in (
+        f"- weights of the model before: sha256 {'c' * 64}\n",
         "MaxMin(pair=Hardest())",
         "- lr: 0.1",
         "3 sets with contents of sha256 abc",
@@ -101,8 +102,9 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
         require_new(tmp_path)
 
 
-def test_a_folder_with_a_run_is_refused_with_the_way_to_go_on(tmp_path):
-    write_run(tmp_path, RUN)
+@pytest.mark.parametrize("name", ["run.json", "rounds.json"])
+def test_a_folder_with_a_run_is_refused_with_the_way_to_go_on(tmp_path, name):
+    (tmp_path / name).write_text("{}")
     with pytest.raises(FileExistsError, match="--resume goes on with what is begun in it"):
         require_new(tmp_path)
 
@@ -183,14 +185,15 @@ def test_a_record_with_a_field_of_another_kind_is_refused(tmp_path, name, value)
         read_run(tmp_path)
 
 
-def test_a_run_goes_on_with_the_same_weights_under_another_name_only(tmp_path, capsys):
-    one = replace(RUN, arguments={"model": "here"}, weights_checksum="a" * 64)
+@pytest.mark.parametrize(("name", "checksum"), [("model", "weights_checksum"), ("reference", "reference_checksum")])
+def test_a_run_goes_on_with_the_same_weights_under_another_name_only(tmp_path, capsys, name, checksum):
+    one = replace(RUN, arguments={name: "here"}, **{"weights_checksum": "c" * 64, checksum: "a" * 64})
     write_run(tmp_path, one)
-    moved = replace(one, arguments={"model": "there"})
+    moved = replace(one, arguments={name: "there"})
     before = require_same(tmp_path, moved)
     require_same_weights(tmp_path, before, moved)
     assert capsys.readouterr().out == ""
-    other = replace(moved, weights_checksum="b" * 64)
+    other = replace(moved, **{checksum: "b" * 64})
     with pytest.raises(
         ValueError, match=r"other weights: those of 'here' had sha256 aaaaaaaaaaaa\.\.\., those of 'there'"
     ):
