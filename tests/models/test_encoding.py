@@ -242,9 +242,10 @@ def test_the_shapes_of_tables_are_known_before_they_are_made(share, context):
     assert list(table_shapes(encoded, share_prompt=share)) == made
 
 
-def test_a_row_of_several_responses_is_no_longer_than_the_context():
-    (one,) = encode_sets(TOKENIZER, [PreferenceSet("p" * 10, ["a" * 9] * 3, ["b" * 15])], context=32)
-    assert [(row >= 0).sum() for row in collate([one])["owner"]] == [29, 19, 25]
+@pytest.mark.parametrize(("context", "widths"), [(32, [29, 19, 25]), (29, [29, 19, 25]), (28, [19, 19, 19, 25])])
+def test_a_row_of_several_responses_is_no_longer_than_the_context(context, widths):
+    (one,) = encode_sets(TOKENIZER, [PreferenceSet("p" * 10, ["a" * 9] * 3, ["b" * 15])], context=context)
+    assert [(row >= 0).sum() for row in collate([one])["owner"]] == widths
 
 
 def test_sides_have_the_scores_of_sets_to_their_last_digit():
