@@ -52,7 +52,7 @@ def test_the_second_scoring_loads_no_model_and_has_the_same_bits(home, model, lo
         assert column is None or (column.dtype == again.dtype and np.array_equal(column, again))
 
 
-def test_what_decides_the_numbers_decides_the_file(home, model, loads):
+def test_what_decides_the_numbers_decides_the_file(home, model, loads, monkeypatch):
     scores_by_name(str(model), SETS)
     scores_by_name(str(model), SETS[:1])
     scores_by_name(str(model), SETS, chat="never")
@@ -62,7 +62,13 @@ def test_what_decides_the_numbers_decides_the_file(home, model, loads):
     scores_by_name(str(model), SETS)
     save_tiny(model, seed=5)
     scores_by_name(str(model), SETS)
-    assert len(loads) == 6
+    scores_by_name(str(model), SETS, precision="bf16-weights")
+    for scores in ([3.0, 2.0, 0.5], [3.0, 2.0, 1.0]):
+        graded = [PreferenceSet("a", ["b", "c"], ["d"], scores)]
+        assert scores_by_name(str(model), graded).reward.tolist() == [scores]
+    monkeypatch.setattr(kept_scores.metadata, "version", lambda package: "another")
+    scores_by_name(str(model), SETS)
+    assert len(loads) == 10
 
 
 def test_a_copy_of_the_model_finds_the_same_scores(home, model, loads, tmp_path):
