@@ -63,9 +63,9 @@ def can_share_prompt(model: Model) -> bool:
     """Return whether several responses can stand side by side behind one prompt, each as if it stood there alone.
 
     A model must take positions and masks as they are given. One whose arguments allow it is tried once, with some
-    hundred random tokens: this shows local attention that counts columns, positions that do not begin at 0, and a mask
-    that is read in another way. Where the log-probabilities differ from the model's own by more than 0.001 nats, a
-    :class:`~mapl_explore.notes.Note` says so.
+    hundred random tokens: this shows local attention that counts columns, positions that do not begin at 0, a mask that
+    is read in another way, and a model that minds the other rows of a batch. Where the log-probabilities differ from
+    the model's own by more than 0.001 nats, a :class:`~mapl_explore.notes.Note` says so.
     """
     return way_of(model) == SHARED
 
@@ -153,16 +153,15 @@ def _own_logp(model: Model) -> torch.Tensor:
 
 
 def _tried(model: Model, way: str) -> torch.Tensor:
-    """Return the log-probabilities of the same responses, read that way."""
-    device, rows = next(model.parameters()).device, []
-    for one in probes(model):
-        one = one if way == SHARED else replace(one, responses=(one.responses[0], one.responses[-1]))
-        batch = {name: value.to(device) for name, value in collate([one], share_prompt=way == SHARED).items()}
-        label = batch.pop("label")
-        reading = Reading(way, context=context_length(model), apart=logit_map(model))
-        logp = responses_logp(model, Table(**batch), label, reading)
-        rows.append(logp[0, [0, -1]].cpu())
-    return torch.stack(rows)
+    """Return the log-probabilities of the same responses, read that way, in one batch: some models mind other rows."""
+    device, sets = next(model.parameters()).device, probes(model)
+    if way != SHARED:
+        sets = tuple(replace(one, responses=(one.responses[0], one.responses[-1])) for one in sets)
+    batch = {name: value.to(device) for name, value in collate(sets, share_prompt=way == SHARED).items()}
+    label = batch.pop("label")
+    reading = Reading(way, context=context_length(model), apart=logit_map(model))
+    logp = responses_logp(model, Table(**batch), label, reading).cpu()
+    return torch.stack([row[[0, len(one.responses) - 1]] for row, one in zip(logp, sets, strict=True)])
 
 
 def _trouble(tried: Callable[[], torch.Tensor], own: torch.Tensor, allowed: float) -> str:

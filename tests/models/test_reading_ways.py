@@ -12,6 +12,7 @@ from conftest import assert_close
 from mapl_explore.data import PreferenceSet
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import encode_sets
+from mapl_explore.models.passes import ALONE
 from mapl_explore.models.reading_ways import can_continue, can_share_prompt
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded, score_sets
@@ -76,17 +77,17 @@ def test_a_model_that_sees_what_comes_after_is_refused(name, options_of_kind, op
 
 
 class Disturbed(transformers.GPT2LMHeadModel):
-    """Gives other logits wherever a batch has more than one row, as a mixture of experts with capacities may."""
+    """Gives its head other states wherever a batch has several rows, as a mixture of experts with capacities may."""
 
-    def forward(self, input_ids=None, **options):
-        found = super().forward(input_ids=input_ids, **options)
-        found.logits = found.logits * (1 + 0.1 * (len(input_ids) > 1))
-        return found
+    def __init__(self, config):
+        super().__init__(config)
+        self.transformer.ln_f.register_forward_hook(lambda _, given, states: states * (1 + 0.1 * (len(states) > 1)))
 
 
 def test_a_model_that_minds_a_batch_is_given_one_sequence_at_a_time():
     torch.manual_seed(0)
     model = Disturbed(transformers.GPT2Config(**GPT)).eval()
+    assert SetScorer(model).way == ALONE
     encoded = encode_sets(TOKENIZER, SETS)
     for row, one in zip(score_sets(model, TOKENIZER, SETS).logp, encoded, strict=True):
         own = torch.tensor([whole(model, one.prompt, response) for response in one.responses])
