@@ -15,7 +15,7 @@ from conftest import assert_close
 from mapl_explore.models import likelihood
 from mapl_explore.models.checking import context_length
 from mapl_explore.models.encoding import collate, encode_sets
-from mapl_explore.models.heads import LogitMap
+from mapl_explore.models.heads import LogitMap, plain_head
 from mapl_explore.models.likelihood import head_logp, token_logp
 from mapl_explore.models.passes import ALONE
 from mapl_explore.models.reading_ways import logit_map
@@ -210,6 +210,17 @@ def test_a_head_that_is_changed_after_the_trial_is_called_as_it_is(monkeypatch):
     scorer.apart = None
     assert torch.equal(after, scorer(**batch).detach())
     assert (after - before).abs().max() > 1
+
+
+class Packed(torch.nn.Parameter):
+    """Weights of a kind of their own, as those of a library that quantises them."""
+
+
+def test_a_head_whose_weights_are_of_a_kind_of_their_own_is_called_as_it_is():
+    model = random_gpt2()
+    assert plain_head(model) is model.lm_head
+    model.lm_head.weight = Packed(model.lm_head.weight.data)
+    assert plain_head(model) is None
 
 
 def slopes(scorer, batch):
