@@ -66,6 +66,8 @@ def test_what_decides_the_numbers_decides_the_file(home, model, loads, monkeypat
     for scores in ([3.0, 2.0, 0.5], [3.0, 2.0, 1.0]):
         graded = [PreferenceSet("a", ["b", "c"], ["d"], scores)]
         assert scores_by_name(str(model), graded).reward.tolist() == [scores]
+    places = {kept_scores._file(str(model), SETS, "auto", device, "float32") for device in ("cpu", "cuda")}
+    assert len(places) == 2
     monkeypatch.setattr(kept_scores.metadata, "version", lambda package: "another")
     scores_by_name(str(model), SETS)
     assert len(loads) == 10
@@ -135,11 +137,13 @@ def test_no_text_is_kept_and_old_files_make_room(home, model, monkeypatch):
 
 
 def test_where_nothing_can_be_kept_all_goes_on(home, model, loads, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("")
-    for place in ("", str(tmp_path / "file")):
+    for place in ("", str(tmp_path / "file")) * 2:
         monkeypatch.setenv("MAPL_CACHE", place)
         scores_by_name(str(model), SETS)
-    assert len(loads) == 2
+    assert len(loads) == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "model"]
 
 
 def test_tau_after_score_computes_nothing(home, model, loads, tmp_path, capsys):
