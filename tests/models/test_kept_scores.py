@@ -123,6 +123,16 @@ def test_a_damaged_file_is_computed_again(home, model, loads):
     assert len(loads) == 2
 
 
+def test_of_a_full_disk_no_half_of_a_file_is_kept(home, model, monkeypatch):
+    def failing(file, **columns):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(np, "savez", failing)
+    scores_by_name(str(model), SETS)
+    assert list(home.iterdir()) == []
+
+
 def test_no_text_is_kept_and_old_files_make_room(home, model, monkeypatch):
     secret = [PreferenceSet("a secret prompt", ["a secret answer"], ["another"])]
     scores_by_name(str(model), secret)
