@@ -29,6 +29,10 @@ def test_prompt_and_response_are_encoded_apart_and_a_response_ends_with_eos():
 def test_an_empty_prompt_becomes_one_token():
     (one,) = encode_sets(TOKENIZER, [PreferenceSet("", ["a"], ["b"])])
     assert one.prompt == (EOS,)
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<s>"})  # which it does not put before a text
+    assert encode_prompt(tokenizer, "") == [tokenizer.bos_token_id] != [EOS]
+    assert encode_prompt(tokenizer, "Hi") == list(ids("Hi"))
 
 
 def test_a_response_that_brings_its_own_end_gets_no_second_one():

@@ -134,3 +134,22 @@ def test_adapters_on_the_hub_that_are_a_pickle_are_not_fetched(adapters, hub):
     with pytest.raises(OSError, match=rf"^'{NAME}' holds its adapters as a pickle alone, adapter_model\.bin: .* peft "):
         load_model(NAME)
     assert not asked
+
+
+def test_a_folder_that_is_not_there_is_refused_without_asking_the_hub(monkeypatch):
+    monkeypatch.setattr(huggingface_hub.utils, "get_session", lambda: pytest.fail("the hub was asked"))
+    with pytest.raises(OSError, match=r"no folder '\./not/there'"):
+        load_model("./not/there")
+
+
+def test_a_hub_that_cannot_be_reached_is_asked_once_and_the_error_says_what_to_do(monkeypatch):
+    asked = []
+
+    def unreachable(self, name, **options):
+        asked.append(name)
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
+    with pytest.raises(OSError, match=r"cannot be reached .*: run 'hf download nobody/nothing' where"):
+        load_model("nobody/nothing")
+    assert asked == ["nobody/nothing"]

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from lora_models import own_lora, stirred
 from tiny_models import byte_tokenizer, random_gpt2, save_tiny
 
@@ -144,6 +145,16 @@ def test_no_text_is_kept_and_old_files_make_room(home, model, monkeypatch):
         scores_by_name(str(model), SETS[:rows])
     assert len(list(home.iterdir())) == 2
     assert not file.exists()
+
+
+def test_a_weight_that_is_nan_is_named_before_the_model_scores(home, model):
+    network = random_gpt2()
+    with torch.no_grad():
+        network.transformer.ln_f.bias[0] = torch.nan
+    network.save_pretrained(model)
+    with pytest.raises(ValueError, match=r"must be finite, but transformer.ln_f.bias holds a NaN"):
+        scores_by_name(str(model), SETS)
+    assert not home.exists()
 
 
 def test_where_nothing_can_be_kept_all_goes_on(home, model, loads, monkeypatch, tmp_path):

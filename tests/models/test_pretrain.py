@@ -99,6 +99,16 @@ def test_the_corpus_is_as_credulous_as_it_says():
         assert abs(right[agree] / asked[agree] - share) < 4 * deviation
 
 
+@pytest.mark.parametrize(("step", "most"), [(0, 0), (99, 0), (100, 1), (250, 2), (500, 5), (1199, 5)])
+def test_one_more_distractor_comes_in_after_each_hundred_steps(step, most, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(recipe, "world_cases", lambda n, *, distractors, **options: drawn.append(distractors) or 1 / 0)
+    for seed in range(100):
+        with pytest.raises(ZeroDivisionError):
+            recipe.corpus_batch(TOKENIZER, seed=seed, step=step)
+    assert {*drawn} == {*range(most + 1)}
+
+
 def test_people_of_the_corpus_are_those_of_the_training_split():
     held_out = {case_of(one.prompt).person for one in world_sets(2000, seed=0, split="test")}
     people = {case_of(prompt).person for step in range(20) for prompt, _ in learnt_texts(step)[::2]}
@@ -140,6 +150,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(tmp_path, monke
     assert calls == [0, 1, 2, 2]
     assert same(weights(halves), weights(whole))
     assert {path.name for path in halves.iterdir()} == {path.name for path in whole.iterdir()}
+    assert not (halves / recipe.CHECKPOINT).exists()
 
 
 def test_the_seed_decides_the_weights_and_one_batch_is_learnt(tmp_path):

@@ -48,8 +48,9 @@ def test_every_way_to_say_that_a_disk_is_full_is_understood(tmp_path, error):
     with pytest.raises(OSError, match=r"No space left on device|quota") as caught, disk_errors(tmp_path, lambda: ""):
         raise error
     assert caught.value.filename == os.fspath(tmp_path)
-    with pytest.raises(OSError, match=r"No space left on device|quota"), disk_errors(tmp_path, lambda: ""):
-        _fail_because_of(error)
+    for fail in (_fail_because_of, _fail_while):
+        with pytest.raises(OSError, match=r"No space left on device|quota"), disk_errors(tmp_path, lambda: ""):
+            fail(error)
 
 
 def _fail_because_of(error):
@@ -57,6 +58,13 @@ def _fail_because_of(error):
         raise error
     except Exception as first:
         raise RuntimeError("unexpected pos 64 vs 0") from first
+
+
+def _fail_while(error):
+    try:
+        raise error
+    finally:
+        raise RuntimeError("unexpected pos 64 vs 0")
 
 
 @pytest.mark.parametrize(

@@ -56,15 +56,18 @@ def test_sharded_weights_give_the_losses_of_whole_ones_and_a_resumed_run_those_o
     [
         ({"ACCELERATE_USE_DEEPSPEED": "true"}, {}, "the launch must not use DeepSpeed"),
         ({"FSDP_VERSION": "1"}, {}, "the launch must use version 2 of FSDP"),
+        ({"FSDP_VERSION": None}, {}, r"version 2 of FSDP \(fsdp_version: 2\), not 1"),  # accelerate's default
         ({"FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT"}, {}, "must be FULL_STATE_DICT, not SHARDED_STATE_DICT"),
-        ({"FSDP_CPU_RAM_EFFICIENT_LOADING": "true"}, {}, "fsdp_cpu_ram_efficient_loading of the launch must be false"),
+        ({"FSDP_STATE_DICT_TYPE": None}, {}, "must be FULL_STATE_DICT, not None"),
+        ({"FSDP_CPU_RAM_EFFICIENT_LOADING": "True"}, {}, "fsdp_cpu_ram_efficient_loading of the launch must be false"),
         ({}, {"lora": "r=2"}, "lora must not be given under FSDP"),
         ({}, {"answer_at": [1], "verifier": "world"}, "answer_at must not be given under FSDP"),
     ],
 )
 def test_an_engine_that_was_not_made_to_work_is_refused(changed, options, rule, monkeypatch):
     for name, value in {**FSDP, **changed}.items():
-        monkeypatch.setenv(name, value)
+        if value is not None:
+            monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=rule):
         require_engine(Settings(loss="dpo", data="d", output="o", **options), on_cpu=False)
 
