@@ -1,6 +1,7 @@
 """The base model's recipe: its tokenizer, its corpus, and that an interrupted run ends where a whole one ends."""
 
 import math
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -151,6 +152,23 @@ def test_an_interrupted_run_ends_with_the_weights_of_a_whole_one(tmp_path, monke
     assert same(weights(halves), weights(whole))
     assert {path.name for path in halves.iterdir()} == {path.name for path in whole.iterdir()}
     assert not (halves / recipe.CHECKPOINT).exists()
+
+
+def test_a_model_is_complete_and_for_all_to_read_where_its_configuration_is(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def full(source, target):
+        if target.name == "model.safetensors":
+            raise OSError("disk full")
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="disk full"):
+            recipe.pretrain(tmp_path / "model", steps=1, progress=False)
+    assert not (tmp_path / "model" / "config.json").exists()
+    recipe.pretrain(tmp_path / "model", steps=1, progress=False)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "model").iterdir()} == {0o644}
 
 
 def test_the_seed_decides_the_weights_and_one_batch_is_learnt(tmp_path):
