@@ -9,6 +9,7 @@ from format_records import HISTORY, assistant, user, written
 from mapl_explore.data import Message, PreferenceSet, asked_text, prompt_text, read_sets, write_sets
 from mapl_explore.data.describing import description
 from mapl_explore.data.world import world_sets
+from mapl_explore.notes import Note
 from mapl_explore.runs.record import fingerprint
 from mapl_explore.sampling.verifiers import Question, read_questions, verifier
 from mapl_explore.training.training_data import training_data
@@ -44,6 +45,14 @@ def test_any_list_of_messages_is_the_same_prompt():
     others = ([*HISTORY], tuple(HISTORY), messages, TALK.prompt, [{"from": "human", "value": "Hi"}, *HISTORY[1:]])
     assert {PreferenceSet(each, ["4"], ["5", "22"], scores=[1, 0, -1]) for each in others} == {TALK}
     assert TALK.prompt == tuple(messages)
+
+
+def test_a_response_that_the_other_side_goes_on_from_belongs_to_no_prompt():
+    short = [user("q"), assistant("x")]
+    pair = {"chosen": short, "rejected": [*short, user("r"), assistant("y")]}
+    expected = PreferenceSet("\n\nHuman: q\n\nAssistant:", [" x"], [" x\n\nHuman: r\n\nAssistant: y"])
+    with pytest.warns(Note, match="1 record made text"):
+        assert read_sets([pair]) == [expected]
 
 
 @pytest.mark.parametrize(("prompt", "rule"), [

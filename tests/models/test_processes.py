@@ -12,6 +12,7 @@ from tiny_models import save_tiny
 from mapl_explore.cli.main import main
 from mapl_explore.data import PreferenceSet, write_sets
 from mapl_explore.files import sole_writer
+from mapl_explore.models import processes
 from mapl_explore.runs.record import read_run
 from mapl_explore.training.trainer import PreferenceTrainer
 
@@ -129,3 +130,11 @@ def test_a_run_into_the_folder_of_another_is_refused_in_both_its_processes(files
     assert done.returncode != 0
     assert "run' is being written by another process" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_work_is_shared_by_what_it_costs_and_each_item_goes_to_one_process(monkeypatch):
+    shares = []
+    for number in range(2):
+        monkeypatch.setattr(processes, "launched", lambda number=number: (number, 2))
+        shares.append(processes.my_share("abcdef", [5, 1, 1, 1, 4, 1]))
+    assert shares == [["a", "f"], ["b", "c", "d", "e"]]

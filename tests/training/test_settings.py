@@ -1,5 +1,6 @@
 """The arguments of finetune are said once, and a model itself can be given in the place of its name."""
 
+import contextlib
 import copy
 import inspect
 import math
@@ -20,11 +21,13 @@ from mapl_explore.cli import main as cli
 from mapl_explore.data import PreferenceSet
 from mapl_explore.losses import DPO, First
 from mapl_explore.models import adapters
+from mapl_explore.models.encoding import EncodedSet
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.notes import Note
 from mapl_explore.runs.record import read_run
 from mapl_explore.training import base_model
 from mapl_explore.training.base_model import BaseWeights
+from mapl_explore.training.schedule import learning_rate, sets_per_pass, updates
 
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}"], [" no", " x"][: 1 + i % 2]) for i in range(6)]
 REQUIRED = {"loss": "dpo", "data": SETS[:4], "output": "run"}
@@ -49,6 +52,64 @@ def same_weights(one, other):
 
 def timeless(run):
     return [{name: value for name, value in entry.items() if name != "tokens_per_second"} for entry in run.log]
+
+
+DECISIVE = {
+    "model": "m", "reference": "r", "steps": 5, "epochs": 2.0, "sets_per_step": 2, "lr": 0.5, "seed": 2**32 - 1,
+    "truncate": "error", "max_length": 9, "precision": "bf16", "verifier": "exact", "answers": 3, "answer_tokens": 5,
+    "chat": "never", "threshold": 0.5, "patience": 1, "training": {"weight_decay": 0.1}, "lora": "r=2",
+}  # fmt: skip
+ELSEWHERE = {"loss", "data", "eval"}  # in the record
+HARMLESS = {
+    "output",
+    "device",
+    "batch_size",
+    "checkpointing",
+    "save_every",
+    "callbacks",
+    "report",
+    "resume",
+    "progress",
+}
+
+
+def test_what_decides_a_result_is_in_its_record_and_nothing_else_is():
+    usual = Settings(**REQUIRED)
+    for name, value in DECISIVE.items():
+        asked = replace(usual, **{name: value})
+        assert asked.decisive == usual.decisive | {name: getattr(asked, name)} != usual.decisive
+    assert replace(usual, verifier="exact", answer_at=[2, 1]).decisive["answer_at"] == [1, 2]
+    assert usual.decisive.keys() == DECISIVE.keys()
+    # A merged model is that of its adapters, in other files.
+    assert {each.name for each in fields(Settings)} == {*DECISIVE, *ELSEWHERE, *HARMLESS, "answer_at", "merge"}
+
+
+def test_a_seed_is_one_that_each_generator_takes():
+    with pytest.raises(ValueError, match=r"seed must be an integer from 0 to 4294967295, not 4294967296"):
+        Settings(**REQUIRED, seed=2**32)
+
+
+@pytest.mark.parametrize(
+    ("weights", "adapted", "rate", "whose"),
+    [
+        (10_000_000, False, 8e-5, None),
+        (10_000_000, True, 8e-5, None),
+        (10_000_001, False, 1e-6, "lr is 1e-06, as for any model of"),
+        (10_000_001, True, 1e-5, "lr is 1e-05, as for adapters on any model of"),
+    ],
+)
+def test_the_highest_rate_goes_by_the_weights_and_one_of_a_large_model_is_noted(weights, adapted, rate, whose):
+    with pytest.warns(Note, match=whose) if whose else contextlib.nullcontext():
+        assert learning_rate(Settings(**REQUIRED), weights, adapted) == rate
+    assert learning_rate(Settings(**REQUIRED, lr=0.5), weights, adapted) == 0.5
+
+
+def test_epochs_take_as_many_updates_as_hold_them_and_a_pass_divides_a_step():
+    rounds = Settings(**REQUIRED, epochs=1.5, sets_per_step=4)
+    assert [updates(rounds, sets) for sets in (8, 9, 10, 11)] == [3, 4, 4, 5]
+    assert updates(Settings(**REQUIRED, steps=7), 100) == 7
+    encoded = [EncodedSet((1,), ((2, 3), (4,)), 1)] * 12
+    assert [sets_per_pass(encoded, 12, True, most) for most in (1, 2, 5, 6, 11, 12, None)] == [1, 2, 4, 6, 6, 12, 12]
 
 
 def test_the_signature_of_finetune_is_that_of_its_settings():
