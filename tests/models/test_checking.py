@@ -37,7 +37,7 @@ def test_the_last_embedding_has_a_token_and_there_is_none_after_it():
     model = random_gpt2()
     require_known_tokens(model, [EncodedSet((256,), ((256,),), 1)])
     for one in (EncodedSet((257,), ((1,),), 1), EncodedSet((1,), ((1,), (2, 257)), 1)):
-        with pytest.raises(ValueError, match="it makes token 257, and .* has embeddings for 257"):
+        with pytest.raises(ValueError, match=r"it makes token 257, and .* has embeddings for 257"):
             require_known_tokens(model, [EncodedSet((1,), ((1,),), 1), one])
 
 

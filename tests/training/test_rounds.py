@@ -127,8 +127,13 @@ def test_more_rounds_go_on_from_the_last_and_other_arguments_are_refused(prompts
         FileExistsError, match="is not empty: name a new folder; --resume goes on with what is begun in it"
     ):
         rounds(prompts, output=folder, **given)
-    with pytest.raises(ValueError, match="were started with k 4, not 5"):
-        rounds(prompts, output=folder, resume=True, **given | {"k": 5})
+    for other, said in (
+        ({"k": 5}, "k 4, not 5"),
+        ({"seed": 1}, "seed 0, not 1"),
+        ({"loss": "sft"}, "loss .*, not .SFT"),
+    ):
+        with pytest.raises(ValueError, match=f"were started with {said}"):
+            rounds(prompts, output=folder, resume=True, **given | other)
     before = weights(folder / "round-1")
     two = rounds(prompts, output=folder, resume=True, **given)[1]
     assert weights(folder / "round-1") == before
