@@ -14,6 +14,7 @@ from mapl_explore.data.world import world_sets
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.runs.record import read_run
 from mapl_explore.sampling import answers
+from mapl_explore.training import rounds as recording
 from mapl_explore.training.round_settings import RoundSettings
 from mapl_explore.training.rounds import rounds
 
@@ -80,6 +81,14 @@ def test_the_record_has_what_was_asked_and_what_each_round_sampled_and_ended_at(
     assert len({entry["seed"] for entry in entries}) == 2
 
 
+def test_the_record_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    recording._write(tmp_path, {"k": 4}, [])
+    monkeypatch.setattr("os.replace", lambda *paths: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        recording._write(tmp_path, {"k": 5}, [])
+    assert record(tmp_path)["asked"] == {"k": 4}
+
+
 def stopped_in_sampling(monkeypatch, after):
     make = answers.sampled_batches
 
@@ -107,6 +116,7 @@ def test_stopped_in_sampling_and_in_training_the_rounds_end_at_the_bits_of_those
             stop(patch, number)
             with pytest.raises(KeyboardInterrupt):
                 rounds(prompts, output=cut, resume=resume, **QUICK)
+    (cut / "sets-1.jsonl.progress-0").write_text("")  # as of a sampling that was killed after its last file
     monkeypatch.setattr(answers, "sampled_batches", lambda *a, **o: asked.append(a) or make(*a, **o))
     resumed = rounds(prompts, output=cut, resume=True, **QUICK)
     assert asked == []
@@ -135,6 +145,8 @@ def test_more_rounds_go_on_from_the_last_and_other_arguments_are_refused(prompts
         with pytest.raises(ValueError, match=f"were started with {said}"):
             rounds(prompts, output=folder, resume=True, **given | other)
     before = weights(folder / "round-1")
+    (folder / "round-2").mkdir()
+    (folder / "round-2" / "run.json.x.part").write_text("{")  # as of a run that was killed in its first record
     two = rounds(prompts, output=folder, resume=True, **given)[1]
     assert weights(folder / "round-1") == before
     assert two.run.reference_checksum is None
