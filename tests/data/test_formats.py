@@ -17,6 +17,11 @@ def test_every_format_is_told_by_its_content(name, tmp_path):
     assert read_sets(written(tmp_path / "data.jsonl", record)) == [expected]
 
 
+def test_a_response_that_speaks_of_an_assistant_is_no_transcript():
+    record = {"prompt": "p", "chosen": "write:\n\nAssistant: a", "rejected": "b"}
+    assert read_sets([record]) == [PreferenceSet("p", [record["chosen"]], ["b"])]
+
+
 SCORED = {"prompt": "p", "completions": ["a", "b", "c", "d"], "scores": [4, 3, 2, 1]}
 
 

@@ -23,6 +23,11 @@ def test_pairs_that_contradict_each_other_stay_sets_of_their_own():
     assert merged(pairs) == ([pairs[0], PreferenceSet("p", ["x"], ["y", "z"]), pairs[2]], 2, 0)
 
 
+def test_a_pair_stays_apart_by_either_of_its_texts_and_stands_in_one_set():
+    pairs = [pair("p", "a", "b"), pair("p", "b", "a"), pair("p", "x", "a"), pair("p", "b", "y"), pair("p", "v", "w")]
+    assert merged(pairs) == (pairs, 4, 0)
+
+
 def test_scores_merge_where_all_pairs_have_them_and_a_text_with_several_gets_their_mean():
     graded = [PreferenceSet("p", ["a"], ["b"], [0.1, 2]), PreferenceSet("p", ["a"], ["c"], [0.1, -1])]
     assert merged(graded) == ([PreferenceSet("p", ["a"], ["b", "c"], [0.1, 2, -1])], 0, 0)

@@ -9,8 +9,9 @@ from tuned_runs import interrupted, timeless, weights
 
 import mapl_explore
 from mapl_explore.cli import main as cli
-from mapl_explore.data import read_sets, write_sets
+from mapl_explore.data import PreferenceSet, read_sets, write_sets
 from mapl_explore.data.world import world_sets
+from mapl_explore.files import sole_writer
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.runs.record import read_run
 from mapl_explore.sampling import answers
@@ -193,6 +194,7 @@ def test_a_round_whose_responses_are_all_cut_off_names_the_limit(prompts, tmp_pa
         ({"verifier": None}, "verifier must be 'world', 'exact' or 'module:function', not None"),
         ({"verifier": "exact"}, "the verifier 'exact' needs a reference"),
         ({"eval": "gone.jsonl"}, "eval cannot be read"),
+        ({"eval": [PreferenceSet("p", ["a"], ["b"], [1, 0])]}, "eval must hold sets without scores"),
         ({"model": "no/model"}, "no/model"),
         ({"training": {"nonsense": 1}}, "training has 'nonsense', which TrainingArguments has not"),
         ({"chat": "always"}, "chat template"),
@@ -202,6 +204,12 @@ def test_a_round_whose_responses_are_all_cut_off_names_the_limit(prompts, tmp_pa
 def test_what_is_wrong_is_said_before_anything_is_written(prompts, tmp_path, given, rule):
     with pytest.raises((ValueError, TypeError, OSError), match=rule):
         rounds(prompts, output=tmp_path / "rounds", **QUICK | given)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rounds_that_another_process_makes_are_left_to_it(prompts, tmp_path):
+    with sole_writer(tmp_path / "rounds"), pytest.raises(BlockingIOError, match="is being written by another process"):
+        rounds(prompts, output=tmp_path / "rounds", **QUICK)
     assert list(tmp_path.iterdir()) == []
 
 
