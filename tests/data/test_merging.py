@@ -18,6 +18,11 @@ def test_pairs_of_a_prompt_merge_where_the_first_stands_each_text_once():
     assert merged(pairs) == ([PreferenceSet("p", ["a"], ["b", "e"]), pairs[1]], 0, 0)
 
 
+def test_a_record_that_says_the_same_as_an_earlier_one_is_told_with_both_places():
+    records = [{"prompt": "p", "chosen": chosen, "rejected": "b"} for chosen in "aca"]
+    assert read_all(records).same == [("row 3", "row 1")]
+
+
 def test_pairs_that_contradict_each_other_stay_sets_of_their_own():
     pairs = [pair("p", "a", "b"), pair("p", "x", "y"), pair("p", "b", "a"), pair("p", "x", "z")]
     assert merged(pairs) == ([pairs[0], PreferenceSet("p", ["x"], ["y", "z"]), pairs[2]], 2, 0)
@@ -96,6 +101,13 @@ def test_a_record_of_another_format_than_those_before_it_is_told_with_what_to_do
         "row 2: the format is sets, that of the records before it scored: put each format into a file of its own, and"
         " make sets of it (data convert FILE sets.jsonl)"
     )
+
+
+def test_a_text_that_stands_twice_in_its_set_is_not_left_out():
+    record = {"prompt": "p", "completions": ["a", "a", "b", "c", "c"], "scores": [5, 5, 1, 3, 3]}
+    reading = read_all([record])
+    assert reading.sets[0].responses == ("a", "a", "b")
+    assert (reading.between, reading.repeated) == (2, 1)
 
 
 def test_the_mean_of_a_text_decides_its_side():

@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 
+import numpy as np
 import pytest
 from tuned_runs import interrupted, timeless, weights
 
@@ -205,6 +206,32 @@ def test_what_is_wrong_is_said_before_anything_is_written(prompts, tmp_path, giv
     with pytest.raises((ValueError, TypeError, OSError), match=rule):
         rounds(prompts, output=tmp_path / "rounds", **QUICK | given)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_draws_are_counted_by_their_ends_and_prompts_by_the_kinds_of_those_that_ended(tmp_path):
+    drawn = [("p", True), ("p", False), ("p", None), ("q", True), ("q", True), ("r", False), ("r", None), ("s", None)]
+    rows = [{"prompt": prompt, "ended": right is not None, "right": right} for prompt, right in drawn]
+    (tmp_path / "draws.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    counts = {"two_sided": 1, "only_right": 1, "only_wrong": 1, "used": 2}
+    expected = recording.Drawn(prompts=5, draws=8, cut=3, right=3, **counts)
+    assert recording._counted(tmp_path / "draws.jsonl", 5, 2) == expected
+
+
+def test_each_round_samples_as_it_was_asked_to(prompts, tmp_path, monkeypatch):
+    asked = QUICK | {"temperature": 0.5, "max_tokens": 9, "chat": "never", "seed": 3, "rounds": 1}
+    given = {}
+
+    def sampled(source, output, **options):
+        given.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recording, "sample_sets", sampled)
+    with pytest.raises(KeyboardInterrupt):
+        rounds(prompts, output=tmp_path / "rounds", **asked)
+    for name in ("k", "verifier", "max_tokens", "temperature", "chat", "batch_size", "device", "progress"):
+        assert given[name] == asked[name], name
+    assert given["model"] == "tiny"
+    assert given["seed"] == np.random.SeedSequence([3, 1]).generate_state(1)[0]
 
 
 def test_rounds_that_another_process_makes_are_left_to_it(prompts, tmp_path):
