@@ -43,12 +43,13 @@ def test_a_compressed_file_reads_as_the_plain_one(tmp_path):
     assert read_sets(tmp_path / "packed.jsonl.gz") == world_sets(20, seed=1)
 
 
-def test_a_compressed_file_cut_short_is_refused(tmp_path):
+def test_a_compressed_file_cut_short_or_damaged_is_refused(tmp_path):
     write_sets(tmp_path / "plain.jsonl", world_sets(20, seed=1))
     packed = gzip.compress((tmp_path / "plain.jsonl").read_bytes())
-    (tmp_path / "packed.jsonl.gz").write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(ValueError, match=r"packed.jsonl.gz: not a whole gzip file"):
-        read_sets(tmp_path / "packed.jsonl.gz")
+    for damaged in (packed[: len(packed) // 2], packed[:50] + bytes(50) + packed[100:], packed[:-8] + bytes(8)):
+        (tmp_path / "packed.jsonl.gz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"packed.jsonl.gz: not a whole gzip file"):
+            read_sets(tmp_path / "packed.jsonl.gz")
 
 
 @pytest.mark.parametrize(("name", "split"), [("some/pairs", "train"), ("some/pairs:test", "test")])
