@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 
 import datasets
 import numpy as np
@@ -20,6 +21,9 @@ def test_a_tenth_of_the_prompts_is_held_out_by_the_seed():
     assert {one.prompt for one in train}.isdisjoint(one.prompt for one in held)
     assert sorted(map(repr, train + held)) == sorted(map(repr, sets))
     assert training_data(sets, None, seed=0)[1] == held != training_data(sets, None, seed=1)[1]
+    # By their order as texts, which is the same in each process: that of a set of Python is not.
+    assert {one.prompt for one in held} == {*random.Random(0).sample(sorted({one.prompt for one in sets}), 4)}
+    assert training_data(sets[::-1], None, seed=0)[1] == held[::-1]
 
 
 @pytest.mark.skipif("MAPL_REAL_SETS" not in os.environ, reason="MAPL_REAL_SETS names no file of real sets")
@@ -44,6 +48,13 @@ def test_tables_and_generators_are_data_like_files(tune):
     table, held_out = (datasets.Dataset.from_list(part) for part in (rows[:8], rows[8:]))
     for name, data, eval in (("table", table, held_out), ("yielded", iter(TRAIN), (one for one in EVAL))):
         assert timeless(tune(name, loss="dpo", steps=1, data=data, eval=eval).run) == timeless(plain.run)
+
+
+def test_a_prompt_that_is_a_message_here_and_a_text_there_is_told():
+    text, message = PreferenceSet("p", ["a"], ["b"]), PreferenceSet([{"role": "user", "content": "p"}], ["a"], ["b"])
+    for train, held_out in ((text, message), (message, text)):
+        with pytest.warns(Note, match="^eval has 1 set of 1 whose prompt is in data, too"):
+            training_data([train], [held_out], seed=0)
 
 
 def test_held_out_prompts_that_are_trained_on_are_told(tune):
