@@ -154,9 +154,9 @@ def _own_logp(model: Model) -> torch.Tensor:
 
 def _tried(model: Model, way: str) -> torch.Tensor:
     """Return the log-probabilities of the same responses, read that way, in one batch: some models mind other rows."""
-    device, sets = next(model.parameters()).device, probes(model)
+    device, sets = next(model.parameters()).device, [*probes(model)]
     if way != SHARED:
-        sets = tuple(replace(one, responses=(one.responses[0], one.responses[-1])) for one in sets)
+        sets = [replace(one, responses=(one.responses[0], one.responses[-1])) for one in sets]
     batch = {name: value.to(device) for name, value in collate(sets, share_prompt=way == SHARED).items()}
     label = batch.pop("label")
     reading = Reading(way, context=context_length(model), apart=logit_map(model))
