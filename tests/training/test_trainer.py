@@ -69,12 +69,13 @@ def measured(trainer, loss=LOSS):
     return {name: np.mean([each[name] for each in found]) for name in found[0]}
 
 
-def test_an_evaluation_on_the_way_leaves_the_log_of_the_steps_as_it_is(made):
-    plain, watched = made(), made(eval_strategy="steps", eval_steps=1)
+@pytest.mark.parametrize("logged", [1, 3])
+def test_an_evaluation_on_the_way_leaves_the_log_of_the_steps_as_it_is(made, logged):
+    plain, watched = (made(logging_steps=logged, **more) for more in ({}, {"eval_strategy": "steps", "eval_steps": 1}))
     plain.train()
     watched.train()
     assert steps(watched) == steps(plain)
-    assert len(steps(plain)) == 3
+    assert len(steps(plain)) == 3 // logged
 
 
 def test_an_evaluation_is_the_mean_over_its_sets_before_and_after_training(made):
