@@ -86,6 +86,7 @@ def with_adapters(model: Model, options: Mapping[str, Any], *, seed: int) -> Any
     scale = {"lora_alpha": options["alpha"], "use_rslora": options["rslora"]}
     config = LoraConfig("CAUSAL_LM", r=options["r"], target_modules=targets, use_dora=options["dora"], **scale)
     names = [f".{name}" for name, _ in model.named_modules()]
+    trained = _trained(model)
     has = f"; its linear layers are {', '.join(linear_names(model))}"
     for target in [] if isinstance(targets, str) else targets:
         if not any(name.endswith(f".{target}") for name in names):
@@ -98,6 +99,7 @@ def with_adapters(model: Model, options: Mapping[str, Any], *, seed: int) -> Any
             raise ValueError(f"lora: {' '.join(str(error).split()).rstrip('.')}{has}") from error
     if reason := obstacle(wrapped):
         wrapped.unload()
+        _unfreeze(trained)
         raise ValueError(f"lora: targets must be other layers, for so {type(model).__name__} {reason}{has}")
     name = model.name_or_path or ""
     if os.path.isdir(name):  # the adapters are read from other folders than this one, too
@@ -157,16 +159,25 @@ def merged(model: Model, folder: str | os.PathLike) -> Model:
 
     with _quiet(), torch.random.fork_rng(devices=[]):  # what is drawn is read over
         _resize(model, folder)
-        trained = [weights for weights in model.parameters() if weights.requires_grad]
+        trained = _trained(model)
         wrapped = get_peft_model(model, PeftConfig.from_pretrained(os.fspath(folder)))
     reason = obstacle(wrapped)
     if reason:
         raise ValueError(f"it {reason}")
     read_adapters(wrapped, folder)
     whole = wrapped.merge_and_unload()
-    for weights in trained:  # peft has frozen them
-        weights.requires_grad_(True)
+    _unfreeze(trained)
     return whole
+
+
+def _trained(model: Model) -> list[torch.nn.Parameter]:
+    return [weights for weights in model.parameters() if weights.requires_grad]
+
+
+def _unfreeze(trained: list[torch.nn.Parameter]) -> None:
+    """Let weights be trained again, which peft has frozen."""
+    for weights in trained:
+        weights.requires_grad_(True)
 
 
 def recorded_base(model: Model, folder: str | os.PathLike) -> tuple[str, str] | None:

@@ -51,6 +51,14 @@ def folder(tmp_path):
     return tmp_path / "run"
 
 
+def test_a_model_whose_targets_were_refused_is_as_it_was_and_can_be_trained():
+    model = random_gpt2()
+    before = {name: weights.requires_grad for name, weights in model.named_parameters()}
+    with pytest.raises(ValueError, match="targets must be other layers"):
+        with_adapters(model, LORA | {"targets": ["lm_head"]}, seed=0)
+    assert {name: weights.requires_grad for name, weights in model.named_parameters()} == before
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("name", BASES)
 def test_before_its_training_a_model_with_adapters_scores_as_its_base(name, options):

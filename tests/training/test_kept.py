@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tiny_models import save_tiny
 
 from mapl_explore.training.kept import keep, read_kept, shared_in
 
@@ -35,6 +36,14 @@ def test_runs_share_arrays_inside_a_block_alone(tmp_path):
     assert [path.name for path in tmp_path.rglob("*.npz")] == ["a.npz"]
     with shared_in(tmp_path / "one"):
         assert read_kept("a", tmp_path / "new.npz") is not None
+
+
+def test_responses_of_one_base_have_the_kl_to_the_reference_of_each_run(tune, tmp_path):
+    others = [str(save_tiny(tmp_path / f"other-{seed}", seed=seed)) for seed in (3, 4)]
+    with shared_in(tmp_path / "kept"):
+        found = [tune(f"run-{k}", loss="dpo", steps=1, answers=2, reference=one).run for k, one in enumerate(others)]
+    assert found[0].before["kl"] != found[1].before["kl"]
+    assert found[0].before["entropy"] == found[1].before["entropy"]  # of the same responses
 
 
 def test_a_failed_write_leaves_what_was_kept(tmp_path, monkeypatch):
