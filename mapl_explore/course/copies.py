@@ -5,6 +5,7 @@ agrees with its notebook is left as it is, so that a changed answer changes its 
 """
 
 import ast
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,10 @@ def agrees(one: Question, entry: dict[str, Any]) -> bool:
         return "tag" not in entry and "boxes" not in entry and opened_text(entry) == _as_html(one.expected)
     if one.kind == GUESS:
         return "tag" in entry and opened_choice(entry, [one.expected]) == (one.expected, one.settings.get("why", ""))
-    said = _said(one)
-    return all(entry.get(name) == said[name] for name in said) and verdict(entry, as_array(one.expected)) == "right"
+    facts = _facts(one)
+    same = all(entry.get(name) == facts[name] for name in facts)
+    same = same and "advice" in entry and json.loads(opened_text(entry["advice"])) == _advice(one)
+    return same and verdict(entry, as_array(one.expected)) == "right"
 
 
 def _agreeing(one: Question, entry: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -78,17 +81,22 @@ def _hidden(one: Question, rounds: int) -> dict[str, Any]:
         return sealed_text(_as_html(one.expected), rounds=rounds)
     if one.kind == GUESS:
         return sealed_choice(one.expected, one.settings.get("why", ""), rounds=rounds)
-    said, expected = _said(one), as_array(one.expected)
-    sides = bool(said["low"] or said["high"])
-    return said | sealed_value(expected, rtol=said["rtol"], sides=sides, rounds=rounds)
+    facts, advice = _facts(one), _advice(one)
+    sides = bool(advice["low"] or advice["high"])
+    hidden = sealed_value(as_array(one.expected), rtol=facts["rtol"], sides=sides, rounds=rounds)
+    return facts | {"advice": sealed_text(json.dumps(advice), rounds=rounds)} | hidden
 
 
-def _said(one: Question) -> dict[str, Any]:
-    """Return what may be read of an exercise: the kind of its answer, how exact, what is said of a wrong one."""
+def _facts(one: Question) -> dict[str, Any]:
+    """Return what may be read of an exercise: the kind of its answer, and how exact it is."""
     check(one.asked, None, one.expected)  # refuses an answer that nothing can match
     expected = as_array(one.expected)
-    words = {name: one.settings.get(name, "") for name in ("hint", "low", "high")}
-    return {"kind": kind(expected), "shape": list(expected.shape), "rtol": one.settings.get("rtol", RTOL)} | words
+    return {"kind": kind(expected), "shape": list(expected.shape), "rtol": one.settings.get("rtol", RTOL)}
+
+
+def _advice(one: Question) -> dict[str, str]:
+    """Return what is said of a wrong answer to an exercise."""
+    return {name: one.settings.get(name, "") for name in ("hint", "low", "high")}
 
 
 def _as_html(markdown: str) -> str:

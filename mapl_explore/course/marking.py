@@ -1,14 +1,16 @@
 """An answer, marked: right, or wrong with a word on why, or not yet there."""
 
+import json
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mapl_explore.course.given import BOOL, NUMBER, STRING, as_array, fault_of, kind
 from mapl_explore.course.marks import keep, kept
-from mapl_explore.course.sealed import sealed_answer, verdict
+from mapl_explore.course.sealed import opened_text, sealed_answer, verdict
 from mapl_explore.words import _
 
 # Of the bar before the words, which themselves are in the page's colour: blue and vermilion differ for every kind of
@@ -100,9 +102,16 @@ def _checked_by_key(exercise: str, given: object, key: str) -> "Mark":
     fault = fault_of(answer, entry["kind"], entry["shape"])
     said = None if fault else verdict(entry, answer)
     right, before = said == "right", kept(key, folder)
-    words = "" if right else _not_yet(fault or (said and entry[said]) or entry["hint"])
+    words = "" if right else _not_yet(fault or _hidden_advice(entry, said))
     stays = _("your right answer from before still counts") if before and before["right"] and not right else ""
     return Mark(exercise, right, words, note=keep(key, given, right, folder) or stays)
+
+
+def _hidden_advice(entry: dict[str, Any], side: str | None) -> str:
+    """Return what to say of a wrong answer that is too low, too high or neither."""
+    # Students' copies of version 0.1.0 have it as it is.
+    texts = json.loads(opened_text(entry["advice"])) if "advice" in entry else entry
+    return str(texts[side or "hint"] or texts["hint"])
 
 
 def _kept_mark(exercise: str, key: str, folder: Path) -> "Mark":

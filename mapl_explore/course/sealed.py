@@ -8,7 +8,8 @@ opens the number itself, with which the answer is compared.
 
 The offset is drawn, so that it tells nothing of the answer. What lies within ``rtol`` of the answer is in its interval
 or in the next one on the nearer side, and both open. Whoever can program can try every interval: the hashes make it
-slow, not impossible. And a text of :func:`sealed_text` needs no answer at all, only the function that opens it.
+slow, not impossible. And a text of :func:`sealed_text`, such as a hint, needs no answer at all, only the function that
+opens it.
 """
 
 import base64

@@ -17,7 +17,9 @@ OPTIONS, WHY = ["it grows", "it falls"], "Since w<sub>1</sub> is <i>small</i>."
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """A folder with hidden answers, where the kernel runs."""
-    said = {"kind": "a number", "shape": [], "rtol": 0.01, "hint": "think", "low": "further up", "high": ""}
+    advice = sealed_text(json.dumps({"hint": "think", "low": "further up", "high": ""}), rounds=3)
+    said = {"kind": "a number", "shape": [], "rtol": 0.01, "advice": advice}
+    # As version 0.1.0 wrote it, with its words as they are.
     words = {"kind": "a string", "shape": [], "rtol": 0.01, "hint": "look again", "low": "", "high": ""}
     entries = {
         "01-guess-1": sealed_choice("it falls", WHY, rounds=3),
