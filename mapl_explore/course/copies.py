@@ -88,10 +88,12 @@ def _hidden(one: Question, rounds: int) -> dict[str, Any]:
 
 
 def _facts(one: Question) -> dict[str, Any]:
-    """Return what may be read of an exercise: the kind of its answer, and how exact it is."""
-    check(one.asked, None, one.expected)  # refuses an answer that nothing can match
-    expected = as_array(one.expected)
-    return {"kind": kind(expected), "shape": list(expected.shape), "rtol": one.settings.get("rtol", RTOL)}
+    """Return what may be read of an exercise: the kind of its answer, how exact it is, its choices if any."""
+    choices = list(one.settings.get("choices", ()))
+    check(one.asked, None, one.expected, choices=choices)  # refuses an answer that nothing can match
+    expected, rtol = as_array(one.expected), one.settings.get("rtol", RTOL)
+    facts = {"kind": kind(expected), "shape": list(expected.shape), "rtol": rtol}
+    return facts | ({"choices": choices} if choices else {})
 
 
 def _advice(one: Question) -> dict[str, str]:

@@ -24,8 +24,13 @@ def kind(array: np.ndarray) -> str | None:
     return KINDS.get(array.dtype.kind) if array.size else None
 
 
-def fault_of(answer: np.ndarray, expected: str | None, shape: Sequence[int]) -> str | None:
-    """Return why an answer cannot be compared at all with one of a kind and a shape."""
+def folded(words: np.ndarray) -> np.ndarray:
+    """Return words without their case and the space around them."""
+    return np.vectorize(lambda word: word.casefold().strip(), otypes=[str])(words)
+
+
+def fault_of(answer: np.ndarray, expected: str | None, shape: Sequence[int], choices: Sequence[str] = ()) -> str | None:
+    """Return why an answer cannot be compared at all with one of a kind and a shape, or is none of the choices."""
     one = _("each element") if shape else _("the answer")
     if expected == NUMBER and kind(answer) == STRING:
         return _("{what} should be a number, such as 3.5, not a text").format(what=one)
@@ -36,6 +41,8 @@ def fault_of(answer: np.ndarray, expected: str | None, shape: Sequence[int]) -> 
         return told.format(shape=_shape(shape), other=_shape(answer.shape))
     if expected == NUMBER and np.isnan(answer).any():
         return _("{what} should be a number, not nan").format(what=one)
+    if choices and not np.isin(folded(answer), folded(np.asarray(choices))).all():
+        return _("{what} should be one of these: {choices}").format(what=one, choices=", ".join(choices))
     return None
 
 

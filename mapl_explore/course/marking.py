@@ -1,6 +1,7 @@
 """An answer, marked: right, or wrong with a word on why, or not yet there."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mapl_explore.course.given import BOOL, NUMBER, STRING, as_array, fault_of, kind
+from mapl_explore.course.given import BOOL, NUMBER, STRING, as_array, fault_of, folded, kind
 from mapl_explore.course.marks import keep, kept
 from mapl_explore.course.sealed import opened_text, sealed_answer, verdict
 from mapl_explore.words import _
@@ -25,6 +26,7 @@ def check(
     expected: object = None,
     *,
     rtol: float = 0.01,
+    choices: Sequence[str] = (),
     hint: str = "",
     low: str = "",
     high: str = "",
@@ -46,6 +48,8 @@ def check(
         The right answer, of the same kind; not given in a student's copy.
     rtol : float
         The tolerance, >= 0.
+    choices : sequence of str
+        The words that the exercise lets choose from; an answer that is none of them is told them.
     hint : str
         What to say of a wrong answer.
     low, high : str
@@ -62,7 +66,7 @@ def check(
     Raises
     ------
     TypeError, ValueError
-        If ``expected`` is none of these kinds or holds NaN, or ``rtol`` is no number >= 0.
+        If ``expected`` is none of these kinds, holds NaN or is no choice, or ``rtol`` is no number >= 0.
     OSError, LookupError
         If there is no ``answers.json``, or the key is not in it.
 
@@ -74,6 +78,8 @@ def check(
     A: not yet, the bound is further up
     >>> check("A", 0.368, 0.37)
     A is right
+    >>> check("B", "cold", "red", choices=["red", "blue"])
+    B: not yet, the answer should be one of these: red, blue
     """
     if key is not None:
         return _checked_by_key(exercise, given, key)
@@ -82,10 +88,12 @@ def check(
         raise TypeError(f"expected must be a number, a string, a bool or a list of these, not {expected!r}")
     if not rtol >= 0:
         raise ValueError(f"rtol must be >= 0, not {rtol!r}")
+    if choices and fault_of(target, STRING, target.shape, choices):
+        raise ValueError(f"expected must be one of the choices {list(choices)}, not {expected!r}")
     if given is None:
         return Mark(exercise, None, _("no answer yet"))
     answer = as_array(given)
-    fault = fault_of(answer, kind(target), target.shape)
+    fault = fault_of(answer, kind(target), target.shape, choices)
     if fault is None and _close(answer, target, rtol).all():
         return Mark(exercise, True, "")
     advice = fault or _advice(answer, target, hint, low, high)
@@ -99,7 +107,7 @@ def _checked_by_key(exercise: str, given: object, key: str) -> "Mark":
     if given is None:
         return _kept_mark(exercise, key, folder)
     answer = as_array(given)
-    fault = fault_of(answer, entry["kind"], entry["shape"])
+    fault = fault_of(answer, entry["kind"], entry["shape"], entry.get("choices", ()))
     said = None if fault else verdict(entry, answer)
     right, before = said == "right", kept(key, folder)
     words = "" if right else _not_yet(fault or _hidden_advice(entry, said))
@@ -171,7 +179,7 @@ def signed(state: bool | None, text: str) -> str:
 def _close(answer: np.ndarray, target: np.ndarray, rtol: float) -> np.ndarray:
     """Return which elements are right."""
     if kind(target) == STRING:
-        return np.asarray(np.char.strip(_folded(answer)) == np.char.strip(_folded(target)))
+        return np.asarray(folded(answer) == folded(target))
     if kind(target) == BOOL:
         return answer == target
     answer, target = answer.astype(np.float64), target.astype(np.float64)
@@ -181,10 +189,6 @@ def _close(answer: np.ndarray, target: np.ndarray, rtol: float) -> np.ndarray:
         near = np.abs(answer - target) <= allowed
     # To an infinite target everything finite would be near.
     return (answer == target) | (near & np.isfinite(target))
-
-
-def _folded(words: np.ndarray) -> np.ndarray:
-    return np.vectorize(str.casefold, otypes=[str])(words)
 
 
 def _advice(answer: np.ndarray, target: np.ndarray, hint: str, low: str, high: str) -> str:

@@ -39,7 +39,7 @@ class Question:
     expected : object
         The right answer; of own words, the text that the course gives.
     settings : dict
-        What else the call says: options, why, rtol, hint, low, high.
+        What else the call says: options, why, rtol, choices, hint, low, high.
     """
 
     kind: str

@@ -236,6 +236,12 @@ def test_a_tolerance_below_0_is_refused(rtol):
         check("A", 1.0, 1.0, rtol=rtol)
 
 
+@pytest.mark.parametrize("expected", ["middling", 1.0])
+def test_a_right_answer_that_is_none_of_the_choices_is_refused(expected):
+    with pytest.raises(ValueError, match=r"expected must be one of the choices \['small', 'large'\], not "):
+        check("A", "small", expected, choices=["small", "large"])
+
+
 def test_a_mark_is_shown_by_sign_and_words_not_by_colour_alone():
     right, wrong, none = check("A", 1, 1), check("<A>", 2, 1, hint="a < b"), check("A", None, 1)
     assert ">✓ A is right<" in right._repr_html_()

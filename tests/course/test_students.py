@@ -21,10 +21,12 @@ def folder(tmp_path, monkeypatch):
     said = {"kind": "a number", "shape": [], "rtol": 0.01, "advice": advice}
     # As version 0.1.0 wrote it, with its words as they are.
     words = {"kind": "a string", "shape": [], "rtol": 0.01, "hint": "look again", "low": "", "high": ""}
+    choices = {"choices": ["first", "mean"]}
     entries = {
         "01-guess-1": sealed_choice("it falls", WHY, rounds=3),
         "01-A": said | sealed_value(np.asarray(0.37), rtol=0.01, sides=True, rounds=3),
         "01-B": words | sealed_value(np.asarray("mean"), rtol=0.01, sides=False, rounds=3),
+        "02-B": words | choices | sealed_value(np.asarray("mean"), rtol=0.01, sides=False, rounds=3),
         "01-words-5": sealed_text("<p>The <em>sign</em>: $-\\tau$.</p>", rounds=3),
     }
     (tmp_path / "answers.json").write_text(json.dumps(entries))
@@ -109,6 +111,12 @@ def test_an_answer_is_marked_by_the_hidden_one_and_a_wrong_one_gets_its_hint(giv
 def test_words_are_marked_by_the_hidden_ones():
     assert repr(check("B", "first", key="01-B")) == "B: not yet, look again"
     assert repr(check("B", " Mean", key="01-B")) == "B is right"
+
+
+def test_a_word_that_is_none_of_the_choices_is_told_them_and_another_choice_gets_the_hint():
+    assert repr(check("B", "Mean", key="02-B")) == "B is right"
+    assert repr(check("B", "First ", key="02-B")) == "B: not yet, look again"
+    assert repr(check("B", "big", key="02-B")) == "B: not yet, the answer should be one of these: first, mean"
 
 
 def test_an_answer_is_kept_and_told_where_the_cell_has_none(folder):

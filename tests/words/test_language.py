@@ -214,6 +214,7 @@ def test_questions_are_framed_in_german(tmp_path, monkeypatch, foreign):
     shown += [words_asked.widget.children[0].value, words_asked._answer.value]
     shown += [check("A", given, 0.37)._repr_html_() for given in (None, 0.37, 0.3, "x", [0.3], float("nan"))]
     shown += [check("A", given, key="01-A")._repr_html_() for given in (0.3, 0.37, None)]
+    shown += [check("A", "x", "small", choices=["small"])._repr_html_().replace("small", "")]
     shown += [check("A", [1], [[1, 2]])._repr_html_(), sign(""), sign("Ada")]
     texts = [
         re.sub(r"\b(A|answers\.json|marks\.json|Ada|nan)\b", " ", text) for one in shown for text in Visible(one).texts
