@@ -12,6 +12,12 @@ from sphinx.util.docutils import SphinxDirective
 import mapl_explore
 from mapl_explore.course.copies import students_copy, with_outputs
 
+# In place of the answers to the quiz.
+WHERE = (
+    "A teacher finds the answers at the end of `INSTRUCTOR.md` in a clone of the repository. There `mapl-explore lab "
+    "--teacher` opens the folder that has this file, next to the notebooks with their solutions."
+)
+
 
 class PublicNames(SphinxDirective):
     """``.. public-names:: numerics`` shows what ``mapl_explore`` exports from the room ``numerics``."""
@@ -54,7 +60,7 @@ def _hide_answers(app: Sphinx, name: str, source: list[str]) -> None:
     elif path.name == "INSTRUCTOR.md":
         told = re.sub(r"^((?:\|[^|\n]*){3})\|[^|\n]*\|$", r"\1|", source[0], flags=re.M)  # what students are to find
         told = re.sub(r"^## Where classes stumble.*?(?=^## )", "", told, flags=re.M | re.S)
-        source[0] = re.sub("<details>.*?</details>", "Its answers are in `notebooks/INSTRUCTOR.md`.", told, flags=re.S)
+        source[0] = re.sub("<details>.*?</details>", WHERE, told, flags=re.S)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
