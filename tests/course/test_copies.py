@@ -45,7 +45,6 @@ def stands_in(number, text):
 # Numbers and words that a lesson uses for something else, in the cell with this beginning.
 ELSEWHERE = {
     ("0.25", 'for name in ("dpo-hardest", "dpo-smooth"):'),
-    ('"small"', 'my_tau = None  # yours, "small" or "large"'),
 }
 
 

@@ -27,6 +27,7 @@ from mapl_explore import (
     solve_tau_exact,
     solve_tau_share,
 )
+from mapl_explore.course.questions import GUESS, questions_of, read_notebook
 from mapl_explore.sampling.pair_gradients import smooth_chances
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +163,39 @@ def test_the_answers_to_the_quiz_are_the_librarys():
         f"1/(1 + e⁻¹) = {smooth_chances(one_and_two, tau=1.0)[0]:.0%}".replace("%", " %"),
     ):
         assert claim in answers, claim
+
+
+def test_the_reasons_of_the_guesses_about_claims_have_the_recorded_numbers():
+    path = NOTEBOOKS[-1]
+    (told,) = [
+        text for cell in read_notebook(path)["cells"] for text in texts_of(cell) if text.startswith("informative ")
+    ]
+    guesses = [one for one in questions_of(path) if one.kind == GUESS]
+    for one, line in zip(guesses, told.splitlines(), strict=True):
+        (verdict, effect), why = line.split()[1:3], one.settings["why"]
+        assert one.expected == verdict
+        for high, low in re.findall(r"(\d+) % against (\d+) %", why)[:1]:
+            assert abs(int(high) / 100 - int(low) / 100 - float(effect)) <= 0.01 + 1e-12, line  # both are rounded
+        for power in re.findall(r"to the power ([\d.]+\d)", why):
+            assert f"{float(effect):.2f}" == power, line
+
+
+def test_the_first_page_says_the_numbers_of_its_table():
+    margin, loss = re.search(r"margin is −([\d.]+) at τ = 5, and the loss is ([\d.]+):", prose(NOTEBOOKS[0])).groups()
+    (table,) = [
+        text for cell in read_notebook(NOTEBOOKS[0])["cells"] for text in texts_of(cell) if "hard margin" in text
+    ]
+    assert re.search(rf"^loss  +{loss} ", table, re.MULTILINE)
+    assert re.search(rf"^the loss's own margin \(nats\)  +-{margin} ", table, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [*NOTEBOOKS, *PAGES, ROOT / "notebooks" / "GLOSSARY.md"], ids=lambda page: page.name)
+def test_no_line_is_named_by_the_colour_of_ink_which_is_white_on_a_dark_page(page):
+    assert "black" not in (prose(page) if page.suffix == ".ipynb" else page.read_text(encoding="utf-8"))
+
+
+def texts_of(cell):
+    return ["".join(output.get("text", "")) for output in cell.get("outputs", [])]
 
 
 def test_every_lesson_asks_before_it_tells_and_marks_its_exercises(path, cells):
