@@ -156,9 +156,9 @@ def test_what_windows_needs_to_read_utf_8_stands_before_the_table(folder, tmp_pa
     assert out.read_bytes().startswith(b"\xef\xbb\xbfname,")
 
 
-@pytest.mark.parametrize(("key", "right", "wrong"), [("02-A", 8.81, 8.82), ("02-B", 0.10996, 0.10998)])
+@pytest.mark.parametrize(("key", "right", "wrong"), [("06-B", 0.004139, 0.00414), ("02-B", 0.10996, 0.10998)])
 def test_an_answer_has_the_tolerance_of_its_question_and_else_one_percent(folder, tmp_path, key, right, wrong):
-    # 8.72958 and 1 %; 0.109861 and 0.1 %
+    # 3/732 = 0.00409836 and 1 %; 0.109861 and 0.1 %
     folders = [folder(name, {key: answer(given)}) for name, given in (("ada", right), ("bo", wrong))]
     out = tmp_path / "class.csv"
     assert cli.main(["marks", *folders, "--out", str(out)]) == 0
