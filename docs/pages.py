@@ -14,8 +14,8 @@ from mapl_explore.course.copies import students_copy, with_outputs
 
 # In place of the answers to the quiz.
 WHERE = (
-    "A teacher finds the answers at the end of `INSTRUCTOR.md` in a clone of the repository. There `mapl-explore lab "
-    "--teacher` opens the folder that has this file, next to the notebooks with their solutions."
+    "A teacher finds the answers at the end of `INSTRUCTOR.md`, next to the notebooks that `mapl-explore lab --teacher`"
+    " opens."
 )
 
 

@@ -62,7 +62,7 @@ def test_the_lab_of_the_wheel_opens_copies_of_its_notebooks(unpacked):
     assert shipped == unpacked / FOLDERS["notebooks"]
     assert copies == unpacked.parent / "mapl_explore_notebooks"
     notebooks = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert {path.name for path in copies.iterdir()} == notebooks | {"GLOSSARY.md"}
+    assert {path.name for path in copies.iterdir()} == notebooks | {"GLOSSARY.md", "INSTRUCTOR.md"}
 
 
 def test_the_page_of_the_wheel_is_where_its_server_looks(unpacked):

@@ -12,6 +12,7 @@ from mapl_explore.serving.server import environment, serve
 FIRST_PAGE = "00_start_here.ipynb"
 FIRST_PLACE = f"doc/tree/{FIRST_PAGE}"
 GLOSSARY = "GLOSSARY.md"  # notebooks link to it by this name
+INSTRUCTOR = "INSTRUCTOR.md"  # has the answers of a quiz
 PACKAGE = Path(__file__).resolve().parents[1]
 SHIPPED, CHECKOUT = PACKAGE / "shipped" / "notebooks", PACKAGE.parent / "notebooks"
 
@@ -53,14 +54,15 @@ def open_lab(student: bool = True, browser: bool = True, port: int | None = None
 
 
 def copy_notebooks(source: Path, target: Path, *, student: bool = False) -> None:
-    """Copy the notebooks and the glossary that the target lacks; an existing file, changed or not, stays as it is.
+    """Copy the notebooks and the texts next to them that the target lacks; an existing file, changed or not, stays as it is.
 
     Parameters
     ----------
     source, target : Path
         Folders; the target is made if it does not exist.
     student : bool
-        Leave out solutions, answers, hints and outputs, and copy the hidden answers of what is copied.
+        Leave out solutions, answers, hints, outputs and the instructor's page, and copy the hidden answers of what is
+        copied.
 
     Raises
     ------
@@ -71,9 +73,10 @@ def copy_notebooks(source: Path, target: Path, *, student: bool = False) -> None
     lacking = [path for path in sorted(source.glob("*.ipynb")) if not (target / path.name).exists()]
     for path in lacking:
         write_json(target / path.name, students_copy(path) if student else read_json(path))
-    if (source / GLOSSARY).exists() and not (target / GLOSSARY).exists():
-        with atomic_writer(target / GLOSSARY, binary=True) as file:
-            file.write((source / GLOSSARY).read_bytes())
+    for name in (GLOSSARY,) if student else (GLOSSARY, INSTRUCTOR):
+        if (source / name).exists() and not (target / name).exists():
+            with atomic_writer(target / name, binary=True) as file:
+                file.write((source / name).read_bytes())
     if student:
         _copy_answers(source, target / FILE, {path.name[:2] for path in lacking})
 

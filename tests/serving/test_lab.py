@@ -95,6 +95,14 @@ def test_the_glossary_comes_along_and_one_that_is_there_stays(source, tmp_path, 
     assert (tmp_path / "copy" / lab.GLOSSARY).read_text() == "mine"
 
 
+def test_the_page_for_instructors_comes_along_for_a_teacher_alone(source, tmp_path):
+    (source / lab.INSTRUCTOR).write_text("quiz")
+    for student in (True, False):
+        lab.copy_notebooks(source, tmp_path / str(student), student=student)
+    assert not (tmp_path / "True" / lab.INSTRUCTOR).exists()
+    assert (tmp_path / "False" / lab.INSTRUCTOR).read_text() == "quiz"
+
+
 def test_hidden_answers_come_with_the_notebooks_that_are_copied_and_those_of_a_kept_one_stay(source, tmp_path):
     target = tmp_path / "copy"
     (source / "answers.json").write_text('{"00-A": "new", "00-B": "new", "01-A": "new"}')
