@@ -54,7 +54,7 @@ def open_lab(student: bool = True, browser: bool = True, port: int | None = None
 
 
 def copy_notebooks(source: Path, target: Path, *, student: bool = False) -> None:
-    """Copy the notebooks and the texts next to them that the target lacks; an existing file, changed or not, stays as it is.
+    """Copy the notebooks that the target lacks, and the texts next to them; an existing file, changed or not, stays.
 
     Parameters
     ----------
