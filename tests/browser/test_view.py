@@ -13,9 +13,10 @@ from mapl_explore.losses import ScoredSets
 from mapl_explore.plots.panels import key_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("view")]
-# How far the page, and its words and controls, reach beyond the window.
+# How far the page, and its words and controls, reach beyond the window; presets that share a line scroll by themselves.
 CUT = """() => [document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll(
-    ".mapl-panel text, .mapl-view :is(button, label, select)")].filter((node) => node.checkVisibility())
+    ".mapl-panel text, .mapl-view :is(button, label, select)")].filter((node) => node.checkVisibility()
+    && !(node.closest(".mapl-presets")?.clientWidth > 0))
     .map((node) => node.getBoundingClientRect()).map((box) => Math.max(box.right - innerWidth, -box.left))]"""
 
 # How far letters of a panel reach above and below it; a key of its own is not part of its room.
@@ -361,15 +362,46 @@ def test_in_a_low_window_no_word_of_a_picture_is_cut_or_covered_by_the_key(brows
     drawn.close()
 
 
-@pytest.mark.parametrize("make", [BoundsExplorer, LossExplorer])
-def test_in_a_window_as_high_as_a_notebook_one_sees_the_picture_with_all_its_sliders(browser, make):
-    drawn = Drawn(browser, make(), 1100, 700)
-    # What JupyterLab leaves of a window of 1280 x 720.
-    drawn.page.evaluate("document.body.classList.add('jp-Notebook'); document.body.style.height = '599px'")
+def in_a_notebook(browser, explorer, height=599):
+    """An explorer in as much as JupyterLab leaves of a window of 1280 x 720, or in a lower notebook."""
+    drawn = Drawn(browser, explorer, 1100, 700)
+    drawn.page.evaluate(
+        "(height) => { document.body.classList.add('jp-Notebook'); document.body.style.height = `${height}px`; }", height
+    )
     drawn.page.set_viewport_size({"width": 1100, "height": 720})
     drawn.page.evaluate(PAINTED)
+    return drawn
+
+
+@pytest.mark.parametrize("make", [BoundsExplorer, LossExplorer])
+def test_in_a_window_as_high_as_a_notebook_one_sees_the_picture_with_all_its_sliders(browser, make):
+    drawn = in_a_notebook(browser, make())
     bottom = drawn.page.locator(".mapl-knobs").evaluate("(knobs) => knobs.getBoundingClientRect().bottom")
     assert bottom <= 599
+    drawn.close()
+
+
+@pytest.mark.parametrize("place", ["jp-Notebook", "mapl-gallery"])
+def test_a_refusal_and_a_banner_leave_the_picture_its_height(browser, place):
+    drawn = in_a_notebook(browser, BoundsExplorer())
+    drawn.page.evaluate("(place) => { document.body.className = place; }", place)
+    drawn.page.set_viewport_size({"width": 1100, "height": 721})
+    tau, height = drawn.page.get_by_role("textbox", name="inverse temperature τ (1/nats)"), "(one) => one.clientHeight"
+    heights = []
+    for typed in ("5", "abc", "7"):
+        tau.fill(typed)
+        tau.press("Enter")
+        drawn.answer()
+        drawn.page.evaluate("dispatchEvent(new Event('resize'))")
+        heights.append(drawn.page.locator(".mapl-panels").evaluate(height))
+        assert drawn.page.locator(".mapl-refusal").is_visible() == (typed == "abc")
+    drawn.page.evaluate("void (window.model.send = () => { throw Error('closed'); })")
+    tau.fill("9")
+    tau.press("Enter")
+    expect(drawn.page.locator(".mapl-banner")).to_be_visible()
+    drawn.page.evaluate("dispatchEvent(new Event('resize'))")
+    heights.append(drawn.page.locator(".mapl-panels").evaluate(height))
+    assert len({*heights}) == 1, heights
     drawn.close()
 
 

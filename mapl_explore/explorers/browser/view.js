@@ -27,8 +27,8 @@ class View {
     };
     const { banner, key, panels, picture, tools, knobs, refusal, says, status, below } = this.nodes;
     picture.append(key, panels);
-    below.append(element("div", { class: "mapl-set" }, banner, refusal, knobs), says);
-    this.root = element("div", { class: "mapl-view", lang: model.get("language") }, picture, tools, below, status, this.tip.node);
+    below.append(knobs, says);
+    this.root = element("div", { class: "mapl-view", lang: model.get("language") }, picture, tools, banner, refusal, below, status, this.tip.node);
     el.append(this.root);
     says.addEventListener("click", ({ target }) => this.unfold(target.closest("summary")));
     this.root.addEventListener("pointerdown", () => this.tip.hide()); // a tap elsewhere
@@ -150,13 +150,15 @@ class View {
   }
 
   // What the address of a page of explorers calls this one; in JupyterLab the address is that of the notebook.
-  get title() { return document.querySelector(".jp-NotebookPanel") ? "" : this.model.get("title"); }
+  get title() { return this.noted ? "" : this.model.get("title"); }
+  get noted() { return document.querySelector(".jp-NotebookPanel"); }
   get full() { return document.fullscreenElement === this.root; }
-  get page() { return this.full || this.el.closest(".mapl-gallery"); }
+  get page() { return this.full || (!this.noted && this.el.closest(".mapl-gallery")); }
   get shown() { return this.el.closest(".jp-WindowedPanel-outer, .jp-Notebook")?.clientHeight || window.innerHeight; }
 
   // How high the picture is: on a page of its own all else fits below it, with a line to spare, and tables fold for it.
-  // Words that come and go must not move it: it is never higher than it was, until the window has another size.
+  // Words that come and go must not move it: it is never higher than it was, until the window has another size, and a
+  // refusal or a banner takes nothing from it.
   high(width, type) {
     if (!this.page) return (this.height = Math.min(this.height, clamp(this.above(), 180, width * 0.34)));
     if (this.height < this.room() + 2) return this.height; // two: heights are read in whole pixels
@@ -171,15 +173,20 @@ class View {
 
   // In a notebook the picture leaves room for its sliders: one sees what they do.
   above() {
-    const start = this.root.getBoundingClientRect().top;
-    const others = this.nodes.knobs.getBoundingClientRect().bottom - start - this.nodes.panels.offsetHeight;
-    return Math.min(window.innerHeight * 0.46, this.shown - others - RIM);
+    return Math.min(window.innerHeight * 0.46, this.shown - this.others(this.nodes.knobs) - RIM);
   }
 
   room() {
-    const start = this.root.getBoundingClientRect().top - this.root.scrollTop;
-    const others = this.nodes.below.getBoundingClientRect().bottom - start - this.nodes.panels.offsetHeight;
-    return window.innerHeight - (this.full ? 0 : start + window.scrollY) - others - RIM;
+    return window.innerHeight - (this.full ? 0 : this.start + window.scrollY) - this.others(this.nodes.below) - RIM;
+  }
+
+  get start() { return this.root.getBoundingClientRect().top - this.root.scrollTop; }
+
+  // How high all is that stands around the panels, down to the end of a node below them.
+  others(last) {
+    const { panels, banner, refusal } = this.nodes;
+    const passing = panels.offsetHeight + banner.offsetHeight + refusal.offsetHeight;
+    return last.getBoundingClientRect().bottom - this.start - passing;
   }
 
   again() {
