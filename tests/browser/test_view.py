@@ -366,7 +366,7 @@ def in_a_notebook(browser, explorer, height=599):
     """An explorer in as much as JupyterLab leaves of a window of 1280 x 720, or in a lower notebook."""
     drawn = Drawn(browser, explorer, 1100, 700)
     drawn.page.evaluate(
-        "(height) => { document.body.classList.add('jp-Notebook'); document.body.style.height = `${height}px`; }", height
+        "(style) => Object.assign(document.body, { className: 'jp-Notebook', style })", f"height: {height}px"
     )
     drawn.page.set_viewport_size({"width": 1100, "height": 720})
     drawn.page.evaluate(PAINTED)
@@ -378,6 +378,32 @@ def test_in_a_window_as_high_as_a_notebook_one_sees_the_picture_with_all_its_sli
     drawn = in_a_notebook(browser, make())
     bottom = drawn.page.locator(".mapl-knobs").evaluate("(knobs) => knobs.getBoundingClientRect().bottom")
     assert bottom <= 599
+    drawn.close()
+
+
+# How far the lines of a panel's words are apart, and its upright label goes beyond its axes, in heights of a letter.
+CLOSE = """() => {
+    const type = parseFloat(getComputedStyle(document.querySelector(".mapl-view")).fontSize);
+    const lines = [...document.querySelectorAll('[data-name="shares"] text')].map((node) => node.getAttribute("y"));
+    const label = document.querySelector(".mapl-scenery [transform]").getBoundingClientRect();
+    const axis = document.querySelector(".mapl-panel clipPath rect").getAttribute("height");
+    return [(lines[1] - lines[0]) / type, (label.height - axis) / type];
+}"""
+
+
+@pytest.mark.parametrize("gallery", [False, True])
+@pytest.mark.parametrize("height", [599, 300])
+def test_in_a_low_notebook_the_lines_of_a_picture_stay_apart_and_its_label_at_its_axes(browser, height, gallery):
+    drawn = in_a_notebook(browser, BoundsExplorer(), height)
+    top = "<div class='jp-NotebookPanel' style='height: 300px'>"
+    if gallery:
+        drawn.page.evaluate("(top) => document.body.insertAdjacentHTML('afterbegin', top)", top)
+        drawn.page.evaluate("document.body.classList.add('mapl-gallery')")
+        drawn.page.set_viewport_size({"width": 1100, "height": 721})
+        drawn.page.evaluate(PAINTED)
+    apart, beyond = drawn.page.evaluate(CLOSE)
+    assert apart >= 1.09
+    assert beyond <= 0.5
     drawn.close()
 
 

@@ -143,6 +143,30 @@ function copyStyles(from, to) {
   [...from.children].forEach((child, i) => copyStyles(child, to.children[i]));
 }
 
+// The picture as a file of its own: key and panels where they stand, with the colours that they have here.
+function pictureFile({ root, nodes: { picture } }) {
+  const frame = picture.getBoundingClientRect();
+  const file = shape("svg", { xmlns: SVG, width: frame.width, height: frame.height });
+  const style = getComputedStyle(root);
+  file.append(shape("rect", { width: "100%", height: "100%", fill: style.backgroundColor }));
+  const within = ({ left, top }) => ({ x: left - frame.left, y: top - frame.top });
+  for (const svg of picture.querySelectorAll("svg")) {
+    const copy = svg.cloneNode(true);
+    copyStyles(svg, copy);
+    copy.querySelectorAll(".mapl-handle, .mapl-grip").forEach((handle) => handle.remove());
+    const { width, height, ...box } = svg.getBoundingClientRect().toJSON();
+    file.append(put(copy, { ...within(box), width, height }));
+  }
+  for (const { lastChild: text } of picture.querySelectorAll(".mapl-label")) {
+    const range = document.createRange();
+    range.selectNode(text);
+    const box = range.getBoundingClientRect();
+    const look = { "dominant-baseline": "central", fill: style.color, "font-size": style.fontSize, "font-family": style.fontFamily };
+    if (box.width) file.append(shape("text", { ...within(box), ...look, dy: box.height / 2 }, text.textContent));
+  }
+  return new Blob([new XMLSerializer().serializeToString(file)], { type: "image/svg+xml" });
+}
+
 function saved(file, ending) {
   const link = element("a", { href: URL.createObjectURL(file), download: `explorer.${ending}` });
   link.click();

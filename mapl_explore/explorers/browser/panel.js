@@ -1,5 +1,7 @@
 // A panel: its axes, its marks, and what is dragged in it.
 
+const LINE = 1.1; // heights of a letter, from one line of words to the next
+
 class Panel {
   constructor(view) {
     Object.assign(this, { view, marks: [], id: `mapl-${Math.random().toString(36).slice(2)}` });
@@ -78,15 +80,33 @@ class Panel {
     return `stroke: ${paint(mark.color)}; stroke-width: ${mark.width * POINT * 0.8}px; stroke-dasharray: ${dash || "none"}; ${opacity}`;
   }
 
+  margins(type) {
+    const { x, title } = this.spec;
+    return { top: Math.max(type * (title ? 1.9 : 0.7), this.own.offsetHeight + type * 0.3), bottom: type * (x.label ? 2.6 : 1.4) };
+  }
+
+  // The least height at which texts of one mark that stand below each other do not touch.
+  least(type) {
+    const parts = new Scale(this.spec.y, 0, 1);
+    const apart = this.spec.marks.filter(({ kind }) => kind === "words").flatMap((mark) => {
+      const [xs, ys] = ["x", "y"].map((name) => [...this.view.array(mark, name)]);
+      const below = ys.slice(1).map((y, i) => (xs[i] === xs[i + 1] ? Math.abs(parts.pixel(y) - parts.pixel(ys[i])) : Infinity));
+      return below.map((part) => (part * 16) / mark.width);
+    });
+    const { top, bottom } = this.margins(type);
+    return top + bottom + (LINE * type) / Math.min(...apart);
+  }
+
   resize(width, height, type) {
-    const { x, y, title } = this.spec;
+    const { x, y } = this.spec;
     for (const [name, value] of Object.entries({ width, height, viewBox: `0 0 ${width} ${height}` })) this.svg.setAttribute(name, value);
     const widest = Math.max(...y.ticks.map(([, text]) => this.view.wide(text, type)), 0);
+    const { top, bottom } = this.margins(type);
     const area = {
       left: widest + type * (y.label ? 1.9 : 0.6),
       right: width - Math.max(type * 0.9, this.view.wide(x.ticks.at(-1)?.[1] ?? "", type) / 2 + 2),
-      top: Math.max(type * (title ? 1.9 : 0.7), this.own.offsetHeight + type * 0.3),
-      bottom: height - type * (x.label ? 2.6 : 1.4),
+      top,
+      bottom: height - bottom,
       grown: Math.max(1, type / 18), // points, next to letters of 18 pixels and less
     };
     Object.assign(this, { area, type, x: new Scale(x, area.left, area.right), y: new Scale(y, area.bottom, area.top) });

@@ -160,13 +160,14 @@ class View {
   // Words that come and go must not move it: it is never higher than it was, until the window has another size, and a
   // refusal or a banner takes nothing from it.
   high(width, type) {
-    if (!this.page) return (this.height = Math.min(this.height, clamp(this.above(), 180, width * 0.34)));
+    const words = Math.max(180, ...this.panels.map((panel) => panel.least(type)));
+    if (!this.page) return (this.height = Math.min(this.height, clamp(this.above(), words, width * 0.34)));
     if (this.height < this.room() + 2) return this.height; // two: heights are read in whole pixels
     const tables = this.nodes.says.querySelectorAll("details").length;
     while (this.room() < LOW && this.folds < tables && !this.opened.size) this.fold(this.folds + 1);
     const room = this.room();
     const most = width * (window.innerHeight > window.innerWidth ? 0.6 : 0.34);
-    const least = this.opened.size ? LOW : 180; // for a table that a person has opened the page scrolls
+    const least = this.opened.size ? LOW : Math.min(words, LOW); // for a table that a person has opened the page scrolls
     this.height = Math.min(this.height, clamp(Math.max(room - 1.35 * type, Math.min(room, LOW)), least, most));
     return this.height;
   }
@@ -284,8 +285,8 @@ class View {
     return menuOf(this, {
       [this._("copy as Python")]: () => copied(this.model.get("code")),
       ...(this.title && { [this._("copy link")]: () => copied(this.address()) }),
-      [this._("save as SVG")]: () => saved(this.pictureFile(), "svg"),
-      [this._("save as PNG")]: () => raster(this.pictureFile()).then((file) => saved(file, "png")),
+      [this._("save as SVG")]: () => saved(pictureFile(this), "svg"),
+      [this._("save as PNG")]: () => raster(pictureFile(this)).then((file) => saved(file, "png")),
       [this._("full screen")]: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
     });
   }
@@ -315,30 +316,6 @@ class View {
     cancelAnimationFrame(this.playing);
     this.playing = null;
     this.nodes.play.textContent = this._("play");
-  }
-
-  // The picture as a file of its own: key and panels where they stand, with the colours that they have here.
-  pictureFile() {
-    const frame = this.nodes.picture.getBoundingClientRect();
-    const file = shape("svg", { xmlns: SVG, width: frame.width, height: frame.height });
-    const style = getComputedStyle(this.root);
-    file.append(shape("rect", { width: "100%", height: "100%", fill: style.backgroundColor }));
-    const within = ({ left, top }) => ({ x: left - frame.left, y: top - frame.top });
-    for (const svg of this.nodes.picture.querySelectorAll("svg")) {
-      const copy = svg.cloneNode(true);
-      copyStyles(svg, copy);
-      copy.querySelectorAll(".mapl-handle, .mapl-grip").forEach((handle) => handle.remove());
-      const { width, height, ...box } = svg.getBoundingClientRect().toJSON();
-      file.append(put(copy, { ...within(box), width, height }));
-    }
-    for (const { lastChild: text } of this.nodes.picture.querySelectorAll(".mapl-label")) {
-      const range = document.createRange();
-      range.selectNode(text);
-      const box = range.getBoundingClientRect();
-      const look = { "dominant-baseline": "central", fill: style.color, "font-size": style.fontSize, "font-family": style.fontFamily };
-      if (box.width) file.append(shape("text", { ...within(box), ...look, dy: box.height / 2 }, text.textContent));
-    }
-    return new Blob([new XMLSerializer().serializeToString(file)], { type: "image/svg+xml" });
   }
 
   addKnobs() {
