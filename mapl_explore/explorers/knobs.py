@@ -46,7 +46,7 @@ class Knob:
     Examples
     --------
     >>> KNOBS["tau"].typed("2"), KNOBS["tau"].said(2.0)
-    (2.0, 'inverse temperature τ = 2 1/nats')
+    (2.0, 'inverse temperature τ = 2 (1/nats)')
     """
 
     name: str
@@ -99,7 +99,8 @@ class Knob:
 
     def said(self, value: float) -> str:
         """Return a value with the words next to the slider, for a tooltip."""
-        return f"{self.label} = {value:.4g} {self.unit}".rstrip()
+        unit = f"({self.unit})" if self.unit[:1].isdigit() else self.unit  # "2 1/nats" would be read as one number
+        return f"{self.label} = {value:.4g} {unit}".rstrip()
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def test_the_mouse_on_the_slider_moves_the_number_the_readout_and_the_picture(st
 def test_a_number_typed_into_the_box_moves_the_slider(start):
     typed(start, TAU, "0.5")
     assert_shows(view(start), set_to(BoundsExplorer, tau=0.5))
-    expect(slider(view(start), TAU)).to_have_attribute("aria-valuetext", "0.5 1/nats")
+    expect(slider(view(start), TAU)).to_have_attribute("aria-valuetext", "0.5 (1/nats)")
     # The slider's places are 0.01 apart in the exponent, from that of 0.1.
     expect(slider(view(start), TAU)).to_have_value("70")
 

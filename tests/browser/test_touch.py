@@ -130,3 +130,11 @@ def test_a_tap_shows_the_numbers_until_the_next_one_elsewhere(phone):
     phone.page.touchscreen.tap(5, panel["y"] + 0.7 * panel["height"])
     expect(tip).to_be_hidden()
     assert phone.answer() == 0
+
+
+def test_a_menu_that_opens_at_the_lower_end_of_the_window_is_scrolled_to(phone):
+    phone.page.set_viewport_size({"width": 390, "height": 600})
+    menu = phone.page.locator(".mapl-menu summary")
+    menu.evaluate("(menu) => menu.scrollIntoView({ block: 'end' })")
+    menu.click()
+    expect(phone.page.get_by_role("button", name="full screen")).to_be_in_viewport(ratio=0.9)

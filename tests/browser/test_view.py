@@ -79,7 +79,7 @@ def test_keys_move_a_handle_that_says_its_name_and_value(drawn, key, value):
     drawn.answer()
     assert drawn.explorer.settings["tau"] == pytest.approx(value, rel=0.03)
     named = drawn.page.get_by_role("slider", name="inverse temperature τ").first
-    expect(named).to_have_attribute("aria-valuetext", f"{drawn.explorer.settings['tau']:g} 1/nats")
+    expect(named).to_have_attribute("aria-valuetext", f"{drawn.explorer.settings['tau']:g} (1/nats)")
     expect(handle(drawn, "tau")).to_be_focused()
 
 
@@ -288,8 +288,11 @@ def test_the_picture_takes_the_full_screen(drawn):
     height = drawn.page.evaluate("innerHeight")
     assert height - 50 < below["y"] + below["height"] <= height
     assert panel.bounding_box()["height"] > 300
-    drawn.page.evaluate("document.exitFullscreen()")
+    drawn.page.get_by_text("more", exact=True).click()
+    drawn.page.get_by_role("button", name="leave full screen").click()
     drawn.page.wait_for_function("document.querySelector('.mapl-panels').offsetWidth < 701")
+    drawn.page.get_by_text("more", exact=True).click()
+    expect(drawn.page.get_by_role("button", name="full screen", exact=True)).to_be_visible()
 
 
 def test_play_ends_where_nobody_answers(drawn):

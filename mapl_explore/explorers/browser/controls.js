@@ -105,7 +105,7 @@ function button(label, tip, action) {
 
 const MOMENT = 1500; // ms for which a button says what was done
 
-// A list of actions behind a button; each may return a word on what was done.
+// A list of actions behind a button, each with what it is called at the time; an action may return a word on what was done.
 function menuOf(view, items) {
   const list = element("div", {});
   const menu = element("details", { class: "mapl-menu" }, element("summary", { text: view._("more") }), list);
@@ -114,19 +114,23 @@ function menuOf(view, items) {
     menu.open = false;
   };
   // A button says what was done for a moment, and then the menu closes.
-  const said = (node, label, word) => {
-    node.textContent = word ?? label;
+  const said = (node, called, word) => {
+    node.textContent = word ?? called();
     view.nodes.status.textContent = word ?? "";
-    if (word) setTimeout(() => said(node, label), MOMENT);
+    if (word) setTimeout(() => said(node, called), MOMENT);
     else close();
   };
-  const chosen = (label, action) => ({ currentTarget: node }) =>
-    Promise.resolve(action()).then((word) => said(node, label, word)).catch((error) => close(view.refused(String(error))));
-  list.append(...Object.entries(items).map(([label, action]) => button(label, null, chosen(label, action))));
-  // It ends below the right end of its button, or further to the right where it would begin beyond the explorer.
+  const chosen = (called, action) => ({ currentTarget: node }) =>
+    Promise.resolve(action()).then((word) => said(node, called, word)).catch((error) => close(view.refused(String(error))));
+  const buttons = items.map(([called, action]) => button(called(), null, chosen(called, action)));
+  list.append(...buttons);
+  // It ends below the right end of its button, or further to the right where it would begin beyond the explorer, and is
+  // scrolled to where it would end below the window.
   menu.addEventListener("toggle", () => {
+    items.forEach(([called], i) => (buttons[i].textContent = called()));
     const room = menu.getBoundingClientRect().right - view.root.getBoundingClientRect().left;
     list.style.right = `${Math.min(0, room - list.offsetWidth)}px`;
+    if (menu.open) list.scrollIntoView({ block: "nearest" });
   });
   menu.addEventListener("keydown", ({ key }) => key === "Escape" && close());
   menu.addEventListener("focusout", ({ relatedTarget }) => menu.contains(relatedTarget) || (menu.open = false));

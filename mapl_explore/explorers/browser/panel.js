@@ -298,4 +298,6 @@ class Handle {
   }
 }
 
-const spoken = (knob, value) => (typeof value === "number" ? `${written(value)}${knob.unit ? ` ${knob.unit}` : ""}` : value);
+// "5 (1/nats)", where "5 1/nats" would be read as one number, and "5 nats".
+const withUnit = (value, unit) => (/^\d/.test(unit) ? `${value} (${unit})` : `${value} ${unit}`.trim());
+const spoken = (knob, value) => (typeof value === "number" ? withUnit(written(value), knob.unit) : value);

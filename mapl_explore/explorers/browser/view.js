@@ -282,13 +282,16 @@ class View {
 
   menu() {
     const copied = (text) => navigator.clipboard.writeText(text).then(() => this._("copied"));
-    return menuOf(this, {
-      [this._("copy as Python")]: () => copied(this.model.get("code")),
-      ...(this.title && { [this._("copy link")]: () => copied(this.address()) }),
-      [this._("save as SVG")]: () => saved(pictureFile(this), "svg"),
-      [this._("save as PNG")]: () => raster(pictureFile(this)).then((file) => saved(file, "png")),
-      [this._("full screen")]: () => (document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen()),
-    });
+    return menuOf(this, [
+      [() => this._("copy as Python"), () => copied(this.model.get("code"))],
+      ...(this.title ? [[() => this._("copy link"), () => copied(this.address())]] : []),
+      [() => this._("save as SVG"), () => saved(pictureFile(this), "svg")],
+      [() => this._("save as PNG"), () => raster(pictureFile(this)).then((file) => saved(file, "png"))],
+      [
+        () => (this.full ? this._("leave full screen") : this._("full screen")),
+        () => (this.full ? document.exitFullscreen() : this.root.requestFullscreen()),
+      ],
+    ]);
   }
 
   tell(message) {
