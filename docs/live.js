@@ -38,17 +38,21 @@ function answer({ kind, label, value, serial }) {
     change({ answer: { serial, error } });
 }
 
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i; // JavaScript reads 0x10 as 16
+// JavaScript reads 0x10 as 16, and knows no inf.
+const NUMBER = /^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf(inity)?|nan)$/i;
 
 // What is typed is a text; between two places the nearer one is shown, and that is said.
 function go(value) {
-    const { knob } = range;
-    const text = String(value).trim().replace("−", "-");
-    if (!NUMBER.test(text) || text < knob.low || text > knob.high) return `${knob.label} must be a number in [${knob.low}, ${knob.high}], not ${text || "nothing"}`;
-    const place = range.place(Number(text));
+    const { label, low, high, default: start } = range.knob;
+    const text = String(value).trim().replace(/[−–]/g, "-");
+    const [number, rule] = [Number(text), `${label} must be a number`]; // in the words of Knob.typed, which is not here to ask
+    const written = text.includes(",") ? ` with a point, such as ${start.toFixed(1)}` : `, such as ${start}`;
+    if (!NUMBER.test(text)) return `${rule}${written}, not '${value}'`;
+    if (!(number >= low && number <= high)) return `${rule} in [${low}, ${high}], not '${value.trim()}'`;
+    const place = range.place(number);
     change(shown(track.places[place]));
     const near = range.value(place);
-    return typeof value === "string" && near !== Number(text) ? `${text} was not recorded; this is ${near}, the nearest that was.` : "";
+    return typeof value === "string" && near !== number ? `${text} was not recorded; this is ${near}, the nearest that was.` : "";
 }
 
 function change(news) {

@@ -18,6 +18,8 @@ from browser.browsing import DONE, LIMIT, STDERR, until
 
 from mapl_explore.course.questions import questions_of
 from mapl_explore.explorers import BoundsExplorer
+from mapl_explore.explorers.gallery import PAGES as TITLES
+from mapl_explore.explorers.knobs import KNOBS
 from mapl_explore.serving.browser_course import AHEAD, NOTE
 
 SITE = os.environ.get("MAPL_SITE")
@@ -186,6 +188,9 @@ def test_a_page_that_is_loaded_again_has_its_explorers_as_they_were_saved(page, 
     view.locator("svg").first.wait_for()
     assert "τ = 100 " in view.locator(".mapl-says").inner_text()
     until(page, lambda: "Run the cell" in view.locator(".mapl-banner").inner_text())
+    links = "(all) => all.filter((one) => getComputedStyle(one, '::before').content !== 'none').length"
+    assert page.locator(".jupyter-widgets-disconnected").count() > 0
+    assert page.locator(".jupyter-widgets-disconnected").evaluate_all(links) == 0  # broken ones, red
 
 
 def says_of(view):
@@ -293,7 +298,28 @@ def test_on_a_phone_a_wide_formula_scrolls_by_itself_and_code_and_folded_cells_e
     )
     rights = "(all) => all.map((one) => one.getBoundingClientRect().right)"
     assert max(dots.evaluate_all(rights)) <= edge
-    assert max(page.locator(".jp-RenderedMarkdown code").evaluate_all(rights)) <= edge
+    assert max(page.locator(".jp-RenderedMarkdown :not(details *) > code").evaluate_all(rights)) <= edge
+    page.close()
+
+
+def test_on_a_phone_what_a_told_cell_gave_keeps_its_lines_and_scrolls_and_every_tab_is_whole(browser, address):
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(LIMIT)
+    page.goto(f"{address}/lite/lab/index.html?path=00_start_here.ipynb")
+    page.locator(".jp-RenderedMarkdown summary", has_text="What it gave").first.click()
+    gave = page.locator(".jp-RenderedMarkdown details[open] pre").first
+    lines = "(pre) => Math.round(pre.clientHeight / parseFloat(getComputedStyle(pre).lineHeight))"
+    assert gave.evaluate(lines) == len(gave.inner_text().rstrip().splitlines())
+    gave.evaluate("(pre) => { pre.scrollLeft = 100; }")
+    assert gave.evaluate("(pre) => pre.scrollLeft") == 100
+    text = gave.locator('xpath=ancestor::*[contains(@class, "jp-RenderedMarkdown")][1]')
+    assert text.evaluate("(text) => text.scrollWidth - text.clientWidth") == 0
+    opened(page, address, "explorers.ipynb")
+    run(page)
+    tabs = page.locator(".mapl-gallery .lm-TabBar-tabLabel")
+    assert tabs.all_inner_texts() == list(TITLES)
+    assert max(tabs.evaluate_all("(all) => all.map((one) => one.scrollWidth - one.clientWidth)")) <= 0
+    assert max(tabs.evaluate_all("(all) => all.map((one) => one.getBoundingClientRect().right)")) <= 390
     page.close()
 
 
@@ -385,17 +411,19 @@ def test_the_explorer_of_the_start_page_shows_what_python_computes(browser):
         )
 
     shown()
+    assert page.get_by_text("Where scripts run").count() == 0  # that is for those without them
     for place in (0, 137, 300):
         slider.fill(str(place))
         shown(tau=float(f"{10 ** (place / 100 - 1):.3g}"))
     box.fill("2")
     box.press("Enter")
     shown(tau=2.0)
-    for wrong in ("200", "0x10", "Infinity"):
+    for wrong in ("200", "0x10", "Infinity", "−nan", "7,5", "abc", " ", "1e-9 "):
         box.fill(wrong)
         box.press("Enter")
-        said = f"inverse temperature τ must be a number in [0.1, 100], not {wrong}"
-        assert page.get_by_role("alert").text_content() == said
+        with pytest.raises(ValueError, match="must be") as refused:  # as in a notebook
+            KNOBS["tau"].typed(wrong)
+        assert page.get_by_role("alert").text_content() == str(refused.value)
     page.get_by_role("button", name="runners-up far apart").click()
     shown(spread=10.0)
     slider.press("ArrowRight")

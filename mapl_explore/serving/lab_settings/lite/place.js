@@ -5,8 +5,11 @@ const ROOMY = 1400; // pixels: with the list a smaller window has no room for th
 const MEASURED = 600; // milliseconds: JupyterLab looks 500 after a notebook has appeared which buttons fit beside the list
 const OPENING = ["filebrowser:go-to-path", "filebrowser:open-path"]; // both show the list at their end
 
-// A question that a page loaded anew shows as it was saved: one broken link for all its parts, and what to do.
-const SAVED = `.jupyter-widgets-disconnected .jupyter-widgets-disconnected::before { content: none; }
+// A question that a page loaded anew shows as it was saved: one broken link for all its parts, and what to do. An explorer
+// says that itself.
+const SAVED = `.jupyter-widgets-disconnected:is(.jupyter-widgets-disconnected *, :has(.mapl-view), .mapl-view *)::before {
+    content: none;
+}
 .jp-OutputArea-output > .jupyter-widgets-disconnected:not(:has(.mapl-view))::after {
     content: "Run its cell again, after those above it: ▶ above."; font-style: italic; padding: 0.3em;
 }`;
@@ -14,7 +17,7 @@ const SAVED = `.jupyter-widgets-disconnected .jupyter-widgets-disconnected::befo
 // What is wider than a phone: a formula scrolls by itself, and a folded cell is cut before its dots; there the prompt, which
 // is above an open cell, has no place next to a folded one.
 // The shade at the right end of a formula goes where that end is in sight. Printed lines and code in a text break between
-// words, and inside one only where it is wider than the page.
+// words, and inside one only where it is wider than the page; what a told cell gave keeps its lines, a table most often.
 const WIDE = `mjx-container[display="true"] {
     overflow: auto hidden; padding-block: 0.3em; background:
         linear-gradient(to left, var(--jp-layout-color0) 1em, transparent 2em) right / 2em 100% no-repeat local,
@@ -25,6 +28,8 @@ const WIDE = `mjx-container[display="true"] {
 .jp-MoreHorizIcon { flex: none; }
 .jp-RenderedText pre { word-break: normal; }
 :is(.jp-RenderedText pre, .jp-RenderedMarkdown code) { overflow-wrap: anywhere; }
+.jp-RenderedMarkdown details pre { overflow-x: auto; }
+.jp-ThemedContainer .jp-RenderedMarkdown details :is(pre, pre code) { white-space: pre; }
 @media (max-width: 760px) {
     .jp-Placeholder-prompt { display: none; }
     .jp-Placeholder-content { margin-left: var(--jp-cell-padding); }
