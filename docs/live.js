@@ -46,8 +46,8 @@ function go(value) {
     const { label, low, high, default: start } = range.knob;
     const text = String(value).trim().replace(/[−–]/g, "-");
     const [number, rule] = [Number(text), `${label} must be a number`]; // in the words of Knob.typed, which is not here to ask
-    const written = text.includes(",") ? ` with a point, such as ${start.toFixed(1)}` : `, such as ${start}`;
-    if (!NUMBER.test(text)) return `${rule}${written}, not '${value}'`;
+    const wanted = text.includes(",") ? ` with a point, such as ${start.toFixed(1)}` : `, such as ${start}`;
+    if (!NUMBER.test(text)) return `${rule}${wanted}, not '${value}'`;
     if (!(number >= low && number <= high)) return `${rule} in [${low}, ${high}], not '${value.trim()}'`;
     const place = range.place(number);
     change(shown(track.places[place]));
