@@ -16,8 +16,9 @@ FAULTS = """async () => {
         const cell = output.closest(".jp-Cell").querySelector(".jp-InputPrompt")?.textContent;
         if (!faults.includes(`${cell} ${text}`)) faults.push(`${cell} ${text}`);
     };
-    // What is for screen readers alone is clipped by design.
-    const apart = (node) => node.closest("mjx-assistive-mml, select, option") !== null;
+    // What is for screen readers alone is clipped by design, and presets that share a line scroll by themselves.
+    const apart = (node) => node.closest("mjx-assistive-mml, select, option") !== null
+        || node.closest(".mapl-presets")?.clientWidth > 0;
     const outside = (inner, outer) => Math.max(
         inner.right - outer.right, inner.bottom - outer.bottom, outer.left - inner.left, outer.top - inner.top);
     const clips = (node) => getComputedStyle(node).overflow !== "visible";
