@@ -58,6 +58,12 @@ def test_a_full_disk_is_told_with_the_name_that_was_asked_for(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_error_about_another_file_keeps_the_name_of_that_file(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        write_and_fail(tmp_path / "a.txt", FileNotFoundError(errno.ENOENT, "No such file", "another.txt"))
+    assert caught.value.filename == "another.txt"
+
+
 def test_a_file_has_the_permissions_of_any_new_one_and_those_of_the_next_stay(tmp_path):
     before = os.umask(0o027)
     try:

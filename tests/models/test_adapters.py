@@ -24,7 +24,7 @@ from mapl_explore.models.heads import LogitMap
 from mapl_explore.models.loading import load_model, load_tokenizer
 from mapl_explore.models.passes import SHARED
 from mapl_explore.models.scorer import SetScorer
-from mapl_explore.notes import Note
+from mapl_explore.notes import Note, heard
 from mapl_explore.training.options import LORA
 
 OPTIONS = [{}, {"r": 3, "rslora": True}, {"r": 2, "dora": True}]
@@ -192,6 +192,20 @@ def test_adapters_that_peft_saved_with_embeddings_bring_the_tokens_that_were_add
     with torch.no_grad():
         assert (read(ids).logits - wrapped(input_ids=ids).logits).abs().max() < 1e-4
     assert len(tokenizer) == read.config.vocab_size == 257 + more
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_adapters_that_were_trained_on_added_tokens_are_not_told_to_fit_no_more(folder, tmp_path, more):
+    model, _ = load_model(tmp_path / "base")
+    with adapters._quiet():
+        model.resize_token_embeddings(257 + more)
+        wrapped = stirred(own_lora(model))
+        wrapped.save_pretrained(folder, save_embedding_layers=bool(more))
+    record = {"weights_checksum": "of other weights", "arguments": {"precision": "float32"}}
+    (folder / "run.json").write_text(json.dumps(record))
+    with heard() as notes:
+        load_model(folder)
+    assert any("trained on other weights" in note for note in notes) == (more == 0)
 
 
 @pytest.mark.parametrize("place", ["base", "run/base"], ids=["next to it", "in it"])

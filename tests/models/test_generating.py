@@ -157,6 +157,15 @@ def test_what_is_drawn_for_a_prompt_depends_on_no_other(batch_size):
     assert drawn(model, tokenizer, PROMPTS[2:4], batch_size=batch_size) == whole[2:4]
 
 
+def test_an_open_prompt_is_drawn_as_ever_next_to_one_that_is_not():
+    model, tokenizer = random_gpt2(), byte_tokenizer()
+    options = {"k": 2, "max_tokens": 5}
+    batches = sampled_batches(model, tokenizer, PROMPTS, open_rows={1, 4}, **options)
+    found = {row: one for rows, responses in batches for row, one in zip(rows, responses, strict=True)}
+    whole = drawn(model, tokenizer, PROMPTS, **options)
+    assert found == {1: whole[1], 4: whole[4]}
+
+
 def test_the_seed_decides_and_the_temperature_sharpens(tiny):
     prompts = [one.prompt for one in WORLD[:3]]
     first, again, other, sharp = (

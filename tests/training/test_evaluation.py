@@ -116,6 +116,12 @@ def test_an_answer_that_any_end_of_the_generation_config_has_ended_is_not_cut_of
     assert not parts["cut"].values.any()
 
 
+def test_responses_are_drawn_with_their_seed():
+    model, first, again, other = ending(), *(held_out(ending(), seed=seed) for seed in (0, 0, 1))
+    drawn = [Responses.of(SetScorer(model), TOKENIZER, each).logp.tolist() for each in (first, again, other)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
 def test_what_decides_responses_is_told_apart():
     one = held_out(random_gpt2())
     changes = {"seed": 1, "answer_tokens": 3, "chat": "never", "batch_size": 2, "judge": lambda *_: True}
