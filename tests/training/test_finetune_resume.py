@@ -15,7 +15,7 @@ from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.notes import Note
 from mapl_explore.runs.checkpoints import last_checkpoint
 from mapl_explore.runs.measured import read_measured
-from mapl_explore.runs.record import read_run
+from mapl_explore.runs.record import read_run, write_run
 from mapl_explore.training import evaluation, finetuning, steps
 from mapl_explore.training.finetuning import finetune
 
@@ -64,6 +64,17 @@ def test_an_interrupted_run_resumes_to_the_bits_of_the_uninterrupted_one(tune, m
 def test_a_run_interrupted_before_its_first_checkpoint_starts_again(tune, whole, cut):
     shutil.rmtree(cut / "checkpoints")
     assert timeless(tune("cut", loss="dpo", steps=4, resume=True).run) == timeless(whole.run)
+
+
+def test_a_record_has_its_steps_and_evaluations_before_the_run_goes_on(tune, cut, monkeypatch):
+    before = replace(read_run(cut), evaluations=[{"step": 1, "eval_loss": 0.5}])
+    write_run(cut, before)
+    monkeypatch.setattr(finetuning, "train", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        tune("cut", loss="dpo", steps=4, resume=True)
+    found = read_run(cut)
+    assert not found.finished
+    assert (found.log, found.evaluations) == (before.log, before.evaluations)
 
 
 def test_resume_with_other_arguments_is_refused(tune, cut):
