@@ -57,10 +57,8 @@ def weights(x: Array, count: Array, alpha: float) -> Weights:
 
 def error_with_weights(x: Array, count: Array, alpha: float) -> tuple[Array, Weights]:
     """Return tau times the error (...), and the weights, of the same arguments."""
-    xp, found = namespace(x), weights(x, count, alpha)
-    there = found.others > 0
-    powers = xp.where(there, xp.where(there, found.others, 1.0) ** alpha, 0.0)
-    return _integral(found, alpha) + row_sum(count * powers) / alpha, found
+    found = weights(x, count, alpha)
+    return _integral(found, alpha) + row_sum(count * found.others**alpha) / alpha, found
 
 
 @np.errstate(over="ignore")  # of tau * distance: the weight is 0
