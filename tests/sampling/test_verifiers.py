@@ -44,6 +44,14 @@ def test_exact_compares_with_the_reference_but_for_white_space(tmp_path):
         verifier("exact", [Question("p")])
 
 
+def test_a_prompt_that_stands_twice_is_the_question_of_its_first_place(tmp_path):
+    path = tmp_path / "q.jsonl"
+    lines = [json.dumps({"prompt": prompt, "answer": answer}) for prompt, answer in ("pa", "qb", "pc")]
+    path.write_text("\n".join(lines))
+    found = [(one.prompt, one.references, one.place) for one in read_questions(path, reference="answer")]
+    assert found == [("p", ("a",), f"{path}:1"), ("q", ("b",), f"{path}:2")]
+
+
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_prompt_is_read_from_a_record_of_every_format(name, tmp_path):
     record, expected = RECORDS[name]

@@ -209,6 +209,7 @@ def test_a_ratio_is_resampled_as_a_ratio():
     assert high == pytest.approx(74 / 26, rel=1e-12)
     hard = {"hard_margin": Ratio.mean(np.zeros(2))}
     assert estimates(parts | hard)["kl"] == 2.5
+    assert parts["kl"].each.tolist() == [1.0, 3.0]
 
 
 @pytest.mark.parametrize(("count", "there"), [(1, False), (2, False), (7, False), (8, True)])
@@ -219,7 +220,8 @@ def test_few_values_have_no_interval(count, there):
 
 
 def test_values_that_are_all_equal_have_no_interval_even_where_sums_of_them_round():
-    equal, other = {"loss": Ratio.mean(np.full(50, 0.1))}, {"loss": Ratio.mean(np.arange(50.0))}
+    tokens = np.arange(1.0, 51.0)
+    equal, other = {"loss": Ratio(0.1 * tokens, tokens)}, {"loss": Ratio.mean(np.arange(50.0))}
     found = intervals(equal, other, seed=0)
     assert found["before"] == {}
     assert found["after"].keys() == found["change"].keys() == {"loss"}
