@@ -172,6 +172,12 @@ def test_a_step_is_written_at_once_but_not_twice_in_a_second(tmp_path, monkeypat
     assert written == [100.0, 101.0, 102.5]
 
 
+def test_a_record_under_way_has_the_evaluations_so_far(tmp_path):
+    state = transformers.TrainerState(log_history=[{"step": 2, "eval_loss": 0.5}])
+    callbacks.LogRecorder(tmp_path, Run(loss="SFT()", arguments={}, data={})).on_save(None, state, None)
+    assert read_run(tmp_path).evaluations == [{"step": 2, "eval_loss": 0.5}]
+
+
 def test_a_step_logs_what_the_smooth_extremes_did_on_either_side(tune, base):
     run = tune(loss="MaxMin(pair=Smooth(tau=0.5))", data=TRAIN, sets_per_step=4, steps=1).run
     scored = score_sets(*load_model(base), TRAIN, progress=False)

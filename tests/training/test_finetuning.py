@@ -207,6 +207,8 @@ def test_kept_log_probs_of_another_model_data_or_precision_are_not_taken(base, t
 def test_what_is_measured_is_as_exact_as_ever_where_training_computes_in_bf16(tune, monkeypatch):
     trained = {"loss": "dpo", "lr": 1e-12, "steps": 2, "patience": 1, "save_every": 1, "answers": 2}
     half, full = tune("half", **trained, precision="bf16"), tune("full", **trained)
+    first, second = (read_probes(run.folder).sets.logp[0] for run in (half, full))
+    np.testing.assert_array_equal(first, second)  # the base is read in float32
     assert half.run.before == pytest.approx(full.run.before, abs=1e-6)  # the sets were scored in other passes
     # Weights that stay: what is left is what Adam's steps of 1e-12 do, and nothing of bfloat16.
     for name in ("hard_margin", "chosen", "kl"):
