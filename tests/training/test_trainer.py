@@ -88,6 +88,14 @@ def test_an_evaluation_is_the_mean_over_its_sets_before_and_after_training(made)
         trainer.train()
 
 
+def test_a_step_follows_the_mean_over_its_sets(made):
+    trainer = made()
+    several = trainer.train_dataset[:3]
+    alone = [trainer.compute_loss(trainer.model, collate_examples([one])).item() for one in several]
+    found = trainer.compute_loss(trainer.model, collate_examples(several)).item()
+    assert abs(found - np.mean(alone)) <= 1e-5  # as above
+
+
 def test_an_evaluation_has_the_tau_of_where_the_training_is(made):
     trainer = made(loss=DPO(pair=Smooth(tau=Anneal(start=1.0, stop=4.0))), eval_strategy="steps", eval_steps=1)
     taus = [trainer.evaluate()["eval_negative_tau"]]
