@@ -151,7 +151,8 @@ def test_an_interrupted_run_with_patience_ends_where_the_uninterrupted_one_ends(
 
 
 def test_another_reference_is_what_log_ratios_and_probes_are_relative_to(tune, base, other):
-    done = tune(loss="dpo", reference=other, steps=1, answers=0)
+    done = tune(loss="dpo", reference=other, steps=1, answers=2)
+    assert min(done.run.before["kl"], done.run.after["kl"]) > 0.5  # a step moves it by 0.03
     model, tokenizer = load_model(base)
     before, after = by_hand(model, tokenizer, EVAL), by_hand(done.model, tokenizer, EVAL)
     beside = by_hand(load_model(other)[0], tokenizer, EVAL)
