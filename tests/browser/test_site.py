@@ -136,7 +136,7 @@ def test_every_cell_runs_or_says_what_it_needs_and_an_explorer_answers(page, add
     assert pictures.count() == sum(len(cell.get("attachments", {})) for cell in cells)
     until(page, lambda: pictures.evaluate_all(LOADED))
     breaks = page.locator(".jp-RenderedText pre").evaluate_all("all => all.map(one => getComputedStyle(one).wordBreak)")
-    assert {*breaks} == {"normal"}  # JupyterLab's own breaks a printed line inside its words
+    assert {*breaks} <= {"normal"}  # JupyterLab's own breaks a printed line inside its words
     if any(source.startswith("from mapl_explore.explorers import") for source in sources):
         view = page.locator(".mapl-view").first
         before = view.locator(".mapl-says").inner_text()
