@@ -83,7 +83,9 @@ def page(context):
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     yield page
     page.close()
-    assert [text for text in errors if not text.startswith("Failed to load resource")] == []
+    # A test may open what the one before it has saved: pictures of a kernel that has gone.
+    harmless = ("Failed to load resource", "Error: widget model not found")
+    assert [text for text in errors if not text.startswith(harmless)] == []
 
 
 def opened(page, address, name):
