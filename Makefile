@@ -8,7 +8,7 @@ CONSTRAINTS ?= constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test lint bench real-model peers evidence ledger docs site pages notebooks screenshots words archives alone try-archives release clean
+.PHONY: help setup lab test lint bench real-model peers evidence ledger docs site pages try-pages notebooks screenshots words archives alone try-archives release clean
 
 help:
 	@echo "make lab          open the course in JupyterLab (ARGS=--teacher has the solutions, ARGS=--no-browser prints the address)"
@@ -22,6 +22,7 @@ help:
 	@echo "make docs         build the site from README, docs, notebooks and docstrings, in an environment of its own"
 	@echo "make site         write the course for the browser, with nothing to install, into build/docs/lite"
 	@echo "make pages        both"
+	@echo "make try-pages    both, and their tests in chromium, which take minutes of their own"
 	@echo "make notebooks    run the notebooks and store their outputs (ARGS=04_losses_and_gradients runs that one)"
 	@echo "make screenshots  photograph every explorer and notebook into build/screenshots (needs chromium)"
 	@echo "make words        bring the catalogues of other languages up to date (ARGS=fr makes that of a new one)"
@@ -106,6 +107,9 @@ site: .docs-venv/.ready
 pages:
 	@$(MAKE) --no-print-directory site || echo "The site goes without the course for the browser."
 	@$(MAKE) --no-print-directory docs
+
+try-pages: pages setup
+	@MAPL_SITE=build/docs OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser/test_site.py
 
 peers: .peers-venv/.ready
 	@OMP_NUM_THREADS=1 TRL_EXPERIMENTAL_SILENCE=1 .peers-venv/bin/python tests/peers/trl_parity.py

@@ -1,4 +1,4 @@
-"""The site, pages and course in the browser alone: the folder that MAPL_SITE names, as `make pages` writes it."""
+"""The site, pages and course in the browser alone: the folder that MAPL_SITE names, as `make try-pages` does."""
 
 import csv
 import functools
@@ -27,7 +27,7 @@ NOTEBOOKS = sorted(Path(SITE, "lite/files").glob("*.ipynb")) if SITE else [Path(
 PAGES = ("docs/index", "docs/course", "docs/reference/losses", "notebooks/04_losses_and_gradients", "LEDGER", "README")
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not SITE, reason="MAPL_SITE names no folder of `make pages`"),
+    pytest.mark.skipif(not SITE, reason="MAPL_SITE names no folder of `make pages`: make try-pages has it"),
     pytest.mark.xdist_group("site"),
 ]
 
