@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 from mapl_explore.cli.outputs import add_overwrite, require_new
@@ -55,9 +56,10 @@ def _check_options(folders: list[Path], arguments: argparse.Namespace) -> None:
     from mapl_explore.course.class_table import places_of
     from mapl_explore.files import require_other
 
-    places = [folder.resolve() for folder in folders]
-    for folder, place in zip(folders, places, strict=True):
-        if places.count(place) > 1:
+    places = [[path.resolve() for path in places_of(folder)] for folder in folders]
+    counts = Counter(place for some in places for place in some)
+    for folder, some in zip(folders, places, strict=True):
+        if any(counts[place] > 1 for place in some):
             raise ValueError(f"each FOLDER must be given once, and {str(folder)!r} is twice")
     if arguments.format == "gradescope" and len(folders) > 1:
         raise ValueError(

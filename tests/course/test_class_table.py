@@ -132,6 +132,13 @@ def test_a_file_of_marks_counts_by_any_name_which_is_the_students_where_none_was
     assert unsigned.read_bytes() == before
 
 
+def test_a_folder_and_the_file_in_it_are_one_student(folder, tmp_path, capsys):
+    ada = folder("ada", all_right())
+    assert cli.main(["marks", ada, str(Path(ada, "marks.json")), "--out", str(tmp_path / "class.csv")]) == 2
+    assert f"each FOLDER must be given once, and '{ada}' is twice" in capsys.readouterr().err
+    assert not (tmp_path / "class.csv").exists()
+
+
 def test_of_nothing_but_bad_folders_no_table_is_written(folder, tmp_path, capsys):
     bad = folder("bo", {})
     Path(bad, "marks.json").write_text("[]")
