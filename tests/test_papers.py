@@ -98,7 +98,7 @@ def test_the_sentences_that_a_new_loss_may_make_untrue_are_there():
     words = text_of("CONTRIBUTING.md").split("**Loss.**")[1].split("\n\n")[0]
     lesson = json.loads(text_of("notebooks/04_losses_and_gradients.ipynb"))
     prose = "".join(line for cell in lesson["cells"] for line in cell["source"])
-    pages = " ".join(f"{prose} {text_of('README.md')} {text_of('notebooks/INSTRUCTOR.md')}".split())
+    pages = " ".join(f"{prose} {text_of('docs/losses.md')} {text_of('notebooks/INSTRUCTOR.md')}".split())
     quoted = [" ".join(text.split()) for text in re.findall(r'"(.+?)"', words, re.DOTALL)]
     assert quoted
     assert [text for text in quoted if text not in pages] == []

@@ -24,7 +24,9 @@ from mapl_explore.serving.browser_course import AHEAD, NOTE
 
 SITE = os.environ.get("MAPL_SITE")
 NOTEBOOKS = sorted(Path(SITE, "lite/files").glob("*.ipynb")) if SITE else [Path("any")]
-PAGES = ("docs/index", "docs/course", "docs/reference/losses", "notebooks/04_losses_and_gradients", "LEDGER", "README")
+PAGES = ("docs/index", "docs/losses", "docs/reference/losses", "notebooks/04_losses_and_gradients", "LEDGER", "README")
+WITH_TABLES = [f"docs/{path.stem}" for path in sorted(Path(__file__).parents[2].glob("docs/*.md"))]
+WITH_TABLES += ["LEDGER", "README", "data/README", "notebooks/00_start_here", "notebooks/07_experiments"]
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not SITE, reason="MAPL_SITE names no folder of `make pages`: make try-pages has it"),
@@ -362,7 +364,7 @@ def test_axe_finds_no_violation_and_nothing_is_wider_than_a_phone(browser, addre
 
 def test_on_a_phone_every_table_is_whole_or_says_that_it_scrolls(browser, address):
     page = browser.new_page(viewport={"width": 390, "height": 844})
-    for name in (*PAGES, "docs/choosing", "data/README", "notebooks/00_start_here", "notebooks/07_experiments"):
+    for name in WITH_TABLES:
         page.goto(f"{address}/{name}.html")
         assert (name, page.locator("table").evaluate_all(CUT_OFF)) == (name, 0)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

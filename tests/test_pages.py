@@ -1,4 +1,4 @@
-"""The README's tables against the objects; its examples run as doctests."""
+"""The tables and the code of the pages on losses and data against the objects; their examples run as doctests."""
 
 import re
 from pathlib import Path
@@ -12,8 +12,10 @@ from mapl_explore.losses import LOSSES, Loss, parse
 from mapl_explore.models.score_table import score_rows, write_table
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-ALL_ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in README.splitlines() if line[:1] == "|"]
+LOSSES_PAGE = (ROOT / "docs/losses.md").read_text(encoding="utf-8")
+DATA_PAGE = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+LINES = LOSSES_PAGE.splitlines()
+ALL_ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in LINES if line[:1] == "|"]
 LOSS_ROWS = [row for row in ALL_ROWS if len(row) == 5 and re.match(r"`\w+\(", row[0])]
 
 
@@ -36,7 +38,7 @@ def test_every_loss_has_its_row():
 
 
 def test_each_loss_type_of_trl_that_is_here_is_a_loss_on_the_first_pair():
-    table = README.split("### TRL's loss types\n")[1].split("\n### ")[0]
+    table = LOSSES_PAGE.split("## TRL's loss types\n")[1]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE))
     assert len(rows) == len(re.findall(r"^\| `", table, re.MULTILINE)) == 15
     here = {parse(text.strip("`")) for text in rows.values() if text != "no"}
@@ -55,7 +57,7 @@ def test_the_table_of_rules_is_measured():
 
 
 def test_every_preset_that_is_named_exists():
-    named = re.search(r"Presets by name, such as (.*?), are in", README, re.DOTALL).group(1)
+    named = re.search(r"Presets by name, such as (.*?), are in", LOSSES_PAGE, re.DOTALL).group(1)
     assert set(re.findall(r"`([\w-]+)`", named)) <= set(LOSSES)
 
 
@@ -66,7 +68,7 @@ def test_the_table_of_scores_becomes_the_sets_that_were_scored(tmp_path, monkeyp
     sets = [PreferenceSet("p", ["a"], ["b", "c"]), PreferenceSet("q", ["a", "b"], ["c", "d"])]
     write_table(tmp_path / "scores.jsonl", score_rows(sets, scored, reference=True))
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```\n(import pandas\n.*?)```", README, re.DOTALL)
+    (code,) = re.findall(r"```\n(import pandas\n.*?)```", DATA_PAGE, re.DOTALL)
     names = {}
     exec(code, names)
     for name in ("logp", "ref_logp", "length", "label"):
