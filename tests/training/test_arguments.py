@@ -14,8 +14,10 @@ from transformers import TrainerCallback
 from tuned_runs import EVAL, TRAIN, by_hand, interrupted, timeless, weights
 
 from conftest import assert_close
+from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.loading import load_model, weights_checksum
 from mapl_explore.notes import Note
+from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import read_run
 from mapl_explore.training import Settings
@@ -130,12 +132,14 @@ def test_no_checkpoints_where_none_are_wanted(tune):
 def test_patience_ends_a_run_that_gets_worse_and_keeps_the_best(tune):
     # A rate at which the held-out loss rises from the first step on.
     options = {"loss": "dpo", "steps": 8, "save_every": 1, "lr": 0.5, "training": {"warmup_steps": 0}}
-    done = tune(patience=2, **options)
+    done = tune(patience=2, sets_per_step=len(TRAIN), **options)
     losses = [entry["eval_loss"] for entry in done.run.evaluations]
     best = int(np.argmin(losses))
     assert len(losses) == best + 3 == len(done.run.log) < 8
     assert done.run.after["loss"] == pytest.approx(losses[best], abs=1e-5)
     assert read_run(done.folder).evaluations == done.run.evaluations
+    each = sum(len(ids) for one in encode_sets(done.tokenizer, TRAIN, context=64) for ids in one.responses)
+    assert read_measured(done.folder)[1] == len(losses) * each  # not those of the 8 steps that were asked for
 
 
 def test_an_interrupted_run_with_patience_ends_where_the_uninterrupted_one_ends(tune, monkeypatch):

@@ -23,7 +23,7 @@ from mapl_explore.notes import Note
 from mapl_explore.runs.measured import read_measured
 from mapl_explore.runs.probes import read_probes
 from mapl_explore.runs.record import fingerprint, read_run
-from mapl_explore.training import base_logp, evaluation, schedule
+from mapl_explore.training import base_logp, evaluation, schedule, steps
 from mapl_explore.training.finetuning import finetune
 
 
@@ -137,9 +137,12 @@ def test_the_same_seed_gives_the_same_bits_also_where_questions_are_answered_on_
     assert again.run.arguments == done.run.arguments | {"verifier": "exact", "answer_at": [1]}
 
 
-def test_another_seed_gives_another_order(tune):
+def test_another_seed_gives_another_order_and_draws_other_intervals(tune, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(steps, "intervals", lambda before, after, seed: drawn.append(seed) or {})
     one, other = tune("one", loss="maxneg-minpos"), tune("other", loss="maxneg-minpos", seed=1)
     assert one.run.log[0]["loss"] != other.run.log[0]["loss"]
+    assert drawn == [0, 1]
 
 
 def test_every_set_is_used_once_before_any_is_used_twice():

@@ -85,6 +85,7 @@ def test_an_evaluation_is_the_mean_over_its_sets_before_and_after_training(made)
         # Log-probs of 50 nats do not depend on the batch beyond 1e-5.
         for name, value in measured(trainer).items():
             assert abs(found[f"eval_{name}"] - value) <= 1e-5, name
+        assert "eval_tokens" not in found  # a step counts what it reads; an evaluation is no step
         trainer.train()
 
 
