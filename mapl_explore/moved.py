@@ -45,7 +45,7 @@ MOVED = {
     "showing": ["runs.comparing"],
     "smoothing": ["numerics.smoothing"],
     "temperature": ["numerics.temperature"],
-    "trainer": ["training.trainer"],
+    "trainer": ["training.trainer", "training.examples"],
     "world": ["data.world"],
 }
 

@@ -21,11 +21,11 @@ from mapl_explore.runs.record import HELD_OUT, REFERENCE, Run
 from mapl_explore.training.base_logp import reference_logp
 from mapl_explore.training.base_model import BaseWeights
 from mapl_explore.training.evaluation import HeldOut, Lender, Measured, Responses, estimates, evaluated
+from mapl_explore.training.examples import Example
 from mapl_explore.training.kept import keep, read_kept
 from mapl_explore.training.preparing import Prepared
 from mapl_explore.training.schedule import schedule
 from mapl_explore.training.settings import Settings
-from mapl_explore.training.trainer import Example
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,10 @@ from mapl_explore.training.callbacks import (
 )
 from mapl_explore.training.engine import uses_fsdp
 from mapl_explore.training.evaluation import Measured, Responses, estimates, evaluated, intervals
+from mapl_explore.training.examples import Example
 from mapl_explore.training.preparing import Prepared
 from mapl_explore.training.schedule import sets_per_pass
-from mapl_explore.training.trainer import Example, PreferenceTrainer
+from mapl_explore.training.trainer import PreferenceTrainer
 
 
 def train(prepared: Prepared, baseline: Baseline) -> tuple[Prepared, TrainerState]:

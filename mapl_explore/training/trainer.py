@@ -4,7 +4,6 @@ import copy
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -13,20 +12,17 @@ import torch
 import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from mapl_explore.data import PreferenceSet
-from mapl_explore.data.sets import are_graded
-from mapl_explore.files import counted, shortened
+from mapl_explore.files import shortened
 from mapl_explore.losses import Loss, ScoredSets, loss_of
 from mapl_explore.losses.measures import losses_and_sides, means, measures, side_measures
 from mapl_explore.models.adapters import is_wrapped, obstacle, read_adapters, save_weights
 from mapl_explore.models.checking import first_not_finite
-from mapl_explore.models.choices import BF16, Chat
-from mapl_explore.models.encoding import EncodedSet, collate, sides
+from mapl_explore.models.choices import BF16
 from mapl_explore.models.loading import load_model
 from mapl_explore.models.scorer import SetScorer
-from mapl_explore.models.scoring import encoded_for, score_encoded
 from mapl_explore.models.sharded import take_weights
 from mapl_explore.runs.record import progress_at
+from mapl_explore.training.examples import Example, collate_examples, require_examples
 from mapl_explore.training.own_loss import blamed_on, kind_of
 
 # What the Trainer would take and then not do, or do to other weights than those meant.
@@ -43,92 +39,6 @@ UNSUPPORTED = {
 # Options of checkpointing, in the two spellings of transformers (before 5.23 and from there on); each layer is computed
 # again, on the device that it is on.
 CHECKPOINTING = ("gradient_checkpointing_kwargs", "activation_checkpointing_kwargs")
-
-
-@dataclass(frozen=True)
-class Example:
-    """One encoded set with the reference log-probability of each of its responses, in nats.
-
-    :func:`training_examples` makes them from preference sets.
-
-    Parameters
-    ----------
-    encoded : EncodedSet
-        The token ids of the set, as :func:`mapl_explore.models.encoding.encode_sets` gives them.
-    ref_logp : sequence of float
-        One finite number for each response, positives first.
-
-    Raises
-    ------
-    ValueError
-        If there is not one finite number for each response.
-    """
-
-    encoded: EncodedSet
-    ref_logp: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ref_logp", tuple(map(float, self.ref_logp)))
-        responses = len(self.encoded.responses)
-        if len(self.ref_logp) != responses:
-            given = counted(len(self.ref_logp), "number")
-            raise ValueError(f"ref_logp must hold one log-prob for each of {responses} responses, not {given}")
-        if not all(map(math.isfinite, self.ref_logp)):
-            raise ValueError(f"ref_logp must be finite, not {shortened(self.ref_logp)}")
-
-    @classmethod
-    def of(cls, encoded: EncodedSet, ref_logp: torch.Tensor) -> "Example":
-        """Return the example of a row (n,) of log-probabilities, padded at its end."""
-        return cls(encoded, tuple(ref_logp[: len(encoded.responses)].tolist()))
-
-
-def training_examples(
-    model: PreTrainedModel | SetScorer,
-    tokenizer: PreTrainedTokenizerBase,
-    sets: Sequence[PreferenceSet],
-    *,
-    truncate: str = "keep-start",
-    chat: Chat = "auto",
-    progress: bool = True,
-) -> list[Example]:
-    """Return what :class:`PreferenceTrainer` trains on: each set in tokens, with its log-probs under a reference model.
-
-    Parameters
-    ----------
-    model, tokenizer
-        The reference, mostly the model before its training, as :func:`mapl_explore.load_model` returns them; or a
-        ``SetScorer`` of the model.
-    sets : sequence of PreferenceSet
-        At least one.
-    truncate : {"keep-start", "error"}
-        What to do with sets beyond the model's context, see :func:`mapl_explore.models.encoding.encode_sets`.
-    chat : {"auto", "always", "never"}
-        Which prompts the model's chat template writes: those of messages, all, or none.
-    progress : bool
-        Show a progress bar, on a terminal.
-
-    Returns
-    -------
-    list of Example
-        In the order of the sets.
-
-    Raises
-    ------
-    ValueError
-        If there are no sets, or one does not fit and ``truncate`` is ``"error"``.
-
-    Examples
-    --------
-    >>> from mapl_explore import PreferenceSet, load_model, training_examples
-    >>> model, tokenizer = load_model("tiny")
-    >>> [example] = training_examples(model, tokenizer, [PreferenceSet("2 + 2 =", [" 4"], [" 5", " 22"])])
-    >>> len(example.ref_logp)
-    3
-    """
-    scorer = model if isinstance(model, SetScorer) else SetScorer(model)
-    encoded = encoded_for(scorer.model, tokenizer, sets, truncate=truncate, chat=chat)
-    ref_logp = score_encoded(scorer, encoded, progress=progress)
-    return [Example.of(*row) for row in zip(encoded, ref_logp, strict=True)]
 
 
 class PreferenceTrainer(transformers.Trainer):
@@ -195,21 +105,29 @@ class PreferenceTrainer(transformers.Trainer):
         _require_arguments(args)
         require_supported(args, options)
         _require_model(model)
-        _require_examples("train_dataset", train_dataset)
-        _require_examples("eval_dataset", options.get("eval_dataset"))
+        require_examples("train_dataset", train_dataset)
+        require_examples("eval_dataset", options.get("eval_dataset"))
         options |= {"train_dataset": train_dataset, "processing_class": processing_class}
         scorer = _scorer_for(args, model)
         options["data_collator"] = partial(collate_examples, share_prompt=scorer.share_prompt)
         super().__init__(model=scorer, args=args, **options)
         self._measured: list[torch.Tensor] = []
         self._started = 0.0  # when the step under way began, 0 between two steps
+        self._share = 1.0  # of the batch in its step, relative to that of a batch of the usual size
 
-    def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
-    ) -> torch.Tensor:
+    def get_batch_samples(self, *args: Any, **options: Any) -> tuple[list, Any]:
+        """Return the batches of a step, and count their sets: the last one of an epoch may have fewer."""
+        batches, items = super().get_batch_samples(*args, **options)
+        self._usual = sum(len(each["label"]) for each in batches) / max(1, len(batches))
+        return batches, items
+
+    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """Return the loss of a batch, its gradient added; the first batch of a step starts the clock."""
         self._started = self._started or time.perf_counter()
-        return super().training_step(model, inputs, num_items_in_batch)
+        self._share = len(inputs["label"]) / self._usual
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        self._share = 1.0
+        return loss
 
     def compute_loss(
         self,
@@ -218,7 +136,7 @@ class PreferenceTrainer(transformers.Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Return the mean loss of a batch; the Trainer divides it by the batches of a step."""
+        """Return the mean loss of a batch, by its share; the Trainer divides it by the batches of a step."""
         columns = {name: inputs.pop(name) for name in ("ref_logp", "length", "reward") if name in inputs}
         sets = ScoredSets.unchecked(logp=model(**inputs), label=inputs["label"], **columns)
         with blamed_on(self.loss):
@@ -228,7 +146,8 @@ class PreferenceTrainer(transformers.Trainer):
         measured["tokens"] = (inputs["owner"] >= 0).sum().expand(len(losses)) / len(losses)
         self._names = list(measured)
         self._measured.append(torch.stack([torch.as_tensor(each).double() for each in measured.values()], dim=-1))
-        return (losses.mean(), {"logp": sets.logp}) if return_outputs else losses.mean()
+        loss_of_batch = losses.mean() * self._share
+        return (loss_of_batch, {"logp": sets.logp}) if return_outputs else loss_of_batch
 
     def prediction_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: Any = None
@@ -365,31 +284,3 @@ def _require_model(model: Any) -> None:
     whole = model.given if isinstance(model, SetScorer) else model
     if reason := obstacle(whole):
         raise ValueError(f"model must be one that can be trained, and this {type(whole).__name__} {reason}")
-
-
-def _require_examples(name: str, dataset: Any) -> None:
-    """Raise unless a data set is None, or holds examples alone, at least one; of several, each."""
-    if isinstance(dataset, dict):
-        for key, each in dataset.items():
-            _require_examples(f"{name}[{key!r}]", each)
-        return
-    if dataset is None:
-        return
-    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")) or isinstance(dataset, str):
-        raise TypeError(f"{name} must be a sequence of Example, not {kind_of(dataset)}")
-    if not len(dataset):
-        raise ValueError(f"{name} must hold at least one Example, and is empty")
-    for row in range(len(dataset)):
-        if not isinstance(dataset[row], Example):
-            hint = "training_examples(model, tokenizer, sets) makes them"
-            raise TypeError(f"{name} must hold Examples, not {kind_of(dataset[row])}: {hint}")
-    are_graded([dataset[row].encoded for row in range(len(dataset))], name)
-
-
-def collate_examples(examples: Sequence[Example], share_prompt: bool = True) -> dict[str, torch.Tensor]:
-    """Return the batch of a scorer with lengths, rewards if any, and reference log-probabilities (sets, n)."""
-    encoded = [each.encoded for each in examples]
-    batch = collate(encoded, share_prompt=share_prompt) | sides(encoded)
-    ref_logp = torch.tensor([value for each in examples for value in each.ref_logp], dtype=torch.float64)
-    column = torch.zeros(batch["label"].shape, dtype=torch.float64).masked_scatter(batch["label"] != 0, ref_logp)
-    return {**batch, "ref_logp": column}

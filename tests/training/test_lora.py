@@ -19,10 +19,11 @@ from mapl_explore.models.scoring import score_sets
 from mapl_explore.notes import Note, heard
 from mapl_explore.runs.checkpoints import last_checkpoint
 from mapl_explore.runs.record import read_run
+from mapl_explore.training.examples import training_examples
 from mapl_explore.training.finetuning import finetune
 from mapl_explore.training.options import LORA
 from mapl_explore.training.settings import Settings
-from mapl_explore.training.trainer import PreferenceTrainer, training_examples
+from mapl_explore.training.trainer import PreferenceTrainer
 
 ADAPTERS = "adapter_model.safetensors"
 

@@ -15,7 +15,8 @@ from mapl_explore.losses.measures import measures
 from mapl_explore.models.encoding import encode_sets
 from mapl_explore.models.scorer import SetScorer
 from mapl_explore.models.scoring import score_encoded
-from mapl_explore.training.trainer import Example, PreferenceTrainer, collate_examples, training_examples
+from mapl_explore.training.examples import Example, collate_examples, training_examples
+from mapl_explore.training.trainer import PreferenceTrainer
 
 TOKENIZER = byte_tokenizer()
 SETS = [PreferenceSet(f"what is {i}?", [f" {i}"], [" no", " x"][: 1 + i % 2]) for i in range(11)]
@@ -95,6 +96,18 @@ def test_a_step_follows_the_mean_over_its_sets(made):
     alone = [trainer.compute_loss(trainer.model, collate_examples([one])).item() for one in several]
     found = trainer.compute_loss(trainer.model, collate_examples(several)).item()
     assert abs(found - np.mean(alone)) <= 1e-5  # as above
+
+
+def test_a_step_of_batches_of_different_sizes_is_the_mean_over_its_sets(made):
+    found = []
+    for size, batches in ((5, 1), (2, 3)):
+        trainer = made(given={"train_dataset": made().train_dataset[:5]}, max_steps=1,
+                       per_device_train_batch_size=size, gradient_accumulation_steps=batches)  # fmt: skip
+        trainer.train()
+        [step] = steps(trainer)
+        found.append({name: step[name] for name in ("loss", "hard_margin", "grad_norm")})
+    # Gradients in float32 of other batches, relative to norms of 1 to 100.
+    assert found[1] == pytest.approx(found[0], rel=1e-5)
 
 
 def test_an_evaluation_has_the_tau_of_where_the_training_is(made):
