@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import matplotlib
-from browser.drawn import misplaced
+from browser.drawn import expect, misplaced
 from patience import HANG
 
 from mapl_explore.explorers.knobs import Choice
@@ -238,8 +238,6 @@ def settings(stage, explorer) -> dict:
 
 def assert_shows(stage, explorer) -> None:
     """Assert that what is on screen is what the library makes of its settings: every word and every mark."""
-    from playwright.sync_api import expect
-
     text = unescape(re.sub(r"</?[a-z][^>]*>", "", explorer.html(explorer.reading)))  # a "<" between words stays
     expect(stage.locator(".mapl-says")).to_have_text(text)
 

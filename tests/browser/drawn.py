@@ -276,3 +276,10 @@ def alike(paper, page) -> bool:
     paper, page = near(paper), near(page)
     # In a panel 200 pixels high that is below 1e-3.
     return max(apart(paper, page), apart(page, paper)) < 1e-3
+
+
+def expect(locator):
+    """Return Playwright's assertions on what a locator finds, which wait; a machine may be without Playwright."""
+    from playwright.sync_api import expect
+
+    return expect(locator)

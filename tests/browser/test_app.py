@@ -19,7 +19,7 @@ from browser.browsing import (
     view,
     watched,
 )
-from browser.drawn import CONTRAST, PAINTED
+from browser.drawn import CONTRAST, PAINTED, expect
 from browser.test_outputs import FAULTS
 
 from mapl_explore.explorers.gallery import PAGES
@@ -73,12 +73,6 @@ def stage(page, request):
     yield stage
     stage.get_by_role("button", name="reset").click()
     assert_shows(stage, set_to(PAGES[request.param]))
-
-
-def expect(locator):
-    from playwright.sync_api import expect
-
-    return expect(locator)
 
 
 def explorer_of(page):

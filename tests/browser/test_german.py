@@ -2,7 +2,7 @@
 
 import pytest
 from browser.browsing import APP, SIZES, served, view, watched
-from browser.drawn import PAINTED, Drawn
+from browser.drawn import PAINTED, Drawn, expect
 from browser.test_app import BROKEN
 from browser.test_outputs import FAULTS
 from browser.test_view import CUT, HIGH
@@ -30,12 +30,6 @@ def page(browser, tmp_path_factory):
 def _german(monkeypatch):
     monkeypatch.setattr(choice, "_chosen", None)
     language("de")
-
-
-def expect(locator):
-    from playwright.sync_api import expect
-
-    return expect(locator)
 
 
 def test_the_page_says_what_its_language_is_and_waits_in_it(page):

@@ -23,6 +23,7 @@ from browser.browsing import (
     slider,
     view,
 )
+from browser.drawn import expect
 
 from mapl_explore.explorers import BoundsExplorer
 from mapl_explore.explorers.knobs import KNOBS, Choice
@@ -71,12 +72,6 @@ SAID = """() => {
     const seen = () => { if (!banner.hidden) window.said ??= performance.now(); };
     new MutationObserver(seen).observe(banner, { attributes: true });
 }"""
-
-
-def expect(locator):
-    from playwright.sync_api import expect
-
-    return expect(locator)
 
 
 def typed(page, knob, text):

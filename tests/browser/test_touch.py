@@ -1,7 +1,7 @@
 """The explorers under a finger, by touch events of the browser: what it drags, what scrolls, what a tap shows."""
 
 import pytest
-from browser.drawn import Drawn, grip, place
+from browser.drawn import Drawn, expect, grip, place
 
 from mapl_explore.explorers import BoundsExplorer
 
@@ -13,12 +13,6 @@ def phone(browser):
     drawn = Drawn(browser, BoundsExplorer(), 390, 844, has_touch=True)
     yield drawn
     drawn.close()
-
-
-def expect(locator):
-    from playwright.sync_api import expect
-
-    return expect(locator)
 
 
 def swipe(drawn, x, y, dx, dy):

@@ -12,6 +12,7 @@ from numerics.test_smoothing import random_set
 from conftest import EPS, SUBNORMAL, numbers
 from mapl_explore.numerics.bounds import error_lower_bound, error_upper_bound
 from mapl_explore.numerics.smoothing import smooth_max, smooth_max_weights, smooth_min, smoothing_error
+from mapl_explore.numerics.tsallis import log_deformed
 from mapl_explore.numerics.unchecked import smooth_max_with_weights
 
 INF = float("inf")
@@ -181,6 +182,16 @@ def test_just_above_one_all_is_as_at_one():
         near, at = function(scores, tau=1.3, alpha=1 + 1e-12), function(scores, tau=1.3)
         # The slope in alpha is of the order of the square of tau times a distance.
         assert np.all(np.abs(near - at) <= 1e-12 * (1 + 1.3 * np.ptp(scores)) ** 2 * np.abs(at).max())
+
+
+@pytest.mark.parametrize("c", [0.02, 0.5, 1.0])
+def test_next_to_0_the_logarithm_keeps_its_slope_and_its_curvature(c):
+    y = torch.tensor([0.0, 1e-300, 1e-17, 1e-9, 0.3], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(log_deformed(y, c).sum(), y, create_graph=True)
+    (curvature,) = torch.autograd.grad(slope.sum(), y)
+    left = 1 - c * y.detach()
+    torch.testing.assert_close(slope.detach(), -1 / left, rtol=4 * 2.0**-52, atol=0)
+    torch.testing.assert_close(curvature, -c / left**2, rtol=4 * 2.0**-52, atol=0)
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1.01, 1.3, 1.5, 2.0])

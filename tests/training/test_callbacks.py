@@ -98,6 +98,13 @@ def test_probes_are_scored_at_few_steps_the_first_and_last_among_them(base, tmp_
     assert np.ptp(np.diff(sorted(wanted))) <= 1
 
 
+def test_a_long_run_has_its_probes_at_those_steps_alone(tune):
+    found = probes(tune(steps=44, sets_per_step=1, answers=0, save_every=0).folder)["step"].tolist()
+    assert len(found) == 41
+    assert found[0] == 0
+    assert found[-1] == 44
+
+
 @pytest.mark.parametrize(("steps", "sets_per_step"), [(1, 1), (4, 2), (10, 2), (20, 4), (24, 16), (400, 2), (24, 64)])
 def test_probes_of_a_large_model_cost_at_most_half_of_the_training_or_are_one_set(steps, sets_per_step):
     probed, scorings = callbacks.probe_count(steps, sets_per_step, 10_000_001), min(steps, 40) + 1
