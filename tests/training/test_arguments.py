@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tiny_models import save_tiny
+from tiny_models import random_gpt2, save_tiny
 from transformers import TrainerCallback
 from tuned_runs import EVAL, TRAIN, by_hand, interrupted, timeless, weights
 
@@ -152,6 +152,14 @@ def test_an_interrupted_run_with_patience_ends_where_the_uninterrupted_one_ends(
     resumed = tune("cut", resume=True, **options)
     assert weights(resumed.folder) == weights(whole.folder)
     assert timeless(resumed.run) == timeless(whole.run)
+
+
+def test_a_reference_that_lacks_tokens_is_named_before_anything_is_written(tune, tmp_path):
+    small = random_gpt2()
+    small.resize_token_embeddings(100)
+    with pytest.raises(ValueError, match=r"^reference 'GPT2LMHeadModel': .* has embeddings for 100"):
+        tune(loss="dpo", reference=small)
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_reference_is_what_log_ratios_and_probes_are_relative_to(tune, base, other):

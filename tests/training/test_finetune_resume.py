@@ -182,6 +182,13 @@ def test_a_disk_that_is_full_at_the_last_write_goes_on_from_the_last_checkpoint(
     assert tune(loss="dpo", resume=True).run.finished
 
 
+def test_resume_from_a_checkpoint_of_another_engine_is_refused(tune, cut):
+    last = last_checkpoint(cut)
+    (last / "optimizer.pt").rename(last / "optimizer.bin")
+    with pytest.raises(ValueError, match=f"{last.name} was written under FSDP, and cannot be gone on with"):
+        tune("cut", loss="dpo", steps=4, resume=True)
+
+
 def test_resume_from_a_checkpoint_with_a_nan_is_refused_by_its_name(tune, cut):
     path = cut / "checkpoints" / "checkpoint-4"
     model, _ = load_model(path)

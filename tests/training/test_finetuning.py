@@ -57,6 +57,10 @@ def test_what_each_held_out_set_adds_is_kept(done):
         assert_close(np.float64(by_set[name].mean()), done.run.after[name], k=4, dtype="float32")
 
 
+def test_sets_of_plain_text_are_recorded_as_without_a_template_which_runs_of_earlier_versions_were(done):
+    assert done.run.arguments["chat"] == "never"
+
+
 def test_the_first_step_of_dpo_is_log_2(tune):
     run = tune(loss=DPO(pair=First())).run
     assert abs(run.log[0]["loss"] - math.log(2)) <= 1e-6

@@ -43,6 +43,7 @@ def test_responses_of_one_base_have_the_kl_to_the_reference_of_each_run(tune, tm
     with shared_in(tmp_path / "kept"):
         found = [tune(f"run-{k}", loss="dpo", steps=1, answers=2, reference=one).run for k, one in enumerate(others)]
     assert found[0].before["kl"] != found[1].before["kl"]
+    assert found[0].before["chosen_ratio"] != found[1].before["chosen_ratio"]
     assert found[0].before["entropy"] == found[1].before["entropy"]  # of the same responses
 
 

@@ -1,6 +1,7 @@
 """The trainer of one's own: evaluations apart from steps, and what TrainingArguments ask for is done or refused."""
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +109,23 @@ def test_a_step_of_batches_of_different_sizes_is_the_mean_over_its_sets(made):
         found.append({name: step[name] for name in ("loss", "hard_margin", "grad_norm")})
     # Gradients in float32 of other batches, relative to norms of 1 to 100.
     assert found[1] == pytest.approx(found[0], rel=1e-5)
+
+
+def test_the_speed_of_a_step_is_that_of_all_its_batches(made, monkeypatch):
+    trainer, clock = made(max_steps=1, per_device_train_batch_size=2, gradient_accumulation_steps=3), [1.0]
+    compute = trainer.compute_loss
+
+    def in_a_second(*args, **options):
+        clock[0] += 1
+        return compute(*args, **options)
+
+    monkeypatch.setattr(trainer, "compute_loss", in_a_second)
+    monkeypatch.setattr("mapl_explore.training.trainer.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    trainer.train()
+    batches = [collate_examples(trainer.train_dataset[first : first + 2]) for first in (0, 2, 4)]
+    read = sum(int((batch["owner"] >= 0).sum()) for batch in batches)
+    [speed] = [entry["tokens_per_second"] for entry in trainer.state.log_history if "hard_margin" in entry]
+    assert speed == pytest.approx(read / 3)
 
 
 def test_an_evaluation_has_the_tau_of_where_the_training_is(made):
