@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -253,3 +254,13 @@ def test_without_a_terminal_progress_is_ten_lines(tune, capfd):
     lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("step ")]
     assert [line.split(":")[0] for line in lines] == [f"step {step} of 12" for step in (2, 4, 6, 8, 10, 12)]
     assert re.fullmatch(r"step 2 of 12: loss \d\.\d{4}, hard margin -?\d+\.\d\d, \d+ s, \d+ s to go", lines[0])
+
+
+def test_the_time_to_go_is_told_by_the_steps_since_the_run_went_on(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    progress, state = callbacks.Progress(), SimpleNamespace(global_step=10, max_steps=20)
+    progress.on_train_begin(None, state, None)
+    clock[0], state.global_step = 4.0, 12
+    progress.on_log(None, state, None, {"loss": 0.5, "hard_margin": 1.0})
+    assert capsys.readouterr().err.endswith(", 4 s, 16 s to go\n")
