@@ -70,6 +70,19 @@ CONTRAST = """() => {
         return [(light + 0.05) / (dark + 0.05), node.textContent, color];
     }).sort((a, b) => a[0] - b[0])[0];
 }"""
+# How far the page, and its words and controls, reach beyond the window; presets that share a line scroll by themselves.
+CUT = """() => [document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll(
+    ".mapl-panel text, .mapl-view :is(button, label, select)")].filter((node) => node.checkVisibility()
+    && !(node.closest(".mapl-presets")?.clientWidth > 0))
+    .map((node) => node.getBoundingClientRect()).map((box) => Math.max(box.right - innerWidth, -box.left))]"""
+
+# How far letters of a panel reach above and below it; a key of its own is not part of its room.
+HIGH = """() => [...document.querySelectorAll(".mapl-frame")].flatMap((frame) => {
+    const [top, key] = [frame, frame.querySelector(".mapl-own")].map((one) => one.getBoundingClientRect());
+    return [...frame.querySelectorAll("svg.mapl-panel text")].map((node) => node.getBoundingClientRect())
+        .map((box) => Math.max(Math.max(top.top, key.bottom) - box.top, box.bottom - top.bottom));
+})"""
+
 # What the script has drawn: of each mark all its corners, as fractions of its panel.
 DRAWN = """(view) => [...view.querySelectorAll(".mapl-panel")].map((svg) => {
     const area = svg.querySelector("clipPath rect");

@@ -2,10 +2,9 @@
 
 import pytest
 from browser.browsing import APP, SIZES, served, view, watched
-from browser.drawn import PAINTED, Drawn, expect
+from browser.drawn import CUT, HIGH, PAINTED, Drawn, expect
 from browser.test_app import BROKEN
 from browser.test_outputs import FAULTS
-from browser.test_view import CUT, HIGH
 
 from mapl_explore.explorers import BoundsExplorer, LossExplorer, PairsExplorer, TemperatureExplorer
 from mapl_explore.explorers.gallery import PAGES

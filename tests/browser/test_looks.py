@@ -2,24 +2,12 @@
 
 import numpy as np
 import pytest
-from browser.drawn import CONTRAST, PAINTED, Drawn, expect
+from browser.drawn import CONTRAST, CUT, HIGH, PAINTED, Drawn, expect
 
 from mapl_explore.explorers import BoundsExplorer, LossExplorer
 from mapl_explore.losses import ScoredSets
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("view")]
-# How far the page, and its words and controls, reach beyond the window; presets that share a line scroll by themselves.
-CUT = """() => [document.documentElement.scrollWidth - innerWidth, ...[...document.querySelectorAll(
-    ".mapl-panel text, .mapl-view :is(button, label, select)")].filter((node) => node.checkVisibility()
-    && !(node.closest(".mapl-presets")?.clientWidth > 0))
-    .map((node) => node.getBoundingClientRect()).map((box) => Math.max(box.right - innerWidth, -box.left))]"""
-
-# How far letters of a panel reach above and below it; a key of its own is not part of its room.
-HIGH = """() => [...document.querySelectorAll(".mapl-frame")].flatMap((frame) => {
-    const [top, key] = [frame, frame.querySelector(".mapl-own")].map((one) => one.getBoundingClientRect());
-    return [...frame.querySelectorAll("svg.mapl-panel text")].map((node) => node.getBoundingClientRect())
-        .map((box) => Math.max(Math.max(top.top, key.bottom) - box.top, box.bottom - top.bottom));
-})"""
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

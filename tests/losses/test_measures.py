@@ -50,7 +50,7 @@ def solved(monkeypatch):
 
 @pytest.mark.parametrize(("loss", "sides"), [(DPO(pair=RULED), 2), (OneSided(pair=RULED), 1), (SFT(), 0)], ids=repr)
 def test_a_step_of_the_trainer_solves_the_tau_of_each_side_once(loss, sides, solved):
-    trainer = SimpleNamespace(loss=loss, state=SimpleNamespace(global_step=0, max_steps=1), _measured=[])
+    trainer = SimpleNamespace(loss=loss, state=SimpleNamespace(global_step=0, max_steps=1), _measured=[], _share=1.0)
     inputs = {"ref_logp": SETS.ref_logp, "length": SETS.length, "label": LABEL, "owner": torch.zeros(2, 3)}
     logp = LOGP.clone().requires_grad_()
     PreferenceTrainer.compute_loss(trainer, lambda **_: logp, inputs).backward()

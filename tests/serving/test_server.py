@@ -1,16 +1,22 @@
 """A server of ours: on loopback, with a token, the user's settings kept, ended with its kernels."""
 
+import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qs, urlsplit
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
+from browser.browsing import served
+from patience import HANG
 
 from mapl_explore.serving import server as serving
 from mapl_explore.words import language
@@ -165,3 +171,39 @@ def test_a_server_that_cannot_be_asked_is_ended_by_a_signal(shutdowns):
         with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as server:
             serving.end(server, record)
             assert server.returncode == -signal.SIGTERM
+
+
+def frame(text):
+    """A text as a browser sends it through a websocket: masked, here by zeros."""
+    data = text.encode()
+    return b"\x81" + bytes([0x80 | 126]) + struct.pack(">H", len(data)) + bytes(4) + data
+
+
+def asked_for_much(host, path):
+    """A websocket on which a kernel has begun to send an answer of 20 MB, which nobody reads."""
+    reader = socket.create_connection(host, timeout=HANG)
+    wanted = f"Host: {host[0]}:{host[1]}\r\nUpgrade: websocket\r\nConnection: Upgrade"
+    wanted += "\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Version: 13"
+    reader.sendall(f"GET {path} HTTP/1.1\r\n{wanted}\r\n\r\n".encode())
+    header = {"msg_id": "1", "msg_type": "execute_request", "session": "1", "username": "", "version": "5.3"}
+    content = {"code": "", "silent": False, "user_expressions": {"much": "'x' * 20_000_000"}}
+    message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell"}
+    reader.sendall(frame(json.dumps(message)))
+    read = b""
+    while b"x" * 1000 not in read:
+        read = read[-1000:] + reader.recv(1000)
+    return reader
+
+
+def test_a_page_that_closes_while_a_kernel_writes_to_it_is_not_told(tmp_path):
+    with served(tmp_path) as address:
+        place = urlsplit(address)
+        [token] = parse_qs(place.query)["token"]
+        kernels = f"http://{place.netloc}/api/kernels?token={token}"
+        kernel = json.load(urlopen(Request(kernels, data=b"{}", method="POST")))["id"]
+        reader = asked_for_much((place.hostname, place.port), f"/api/kernels/{kernel}/channels?token={token}")
+        reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as a browser that is killed
+        reader.close()
+        while json.load(urlopen(kernels))[0]["connections"]:
+            time.sleep(0.05)
+    assert (tmp_path / "stderr.txt").read_text() == ""
