@@ -108,7 +108,10 @@ pages:
 	@$(MAKE) --no-print-directory site || echo "The site goes without the course for the browser."
 	@$(MAKE) --no-print-directory docs
 
-try-pages: pages setup
+# Not `pages`, which goes on without the course for the browser: the tests need it.
+try-pages: setup
+	@$(MAKE) --no-print-directory site
+	@$(MAKE) --no-print-directory docs
 	@MAPL_SITE=build/docs OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser/test_site.py
 
 peers: .peers-venv/.ready

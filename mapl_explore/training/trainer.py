@@ -113,6 +113,7 @@ class PreferenceTrainer(transformers.Trainer):
         super().__init__(model=scorer, args=args, **options)
         self._measured: list[torch.Tensor] = []
         self._started = 0.0  # when the step under way began, 0 between two steps
+        self._usual = 0.0  # sets of a batch of the step under way, on average
         self._share = 1.0  # of the batch in its step, relative to that of a batch of the usual size
 
     def get_batch_samples(self, *args: Any, **options: Any) -> tuple[list, Any]:
@@ -124,10 +125,11 @@ class PreferenceTrainer(transformers.Trainer):
     def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """Return the loss of a batch, its gradient added; the first batch of a step starts the clock."""
         self._started = self._started or time.perf_counter()
-        self._share = len(inputs["label"]) / self._usual
-        loss = super().training_step(model, inputs, num_items_in_batch)
-        self._share = 1.0
-        return loss
+        self._share = len(inputs["label"]) / (self._usual or len(inputs["label"]))
+        try:
+            return super().training_step(model, inputs, num_items_in_batch)
+        finally:  # an interrupted step must not weigh what is measured after it
+            self._share = 1.0
 
     def compute_loss(
         self,
