@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
-from browser.browsing import APP, served
+from browser.browsing import APP, STUDENTS, served
 from patience import HANG
 
 from mapl_explore.serving import server as serving
@@ -195,8 +195,9 @@ def asked_for_much(host, path):
     return reader
 
 
-def test_a_page_that_closes_while_a_kernel_writes_to_it_is_not_told(tmp_path):
-    with served(tmp_path, APP) as address:
+@pytest.mark.parametrize("program", [APP, STUDENTS], ids=["app", "lab"])
+def test_a_page_that_closes_while_a_kernel_writes_to_it_is_not_told(tmp_path, program):
+    with served(tmp_path, program) as address:
         place = urlsplit(address)
         [token] = parse_qs(place.query)["token"]
         kernels = f"http://{place.netloc}/api/kernels?token={token}"
